@@ -1,0 +1,68 @@
+# Two commands for a newcomer: `make demo` and `make test`. Each makes what it needs in .venv; a second run is fast.
+PYTHON ?= python3
+INPUT ?=
+SECONDS ?= 60
+STEP ?=
+VENV := $(CURDIR)/.venv
+export PATH := $(VENV)/bin:$(PATH)
+export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
+export UV_SYSTEM_CERTS ?= 1
+export OMP_NUM_THREADS ?= 2
+UV := $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -c constraints-dev.txt
+DEV_EXTRAS := media live view serve train export openvino mqtt sign demo
+DEV_GROUPS := build test lint docs package
+CSRC := $(shell find csrc cmake -type f 2>/dev/null)
+
+.PHONY: help dev demo test test-slow system-test check bench gpu-check wheel clean
+help:           ## what there is
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+
+$(VENV)/bin/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+# --- the development environment: everything that tests and benchmarks need --------------------------------------------
+dev: $(VENV)/.dev-built      ## the environment in .venv, editable, one CUDA architecture where nvcc is
+
+$(VENV)/.dev-packages: pyproject.toml constraints-dev.txt | $(VENV)/bin/uv
+	$(UV) -r pyproject.toml $(addprefix --extra ,$(DEV_EXTRAS)) $(addprefix --group ,$(DEV_GROUPS))
+	touch $@
+
+$(VENV)/.dev-built: $(VENV)/.dev-packages setup.py CMakeLists.txt $(CSRC)
+	EDGEAFF_CUDA_ARCHS=$${EDGEAFF_CUDA_ARCHS:-87-real} $(UV) --no-build-isolation --no-deps -e .
+	touch $@ $(VENV)/.demo-built
+
+# --- the demo: a small environment, CUDA off ----------------------------------------------------------------------------
+$(VENV)/.demo-packages: pyproject.toml constraints-dev.txt | $(VENV)/bin/uv
+	$(UV) -r pyproject.toml --extra demo --group build
+	touch $@
+
+$(VENV)/.demo-built: $(VENV)/.demo-packages setup.py CMakeLists.txt $(CSRC)
+	EDGEAFF_CUDA=OFF $(UV) --no-build-isolation --no-deps -e .
+	touch $@
+
+demo: $(VENV)/.demo-built    ## the main job: a face and a voice in, valence and arousal out (INPUT=path or camera:0)
+	$(VENV)/bin/python examples/demo.py $(if $(INPUT),--input '$(INPUT)')
+
+# --- checks -------------------------------------------------------------------------------------------------------------
+test: dev                    ## all tests that are neither slow nor system
+	$(VENV)/bin/python -m pytest -m "not slow and not system"
+
+test-slow: dev               ## the long ones; commit what they write
+	$(VENV)/bin/python -m pytest -m slow --timeout 3600
+
+check: dev                   ## ruff, mypy, import contract, forbidden includes
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python tests/tools/check_includes.py
+
+bench: dev                   ## latency and parity
+	$(VENV)/bin/python benchmarks/latency.py
+
+wheel: $(VENV)/.dev-packages ## wheel and sdist in dist/, with the full list of CUDA architectures where nvcc is
+	rm -rf dist
+	$(VENV)/bin/python -m build --no-isolation --outdir dist .
+
+clean:                       ## everything that was made
+	rm -rf .venv build dist demo runs *.egg-info edgeaff/ops/*.so

@@ -1,0 +1,9 @@
+// One Bind function per bind_<file>.cc; module.cc calls them all.
+#pragma once
+#include <pybind11/pybind11.h>
+
+namespace edgeaff {
+
+void BindBuildInfo(pybind11::module_& module);
+
+}  // namespace edgeaff

@@ -1,0 +1,9 @@
+// The compiled module edgeaff.ops._C. Each bind_<file>.cc adds the functions of one core file.
+#include <pybind11/pybind11.h>
+
+#include "bindings.h"
+
+PYBIND11_MODULE(_C, module) {
+  module.doc() = "Compiled core of edgeaff; call it through edgeaff.ops, which checks arguments.";
+  edgeaff::BindBuildInfo(module);
+}

@@ -1,0 +1,125 @@
+"""PreprocessSpec: everything between raw media and the model's input, in one frozen record with a fingerprint.
+
+Training and runtime go through the same `Preprocessor`, made from the same spec; the fingerprint travels in the bundle.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from edgeaff.errors import ArgumentError, SpecMismatchError
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PreprocessSpec:
+    """How raw frames and samples become the model's input.
+
+    Attributes:
+        version: of the meaning of these fields; raised with any change.
+        model_rate_hz: ticks per second. Paper: section 4.3 (30 fps video).
+        audio_lag_seconds: the audio step of tick k describes the sound this much before the tick.
+        audio_context_steps: LLD steps stacked per tick, oldest first. Paper: 63 (section 4.2.2); edge: fewer, its attention looks back itself.
+        audio_vector_size: audio_context_steps * 65, zero-padded at the end to this size. Paper: 4096.
+        lld_version: version of the LLD definition (edgeaff.features.lld).
+        lld_max_pitch_lag: forced decision of the pitch tracker after so many hops.
+        audio_normalisation: "fixed" (statistics of the training set. Paper: section 4.2.2) or "adaptive" (running
+            statistics with a silence gate, started from the fixed ones).
+        adaptive_half_life_seconds: memory of the adaptive statistics, counted in unmasked, non-silent time.
+        adaptive_prior_seconds: weight of the fixed statistics at the start, in the same time.
+        silence_gate_rms: hops with pcm_RMSenergy at or below this do not enter the adaptive statistics.
+        detector_id: the face detector whose boxes the model was trained with.
+        crop_rule: name of the rule from box to square ("box_centre_square_v1").
+        crop_margin: side of the square = crop_margin * longer side of the box.
+        crop_size_px: side of the crop. Paper: 96 (section 4.2.1).
+        face_staleness_seconds: a face found at most this long ago still counts.
+    """
+
+    version: int = 1
+    model_rate_hz: int = 30
+    audio_lag_seconds: float = 0.1
+    audio_context_steps: int = 1
+    audio_vector_size: int = 65
+    lld_version: int = 1
+    lld_max_pitch_lag: int = 4
+    audio_normalisation: str = "adaptive"
+    adaptive_half_life_seconds: float = 60.0
+    adaptive_prior_seconds: float = 3.0
+    silence_gate_rms: float = 0.001
+    detector_id: str = "edgeaff-ssd"
+    crop_rule: str = "box_centre_square_v1"
+    crop_margin: float = 1.15
+    crop_size_px: int = 96
+    face_staleness_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.audio_normalisation not in {"fixed", "adaptive"}:
+            raise ArgumentError(
+                f"audio_normalisation must be 'fixed' or 'adaptive', got {self.audio_normalisation!r}; choose one."
+            )
+        if self.audio_vector_size < self.audio_context_steps * 65:
+            raise ArgumentError(
+                f"audio_vector_size must be at least audio_context_steps * 65 = {self.audio_context_steps * 65}, "
+                f"got {self.audio_vector_size}; raise it or stack fewer steps."
+            )
+
+    @property
+    def audio_lag_ns(self) -> int:
+        """The audio lag in nanoseconds."""
+        return round(self.audio_lag_seconds * NANOSECONDS)
+
+    def tick_pts_ns(self, tick: int) -> int:
+        """Returns the time of a tick: round(tick * 10^9 / model_rate_hz), exact in integers (half rounds up)."""
+        return (2 * tick * NANOSECONDS + self.model_rate_hz) // (2 * self.model_rate_hz)
+
+    def frame_tick(self, pts_ns: int) -> int:
+        """Returns the tick that a frame belongs to; the 1 ms keeps both neighbours of 60 fps on one side."""
+        return (self.model_rate_hz * (pts_ns - 1_000_000) + NANOSECONDS // 2) // NANOSECONDS
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all fields, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> PreprocessSpec:
+        """Returns the spec with these fields.
+
+        Raises:
+            SpecMismatchError: a field is missing or unknown, or the version is another.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        if set(values) != known:
+            raise SpecMismatchError(
+                f"spec must have the fields {sorted(known)}, got missing {sorted(known - set(values))} and unknown "
+                f"{sorted(set(values) - known)}; use a bundle made by this version of edgeaff."
+            )
+        current = next(field.default for field in dataclasses.fields(cls) if field.name == "version")
+        if values["version"] != current:
+            raise SpecMismatchError(
+                f"spec version must be {current}, got {values['version']}; export the bundle again with this edgeaff."
+            )
+        return cls(**values)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits over all fields and the order of the LLDs; equal fingerprints mean equal preprocessing."""
+        from edgeaff.features.lld_names import NAMES
+
+        text = json.dumps([self.to_dict(), list(NAMES)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def paper_spec(**changes: Any) -> PreprocessSpec:
+    """Returns the spec of the `paper` preset (sections 4.2.1, 4.2.2, 4.3), with `changes` applied."""
+    values: dict[str, Any] = {
+        "audio_lag_seconds": 0.0,
+        "audio_context_steps": 63,
+        "audio_vector_size": 4096,
+        "audio_normalisation": "fixed",
+    }
+    return PreprocessSpec(**{**values, **changes})

@@ -1,0 +1,138 @@
+"""Value objects: what goes in (frames, chunks), what is found (faces) and what comes out (events).
+
+All times are `pts_ns`: int nanoseconds on the one timeline of the session.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+
+EVENT_SCHEMA = 1
+
+
+class Status(enum.Enum):
+    """Why an event has, or lacks, its numbers. The first that applies, in this order."""
+
+    STALE = "STALE"
+    NO_FACE = "NO_FACE"
+    NO_AUDIO = "NO_AUDIO"
+    WARMUP = "WARMUP"
+    ABSTAIN = "ABSTAIN"
+    OK = "OK"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFrame:
+    """One picture. image: (H, W, 3) uint8 RGB."""
+
+    pts_ns: int
+    image: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"VideoFrame(pts_ns={self.pts_ns}, image={self.image.shape} {self.image.dtype})"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioChunk:
+    """Mono sound. samples: (n,) int16 or float32 in [-1, 1]; pts_ns belongs to samples[0]."""
+
+    pts_ns: int
+    samples: np.ndarray
+    sample_rate_hz: int
+
+    def __repr__(self) -> str:
+        return f"AudioChunk(pts_ns={self.pts_ns}, samples={self.samples.shape}, sample_rate_hz={self.sample_rate_hz})"
+
+
+class FaceBox(NamedTuple):
+    """A box in float pixels of the picture, half-open; may reach outside the picture."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+
+@dataclass(frozen=True, slots=True)
+class FaceDetection:
+    """One face found in one picture.
+
+    Attributes:
+        box: (x0, y0, x1, y1) float pixels.
+        score: confidence in [0, 1].
+        landmarks: (5, 2) float32 pixels (right eye, left eye, nose, right and left mouth corner of the subject), or None.
+    """
+
+    box: FaceBox
+    score: float
+    landmarks: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFace:
+    """A face with the identity that the tracker gave it. box: smoothed, float pixels; score: of its last detection."""
+
+    track_id: int
+    box: FaceBox
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class AffectEvent:
+    """Apparent valence and arousal at one tick of the model clock (30 Hz), with the evidence behind it.
+
+    Attributes:
+        schema: version of this record.
+        seq: counts the events of one session from 0.
+        pts_ns: time of the tick, nanoseconds on the session timeline.
+        valence: smoothed value in [-1, 1], or None.
+        arousal: smoothed value in [-1, 1], or None.
+        valence_raw: value before smoothing, or None.
+        arousal_raw: value before smoothing, or None.
+        valence_std: standard deviation of the error expected for valence, or None.
+        arousal_std: standard deviation of the error expected for arousal, or None.
+        status: first status that applies.
+        video_age_ms: age of the frame used, against the tick; None without one.
+        audio_age_ms: age of the newest unmasked sound used, against the tick; None without one.
+        video_coverage: share of the last 100 ticks that had a face, in [0, 1].
+        audio_coverage: share of the last 100 ticks that had sound, in [0, 1].
+        face: the face the numbers belong to, or None.
+        latency_ms: capture to delivery, set by a live Runtime; None in Session and file mode.
+        backend: what computed the numbers.
+        dropped_since_last: inputs dropped since the previous event; None in Session.
+    """
+
+    schema: int
+    seq: int
+    pts_ns: int
+    valence: float | None
+    arousal: float | None
+    valence_raw: float | None
+    arousal_raw: float | None
+    valence_std: float | None
+    arousal_std: float | None
+    status: Status
+    video_age_ms: float | None
+    audio_age_ms: float | None
+    video_coverage: float | None
+    audio_coverage: float | None
+    face: TrackedFace | None
+    latency_ms: float | None
+    backend: str
+    dropped_since_last: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields in order, ready for JSON: status by name, face as a dict, no value as None."""
+        row: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        row["status"] = self.status.value
+        if self.face is not None:
+            row["face"] = {
+                "track_id": self.face.track_id,
+                "box": [float(value) for value in self.face.box],
+                "score": float(self.face.score),
+            }
+        return row
