@@ -1,0 +1,268 @@
+"""Measures of agreement between predicted and annotated affect, in NumPy and float64.
+
+The concordance correlation coefficient (CCC) is the measure of the paper (section 5); training, the certificate of an
+exported engine and the benchmarks all call the functions of this module, so that one word means one formula.
+
+Convention: arrays are (N,) or (..., T) of any float dtype; a mask of the same shape says which frames are annotated;
+frames that are not annotated never enter a measure; differing shapes, or a valid frame that is not finite, raise
+`ArgumentError`. Concatenation over videos is the default (the measure of ABAW);
+`per_video` gives the mean over videos beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from edgeaff.errors import ArgumentError
+
+Measure = Callable[[np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True, slots=True)
+class FisherTest:
+    """Result of a Fisher z test between two correlations. z: statistic; p_value: two-sided; significant: p < alpha."""
+
+    z: float
+    p_value: float
+    significant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A measure with its bootstrap interval. estimate: on all videos; low, high: of the resamples."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def annotated(values: ArrayLike) -> np.ndarray:
+    """Returns which annotations are there: both corpora and readers mark a missing one with -5 (any |x| > 1) or NaN.
+
+    Args:
+        values: (..., C) annotations, the last axis the dimensions of one frame, or (T,) for one dimension.
+
+    Returns:
+        bool, the shape of values without its last axis for two or more axes, else (T,): True where all are in [-1, 1].
+    """
+    array = np.asarray(values, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        inside = np.abs(array) <= 1.0
+    return np.asarray(inside if array.ndim < 2 else inside.all(axis=-1))
+
+
+def _valid_pairs(prediction: ArrayLike, target: ArrayLike, mask: ArrayLike | None) -> tuple[np.ndarray, np.ndarray]:
+    """Returns both as flat float64 arrays of the frames that the mask keeps.
+
+    Raises:
+        ArgumentError: shapes differ, or a valid frame is not finite.
+    """
+    x = np.asarray(prediction, dtype=np.float64)
+    y = np.asarray(target, dtype=np.float64)
+    if x.shape != y.shape:
+        raise ArgumentError(
+            f"prediction must have the shape of target {y.shape}, got {x.shape}; align them before measuring."
+        )
+    if mask is None:
+        x, y = x.ravel(), y.ravel()
+    else:
+        keep = np.asarray(mask, dtype=bool)
+        if keep.shape != y.shape:
+            raise ArgumentError(f"mask must have the shape of target {y.shape}, got {keep.shape}; pass a flag a frame.")
+        x, y = x[keep], y[keep]
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ArgumentError("prediction and target must be finite on valid frames, got NaN or inf; mask those frames.")
+    return x, y
+
+
+def ccc(prediction: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Returns the concordance correlation coefficient over all valid frames together.
+
+    ccc = 2 s_xy / (s_x^2 + s_y^2 + (m_x - m_y)^2) with population (co)variances. Paper: section 4.4.
+
+    Args:
+        prediction: float array, any shape.
+        target: same shape.
+        mask: same shape, bool, True = annotated; None = all.
+
+    Returns:
+        Value in [-1, 1]. Choice: 0 when either side is constant or nothing is valid; nothing agrees with a constant.
+    """
+    x, y = _valid_pairs(prediction, target, mask)
+    if x.size == 0 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
+    dx, dy = x - x.mean(), y - y.mean()
+    denominator = np.mean(dx * dx) + np.mean(dy * dy) + (x.mean() - y.mean()) ** 2
+    return float(2.0 * np.mean(dx * dy) / denominator)
+
+
+def pearson(prediction: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Returns Pearson's correlation over all valid frames together; 0 when either side is constant.
+
+    Args:
+        prediction: float array, any shape.
+        target: same shape.
+        mask: same shape, bool, True = annotated; None = all.
+
+    Returns:
+        Value in [-1, 1].
+    """
+    x, y = _valid_pairs(prediction, target, mask)
+    if x.size == 0 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return 0.0
+    dx, dy = x - x.mean(), y - y.mean()
+    return float(np.clip(np.sum(dx * dy) / math.sqrt(np.sum(dx * dx) * np.sum(dy * dy)), -1.0, 1.0))
+
+
+def rmse(prediction: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Returns the root of the mean squared error over all valid frames; NaN when none is valid.
+
+    Args:
+        prediction: float array, any shape.
+        target: same shape.
+        mask: same shape, bool, True = annotated; None = all.
+
+    Returns:
+        Value >= 0.
+    """
+    x, y = _valid_pairs(prediction, target, mask)
+    return float(np.sqrt(np.mean((x - y) ** 2))) if x.size else math.nan
+
+
+def sign_agreement(prediction: ArrayLike, target: ArrayLike, mask: ArrayLike | None = None) -> float:
+    """Returns the share of valid frames where both have the same sign (0 counts as positive); NaN when none is valid.
+
+    Args:
+        prediction: float array, any shape.
+        target: same shape.
+        mask: same shape, bool, True = annotated; None = all.
+
+    Returns:
+        Value in [0, 1].
+    """
+    x, y = _valid_pairs(prediction, target, mask)
+    return float(np.mean((x >= 0) == (y >= 0))) if x.size else math.nan
+
+
+def _paired_videos(
+    predictions: Sequence[ArrayLike], targets: Sequence[ArrayLike]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns the (prediction, target) arrays of each video, annotated frames only, empty videos left out.
+
+    Raises:
+        ArgumentError: the numbers of videos differ.
+    """
+    if len(predictions) != len(targets):
+        raise ArgumentError(
+            f"predictions must hold as many videos as targets ({len(targets)}), got {len(predictions)}; pair them."
+        )
+    pairs = [_valid_pairs(x, y, annotated(y)) for x, y in zip(predictions, targets, strict=True)]
+    return [(x, y) for x, y in pairs if y.size]
+
+
+def concatenated(predictions: Sequence[ArrayLike], targets: Sequence[ArrayLike], measure: Measure = ccc) -> float:
+    """Returns a measure over the annotated frames of all videos joined: the figure that ABAW and the paper report.
+
+    Args:
+        predictions: one (T,) float array a video.
+        targets: one (T,) float array a video; |x| > 1 or NaN = not annotated.
+        measure: function of two flat arrays.
+
+    Returns:
+        The measure; of empty arrays when no frame is annotated.
+    """
+    pairs = _paired_videos(predictions, targets)
+    x = np.concatenate([pair[0] for pair in pairs]) if pairs else np.empty(0)
+    y = np.concatenate([pair[1] for pair in pairs]) if pairs else np.empty(0)
+    return measure(x, y)
+
+
+def per_video(predictions: Sequence[ArrayLike], targets: Sequence[ArrayLike], measure: Measure = ccc) -> float:
+    """Returns the mean of a measure over videos, each with its annotated frames only; NaN when no frame is annotated.
+
+    Args:
+        predictions: one (T,) float array a video.
+        targets: one (T,) float array a video; |x| > 1 or NaN = not annotated.
+        measure: function of two flat arrays.
+
+    Returns:
+        The mean.
+    """
+    pairs = _paired_videos(predictions, targets)
+    return float(np.mean([measure(x, y) for x, y in pairs])) if pairs else math.nan
+
+
+def fisher_z_test(
+    first: float, second: float, *, count: int, second_count: int | None = None, alpha: float = 0.01
+) -> FisherTest:
+    """Returns whether two correlations differ: z = (atanh r1 - atanh r2) / sqrt(1 / (n1 - 3) + 1 / (n2 - 3)).
+
+    With the number of *frames* as count this gives the daggers of the paper's Table 1 (section 5). Frames of one video
+    are not independent, so the test is far too sure of itself: read `bootstrap` beside it.
+
+    Args:
+        first: correlation in (-1, 1).
+        second: correlation in (-1, 1).
+        count: pairs behind the first one (and the second one unless second_count is given), at least 4.
+        second_count: pairs behind the second one.
+        alpha: level of the two-sided test. Paper: 0.01.
+
+    Returns:
+        z is positive when the first is larger.
+
+    Raises:
+        ArgumentError: a correlation is outside (-1, 1) or a count is below 4.
+    """
+    counts = (count, count if second_count is None else second_count)
+    for name, value in (("first", first), ("second", second)):
+        if not -1.0 < value < 1.0:
+            raise ArgumentError(f"{name} must be a correlation in (-1, 1), got {value}; z is infinite at the ends.")
+    if min(counts) < 4:
+        raise ArgumentError(f"count must be at least 4, got {min(counts)}; the variance is 1 / (count - 3).")
+    z = (math.atanh(first) - math.atanh(second)) / math.sqrt(sum(1.0 / (n - 3) for n in counts))
+    p_value = math.erfc(abs(z) / math.sqrt(2.0))
+    return FisherTest(z=z, p_value=p_value, significant=p_value < alpha)
+
+
+def bootstrap(
+    predictions: Sequence[ArrayLike],
+    targets: Sequence[ArrayLike],
+    *,
+    measure: Measure = ccc,
+    repeats: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Returns the concatenated measure with its percentile interval from resampling whole videos with replacement.
+
+    Args:
+        predictions: one (T,) float array a video.
+        targets: one (T,) float array a video; |x| > 1 or NaN = not annotated.
+        measure: function of two flat arrays.
+        repeats: number of resamples.
+        confidence: share of the resamples inside the interval.
+        seed: of the resampling.
+
+    Returns:
+        Estimate and interval.
+
+    Raises:
+        ArgumentError: no video has an annotated frame.
+    """
+    pairs = _paired_videos(predictions, targets)
+    if not pairs:
+        raise ArgumentError("targets must hold at least one annotated frame, got none; check how labels were read.")
+    draws = np.random.default_rng(seed).integers(0, len(pairs), size=(repeats, len(pairs)))
+    values = []
+    for draw in draws:
+        x, y = (np.concatenate([pairs[video][side] for video in draw]) for side in (0, 1))
+        values.append(measure(x, y))
+    tail = 50.0 * (1.0 - confidence)
+    low, high = np.percentile(values, [tail, 100.0 - tail])
+    estimate = concatenated([x for x, _ in pairs], [y for _, y in pairs], measure)
+    return Interval(estimate=estimate, low=float(low), high=float(high))
