@@ -23,8 +23,10 @@ class PreprocessSpec:
     Attributes:
         version: of the meaning of these fields; raised with any change.
         model_rate_hz: ticks per second. Paper: section 4.3 (30 fps video).
-        audio_lag_seconds: the audio step of tick k describes the sound this much before the tick.
-        audio_context_steps: LLD steps stacked per tick, oldest first. Paper: 63 (section 4.2.2); edge: fewer, its attention looks back itself.
+        audio_lag_seconds: the audio step of tick k describes the sound this much before the tick. Edge: 4 ticks, the fewest
+            after which a whole LLD row (110 ms) nearest to that instant is final, so that nothing waits for future sound.
+        audio_context_steps: LLD steps stacked per tick, oldest first. Paper: 63 (section 4.2.2); edge: 1, its attention
+            looks back itself.
         audio_vector_size: audio_context_steps * 65, zero-padded at the end to this size. Paper: 4096.
         lld_version: version of the LLD definition (edgeaff.features.lld).
         lld_max_pitch_lag: forced decision of the pitch tracker after so many hops.
@@ -42,7 +44,7 @@ class PreprocessSpec:
 
     version: int = 1
     model_rate_hz: int = 30
-    audio_lag_seconds: float = 0.1
+    audio_lag_seconds: float = 4 / 30
     audio_context_steps: int = 1
     audio_vector_size: int = 65
     lld_version: int = 1
