@@ -1,0 +1,1 @@
+"""Training, evaluation and ablation of every system of the paper. The only room, with export, that needs torch."""
