@@ -5,5 +5,6 @@
 namespace edgeaff {
 
 void BindBuildInfo(pybind11::module_& module);
+void BindLldResample(pybind11::module_& module);
 
 }  // namespace edgeaff

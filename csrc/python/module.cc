@@ -6,4 +6,5 @@
 PYBIND11_MODULE(_C, module) {
   module.doc() = "Compiled core of edgeaff; call it through edgeaff.ops, which checks arguments.";
   edgeaff::BindBuildInfo(module);
+  edgeaff::BindLldResample(module);
 }

@@ -4,27 +4,77 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgeaff.errors import BackendUnavailableError
+import numpy as np
+
+from edgeaff.errors import BackendUnavailableError, SessionStateError
 from edgeaff.features import resample_reference
+from edgeaff.features.resample_reference import check_rate
+from edgeaff.features.samples import check_samples
 from edgeaff.ops import native
 
+AFTER_FINISH = "Resampler must be open, got a call after finish(); call reset() first."
 
-def Resampler(input_rate_hz: int, output_rate_hz: int = 16_000) -> Any:
-    """Returns a streaming resampler; see `resample_reference.Resampler` for its methods and for the filter.
+
+class Resampler:
+    """Resamples one mono stream; any chunking gives the same samples, bit by bit.
+
+    Output n is the signal at n / output_rate_hz seconds after the first input sample: the delay of the filter is
+    compensated. Equal rates pass samples through (scaled, saturated). The filter: see `resample_reference`.
 
     Args:
-        input_rate_hz: 8,000 to 96,000.
-        output_rate_hz: 8,000 to 96,000.
-
-    Returns:
-        An object with push(samples) -> (m,) float32, finish() -> (m,) float32, reset() and latency_ns.
+        input_rate_hz: rate of the pushed samples, 8,000 to 96,000; another is an ArgumentError.
+        output_rate_hz: rate of what comes out, same range.
     """
-    resample_reference.check_rate("input_rate_hz", input_rate_hz)
-    resample_reference.check_rate("output_rate_hz", output_rate_hz)
-    try:
-        module = native()
-    except BackendUnavailableError:
-        return resample_reference.Resampler(input_rate_hz, output_rate_hz)
-    if not hasattr(module, "Resampler"):
-        return resample_reference.Resampler(input_rate_hz, output_rate_hz)
-    return module.Resampler(int(input_rate_hz), int(output_rate_hz))
+
+    def __init__(self, input_rate_hz: int, output_rate_hz: int = 16_000) -> None:
+        self.input_rate_hz = check_rate("input_rate_hz", input_rate_hz)
+        self.output_rate_hz = check_rate("output_rate_hz", output_rate_hz)
+        self._finished = False
+        self._core: Any
+        try:
+            self._core = native().Resampler(self.input_rate_hz, self.output_rate_hz)
+        except BackendUnavailableError:
+            self._core = resample_reference.Resampler(self.input_rate_hz, self.output_rate_hz)
+
+    @property
+    def delay_ns(self) -> int:
+        """Output at time u comes out once the input has reached u + delay_ns; at most 4 ms."""
+        return int(self._core.delay_ns)
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """Takes sound and returns what became final.
+
+        Args:
+            samples: (n,) int16 (taken as s / 32767) or float32 (saturated), any length, one channel, at the input rate;
+                another form or a NaN is an ArgumentError (`check_samples`).
+
+        Returns:
+            (m,) float32 at output_rate_hz, full scale 1 (band-limiting may overshoot it slightly).
+
+        Raises:
+            SessionStateError: after finish().
+        """
+        if self._finished:
+            raise SessionStateError(AFTER_FINISH)
+        return self._core.push(check_samples(samples))
+
+    def finish(self) -> np.ndarray:
+        """Returns the rest, the input taken as followed by silence.
+
+        In total ceil(inputs * output_rate_hz / input_rate_hz) samples have come out then.
+
+        Returns:
+            (m,) float32.
+
+        Raises:
+            SessionStateError: after finish().
+        """
+        if self._finished:
+            raise SessionStateError(AFTER_FINISH)
+        self._finished = True
+        return self._core.finish()
+
+    def reset(self) -> None:
+        """Goes back to the state after construction."""
+        self._core.reset()
+        self._finished = False

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from edgeaff.errors import ArgumentError, SessionStateError
+from edgeaff.features.samples import as_float_samples
 
 LOWEST_RATE_HZ = 8_000
 HIGHEST_RATE_HZ = 96_000
@@ -44,35 +45,6 @@ def check_rate(name: str, rate_hz: int) -> int:
             "bring the sound to such a rate first."
         )
     return int(rate_hz)
-
-
-def as_float_samples(samples: np.ndarray) -> np.ndarray:
-    """Returns sound as float32 in [-1, 1]: int16 divided by 32768, float32 saturated.
-
-    Args:
-        samples: (n,) int16, or float32 (float64 is rounded) with full scale 1.
-
-    Returns:
-        (n,) float32.
-
-    Raises:
-        ArgumentError: another shape or dtype, or a NaN or infinite value; the message names its index.
-    """
-    samples = np.asarray(samples)
-    if samples.ndim != 1 or samples.dtype not in (np.int16, np.float32, np.float64):
-        raise ArgumentError(
-            f"samples must be a (n,) array of int16 or float32, got {samples.shape} {samples.dtype}; "
-            "pass one channel, mixed down."
-        )
-    if samples.dtype == np.int16:
-        return samples.astype(np.float32) / np.float32(32768)
-    finite = np.isfinite(samples)
-    if not finite.all():
-        index = int(np.argmin(finite))
-        raise ArgumentError(
-            f"samples must be finite, got {samples[index]} at index {index}; replace such samples by 0 and count them."
-        )
-    return np.clip(samples, -1.0, 1.0).astype(np.float32)
 
 
 def half_width_samples(input_rate_hz: int, output_rate_hz: int) -> int:
@@ -127,9 +99,9 @@ class Resampler:
         self.reset()
 
     @property
-    def latency_ns(self) -> int:
-        """Sound needed beyond an output sample's own time before it comes out, in ns; at most 4 ms."""
-        return 0 if self._up == self._down else self._reach * 1_000_000_000 // self.input_rate_hz
+    def delay_ns(self) -> int:
+        """Output at time u comes out once the input has reached u + delay_ns; at most 4 ms."""
+        return 0 if self._up == self._down else -(-self._reach * 1_000_000_000 // self.input_rate_hz)
 
     def reset(self) -> None:
         """Forgets everything; the next sample is the first of a new sound."""
