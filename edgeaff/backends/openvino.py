@@ -1,0 +1,41 @@
+"""OpenVINO on the CPU (extra `openvino`): reads the same ONNX files."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from edgeaff.errors import BackendUnavailableError, BundleError
+
+
+class OpenVinoGraph:
+    """One compiled OpenVINO model."""
+
+    backend = "openvino"
+
+    def __init__(self, model: bytes, *, threads: int = 1) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise BackendUnavailableError(f"openvino must be installed, got: {error}; pip install edgeaff[openvino].") from error
+        core = openvino.Core()
+        config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        try:
+            network = core.read_model(io.BytesIO(model))
+            self._compiled = core.compile_model(network, "CPU", config)
+        except RuntimeError as error:
+            raise BundleError(f"model must be a graph that OpenVINO can load, got: {error}; export it again.") from error
+        self._request = self._compiled.create_infer_request()
+        self.inputs = {port.get_any_name(): _shape(port) for port in self._compiled.inputs}
+        self.outputs = tuple(port.get_any_name() for port in self._compiled.outputs)
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the outputs by name for these inputs by name."""
+        results = self._request.infer(feeds)
+        return {name: np.array(results[index]) for index, name in enumerate(self.outputs)}
+
+
+def _shape(port: object) -> tuple[int | None, ...]:
+    sizes = port.get_partial_shape()  # type: ignore[attr-defined]
+    return tuple(size.get_length() if size.is_static else None for size in sizes)

@@ -1,0 +1,168 @@
+"""Predictors over a backend: one tick in, valence and arousal out, with state handed in and out; and what the numbers are worth."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from edgeaff.backends import Graph
+from edgeaff.errors import BundleError
+from edgeaff.spec import NANOSECONDS
+
+WINDOW_TICKS = 100  # Paper: section 4.3, sequences of 100 frames.
+STATE = "state_"
+NEXT = "next_"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Valence and arousal in [-1, 1] of one tick."""
+
+    valence: float
+    arousal: float
+
+
+class Predictor(Protocol):
+    """Turns the inputs of one tick into a prediction. The state is a value: it may be kept, copied and handed in again."""
+
+    backend: str
+
+    def initial_state(self) -> Any:
+        """Returns the state before the first tick."""
+        ...
+
+    def step(self, state: Any, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[Prediction, Any]:
+        """Returns the prediction of a tick and the state after it. video: (D,), audio: (A,), float32; None = absent."""
+        ...
+
+
+class StreamingPredictor:
+    """The `edge` model: a step graph with key/value state; nothing is computed twice, nothing looks ahead."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self.backend = graph.backend
+        self._state_names = [name for name in graph.inputs if name.startswith(STATE)]
+        missing = [name for name in ("video", "audio", "present", *self._state_names) if name not in graph.inputs]
+        missing += [NEXT + name for name in self._state_names if NEXT + name not in graph.outputs]
+        if missing or not self._state_names:
+            raise BundleError(f"a step graph must have video, audio, present and state_* inputs, got none named {missing}; export it again.")
+        self._absent = {name: np.zeros((1, int(graph.inputs[name][-1] or 0)), np.float32) for name in ("video", "audio")}
+
+    def initial_state(self) -> dict[str, np.ndarray]:
+        """Returns the empty state: zeros, which the graph reads as no past."""
+        return {name: np.zeros([size or 1 for size in self._graph.inputs[name]], np.float32) for name in self._state_names}
+
+    def step(
+        self, state: dict[str, np.ndarray], video: np.ndarray | None, audio: np.ndarray | None
+    ) -> tuple[Prediction, dict[str, np.ndarray]]:
+        """Returns the prediction of a tick and the state after it. video: (D,), audio: (A,), float32; None = absent."""
+        feeds = dict(state)
+        feeds["video"] = self._absent["video"] if video is None else video[None]
+        feeds["audio"] = self._absent["audio"] if audio is None else audio[None]
+        feeds["present"] = np.array([[video is not None, audio is not None]], np.float32)
+        outputs = self._graph.run(feeds)
+        values = outputs["values"][0]
+        return Prediction(float(values[0]), float(values[1])), {name: outputs[NEXT + name] for name in self._state_names}
+
+
+class WindowPredictor:
+    """The `paper` model: the whole window of 100 ticks again at each tick; its newest row is the value.
+
+    Choice: ticks missing at the start are masked (design section 4); the paper evaluates whole sequences only.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self.backend = graph.backend
+        missing = [name for name in ("video", "audio", "video_mask", "audio_mask") if name not in graph.inputs]
+        if missing:
+            raise BundleError(f"a window graph must have video, audio and their masks, got none named {missing}; export it again.")
+        self._sizes = {name: int(graph.inputs[name][-1] or 0) for name in ("video", "audio")}
+
+    def initial_state(self) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
+        """Returns the empty window."""
+        return ()
+
+    def step(self, state: Any, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[Prediction, Any]:
+        """Returns the prediction of a tick and the window after it. video: (D,), audio: (A,), float32; None = absent."""
+        state = (*state, (video, audio))[-WINDOW_TICKS:]
+        feeds = {}
+        for index, name in enumerate(("video", "audio")):
+            rows = np.zeros((1, WINDOW_TICKS, self._sizes[name]), np.float32)
+            mask = np.zeros((1, WINDOW_TICKS), bool)
+            for position, tick in enumerate(state, WINDOW_TICKS - len(state)):
+                if tick[index] is not None:
+                    rows[0, position] = tick[index]
+                    mask[0, position] = True
+            feeds[name], feeds[f"{name}_mask"] = rows, mask
+        values = self._graph.run(feeds)["values"][0, -1]
+        return Prediction(float(values[0]), float(values[1])), state
+
+
+@dataclass(slots=True)
+class Coverage:
+    """Share of the last 100 ticks in which a modality was there; ticks before the first count as absent."""
+
+    _ticks: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW_TICKS))
+
+    def push(self, present: bool) -> float:
+        """Returns the coverage with this tick counted."""
+        self._ticks.append(present)
+        return sum(self._ticks) / WINDOW_TICKS
+
+    def copy(self) -> Coverage:
+        """Returns an independent copy."""
+        return Coverage(deque(self._ticks, WINDOW_TICKS))
+
+
+class Uncertainty:
+    """Standard deviation of the expected error by coverage, from the table that the bundle was calibrated with."""
+
+    def __init__(self, table: dict[str, Any]) -> None:
+        self._video = np.asarray(table["video_coverage"], float)
+        self._audio = np.asarray(table["audio_coverage"], float)
+        self._valence = np.asarray(table["valence_std"], float)
+        self._arousal = np.asarray(table["arousal_std"], float)
+        self.abstain_above_std = float(table["abstain_above_std"])
+        self.audio_only_valence_max_std = float(table["audio_only_valence_max_std"])
+
+    def std(self, video_coverage: float, audio_coverage: float) -> tuple[float, float]:
+        """Returns (valence_std, arousal_std), interpolated between the calibrated coverages."""
+        return (
+            self._interpolate(self._valence, video_coverage, audio_coverage),
+            self._interpolate(self._arousal, video_coverage, audio_coverage),
+        )
+
+    def _interpolate(self, grid: np.ndarray, video: float, audio: float) -> float:
+        along_audio = [float(np.interp(audio, self._audio, row)) for row in grid]
+        return float(np.interp(video, self._video, along_audio))
+
+
+@dataclass(slots=True)
+class Smoother:
+    """Causal exponential smoothing of one value; time_constant_seconds = 0 passes the value through.
+
+    A gap longer than `reset_seconds` starts anew. Choice: time constants from the bundle (0.3 s valence, 0.6 s arousal).
+    """
+
+    time_constant_seconds: float
+    reset_seconds: float = 0.5
+    _value: float | None = None
+    _pts_ns: int = 0
+
+    def push(self, pts_ns: int, value: float | None) -> float | None:
+        """Returns the smoothed value, None for None."""
+        if value is None:
+            return None
+        gap = (pts_ns - self._pts_ns) / NANOSECONDS
+        if self._value is None or self.time_constant_seconds <= 0 or gap > self.reset_seconds:
+            self._value = value
+        else:
+            self._value += (1 - math.exp(-gap / self.time_constant_seconds)) * (value - self._value)
+        self._pts_ns = pts_ns
+        return self._value
