@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgeaff.backends import Graph
-from edgeaff.errors import BundleError
+from edgeaff.backends import Graph, load_graph
+from edgeaff.bundle import ModelBundle
+from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.spec import NANOSECONDS
 
 WINDOW_TICKS = 100  # Paper: section 4.3, sequences of 100 frames.
@@ -166,3 +167,25 @@ class Smoother:
             self._value += (1 - math.exp(-gap / self.time_constant_seconds)) * (value - self._value)
         self._pts_ns = pts_ns
         return self._value
+
+
+def load_predictor(bundle: ModelBundle, backend: str = "default") -> Predictor:
+    """Returns the predictor of a bundle.
+
+    Args:
+        bundle: holds `affect_step` (streaming) or `affect_window`, and `step.npz` for the native step.
+        backend: "default" (the bundle's), "onnxruntime", "openvino" or "native".
+
+    Raises:
+        ArgumentError: the backend is unknown, or the bundle has nothing for it.
+    """
+    chosen = bundle.manifest["default_backend"] if backend == "default" else backend
+    if chosen == "native":
+        if "step.npz" not in bundle.members:
+            raise ArgumentError(f"backend must be onnxruntime or openvino for {bundle!r}, got 'native'; it has no packed step (step.npz).")
+        from edgeaff.backends.native import NativeStep
+
+        return NativeStep(bundle.arrays("step.npz"))
+    if bundle.has_graph("affect_step"):
+        return StreamingPredictor(load_graph(bundle.graph_bytes("affect_step"), backend=chosen))
+    return WindowPredictor(load_graph(bundle.graph_bytes("affect_window"), backend=chosen))

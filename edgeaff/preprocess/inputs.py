@@ -1,0 +1,140 @@
+"""What the preprocessor is made of and what it gives: protocols of its parts, TickInput, counts, argument checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from edgeaff.errors import ArgumentError
+from edgeaff.spec import PreprocessSpec
+from edgeaff.types import FaceDetection, TrackedFace
+
+LLD_SIZE = 65
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 192_000
+
+
+class FaceDetector(Protocol):
+    """Finds faces. id: recorded in bundles; boxes of another detector are another distribution of crops."""
+
+    id: str
+
+    def detect(self, image: np.ndarray) -> list[FaceDetection]:
+        """Returns the faces of one (H, W, 3) uint8 RGB picture."""
+        ...
+
+
+class FaceEncoder(Protocol):
+    """Crops a face by the spec's rule and describes it."""
+
+    descriptor_size: int
+
+    def crop(self, image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+        """Returns the (96, 96, 3) uint8 RGB crop."""
+        ...
+
+    def encode(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns (n, D) float32 descriptors of crops."""
+        ...
+
+
+class Normaliser(Protocol):
+    """Maps LLDs to the model's scale, causally."""
+
+    def update_and_normalise(self, lld: np.ndarray) -> np.ndarray:
+        """Returns (65,) float32 for (65,) float32, its statistics updated first."""
+        ...
+
+    def reset(self) -> None:
+        """Forgets what was learned on this session."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FaceInput:
+    """One usable face of a frame. crop: (96, 96, 3) uint8 RGB; descriptor: (D,) float32."""
+
+    face: TrackedFace
+    crop: np.ndarray
+    descriptor: np.ndarray
+    detected_pts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class TickInput:
+    """Everything the model gets at one tick.
+
+    Attributes:
+        tick: its number; pts_ns: its time.
+        restart: all state starts anew with this tick (first tick, or after a jump).
+        faces: usable faces, the primary one first; empty without one.
+        frame_pts_ns: time of the frame taken, or None.
+        audio: (audio_vector_size,) float32, normalised, or None when sound is missing.
+        lld: (65,) float32 of this step before normalisation, or None.
+        audio_centre_ns: centre of the newest analysis window used, or None.
+        stale: no declared modality has delivered anything for the staleness time.
+    """
+
+    tick: int
+    pts_ns: int
+    restart: bool
+    faces: tuple[FaceInput, ...]
+    frame_pts_ns: int | None
+    audio: np.ndarray | None
+    lld: np.ndarray | None
+    audio_centre_ns: int | None
+    stale: bool
+
+
+@dataclass(slots=True)
+class InputCounts:
+    """What was repaired or dropped, by cause."""
+
+    frames_not_newer: int = 0
+    frames_late: int = 0
+    samples_overlapping: int = 0
+    samples_filled: int = 0
+    samples_not_finite: int = 0
+    samples_late: int = 0
+    sound_restarts: int = 0
+    jumps: int = 0
+    inputs_unconfirmed: int = 0
+
+
+@dataclass(frozen=True)
+class PreprocessParts:
+    """The parts that a bundle provides. detector and encoder may be None when video is off, normaliser when audio is."""
+
+    spec: PreprocessSpec
+    detector: FaceDetector | None = None
+    encoder: FaceEncoder | None = None
+    normaliser: Normaliser | None = None
+
+
+def check_pts(pts_ns: int) -> int:
+    """Returns pts_ns if it is an int.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    if isinstance(pts_ns, bool) or not isinstance(pts_ns, (int, np.integer)):
+        raise ArgumentError(f"pts_ns must be an int (nanoseconds), got {pts_ns!r}; multiply seconds by 10**9 and round.")
+    return int(pts_ns)
+
+
+def check_samples(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
+    """Returns the samples as (n,) int16 or float32.
+
+    Raises:
+        ArgumentError: shape, dtype or rate is not what it must be.
+    """
+    samples = np.asarray(samples)
+    if samples.ndim != 1 or samples.dtype not in (np.int16, np.float32, np.float64):
+        raise ArgumentError(f"samples must be (n,) int16 or float32, got {samples.shape} {samples.dtype}; mix to mono and convert.")
+    if isinstance(sample_rate_hz, bool) or not isinstance(sample_rate_hz, (int, np.integer)):
+        raise ArgumentError(f"sample_rate_hz must be an int, got {sample_rate_hz!r}; pass hertz.")
+    if not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
+        raise ArgumentError(f"sample_rate_hz must be in [{LOWEST_RATE_HZ}, {HIGHEST_RATE_HZ}], got {sample_rate_hz}; resample first.")
+    return samples if samples.dtype == np.int16 else samples.astype(np.float32)

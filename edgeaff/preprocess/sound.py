@@ -1,0 +1,163 @@
+"""From chunks of sound to one normalised audio vector per tick."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgeaff.errors import ArgumentError
+from edgeaff.features.lld import ROW_LATENCY_NS, LldStream
+from edgeaff.features.resample import Resampler
+from edgeaff.preprocess.inputs import LLD_SIZE, InputCounts, Normaliser
+from edgeaff.spec import NANOSECONDS, PreprocessSpec
+from edgeaff.sync import HOP_NS, MILLISECOND, ColumnGroup, RowTimeline, SoundClock
+
+LLD_RATE_HZ = 16_000
+RESAMPLER_DELAY_NS = 4 * MILLISECOND
+SLOW_COLUMNS = (0, 1, 2, 3, 4, 5, 9)  # 60 ms analysis window: pitch group and zero crossings
+FAST_COLUMNS = tuple(column for column in range(LLD_SIZE) if column not in SLOW_COLUMNS)
+GROUPS = (
+    ColumnGroup(FAST_COLUMNS, 10 * MILLISECOND, 20 * MILLISECOND),
+    ColumnGroup(SLOW_COLUMNS, 30 * MILLISECOND, 60 * MILLISECOND),
+)
+
+
+def audio_need_ns(spec: PreprocessSpec) -> int:
+    """Returns the end of the last sample that a tick's rows need, relative to the tick (negative: before it)."""
+    return -spec.audio_lag_ns + HOP_NS // 2 + (ROW_LATENCY_NS - GROUPS[0].centre_ns) + RESAMPLER_DELAY_NS
+
+
+@dataclass(slots=True)
+class _Span:
+    start_ns: int
+    end_ns: int
+
+
+class SoundFront:
+    """From chunks to timed LLD rows: cleaning, clock, resampler, LLD stream; rows that touch a hole are masked."""
+
+    def __init__(self, spec: PreprocessSpec, counts: InputCounts) -> None:
+        self._spec = spec
+        self._counts = counts
+        self._clock = SoundClock()
+        self._resampler: Any = None
+        self._stream: Any = None
+        self._row = 0
+        self._spans: deque[_Span] = deque(maxlen=64)
+        self._rows_end_ns: int | None = None
+        self.rows = RowTimeline(GROUPS)
+
+    @property
+    def end_pts_ns(self) -> int:
+        """Time after the last sample, or after the last row pushed."""
+        return self._clock.end_pts_ns if self._rows_end_ns is None else self._rows_end_ns
+
+    def push(self, pts_ns: int, samples: np.ndarray, rate_hz: int) -> None:
+        """Accepts one chunk. samples: (n,) int16 or float32."""
+        samples = self._clean(samples)
+        place = self._clock.place(pts_ns, len(samples), rate_hz)
+        if place.restart:
+            self._restart(rate_hz)
+        self._counts.samples_overlapping += place.skip
+        self._counts.samples_filled += place.fill
+        if place.fill:
+            self._feed(np.zeros(place.fill, samples.dtype))
+        kept = samples[place.skip :]
+        if len(kept):
+            self._feed(kept)
+            end = self._clock.end_pts_ns
+            self._note_span(end - len(kept) * NANOSECONDS // rate_hz, end)
+
+    def push_rows(self, pts_ns: int, rows: np.ndarray) -> None:
+        """Accepts final rows. rows: (n, 65) float32; pts_ns: start of the first."""
+        for index, row in enumerate(rows):
+            self.rows.push(pts_ns + index * HOP_NS, row, (False, False))
+        self._rows_end_ns = pts_ns + (len(rows) - 1) * HOP_NS + ROW_LATENCY_NS
+        self._note_span(pts_ns, self._rows_end_ns)
+
+    def finish(self) -> None:
+        """Flushes the rows that end of sound makes final."""
+        if self._stream is None:
+            return
+        if self._resampler is not None:
+            self._stream.push(self._resampler.finish())
+        self._stream.finish()
+        self._collect()
+        self._stream = None
+
+    def newest_sound_before(self, instant_ns: int) -> int | None:
+        """Returns the time of the newest real sample before an instant, or None."""
+        for span in reversed(self._spans):
+            if span.start_ns < instant_ns:
+                return min(span.end_ns, instant_ns)
+        return None
+
+    def _clean(self, samples: np.ndarray) -> np.ndarray:
+        if samples.dtype == np.int16:
+            return samples
+        bad = ~np.isfinite(samples)
+        if bad.any():
+            self._counts.samples_not_finite += int(bad.sum())
+            samples = np.where(bad, np.float32(0), samples)
+        return samples
+
+    def _restart(self, rate_hz: int) -> None:
+        self._counts.sound_restarts += self._stream is not None
+        self._stream = LldStream(sample_rate_hz=LLD_RATE_HZ, max_pitch_lag=self._spec.lld_max_pitch_lag)
+        self._resampler = None if rate_hz == LLD_RATE_HZ else Resampler(rate_hz)
+        self._row = 0
+
+    def _feed(self, samples: np.ndarray) -> None:
+        self._stream.push(samples if self._resampler is None else self._resampler.push(samples))
+        self._collect()
+
+    def _collect(self) -> None:
+        for lld in self._stream.pop():
+            start = self._row * HOP_NS
+            masked = tuple(self._clock.touches_hole(start - HOP_NS, start + group.window_ns + HOP_NS) for group in GROUPS)
+            self.rows.push(self._clock.pts_ns(start), lld, masked)
+            self._row += 1
+
+    def _note_span(self, start_ns: int, end_ns: int) -> None:
+        if self._spans and start_ns - self._spans[-1].end_ns <= MILLISECOND:
+            self._spans[-1].end_ns = end_ns
+        else:
+            self._spans.append(_Span(start_ns, end_ns))
+
+
+@dataclass
+class AudioSteps:
+    """From the step of a tick to the model's audio vector: normalised once per new row, stacked oldest first, zero-padded.
+
+    Paper: section 4.2.2 (63 steps x 65 LLDs and one zero: 4096). A missing step is zeros; before the first step too.
+    """
+
+    spec: PreprocessSpec
+    normaliser: Normaliser | None
+    _steps: deque[np.ndarray] = field(init=False)
+    _row: int = -1
+
+    def __post_init__(self) -> None:
+        if self.normaliser is None:
+            raise ArgumentError("normaliser must be given when audio is declared, got None; load a bundle with LLD statistics.")
+        self.normaliser.reset()
+        self._steps = deque([np.zeros(LLD_SIZE, np.float32)] * self.spec.audio_context_steps, self.spec.audio_context_steps)
+        self._last = self._steps[-1]
+
+    def push(self, step: Any) -> np.ndarray | None:
+        """Returns the (audio_vector_size,) float32 vector of a tick, or None when its own step is missing."""
+        assert self.normaliser is not None
+        if step is None:
+            self._steps.append(np.zeros(LLD_SIZE, np.float32))
+            return None
+        if step.row != self._row:
+            self._row = step.row
+            self._last = self.normaliser.update_and_normalise(step.lld).astype(np.float32)
+        self._steps.append(self._last)
+        vector = np.zeros(self.spec.audio_vector_size, np.float32)
+        stacked = np.concatenate(self._steps)
+        vector[: len(stacked)] = stacked
+        return vector

@@ -1,0 +1,275 @@
+"""Session: the sans-IO core. Frames and samples in, events out; no thread, no clock, no I/O, the same data give the same events.
+
+```
+frame -> face -> descriptor -+
+                             +-> tick -> predictor -> event
+samples -> LLD --------------+
+```
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgeaff.bundle import ModelBundle
+from edgeaff.errors import ArgumentError
+from edgeaff.inference import Coverage, Predictor, Smoother, Uncertainty, load_predictor
+from edgeaff.preprocess import FaceInput, InputCounts, Preprocessor, TickInput, parts_from_bundle
+from edgeaff.spec import NANOSECONDS
+from edgeaff.types import EVENT_SCHEMA, AffectEvent, Status, TrackedFace
+
+WARMUP_NS = NANOSECONDS // 2
+FORGET_TRACK_NS = NANOSECONDS // 2
+
+
+@dataclass
+class Subject:
+    """The state that belongs to one face: predictor, coverage, smoothing, first evidence."""
+
+    state: Any
+    valence: Smoother
+    arousal: Smoother
+    video_coverage: Coverage = field(default_factory=Coverage)
+    audio_coverage: Coverage = field(default_factory=Coverage)
+    first_evidence_ns: int | None = None
+    last_seen_ns: int = 0
+
+    def copy(self) -> Subject:
+        """Returns an independent copy; the predictor state is a value and shared."""
+        return Subject(
+            self.state, copy.copy(self.valence), copy.copy(self.arousal), self.video_coverage.copy(), self.audio_coverage.copy(),
+            self.first_evidence_ns, self.last_seen_ns,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What one subject's tick came to, before the status decides what may be said."""
+
+    valence: float
+    arousal: float
+    valence_std: float
+    arousal_std: float
+    video_coverage: float
+    audio_coverage: float
+
+
+class Session:
+    """Turns pushed frames and samples into events, deterministically.
+
+    Args:
+        bundle: a ModelBundle, a path, or None for the one that ships.
+        video: whether video is declared; a modality switched off is never waited for.
+        audio: whether audio is declared.
+        backend: "default" (the bundle's), "onnxruntime", "openvino" or "native".
+        max_faces: most faces with events of their own per tick.
+        detector_stride: run the detector on every n-th taken frame; None for the bundle's choice.
+        smoothing: None for the bundle's time constants, or (valence_seconds, arousal_seconds); 0 switches one off.
+        staleness_seconds: status STALE after so long without any delivery.
+        max_skew_seconds: how far one modality may run ahead before ticks stop waiting for the other.
+        detector: another face detector with the bundle's detector id, for example one that runs elsewhere.
+
+    Raises:
+        ArgumentError: an option is out of range.
+        BundleError: the bundle cannot be used.
+        SpecMismatchError: bundle, detector and this edgeaff disagree on the preprocessing.
+    """
+
+    def __init__(
+        self,
+        bundle: ModelBundle | str | None = None,
+        *,
+        video: bool = True,
+        audio: bool = True,
+        backend: str = "default",
+        max_faces: int = 1,
+        detector_stride: int | None = None,
+        smoothing: tuple[float, float] | None = None,
+        staleness_seconds: float = 0.5,
+        max_skew_seconds: float = 0.25,
+        detector: Any = None,
+    ) -> None:
+        self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
+        manifest = self.bundle.manifest
+        self._predictor: Predictor = load_predictor(self.bundle, backend)
+        graph_backend = "openvino" if backend == "openvino" else "onnxruntime"
+        self._preprocessor = Preprocessor(
+            parts_from_bundle(self.bundle, video=video, audio=audio, detector=detector, backend=graph_backend),
+            video=video,
+            audio=audio,
+            max_faces=max_faces,
+            detector_stride=detector_stride or int(manifest["detector"].get("stride", 1)),
+            staleness_seconds=staleness_seconds,
+            max_skew_seconds=max_skew_seconds,
+        )
+        self._uncertainty = Uncertainty(manifest["uncertainty"])
+        self._smoothing = check_smoothing(smoothing, manifest["smoothing"])
+        self._max_faces = max_faces
+        self._seq = 0
+        self._restart()
+
+    # --- what goes in -------------------------------------------------------------------------------------------------------
+
+    def push_frame(self, image: np.ndarray, *, pts_ns: int) -> list[AffectEvent]:
+        """Returns the events that this frame completes. image: (H, W, 3) uint8 RGB; pts_ns: int nanoseconds."""
+        return self._events(self._preprocessor.push_frame(image, pts_ns=pts_ns))
+
+    def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[AffectEvent]:
+        """Returns the events that this sound completes. samples: (n,) int16 or float32, mono; pts_ns: time of samples[0]."""
+        return self._events(self._preprocessor.push_audio(samples, pts_ns=pts_ns, sample_rate_hz=sample_rate_hz))
+
+    def push_face(self, faces: Sequence[tuple[TrackedFace, np.ndarray]], *, pts_ns: int) -> list[AffectEvent]:
+        """Returns the events that a frame with known faces completes. faces: (face, (96, 96, 3) uint8 RGB crop) pairs."""
+        return self._events(self._preprocessor.push_face(faces, pts_ns=pts_ns))
+
+    def push_lld(self, rows: np.ndarray, *, pts_ns: int) -> list[AffectEvent]:
+        """Returns the events that final LLD rows complete. rows: (n, 65) float32, 10 ms apart; pts_ns: start of rows[0]."""
+        return self._events(self._preprocessor.push_lld(rows, pts_ns=pts_ns))
+
+    def advance(self, pts_ns: int) -> list[AffectEvent]:
+        """Returns the events that go out because time has come to pts_ns without any delivery."""
+        return self._events(self._preprocessor.advance(pts_ns))
+
+    def finish(self) -> list[AffectEvent]:
+        """Returns the events held back. After it only reset() is allowed."""
+        return self._events(self._preprocessor.finish())
+
+    def reset(self) -> None:
+        """Starts anew: no past, seq from 0."""
+        self._preprocessor.reset()
+        self._seq = 0
+        self._restart()
+
+    @property
+    def counts(self) -> InputCounts:
+        """What was repaired or dropped so far, by cause."""
+        return self._preprocessor.counts
+
+    @property
+    def backend(self) -> str:
+        """What computes the numbers."""
+        return self._predictor.backend
+
+    # --- from ticks to events -----------------------------------------------------------------------------------------------
+
+    def _restart(self) -> None:
+        valence_seconds, arousal_seconds = self._smoothing
+        state = self._predictor.initial_state()
+        self._nobody = Subject(state, Smoother(valence_seconds), Smoother(arousal_seconds))
+        self._subjects: dict[int, Subject] = {}
+
+    def _events(self, ticks: list[TickInput]) -> list[AffectEvent]:
+        return [event for tick in ticks for event in self._tick_events(tick)]
+
+    def _tick_events(self, tick: TickInput) -> list[AffectEvent]:
+        if tick.restart:
+            self._restart()
+        if self._max_faces == 1:
+            face = tick.faces[0] if tick.faces else None
+            return [self._event(tick, face, self._step(self._nobody, tick, face), self._nobody)]
+        return self._several(tick)
+
+    def _several(self, tick: TickInput) -> list[AffectEvent]:
+        """One event per face; a new face starts from the state that has heard everything and seen nobody."""
+        seen = {face.face.track_id: face for face in tick.faces}
+        for track_id in [known for known, subject in self._subjects.items() if tick.pts_ns - subject.last_seen_ns > FORGET_TRACK_NS]:
+            del self._subjects[track_id]
+        for track_id in seen:
+            if track_id not in self._subjects:
+                self._subjects[track_id] = self._nobody.copy()
+        without_face = self._step(self._nobody, tick, None)
+        events = []
+        for track_id, subject in self._subjects.items():
+            estimate = self._step(subject, tick, seen.get(track_id))
+            if track_id in seen:
+                subject.last_seen_ns = tick.pts_ns
+                events.append((list(seen).index(track_id), seen[track_id], estimate, subject))
+        if not events:
+            return [self._event(tick, None, without_face, self._nobody)]
+        return [self._event(tick, face, estimate, subject) for _, face, estimate, subject in sorted(events, key=lambda row: row[0])]
+
+    def _step(self, subject: Subject, tick: TickInput, face: FaceInput | None) -> Estimate:
+        video = face.descriptor if face is not None else None
+        prediction, subject.state = self._predictor.step(subject.state, video, tick.audio)
+        if subject.first_evidence_ns is None and (face is not None or tick.audio is not None):
+            subject.first_evidence_ns = tick.pts_ns
+        video_coverage = subject.video_coverage.push(face is not None)
+        audio_coverage = subject.audio_coverage.push(tick.audio is not None)
+        valence_std, arousal_std = self._uncertainty.std(video_coverage, audio_coverage)
+        return Estimate(prediction.valence, prediction.arousal, valence_std, arousal_std, video_coverage, audio_coverage)
+
+    def _status(self, tick: TickInput, face: FaceInput | None, estimate: Estimate, subject: Subject) -> Status:
+        if tick.stale:
+            return Status.STALE
+        if self._preprocessor.video and face is None:
+            return Status.NO_FACE
+        if self._preprocessor.audio and tick.audio is None:
+            return Status.NO_AUDIO
+        if subject.first_evidence_ns is None or tick.pts_ns - subject.first_evidence_ns < WARMUP_NS:
+            return Status.WARMUP
+        if min(estimate.valence_std, estimate.arousal_std) > self._uncertainty.abstain_above_std:
+            return Status.ABSTAIN
+        return Status.OK
+
+    def _may_say(self, status: Status, face: FaceInput | None, tick: TickInput, estimate: Estimate) -> tuple[bool, bool]:
+        """Returns whether valence and arousal may be said."""
+        if status in (Status.STALE, Status.ABSTAIN) or (face is None and tick.audio is None):
+            return False, False
+        if face is None:
+            return estimate.valence_std <= self._uncertainty.audio_only_valence_max_std, True
+        return True, True
+
+    def _event(self, tick: TickInput, face: FaceInput | None, estimate: Estimate, subject: Subject) -> AffectEvent:
+        status = self._status(tick, face, estimate, subject)
+        say_valence, say_arousal = self._may_say(status, face, tick, estimate)
+        valence = estimate.valence if say_valence else None
+        arousal = estimate.arousal if say_arousal else None
+        event = AffectEvent(
+            schema=EVENT_SCHEMA,
+            seq=self._seq,
+            pts_ns=tick.pts_ns,
+            valence=subject.valence.push(tick.pts_ns, valence),
+            arousal=subject.arousal.push(tick.pts_ns, arousal),
+            valence_raw=valence,
+            arousal_raw=arousal,
+            valence_std=estimate.valence_std if say_valence else None,
+            arousal_std=estimate.arousal_std if say_arousal else None,
+            status=status,
+            video_age_ms=age_ms(tick.pts_ns, tick.frame_pts_ns),
+            audio_age_ms=age_ms(tick.pts_ns, tick.audio_centre_ns),
+            video_coverage=estimate.video_coverage if self._preprocessor.video else None,
+            audio_coverage=estimate.audio_coverage if self._preprocessor.audio else None,
+            face=face.face if face is not None else None,
+            latency_ms=None,
+            backend=self._predictor.backend,
+            dropped_since_last=None,
+        )
+        self._seq += 1
+        return event
+
+
+def age_ms(now_ns: int, then_ns: int | None) -> float | None:
+    """Returns the age in milliseconds, rounded to 1 us; 0 for a frame just after its tick; None without one."""
+    return None if then_ns is None else max(0.0, round((now_ns - then_ns) / 1e6, 3))
+
+
+def check_smoothing(smoothing: tuple[float, float] | None, defaults: dict[str, float]) -> tuple[float, float]:
+    """Returns (valence_seconds, arousal_seconds).
+
+    Raises:
+        ArgumentError: smoothing is no pair of seconds in [0, 60].
+    """
+    if smoothing is None:
+        return float(defaults["valence_seconds"]), float(defaults["arousal_seconds"])
+    try:
+        valence_seconds, arousal_seconds = (float(seconds) for seconds in smoothing)
+    except (TypeError, ValueError):
+        valence_seconds = arousal_seconds = -1.0
+    if not (0 <= valence_seconds <= 60 and 0 <= arousal_seconds <= 60):
+        raise ArgumentError(f"smoothing must be (valence_seconds, arousal_seconds) in [0, 60], got {smoothing!r}; pass (0, 0) for none.")
+    return valence_seconds, arousal_seconds
