@@ -1,0 +1,66 @@
+"""Options of a Runtime from a TOML file. Arguments win over the file; an unknown key is an error with a suggestion."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Any
+
+from edgeaff.errors import ArgumentError
+
+OPTIONS: dict[str, Any] = {
+    "bundle": None,
+    "video": None,
+    "audio": None,
+    "backend": "default",
+    "strict": False,
+    "max_faces": 1,
+    "detector_stride": None,
+    "smoothing": None,
+    "policy": None,
+    "staleness_seconds": 0.5,
+}
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Returns the options of a TOML file.
+
+    Args:
+        path: the file; its keys are the keyword arguments of Runtime, at top level or in a table [runtime].
+
+    Raises:
+        ArgumentError: the file cannot be read, is no TOML, or has an unknown key.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise ArgumentError(f"config must be a readable TOML file, got {path} ({error.strerror}); check the path.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ArgumentError(f"config must be TOML, got {path} ({error}); mend that line.") from error
+    values = values.get("runtime", values)
+    for key in values:
+        if key not in OPTIONS:
+            close = difflib.get_close_matches(key, OPTIONS, n=1)
+            advice = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(OPTIONS)}."
+            raise ArgumentError(f"{path}: keys must be options of Runtime, got {key!r}; {advice}")
+    return values
+
+
+def merge_options(arguments: dict[str, Any], config: str | Path | None) -> dict[str, Any]:
+    """Returns all options: what was given as an argument, else the file's value, else the default.
+
+    Args:
+        arguments: name -> value for every option; a value equal to its default counts as not given.
+        config: path of a TOML file, or None.
+    """
+    from_file = read_config(config) if config is not None else {}
+    merged = dict(OPTIONS)
+    merged.update(from_file)
+    merged.update({name: value for name, value in arguments.items() if value != OPTIONS[name]})
+    return merged
