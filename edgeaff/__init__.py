@@ -1,1 +1,55 @@
-"""edgeaff: apparent valence and arousal from camera and microphone, on the device, 30 times a second."""
+"""edgeaff: apparent valence and arousal from camera and microphone, on the device, 30 times a second.
+
+Names are loaded when first used: `import edgeaff` loads neither torch, cv2, onnxruntime nor tensorrt.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edgeaff.bundle import ModelBundle
+    from edgeaff.capture.push import PushAudio, PushVideo
+    from edgeaff.errors import EdgeaffError
+    from edgeaff.runtime import Runtime, analyze
+    from edgeaff.session import Session
+    from edgeaff.spec import PreprocessSpec
+    from edgeaff.types import AffectEvent, AudioChunk, FaceDetection, Status, VideoFrame, circumplex
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AffectEvent": "edgeaff.types",
+    "AudioChunk": "edgeaff.types",
+    "EdgeaffError": "edgeaff.errors",
+    "FaceDetection": "edgeaff.types",
+    "ModelBundle": "edgeaff.bundle",
+    "PreprocessSpec": "edgeaff.spec",
+    "PushAudio": "edgeaff.capture.push",
+    "PushVideo": "edgeaff.capture.push",
+    "Runtime": "edgeaff.runtime",
+    "Session": "edgeaff.session",
+    "Status": "edgeaff.types",
+    "VideoFrame": "edgeaff.types",
+    "analyze": "edgeaff.runtime",
+    "circumplex": "edgeaff.types",
+}
+
+__all__ = [
+    "AffectEvent", "AudioChunk", "EdgeaffError", "FaceDetection", "ModelBundle", "PreprocessSpec", "PushAudio", "PushVideo", "Runtime",
+    "Session", "Status", "VideoFrame", "__version__", "analyze", "circumplex",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Returns a public name from its home, loaded now."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgeaff' has no attribute {name!r}; public names are {', '.join(__all__)}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -136,3 +136,32 @@ class AffectEvent:
                 "score": float(self.face.score),
             }
         return row
+
+
+CIRCUMPLEX_LABELS: tuple[tuple[str, float, float], ...] = (
+    ("neutral", 0.0, 0.0),
+    ("happy", 0.7, 0.2),
+    ("excited", 0.55, 0.65),
+    ("surprised", 0.15, 0.75),
+    ("afraid", -0.25, 0.75),
+    ("angry", -0.55, 0.6),
+    ("disgusted", -0.7, 0.35),
+    ("sad", -0.65, -0.3),
+    ("bored", -0.4, -0.6),
+    ("tired", -0.05, -0.75),
+    ("calm", 0.4, -0.55),
+    ("content", 0.65, -0.25),
+)
+
+
+def circumplex(valence: float, arousal: float) -> str:
+    """Returns the nearest label of the circumplex of affect. Paper: figure 1.
+
+    Choice: twelve anchors read off the usual drawings of the circumplex; the paper gives a figure without coordinates. A label is a
+    reading aid for a point of the plane, not a statement that the person feels that emotion; near the centre all labels are close.
+
+    Args:
+        valence: in [-1, 1].
+        arousal: in [-1, 1].
+    """
+    return min(CIRCUMPLEX_LABELS, key=lambda row: (row[1] - valence) ** 2 + (row[2] - arousal) ** 2)[0]

@@ -1,8 +1,56 @@
-"""The command line."""
+"""The command line: one file per command. Exit codes: 0 done, 2 usage, 3 unusable input, 130 interrupted."""
 
 from __future__ import annotations
 
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
 
-def entry() -> int:
-    """Runs the command line."""
-    raise SystemExit(2)
+from edgeaff.errors import ArgumentError, EdgeaffError
+
+COMMANDS = {
+    "run": "read a file or device, write valence and arousal per tick",
+    "models": "list, describe and verify bundles",
+}
+DONE, USAGE, UNUSABLE, INTERRUPTED = 0, 2, 3, 130
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of all commands."""
+    from edgeaff import __version__
+
+    parser = argparse.ArgumentParser(prog="edgeaff", description="Apparent valence and arousal from camera and microphone.")
+    parser.add_argument("--version", action="version", version=f"edgeaff {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        module = import_module(f"edgeaff.cli.{name}")
+        module.add_arguments(commands.add_parser(name, help=summary, description=module.__doc__))
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    options = make_parser().parse_args(arguments)
+    command = import_module(f"edgeaff.cli.{options.command}")
+    try:
+        return int(command.run(options))
+    except KeyboardInterrupt:
+        print("edgeaff: interrupted; what was computed is written.", file=sys.stderr)
+        return INTERRUPTED
+    except ArgumentError as error:
+        print(f"edgeaff: {one_line(error)}", file=sys.stderr)
+        return USAGE
+    except EdgeaffError as error:
+        print(f"edgeaff: {one_line(error)}", file=sys.stderr)
+        return UNUSABLE
+
+
+def one_line(error: BaseException) -> str:
+    """Returns the message on one line."""
+    return " ".join(str(error).split())
+
+
+def entry() -> None:
+    """Runs the command line and exits with its code."""
+    sys.exit(main())

@@ -85,6 +85,7 @@ class Runtime:
         if options["video"] is None and options["audio"] is None:
             raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
         self._source = open_sources(options["video"], options["audio"])
+        self._source_name = " and ".join(str(name) for name in (options["video"], options["audio"]) if name is not None)
         self._session = Session(
             options["bundle"],
             backend=options["backend"],
@@ -192,6 +193,11 @@ class Runtime:
     def warnings(self) -> list[str]:
         """What was found wrong with the source so far, one sentence each."""
         return list(self._source.warnings)
+
+    @property
+    def source_name(self) -> str:
+        """What is read, for messages."""
+        return self._source_name
 
     @property
     def duration_seconds(self) -> float | None:

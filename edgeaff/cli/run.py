@@ -1,0 +1,136 @@
+"""edgeaff run INPUT: reads a media file (or a device), writes one event per tick."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from edgeaff.errors import ArgumentError, MediaError
+from edgeaff.types import AffectEvent
+
+OUTPUTS = (".jsonl", ".csv")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of this command."""
+    parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
+    parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
+    parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
+    parser.add_argument("--backend", metavar="NAME", default="default", help="onnxruntime, openvino or native; default: the bundle's")
+    parser.add_argument("--output", metavar="FILE", action="append", default=[], help="events.jsonl or events.csv; may be repeated")
+    parser.add_argument("--plot", metavar="PNG", help="write a picture: faces above, valence and arousal below")
+    parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values drawn in")
+    parser.add_argument("--max-faces", metavar="N", type=int, default=1, help="most faces with events of their own (default 1)")
+    parser.add_argument("--config", metavar="TOML", help="options from a file; arguments win")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command and returns its exit code."""
+    from edgeaff.runtime import Runtime
+
+    for path in options.output:
+        if Path(path).suffix not in OUTPUTS:
+            raise ArgumentError(f"--output must end in .jsonl or .csv, got {path}; rename it.")
+    runtime = Runtime(
+        options.bundle,
+        video=options.input,
+        audio=options.audio,
+        backend=options.backend,
+        max_faces=options.max_faces,
+        config=options.config,
+    )
+    sinks = open_sinks(options.output)
+    events: list[AffectEvent] = []
+    try:
+        collect(runtime, sinks, events, quiet=options.quiet, keep=bool(options.plot or options.overlay))
+    finally:
+        for sink in sinks:
+            sink.close()
+    for warning in runtime.warnings:
+        print(f"edgeaff: warning: {' '.join(warning.split())}", file=sys.stderr)
+    if options.plot:
+        from edgeaff.cli.plot import plot_events
+
+        plot_events(events, options.input, options.plot)
+    if options.overlay:
+        from edgeaff.cli.overlay import write_overlay
+
+        write_overlay(events, options.input, options.overlay)
+    if not options.quiet:
+        print(summary(runtime, options))
+    return 0
+
+
+def collect(runtime: Any, sinks: list[Any], events: list[AffectEvent], *, quiet: bool, keep: bool) -> None:
+    """Reads all events into the sinks, and into `events` if they are needed again, with a progress bar on a terminal."""
+    with runtime, Progress(runtime.duration_seconds, enabled=not quiet) as progress:
+        for event in runtime:
+            for sink in sinks:
+                sink.write(event)
+            if keep:
+                events.append(event)
+            progress.update(event)
+    if progress.count == 0:
+        raise MediaError(f"{runtime.source_name}: must hold at least one picture or 60 ms of sound, got nothing readable; check the file.")
+
+
+class Progress:
+    """A bar on standard error when that is a terminal and rich is installed; counts events in any case."""
+
+    def __init__(self, duration_seconds: float | None, *, enabled: bool) -> None:
+        self.count = 0
+        self._duration = duration_seconds
+        self._bar: Any = None
+        if enabled and sys.stderr.isatty():
+            try:
+                from rich.progress import Progress as RichProgress
+            except ImportError:
+                return
+            from rich.console import Console
+
+            self._bar = RichProgress(console=Console(stderr=True), transient=True)
+
+    def __enter__(self) -> Progress:
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task("edgeaff", total=self._duration)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, event: AffectEvent) -> None:
+        """Counts an event and moves the bar to its time."""
+        self.count += 1
+        if self._bar is not None:
+            self._bar.update(self._task, completed=event.pts_ns / 1e9)
+
+
+def open_sinks(paths: list[str]) -> list[Any]:
+    """Returns a sink per path, by its suffix."""
+    from edgeaff.delivery.files import CsvSink, JsonlSink
+
+    return [JsonlSink(path) if Path(path).suffix == ".jsonl" else CsvSink(path) for path in paths]
+
+
+def summary(runtime: Any, options: argparse.Namespace) -> str:
+    """Returns a few lines on what came out."""
+    stats = runtime.stats()
+    by_status = Counter(stats.events_by_status)
+    lines = [
+        f"{options.input}: {stats.events} events from {stats.frames} frames and {stats.samples} samples of sound",
+        "status: " + ", ".join(f"{name} {count}" for name, count in by_status.most_common()),
+    ]
+    trouble = {**stats.inputs, **stats.source}
+    repaired = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in trouble.items() if count)
+    if repaired:
+        lines.append(f"repaired or dropped: {repaired}")
+    written = [*options.output, *(path for path in (options.plot, options.overlay) if path)]
+    if written:
+        lines.append("written: " + ", ".join(written))
+    return "\n".join(lines)
