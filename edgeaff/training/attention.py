@@ -38,6 +38,8 @@ def _bias_matrix(age_bias: Tensor, query_count: int, key_count: int) -> Tensor:
     """
     by_age = age_bias[:, :key_count]
     row = functional.pad(by_age, (0, key_count - by_age.shape[1])).flip(1)
+    if query_count == 1:
+        return row[:, None]
     return functional.pad(row, (0, query_count - 1)).unfold(1, key_count, 1).flip(1)
 
 

@@ -16,6 +16,7 @@ LLD vector --> linear or absent --+ bits --> N causal layers --> h_audio --+    
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -144,10 +145,11 @@ class CrossFusion(nn.Module):
         self.age_bias_audio = nn.Parameter(decaying_age_bias(config.num_heads, config.band))
         self.age_bias_video = nn.Parameter(decaying_age_bias(config.num_heads, config.band))
         self.alpha, self.beta = nn.Parameter(torch.tensor(0.5)), nn.Parameter(torch.tensor(0.5))
+        self.operator = cross_modal_attention  # the exporter puts the opaque node here
 
     def fuse(self, video: Tensor, audio: Tensor, kv_video: Tensor, kv_audio: Tensor, key_mask: Tensor | None) -> Tensor:
         """Returns the fused tokens (B, Tq, d) of encoder outputs (B, Tq, d) and keys and values (B, Tk, 2 d)."""
-        return cross_modal_attention(
+        return self.operator(
             self.query_audio(audio),
             kv_audio,
             self.query_video(video),
@@ -177,6 +179,9 @@ class Edge(nn.Module):
         self.cross = CrossFusion(self.config)
         self.dense = nn.Linear(self.config.size, 2)
 
+    def _encoder(self, name: str) -> CausalEncoder:
+        return cast(CausalEncoder, self.encoder[name])
+
     def _tokens(self, video: Tensor, audio: Tensor, present: Tensor) -> dict[str, Tensor]:
         return {"video": self.video(video, present, 0), "audio": self.audio(audio, present, 1)}
 
@@ -194,9 +199,9 @@ class Edge(nn.Module):
         """
         hidden = self._tokens(video, audio, present)
         for name in MODALITIES:
-            for layer in self.encoder[name].layers:
+            for layer in self._encoder(name).layers:
                 hidden[name], _ = layer(hidden[name], key_mask=tick_mask)
-            hidden[name] = self.encoder[name].norm(hidden[name])
+            hidden[name] = self._encoder(name).norm(hidden[name])
         kv_video, kv_audio = self.cross.key_value_video(hidden["video"]), self.cross.key_value_audio(hidden["audio"])
         return self.dense(self.cross.fuse(hidden["video"], hidden["audio"], kv_video, kv_audio, tick_mask))
 
@@ -226,11 +231,11 @@ class Edge(nn.Module):
         following: State = {"age_mask": ages[:, 1:]}
         hidden = {name: token.unsqueeze(1) for name, token in self._tokens(video, audio, present).items()}
         for name in MODALITIES:
-            for index, layer in enumerate(self.encoder[name].layers):
+            for index, layer in enumerate(self._encoder(name).layers):
                 memory = state[f"{name}_{index}"]
                 hidden[name], made = layer(hidden[name], memory, key_mask)
                 following[f"{name}_{index}"] = torch.cat([memory, made], dim=1)[:, 1:]
-            hidden[name] = self.encoder[name].norm(hidden[name])
+            hidden[name] = self._encoder(name).norm(hidden[name])
         pairs = {}
         for name, project in (("video", self.cross.key_value_video), ("audio", self.cross.key_value_audio)):
             pairs[name] = torch.cat([state[f"cross_{name}"], project(hidden[name])], dim=1)

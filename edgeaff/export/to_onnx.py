@@ -1,0 +1,247 @@
+"""Torch systems to ONNX graphs: the streaming step of `edge` and the window of the paper's transformer.
+
+Opset 18, IR version 10, static batch 1. The cross-modal attention stays one node, `edgeaff::CrossModalAttention`, with
+its
+plain-ONNX body as a model-local function. Every export is checked and compared with torch before it is handed out.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgeaff.errors import ArgumentError, EdgeaffError
+from edgeaff.export.onnx_function import DOMAIN, INPUTS, OP_TYPE, OPSET, REQUIRED, function_body
+
+if TYPE_CHECKING:
+    import onnx
+
+    from edgeaff.training.models.edge import Edge
+
+IR_VERSION = 10
+PARITY = 1e-5
+System = TypeVar("System", bound=nn.Module)
+
+
+class ExportError(EdgeaffError, RuntimeError):
+    """An exported graph does not compute what the torch system computes."""
+
+
+class _SymbolicOperator:
+    """Stands in for `cross_modal_attention` during export: one opaque node, and a note of the inputs it was given."""
+
+    def __init__(self) -> None:
+        self.given: set[str] = set()
+        self.band = False
+
+    def __call__(self, *tensors: Any, num_heads: int, band: int | None = None, **optional: Tensor | None) -> Tensor:
+        named = dict(zip(REQUIRED, tensors, strict=True)) | optional
+        inputs = [named.get(name) for name in INPUTS]
+        self.given = {name for name, tensor in zip(INPUTS, inputs, strict=True) if tensor is not None}
+        self.band = band is not None
+        while inputs[-1] is None:
+            inputs.pop()
+        attributes: dict[str, Any] = {
+            "num_heads": num_heads,
+            "band": band or 0,
+            "plugin_namespace": DOMAIN,
+            "plugin_version": "1",
+        }
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::{OP_TYPE}", inputs, attrs=attributes, dtype=torch.float32, shape=tensors[0].shape, version=1
+        )
+
+
+class _StepGraph(nn.Module):
+    """`Edge.step` with its state as a flat list of tensors."""
+
+    def __init__(self, edge: Edge) -> None:
+        super().__init__()
+        self.edge = edge
+        self.names = list(edge.initial_state())
+
+    def forward(self, video: Tensor, audio: Tensor, present: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        values, following = self.edge.step(video, audio, present, dict(zip(self.names, states, strict=True)))
+        return (values, *(following[name] for name in self.names))
+
+
+def _to_model(
+    module: nn.Module,
+    operator: _SymbolicOperator,
+    arguments: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+) -> onnx.ModelProto:
+    """Returns the exported graph with the function body attached."""
+    import onnx
+
+    with warnings.catch_warnings():  # torch warns about its own internals
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        program = torch.onnx.export(
+            module.eval(),
+            arguments,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            optimize=True,
+            verbose=False,
+        )
+    model = cast(Any, program).model_proto
+    model.ir_version = IR_VERSION
+    if operator.given:
+        del model.functions[:]
+        model.functions.append(function_body(operator.given, band=operator.band))
+        known = {entry.domain for entry in model.opset_import}
+        if DOMAIN not in known:
+            model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
+    for node in model.graph.node:  # where the exporter was run is nobody's business
+        del node.metadata_props[:]
+    del model.graph.metadata_props[:]
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def check_parity(model: bytes, runs: Sequence[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]) -> float:
+    """Returns the largest difference between a graph in ONNX Runtime and expected outputs.
+
+    Args:
+        model: serialised graph.
+        runs: pairs of inputs by name and expected outputs by name.
+
+    Returns:
+        max |difference| over all runs and outputs.
+
+    Raises:
+        ExportError: the difference is above 1e-5, relative to the largest expected value when that is above 1.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for inputs, expected in runs:
+        for name, value in zip(expected, session.run(list(expected), inputs), strict=True):
+            scale = max(1.0, float(np.abs(expected[name]).max(initial=0.0)))
+            worst = max(worst, float(np.abs(value - expected[name]).max(initial=0.0)) / scale)
+    if not worst <= PARITY:
+        raise ExportError(f"exported graph must agree with torch within {PARITY}, got {worst}; do not ship this file.")
+    return worst
+
+
+def _with_operator(module: System, operator: Callable[..., Tensor]) -> System:
+    """Returns a copy whose fusion calls this operator."""
+    twin = copy.deepcopy(module).eval()
+    cast(Any, twin).cross.operator = operator
+    return twin
+
+
+def export_step(edge: Edge, *, parity_ticks: int = 130) -> bytes:
+    """Returns `affect_step.onnx`: one tick of the edge transformer, batch 1.
+
+    Inputs `video` (1, Dv), `audio` (1, Da), `present` (1, 2) and `state_<name>`; outputs `values` (1, 2) in [-1, 1] and
+    `next_state_<name>`. All float32; a state of zeros is the start of a stream.
+
+    Args:
+        edge: the trained system.
+        parity_ticks: ticks of random input, with gaps, on which graph and torch are compared.
+
+    Returns:
+        The serialised model.
+    """
+    config = edge.config
+    operator = _SymbolicOperator()
+    module = _StepGraph(_with_operator(edge, operator))
+    state = edge.initial_state()
+    measured = (torch.zeros(1, config.video_size), torch.zeros(1, config.audio_size), torch.ones(1, 2))
+    arguments = (*measured, *state.values())
+    inputs = ["video", "audio", "present", *(f"state_{name}" for name in state)]
+    outputs = ["values", *(f"next_state_{name}" for name in state)]
+    model = _to_model(module, operator, arguments, inputs, outputs).SerializeToString()
+    check_parity(model, _step_runs(copy.deepcopy(edge).eval(), parity_ticks))
+    return model
+
+
+def _step_runs(edge: Edge, ticks: int) -> list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Returns inputs and torch outputs of consecutive ticks."""
+    rng = np.random.default_rng(0)
+    state = edge.initial_state()
+    runs = []
+    for tick in range(ticks):
+        feed = {
+            "video": rng.standard_normal((1, edge.config.video_size)).astype(np.float32),
+            "audio": 2 * rng.standard_normal((1, edge.config.audio_size)).astype(np.float32),
+            "present": (rng.random((1, 2)) > 0.3 * (tick % 3)).astype(np.float32),
+        }
+        before = {f"state_{name}": value.numpy() for name, value in state.items()}
+        with torch.no_grad():
+            video, audio, present = (torch.from_numpy(feed[name]) for name in ("video", "audio", "present"))
+            values, state = edge.step(video, audio, present, state)
+        after = {"values": values.numpy()} | {f"next_state_{name}": value.numpy() for name, value in state.items()}
+        runs.append((feed | before, after))
+    return runs
+
+
+class _WindowGraph(nn.Module):
+    """The windowed transformer with clipped output."""
+
+    def __init__(self, system: nn.Module) -> None:
+        super().__init__()
+        self.system = system
+
+    def forward(self, video: Tensor, audio: Tensor, video_mask: Tensor, audio_mask: Tensor) -> Tensor:
+        return torch.clamp(self.system(video, audio, video_mask, audio_mask), -1.0, 1.0)
+
+
+def export_window(system: nn.Module, *, video_size: int, audio_size: int, ticks: int = 100) -> bytes:
+    """Returns `affect_window.onnx`: one window of the paper's audio-visual transformer, batch 1.
+
+    Inputs `video` (1, T, video_size), `audio` (1, T, audio_size) float32, `video_mask`, `audio_mask` (1, T) bool;
+    output `values` (1, T, 2) in [-1, 1].
+
+    Args:
+        system: forward(video, audio, video_mask, audio_mask) -> (B, T, 2), with the fusion in `system.cross`.
+        video_size: width of the face descriptor.
+        audio_size: width of the stacked audio vector.
+        ticks: T. Paper: 100 (section 4.3).
+
+    Returns:
+        The serialised model.
+
+    Raises:
+        ArgumentError: system has no cross-modal fusion.
+    """
+    if not hasattr(system, "cross"):
+        raise ArgumentError(
+            f"system must have a cross-modal fusion, got {type(system).__name__}; export transformer_av."
+        )
+    operator = _SymbolicOperator()
+    module = _WindowGraph(_with_operator(system, operator))
+    names = ["video", "audio", "video_mask", "audio_mask"]
+    rng = np.random.default_rng(0)
+    runs = []
+    for share in (1.0, 0.6, 0.0):
+        feed = {
+            "video": rng.standard_normal((1, ticks, video_size)).astype(np.float32),
+            "audio": rng.standard_normal((1, ticks, audio_size)).astype(np.float32),
+            "video_mask": rng.random((1, ticks)) < share,
+            "audio_mask": rng.random((1, ticks)) < 1.0 if share else np.ones((1, ticks), dtype=bool),
+        }
+        with torch.no_grad():
+            plain = _WindowGraph(copy.deepcopy(system).eval())
+            runs.append((feed, {"values": plain(*(torch.from_numpy(feed[name]) for name in names)).numpy()}))
+    arguments = tuple(torch.from_numpy(runs[1][0][name]) for name in names)
+    model = _to_model(module, operator, arguments, names, ["values"]).SerializeToString()
+    check_parity(model, runs)
+    return model
+
+
+__all__ = ["ExportError", "check_parity", "export_step", "export_window"]
