@@ -5,6 +5,7 @@
 namespace edgeaff {
 
 void BindBuildInfo(pybind11::module_& module);
+void BindCropResize(pybind11::module_& module);
 void BindLldResample(pybind11::module_& module);
 
 }  // namespace edgeaff

@@ -6,5 +6,6 @@
 PYBIND11_MODULE(_C, module) {
   module.doc() = "Compiled core of edgeaff; call it through edgeaff.ops, which checks arguments.";
   edgeaff::BindBuildInfo(module);
+  edgeaff::BindCropResize(module);
   edgeaff::BindLldResample(module);
 }

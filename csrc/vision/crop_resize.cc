@@ -1,0 +1,265 @@
+// See crop_resize.h. Here: weight tables, the scalar kernels, the run-time choice, colour.
+#include "vision/crop_resize.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "edgeaff/cpu_features.h"
+#include "vision/crop_resize_kernels.h"
+
+namespace edgeaff {
+namespace crop_resize {
+namespace {
+
+constexpr int kOne = 1 << kWeightBits;
+constexpr int kMaxSize = 16384;
+
+int Quantise(double weight) { return static_cast<int>(std::floor(weight * kOne + 0.5)); }
+
+int Clamp(double value, int high) { return static_cast<int>(std::min(std::max(value, 0.0), static_cast<double>(high))); }
+
+struct Taps {
+  int first;
+  std::vector<int> weights;
+};
+
+// Output index j covers [a, b) of the source. Shrinking: pixel i weighs the share of [a, b) that it covers, written as the
+// difference of the rounded cumulative share, so that weights sum to kOne and rounding never drifts. Whatever lies
+// outside the picture falls to the edge pixel.
+Taps TapsOf(double start, double step, int j, int source_size) {
+  const int high = source_size - 1;
+  if (step < 1.0) {
+    const double centre = start + (j + 0.5) * step - 0.5;
+    const double left = std::floor(centre);
+    const int second = Quantise(centre - left);
+    const int first = Clamp(left, high), last = Clamp(left + 1.0, high);
+    if (first == last) return {first, {kOne}};
+    return {first, {kOne - second, second}};
+  }
+  const double a = start + j * step, b = start + (j + 1) * step;
+  const int first = Clamp(std::floor(a), high), last = std::max(first, Clamp(std::ceil(b) - 1.0, high));
+  Taps taps{first, {}};
+  int before = 0;
+  for (int i = first; i <= last; ++i) {
+    const int until = i == last ? kOne : Quantise(std::min(std::max((i + 1 - a) / step, 0.0), 1.0));
+    taps.weights.push_back(until - before);
+    before = until;
+  }
+  return taps;
+}
+
+// NV12 has one chroma pixel for two of luma: its weights are those of the luma pixels that it serves.
+Taps HalveTaps(const Taps& luma) {
+  Taps taps{luma.first / 2, {}};
+  for (size_t k = 0; k < luma.weights.size(); ++k) {
+    const size_t index = (luma.first + k) / 2 - taps.first;
+    if (index == taps.weights.size()) taps.weights.push_back(0);
+    taps.weights[index] += luma.weights[k];
+  }
+  return taps;
+}
+
+AxisTable MakeTable(double start, double end, int size, int source_size, bool halve) {
+  AxisTable table;
+  std::vector<Taps> all;
+  const double step = (end - start) / size;
+  size_t longest = 1;
+  for (int j = 0; j < size; ++j) {
+    Taps taps = TapsOf(start, step, j, source_size);
+    all.push_back(halve ? HalveTaps(taps) : std::move(taps));
+    longest = std::max(longest, all.back().weights.size());
+  }
+  table.stride = static_cast<int>((longest + 7) / 8 * 8);
+  table.weights.assign(static_cast<size_t>(table.stride) * size, 0);
+  for (int j = 0; j < size; ++j) {
+    table.first.push_back(all[j].first);
+    table.count.push_back(static_cast<int32_t>(all[j].weights.size()));
+    std::copy(all[j].weights.begin(), all[j].weights.end(), table.weights.begin() + static_cast<ptrdiff_t>(j) * table.stride);
+  }
+  return table;
+}
+
+void BlendScalar(const uint8_t* const* rows, const int16_t* weights, int count, int n, int16_t* out) {
+  for (int x = 0; x < n; ++x) {
+    int32_t sum = 1 << (kColumnShift - 1);
+    for (int k = 0; k < count; ++k) sum += weights[k] * rows[k][x];
+    out[x] = static_cast<int16_t>(sum >> kColumnShift);
+  }
+}
+
+template <int C>
+void FilterScalar(const int16_t* row, const AxisTable& table, int base, int32_t* out) {
+  const int size = static_cast<int>(table.first.size());
+  for (int j = 0; j < size; ++j) {
+    const int16_t* weights = &table.weights[static_cast<size_t>(j) * table.stride];
+    const int16_t* pixels = row + static_cast<ptrdiff_t>(table.first[j] - base) * C;
+    int32_t sums[C] = {};
+    for (int k = 0; k < table.count[j]; ++k) {
+      for (int c = 0; c < C; ++c) sums[c] += weights[k] * pixels[k * C + c];
+    }
+    for (int c = 0; c < C; ++c) out[j * C + c] = sums[c];
+  }
+}
+
+Kernels BestKernels() {
+  switch (BestInstructionSet()) {
+#if defined(__x86_64__)
+    case InstructionSet::kAvx512: return Avx512Kernels();
+    case InstructionSet::kAvx2: return Avx2Kernels();
+#elif defined(__aarch64__)
+    case InstructionSet::kNeon: return NeonKernels();
+#endif
+    default: return ScalarKernels();
+  }
+}
+
+uint8_t ToByte(int32_t value) { return static_cast<uint8_t>(std::min(std::max(value, 0), 255)); }
+
+uint8_t Round(int32_t sum) { return static_cast<uint8_t>((sum + (1 << (kRowShift - 1))) >> kRowShift); }
+
+struct Span {
+  int first, end;
+};
+
+Span SpanOf(const AxisTable& table) {
+  Span span{table.first.front(), 0};
+  for (size_t j = 0; j < table.first.size(); ++j) {
+    span.first = std::min(span.first, table.first[j]);
+    span.end = std::max(span.end, table.first[j] + table.count[j]);
+  }
+  return span;
+}
+
+// One plane of C interleaved channels with packed pixels, resampled row by row.
+class PlaneResizer {
+ public:
+  PlaneResizer(const uint8_t* data, ptrdiff_t row_stride, int channels, const AxisTable& rows, const AxisTable& columns,
+               const Kernels& kernels)
+      : data_(data), row_stride_(row_stride), channels_(channels), rows_(rows), columns_(columns), kernels_(kernels) {
+    const Span span = SpanOf(columns);
+    base_ = span.first;
+    bytes_ = (span.end - span.first) * channels;
+    blended_.assign(static_cast<size_t>(bytes_) + columns.stride * channels + kSlack, 0);
+    pointers_.resize(static_cast<size_t>(rows.stride));
+    sums_.resize(columns.first.size() * channels);
+  }
+
+  // Returns the sums (Q21) of output row y: width * channels values, valid until the next call.
+  const int32_t* Row(int y) {
+    const int count = rows_.count[y];
+    const int even = count + (count & 1);
+    for (int k = 0; k < even; ++k) {
+      const int row = rows_.first[y] + std::min(k, count - 1);
+      pointers_[k] = data_ + row * row_stride_ + static_cast<ptrdiff_t>(base_) * channels_;
+    }
+    const int16_t* weights = &rows_.weights[static_cast<size_t>(y) * rows_.stride];
+    kernels_.blend(pointers_.data(), weights, even, bytes_, blended_.data());
+    kernels_.filter[channels_ - 1](blended_.data(), columns_, base_, sums_.data());
+    return sums_.data();
+  }
+
+ private:
+  const uint8_t* data_;
+  ptrdiff_t row_stride_;
+  int channels_, base_ = 0, bytes_ = 0;
+  const AxisTable& rows_;
+  const AxisTable& columns_;
+  Kernels kernels_;
+  std::vector<int16_t> blended_;
+  std::vector<const uint8_t*> pointers_;
+  std::vector<int32_t> sums_;
+};
+
+// BT.601 limited range: R = 1.164 (Y - 16) + 1.596 (V - 128), ...; values in Q7, coefficients in Q13.
+void Nv12Row(const int32_t* luma, const int32_t* chroma, int width, uint8_t* out) {
+  constexpr int kY = 9535, kVr = 13074, kVg = 6660, kUg = 3203, kUb = 16531, kShift = 20;
+  for (int x = 0; x < width; ++x) {
+    const int32_t y = std::max(((luma[x] + (1 << 13)) >> 14) - 16 * 128, 0) * kY + (1 << (kShift - 1));
+    const int32_t u = ((chroma[2 * x] + (1 << 13)) >> 14) - 128 * 128;
+    const int32_t v = ((chroma[2 * x + 1] + (1 << 13)) >> 14) - 128 * 128;
+    out[3 * x] = ToByte((y + kVr * v) >> kShift);
+    out[3 * x + 1] = ToByte((y - kVg * v - kUg * u) >> kShift);
+    out[3 * x + 2] = ToByte((y + kUb * u) >> kShift);
+  }
+}
+
+void PackedRow(const int32_t* sums, int width, int channels, bool swap, uint8_t* out) {
+  for (int x = 0; x < width; ++x) {
+    const int32_t* pixel = sums + x * channels;
+    out[3 * x] = Round(pixel[channels == 1 ? 0 : (swap ? 2 : 0)]);
+    out[3 * x + 1] = Round(pixel[channels == 1 ? 0 : 1]);
+    out[3 * x + 2] = Round(pixel[channels == 1 ? 0 : (swap ? 0 : 2)]);
+  }
+}
+
+// Copies what the box needs of a picture whose pixels are not packed. Returns the copy; `data` then points at pixel (0, 0)
+// as if the whole picture had been copied.
+std::vector<uint8_t> Pack(const ImageView& image, int channels, const AxisTable& rows, const AxisTable& columns,
+                          const uint8_t** data, ptrdiff_t* row_stride) {
+  const Span y_span = SpanOf(rows), x_span = SpanOf(columns);
+  const ptrdiff_t stride = static_cast<ptrdiff_t>(x_span.end - x_span.first) * channels;
+  std::vector<uint8_t> packed(static_cast<size_t>(stride) * (y_span.end - y_span.first));
+  uint8_t* target = packed.data();
+  for (int y = y_span.first; y < y_span.end; ++y) {
+    const uint8_t* pixel = image.data + y * image.row_stride + x_span.first * image.pixel_stride;
+    for (int x = x_span.first; x < x_span.end; ++x, pixel += image.pixel_stride) {
+      for (int c = 0; c < channels; ++c) *target++ = pixel[c * image.channel_stride];
+    }
+  }
+  *data = packed.data() - y_span.first * stride - static_cast<ptrdiff_t>(x_span.first) * channels;
+  *row_stride = stride;
+  return packed;
+}
+
+bool ValidBox(const CropBox& box) {
+  for (const double value : {box.x0, box.y0, box.x1, box.y1}) {
+    if (!(std::abs(value) <= kMaxCoordinate)) return false;
+  }
+  return box.x1 > box.x0 && box.y1 > box.y0;
+}
+
+bool ValidImage(const ImageView& image) {
+  if (image.height < 1 || image.width < 1) return false;
+  return image.format != PixelFormat::kNv12 || (image.height % 2 == 0 && image.width % 2 == 0 && image.pixel_stride == 1);
+}
+
+}  // namespace
+
+Kernels ScalarKernels() { return {BlendScalar, {FilterScalar<1>, FilterScalar<2>, FilterScalar<3>}}; }
+
+}  // namespace crop_resize
+
+using namespace crop_resize;  // NOLINT: the tables and kernels above are this file's own
+
+bool CropResize(const ImageView& image, const CropBox& box, int height, int width, uint8_t* out) {
+  if (!ValidBox(box) || !ValidImage(image) || std::min(height, width) < 1 || std::max(height, width) > kMaxSize) return false;
+  const Kernels kernels = BestKernels();
+  const AxisTable rows = MakeTable(box.y0, box.y1, height, image.height, false);
+  const AxisTable columns = MakeTable(box.x0, box.x1, width, image.width, false);
+  if (image.format == PixelFormat::kNv12) {
+    const AxisTable chroma_rows = MakeTable(box.y0, box.y1, height, image.height, true);
+    const AxisTable chroma_columns = MakeTable(box.x0, box.x1, width, image.width, true);
+    const uint8_t* chroma_data = image.data + image.height * image.row_stride;
+    PlaneResizer luma(image.data, image.row_stride, 1, rows, columns, kernels);
+    PlaneResizer chroma(chroma_data, image.row_stride, 2, chroma_rows, chroma_columns, kernels);
+    for (int y = 0; y < height; ++y) Nv12Row(luma.Row(y), chroma.Row(y), width, out + static_cast<size_t>(y) * width * 3);
+    return true;
+  }
+  const int channels = image.format == PixelFormat::kGrey ? 1 : 3;
+  bool swap = image.format == PixelFormat::kBgr;
+  const uint8_t* data = image.data;
+  ptrdiff_t row_stride = image.row_stride;
+  std::vector<uint8_t> packed;
+  if (channels == 3 && image.pixel_stride == 3 && image.channel_stride == -1) {
+    data -= 2;  // a reversed view of the other order: read it forward
+    swap = !swap;
+  } else if (image.pixel_stride != channels || (channels == 3 && image.channel_stride != 1)) {
+    packed = Pack(image, channels, rows, columns, &data, &row_stride);
+  }
+  PlaneResizer plane(data, row_stride, channels, rows, columns, kernels);
+  for (int y = 0; y < height; ++y) PackedRow(plane.Row(y), width, channels, swap, out + static_cast<size_t>(y) * width * 3);
+  return true;
+}
+
+}  // namespace edgeaff

@@ -1,0 +1,87 @@
+"""The door to csrc/vision/crop_resize: a box of a picture, resized, as RGB. NumPy twin: reference_vision.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgeaff.errors import ArgumentError
+from edgeaff.ops import native
+
+PIXEL_FORMATS = ("rgb", "bgr", "grey", "nv12")
+MAX_COORDINATE = 1e6
+MAX_SIZE_PX = 16384
+
+
+def check_image(image: np.ndarray, pixel_format: str) -> None:
+    """Checks type and shape of a picture.
+
+    Raises:
+        ArgumentError: the format is unknown, or the picture does not have its shape and type.
+    """
+    if pixel_format not in PIXEL_FORMATS:
+        raise ArgumentError(f"pixel_format must be one of {PIXEL_FORMATS}, got {pixel_format!r}; choose one.")
+    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    if pixel_format in ("rgb", "bgr"):
+        expected, good = "(H, W, 3) uint8", shape is not None and len(shape) == 3 and shape[2] == 3
+    elif pixel_format == "grey":
+        expected, good = "(H, W) uint8", shape is not None and len(shape) == 2
+    else:
+        expected = "(H * 3 / 2, W) uint8 with H and W even, luma rows then interleaved UV rows that are contiguous"
+        good = shape is not None and len(shape) == 2 and shape[0] % 3 == 0 and shape[1] % 2 == 0
+        good = good and image.strides[1] == 1
+    if not good or dtype != np.uint8 or 0 in image.shape:
+        raise ArgumentError(
+            f"image must be {expected} for pixel_format={pixel_format!r}, got {type(image).__name__} {shape} {dtype}; "
+            "convert it or name its format."
+        )
+
+
+def check_box(box: Sequence[float]) -> tuple[float, float, float, float]:
+    """Returns the box as four Python floats.
+
+    Raises:
+        ArgumentError: it is not four finite numbers with x1 > x0 and y1 > y0, within a million pixels.
+    """
+    values = tuple(float(value) for value in box)
+    if len(values) != 4 or not all(math.isfinite(v) and abs(v) <= MAX_COORDINATE for v in values):
+        raise ArgumentError(
+            f"box must be (x0, y0, x1, y1), finite and within {MAX_COORDINATE:.0f} px, got {box}; drop this box."
+        )
+    x0, y0, x1, y1 = values
+    if x1 <= x0 or y1 <= y0:
+        raise ArgumentError(f"box must have x1 > x0 and y1 > y0, got {box}; drop this box.")
+    return x0, y0, x1, y1
+
+
+def crop_resize(
+    image: np.ndarray, box: Sequence[float], *, width: int, height: int, pixel_format: str = "rgb"
+) -> np.ndarray:
+    """Returns a box of a picture at another size, as RGB.
+
+    Along an axis that shrinks every source pixel counts by the share that an output pixel covers (area averaging);
+    along one that grows the two nearest pixels are interpolated (bilinear). What lies outside the picture is its
+    nearest edge pixel. The bytes are the same on every processor.
+
+    Args:
+        image: uint8; "rgb", "bgr": (H, W, 3); "grey": (H, W); "nv12": (H * 3 / 2, W), BT.601 limited range. Any strides
+            (for "nv12": of its rows); nothing is copied unless pixels are not packed.
+        box: (x0, y0, x1, y1) float pixels, half-open, pixel i covers [i, i + 1); may reach outside the picture.
+        width: of the result, pixels.
+        height: of the result, pixels.
+        pixel_format: what `image` holds.
+
+    Returns:
+        (height, width, 3) uint8 RGB; a grey picture fills all three.
+
+    Raises:
+        ArgumentError: image, box, width, height or pixel_format is not as above.
+    """
+    check_image(image, pixel_format)
+    x0, y0, x1, y1 = check_box(box)
+    for name, value in (("width", width), ("height", height)):
+        if not 1 <= value <= MAX_SIZE_PX:
+            raise ArgumentError(f"{name} must be in 1..{MAX_SIZE_PX}, got {value}; choose another size.")
+    return native().crop_resize(image, x0, y0, x1, y1, int(height), int(width), PIXEL_FORMATS.index(pixel_format))
