@@ -1,0 +1,1 @@
+"""Where frames and samples come from: files, cameras, microphones, networks, recordings, the program itself."""

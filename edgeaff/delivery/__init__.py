@@ -1,0 +1,1 @@
+"""Where events go: files, sockets, brokers, subtitles, recordings."""

@@ -1,0 +1,174 @@
+"""Makes media files for tests: any frame times, any sample rate, any offset between picture and sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+VIDEO_TIME_BASE = Fraction(1, 90_000)  # 7.5, 24, 25, 29.97, 30 and 60 fps are whole ticks of it
+
+
+def frame_times(fps: float | Fraction, seconds: float) -> list[Fraction]:
+    """The times of a constant frame rate; 29.97 means 30000/1001."""
+    rate = Fraction(30000, 1001) if fps == 29.97 else Fraction(fps).limit_denominator(1001)
+    return [Fraction(index) / rate for index in range(int(seconds * rate))]
+
+
+def variable_frame_times(seconds: float, *, seed: int = 0) -> list[Fraction]:
+    """Irregular times, on the time base of `write_clip`: gaps of 10 to 90 ms."""
+    random = np.random.default_rng(seed)
+    times, now = [], 0
+    while now < seconds * 90_000:
+        times.append(Fraction(now, 90_000))
+        now += int(random.integers(900, 8_100))
+    return times
+
+
+def write_clip(
+    path: Path,
+    *,
+    frames: Iterable[np.ndarray] = (),
+    times: Sequence[float | Fraction] = (),
+    samples: np.ndarray | None = None,
+    sample_rate_hz: int = 48_000,
+    video_start_seconds: float = 0.0,
+    audio_start_seconds: float = 0.0,
+    video_codec: str = "mjpeg",
+    pix_fmt: str = "yuvj444p",
+    audio_codec: str = "pcm_s16le",
+    layout: str | None = None,
+    colorspace: int | None = None,
+    audio_first: bool = False,
+    options: dict[str, str] | None = None,
+) -> Path:
+    """Writes a file; its suffix picks the container (mov, mkv, avi, ts, mp4, wav, gif, ...).
+
+    Args:
+        path: what to write.
+        frames: pictures, (H, W, 3) uint8 RGB, as many as times.
+        times: when each is shown, in seconds, rising; on 1/90000 s.
+        samples: (n,) or (C, n) float32 in [-1, 1], or None for no sound.
+        sample_rate_hz: rate of samples.
+        video_start_seconds: added to all times of the picture.
+        audio_start_seconds: added to all times of the sound.
+        video_codec: a codec of FFmpeg; mjpeg and ffv1 have no delay and no limit on times.
+        pix_fmt: pixel format of the codec.
+        audio_codec: a codec of FFmpeg.
+        layout: channel layout; default mono or stereo by the shape of samples.
+        colorspace: AVColorSpace to convert to and to declare (1 = BT.709), default BT.601 undeclared.
+        audio_first: hand all sound to the muxer before the first picture.
+        options: options of the muxer.
+    """
+    import av
+
+    with av.open(str(path), "w", options=options or {}) as container:
+        pictures = _pictures(frames, times, video_start_seconds, colorspace, pix_fmt)
+        first = next(pictures, None)
+        video = audio = None
+        if first is not None:
+            video = container.add_stream(video_codec, rate=30)
+            video.width, video.height, video.pix_fmt = first.width, first.height, pix_fmt
+            video.codec_context.time_base = video.time_base = VIDEO_TIME_BASE
+            if video_codec == "mjpeg":
+                video.codec_context.options = {"qmin": "1", "qmax": "1"}
+            if colorspace is not None:
+                video.codec_context.colorspace = colorspace
+        if samples is not None:
+            channels = np.atleast_2d(samples)
+            layout = layout or {1: "mono", 2: "stereo"}[len(channels)]
+            audio = container.add_stream(audio_codec, rate=sample_rate_hz, layout=layout)
+            chunks = _chunks(channels, sample_rate_hz, audio_start_seconds, audio, layout)
+        if audio_first and audio is not None:
+            for chunk in chunks:
+                container.mux(audio.encode(chunk))
+            chunks = iter(())
+        if first is not None:
+            for picture in (first, *pictures):
+                if audio is not None:
+                    for chunk in chunks:
+                        container.mux(audio.encode(chunk))
+                        if chunk.time > picture.time:
+                            break
+                container.mux(video.encode(picture))
+            container.mux(video.encode(None))
+        if audio is not None:
+            for chunk in chunks:
+                container.mux(audio.encode(chunk))
+            container.mux(audio.encode(None))
+    return path
+
+
+def _pictures(frames, times, start, colorspace, pix_fmt):
+    import av
+
+    for image, time in zip(frames, times, strict=True):
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        if colorspace is not None:
+            picture = picture.reformat(format=pix_fmt, dst_colorspace=colorspace)
+        picture.pts = round((Fraction(time) + Fraction(start).limit_denominator(90_000)) / VIDEO_TIME_BASE)
+        picture.time_base = VIDEO_TIME_BASE
+        yield picture
+
+
+def _chunks(channels, rate, start, stream, layout):
+    import av
+
+    format_name = stream.codec_context.format.name
+    scale = {"u8": 127, "s16": 32767, "s32": 2**31 - 1}.get(format_name.rstrip("p"))
+    dtype = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
+    step = stream.codec_context.frame_size or rate // 50
+    offset = 128 if format_name.startswith("u8") else 0
+    for first in range(0, channels.shape[1], step):
+        part = channels[:, first : first + step].astype(np.float64)
+        if scale is not None:
+            part = np.round(part * scale) + offset
+        part = part.astype(dtype[format_name.rstrip("p")])
+        planes = part if format_name.endswith("p") else part.T.reshape(1, -1)
+        chunk = av.AudioFrame.from_ndarray(np.ascontiguousarray(planes), format=format_name, layout=layout)
+        chunk.sample_rate, chunk.time_base = rate, Fraction(1, rate)
+        chunk.pts = first + round(start * rate)
+        yield chunk
+
+
+def clap_and_flash(
+    times: Sequence[float | Fraction],
+    *,
+    sample_rate_hz: int,
+    period_seconds: float = 1.0,
+    picture: np.ndarray | None = None,
+    audio_start_seconds: float = 0.0,
+    video_start_seconds: float = 0.0,
+) -> tuple[list[np.ndarray], np.ndarray, list[float]]:
+    """A white picture and a 5 ms burst of noise at the same instants, about once a period.
+
+    Args:
+        times: when the pictures are shown.
+        sample_rate_hz: rate of the sound.
+        period_seconds: between two claps.
+        picture: (H, W, 3) uint8 shown between the flashes, default 48 x 64 black.
+        audio_start_seconds: what `write_clip` will add to the sound; the claps still meet their flashes.
+        video_start_seconds: what `write_clip` will add to the picture.
+
+    Returns:
+        Frames, samples (n,) float32 (quiet noise between the claps), and the times of the claps on the file's timeline.
+    """
+    random = np.random.default_rng(1)
+    dark = np.zeros((48, 64, 3), np.uint8) if picture is None else picture
+    bright = np.full_like(dark, 255)
+    shown = [float(time) + video_start_seconds for time in times]
+    end = shown[-1] + 0.5
+    samples = 1e-4 * random.standard_normal(int((end - audio_start_seconds) * sample_rate_hz))
+    frames, claps = [dark] * len(shown), []
+    due = max(audio_start_seconds, shown[0]) + period_seconds / 2
+    for index, time in enumerate(shown):
+        if time >= due:
+            frames[index] = bright
+            first = round((time - audio_start_seconds) * sample_rate_hz)
+            burst = random.uniform(-0.9, 0.9, sample_rate_hz // 200)
+            samples[first : first + burst.size] = burst[: samples.size - first]
+            claps.append(time)
+            due += period_seconds
+    return frames, samples.astype(np.float32), claps
