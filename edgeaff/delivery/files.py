@@ -1,0 +1,110 @@
+"""Sinks that append to a file and flush after every event, so that a crash loses nothing that was written."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import fields
+from types import TracebackType
+from typing import IO, Any
+
+from edgeaff.errors import ArgumentError
+from edgeaff.types import AffectEvent
+
+FACE_COLUMNS = ("face_track_id", "face_x0", "face_y0", "face_x1", "face_y1", "face_score")
+
+
+def _csv_columns() -> tuple[str, ...]:
+    columns: list[str] = []
+    for field in fields(AffectEvent):
+        columns += FACE_COLUMNS if field.name == "face" else (field.name,)
+    return tuple(columns)
+
+
+CSV_COLUMNS = _csv_columns()
+
+
+def event_json(event: AffectEvent) -> str:
+    """Returns one line of JSON with every field of the event, no value as null, without a newline."""
+    return json.dumps(event.to_dict(), allow_nan=False, separators=(",", ":"))
+
+
+def event_row(event: AffectEvent) -> list[Any]:
+    """Returns the values of `CSV_COLUMNS`; None where there is none."""
+    row: list[Any] = []
+    for name, value in event.to_dict().items():
+        if name != "face":
+            row.append(value)
+        elif value is None:
+            row += [None] * len(FACE_COLUMNS)
+        else:
+            row += [value["track_id"], *value["box"], value["score"]]
+    return row
+
+
+class _FileSink:
+    """A text file that is written line by line."""
+
+    def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
+        """Opens the file.
+
+        Args:
+            path: what to write; the folder must exist.
+            append: keep what is there and write behind it.
+
+        Raises:
+            ArgumentError: the file cannot be opened for writing.
+        """
+        try:
+            self._file: IO[str] = open(path, "a" if append else "w", encoding="utf-8", newline="")  # noqa: SIM115
+        except OSError as error:
+            raise ArgumentError(
+                f"path must be a file that can be written, got {os.fspath(path)!r} ({error.strerror}); "
+                "make its folder, or choose another."
+            ) from error
+
+    def __enter__(self) -> Any:
+        """Returns the sink itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; may be called again. OSError if the rest cannot be written."""
+        self._file.close()
+
+
+class JsonlSink(_FileSink):
+    """One JSON object per event and line, its keys the fields of AffectEvent, every field in every line."""
+
+    def write(self, event: AffectEvent) -> None:
+        """Appends the event and flushes. OSError if the disk refuses."""
+        self._file.write(event_json(event) + "\n")
+        self._file.flush()
+
+
+class CsvSink(_FileSink):
+    """A header of `CSV_COLUMNS`, then one line per event; None is empty. Times are integers, floats keep all digits."""
+
+    def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
+        """Opens the file and writes the header, unless it appends to a file that has one.
+
+        Args:
+            path: what to write; the folder must exist.
+            append: keep what is there and write behind it.
+        """
+        super().__init__(path, append=append)
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        if self._file.tell() == 0:
+            self._writer.writerow(CSV_COLUMNS)
+            self._file.flush()
+
+    def write(self, event: AffectEvent) -> None:
+        """Appends the event and flushes. OSError if the disk refuses."""
+        self._writer.writerow(event_row(event))
+        self._file.flush()

@@ -1,0 +1,85 @@
+import csv
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from edgeaff.delivery.files import CSV_COLUMNS, CsvSink, JsonlSink
+from edgeaff.errors import ArgumentError
+from edgeaff.types import AffectEvent
+from tests.delivery.events import EMPTY, FULL
+
+
+def test_jsonl_has_every_field_in_every_line(tmp_path):
+    with JsonlSink(tmp_path / "e.jsonl") as sink:
+        sink.write(FULL)
+        sink.write(EMPTY)
+    rows = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    names = [field.name for field in fields(AffectEvent)]
+    assert [list(row) for row in rows] == [names, names]
+    assert rows[0]["status"] == "OK" and rows[0]["face"] == {
+        "track_id": 7,
+        "box": [1.0, 2.5, 30.0, 40.25],
+        "score": 0.875,
+    }
+    assert rows[1]["valence"] is None and rows[1]["face"] is None and rows[1]["pts_ns"] == 66_666_667
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_number_that_is_not_finite_never_reaches_a_file(tmp_path, value):
+    with JsonlSink(tmp_path / "e.jsonl") as sink, pytest.raises(ValueError, match="not JSON compliant"):
+        sink.write(replace(FULL, valence=value))
+    assert (tmp_path / "e.jsonl").read_text() == ""
+
+
+def test_csv_spreads_the_face_and_leaves_none_empty(tmp_path):
+    with CsvSink(tmp_path / "e.csv") as sink:
+        sink.write(FULL)
+        sink.write(EMPTY)
+    header, first, second = csv.reader((tmp_path / "e.csv").open(newline=""))
+    assert tuple(header) == CSV_COLUMNS and header[:3] == ["schema", "seq", "pts_ns"]
+    start = header.index("face_track_id")
+    assert header[start : start + 6] == ["face_track_id", "face_x0", "face_y0", "face_x1", "face_y1", "face_score"]
+    assert "face" not in header and first[start : start + 6] == ["7", "1.0", "2.5", "30.0", "40.25", "0.875"]
+    assert second[start : start + 6] == [""] * 6 and second[header.index("valence")] == ""
+    assert first[header.index("pts_ns")] == "33333333"
+
+
+def test_csv_keeps_all_digits_of_a_float(tmp_path):
+    value = 0.1 + 0.2
+    with CsvSink(tmp_path / "e.csv") as sink:
+        sink.write(replace(FULL, valence=value))
+    row = list(csv.DictReader((tmp_path / "e.csv").open(newline="")))[0]
+    assert float(row["valence"]) == value
+
+
+@pytest.mark.parametrize(("kind", "lines"), [(JsonlSink, 1), (CsvSink, 2)])
+def test_event_is_on_disk_before_the_next_comes(tmp_path, kind, lines):
+    sink = kind(tmp_path / "e")
+    sink.write(FULL)
+    assert len((tmp_path / "e").read_text().splitlines()) == lines
+    sink.close()
+    sink.close()
+
+
+@pytest.mark.parametrize("kind", [JsonlSink, CsvSink])
+def test_append_keeps_what_is_there_and_writes_no_second_header(tmp_path, kind):
+    for append in (False, True):
+        with kind(tmp_path / "e", append=append) as sink:
+            sink.write(FULL)
+    lines = (tmp_path / "e").read_text().splitlines()
+    assert lines[-1] == lines[-2] and len(lines) == (3 if kind is CsvSink else 2)
+
+
+@pytest.mark.parametrize("kind", [JsonlSink, CsvSink])
+def test_file_that_cannot_be_written_is_refused(tmp_path, kind):
+    with pytest.raises(ArgumentError, match="make its folder"):
+        kind(tmp_path / "no" / "such" / "folder.jsonl")
+
+
+def test_full_disk_is_an_os_error():
+    sink = JsonlSink("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        sink.write(FULL)
+    with pytest.raises(OSError, match="No space left"):
+        CsvSink("/dev/full")
