@@ -1,0 +1,145 @@
+"""Bundles: what is written comes back; whatever was changed is refused, both sides named."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeaff.bundle import REQUIRED_KEYS, ModelBundle
+from edgeaff.errors import BundleError, SpecMismatchError
+from edgeaff.spec import PreprocessSpec, paper_spec
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    spec = changes.pop("spec_object", PreprocessSpec())
+    values: dict[str, Any] = {key: {} for key in REQUIRED_KEYS}
+    values.update(
+        schema=1,
+        model_id="test",
+        preset="edge",
+        spec=spec.to_dict(),
+        fingerprint=spec.fingerprint,
+        detector={"id": spec.detector_id},
+        graphs={"affect_step": "affect_step.onnx"},
+        default_backend="onnxruntime",
+    )
+    values.update(changes)
+    return values
+
+
+def save(path: Path, **changes: Any) -> Path:
+    ModelBundle.save(path, manifest(**changes), {"affect_step.onnx": b"graph", "golden.npz": b"golden"})
+    return path
+
+
+def rewrite(path: Path, name: str, data: bytes, *, compression: int = zipfile.ZIP_STORED) -> None:
+    with zipfile.ZipFile(path) as archive:
+        members = {entry: archive.read(entry) for entry in archive.namelist()}
+    members[name] = data
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for entry, content in members.items():
+            archive.writestr(entry, content)
+
+
+def test_bundle_comes_back_as_written(tmp_path: Path) -> None:
+    bundle = ModelBundle.load(save(tmp_path / "a.eaff"))
+    assert bundle.graph_bytes("affect_step") == b"graph"
+    assert bundle.spec == PreprocessSpec()
+    assert bundle.has_graph("affect_step") and not bundle.has_graph("face_encoder")
+
+
+def test_same_content_gives_same_bytes(tmp_path: Path) -> None:
+    assert save(tmp_path / "a.eaff").read_bytes() == save(tmp_path / "b.eaff").read_bytes()
+
+
+def test_every_flipped_byte_of_every_member_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.eaff")
+    data = path.read_bytes()
+    for offset in np.random.default_rng(0).choice(len(data), 60, replace=False):
+        changed = bytearray(data)
+        changed[offset] ^= 0x10
+        path.write_bytes(changed)
+        try:
+            loaded = ModelBundle.load(path)
+        except (BundleError, SpecMismatchError):
+            continue
+        assert loaded.members == {"affect_step.onnx": b"graph", "golden.npz": b"golden"}  # a byte of zip padding or dates
+
+
+def test_changed_member_names_both_digests(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.eaff")
+    rewrite(path, "affect_step.onnx", b"other")
+    with pytest.raises(BundleError, match=r"affect_step.onnx must have sha256 [0-9a-f]{64}, got [0-9a-f]{64}"):
+        ModelBundle.load(path)
+
+
+def test_added_member_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.eaff")
+    rewrite(path, "extra.pkl", b"x")
+    with pytest.raises(BundleError, match="extra.pkl"):
+        ModelBundle.load(path)
+
+
+def test_swapped_spec_names_both_fingerprints(tmp_path: Path) -> None:
+    spec = PreprocessSpec()
+    path = save(tmp_path / "a.eaff", spec=paper_spec().to_dict(), fingerprint=spec.fingerprint)
+    with pytest.raises(SpecMismatchError, match=f"{spec.fingerprint}.*{paper_spec().fingerprint}"):
+        ModelBundle.load(path)
+
+
+def test_wrong_detector_names_both(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.eaff", detector={"id": "yunet"})
+    with pytest.raises(SpecMismatchError, match="edgeaff-ssd.*yunet"):
+        ModelBundle.load(path)
+
+
+def test_other_schema_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="schema must be 1.*got 99"):
+        ModelBundle.load(save(tmp_path / "a.eaff", schema=99))
+
+
+def test_unknown_spec_field_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SpecMismatchError, match="colour"):
+        ModelBundle.load(save(tmp_path / "a.eaff", spec={**PreprocessSpec().to_dict(), "colour": "bgr"}))
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"PK\x03\x04" + b"\0" * 50])
+def test_what_is_no_bundle_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.eaff"
+    path.write_bytes(data)
+    with pytest.raises(BundleError, match="bundle"):
+        ModelBundle.load(path)
+
+
+def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="edgeaff export"):
+        ModelBundle.load(tmp_path / "none.eaff")
+
+
+def test_missing_manifest_key_is_refused_at_save(tmp_path: Path) -> None:
+    values = manifest()
+    del values["licences"]
+    with pytest.raises(BundleError, match="licences"):
+        ModelBundle.save(tmp_path / "a.eaff", values, {})
+
+
+def test_graph_without_member_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="other.onnx"):
+        ModelBundle.load(save(tmp_path / "a.eaff", graphs={"affect_step": "other.onnx"}))
+
+
+def test_unknown_role_lists_the_known(tmp_path: Path) -> None:
+    bundle = ModelBundle.load(save(tmp_path / "a.eaff"))
+    with pytest.raises(BundleError, match="affect_step"):
+        bundle.graph_bytes("nonsense")
+
+
+def test_spec_survives_json(tmp_path: Path) -> None:
+    spec = paper_spec(crop_margin=1.3)
+    assert PreprocessSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert spec.fingerprint != paper_spec().fingerprint

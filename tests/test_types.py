@@ -1,0 +1,64 @@
+"""Value objects and the lean import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+
+import pytest
+
+import edgeaff
+from edgeaff.types import CIRCUMPLEX_LABELS, AffectEvent, FaceBox, Status, TrackedFace, circumplex
+
+EVENT = AffectEvent(
+    1, 0, 33_333_333, 0.5, -0.25, 0.5, -0.25, 0.1, 0.2, Status.OK, 3.0, None, 1.0, 0.0,
+    TrackedFace(3, FaceBox(1, 2, 3, 4), 0.9), None, "onnxruntime", None,
+)  # fmt: skip
+
+DESIGN_ORDER = (
+    "schema seq pts_ns valence arousal valence_raw arousal_raw valence_std arousal_std status video_age_ms audio_age_ms "
+    "video_coverage audio_coverage face latency_ms backend dropped_since_last"
+).split()
+
+
+def test_event_has_the_fields_of_the_design_in_order() -> None:
+    assert [field.name for field in fields(AffectEvent)] == DESIGN_ORDER
+
+
+def test_event_as_json_keeps_every_field() -> None:
+    row = json.loads(json.dumps(EVENT.to_dict(), allow_nan=False))
+    assert list(row) == DESIGN_ORDER
+    assert row["status"] == "OK" and row["audio_age_ms"] is None
+    assert row["face"] == {"track_id": 3, "box": [1.0, 2.0, 3.0, 4.0], "score": 0.9}
+
+
+def test_event_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        EVENT.valence = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("label, valence, arousal", CIRCUMPLEX_LABELS)
+def test_circumplex_names_its_own_anchors(label: str, valence: float, arousal: float) -> None:
+    assert circumplex(valence, arousal) == label
+
+
+def test_every_public_name_is_there() -> None:
+    for name in edgeaff.__all__:
+        assert getattr(edgeaff, name) is not None
+    assert set(edgeaff.__all__) <= set(dir(edgeaff))
+
+
+def test_unknown_public_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="Session"):
+        edgeaff.Sesion  # noqa: B018
+
+
+def test_import_is_lean() -> None:
+    code = (
+        "import sys, edgeaff; heavy = {'torch', 'cv2', 'onnxruntime', 'tensorrt', 'tensorrt_rtx', 'av', 'matplotlib', 'numpy', 'openvino'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Builds the wheel (CUDA off), installs it with the media extra into an empty environment and runs the smoke test from another folder.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+python=${PYTHON:-$root/.venv/bin/python}
+uv=$root/.venv/bin/uv
+export UV_FIND_LINKS=${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$("$python" -m pip config get global.find-links 2>/dev/null || true)}}
+export UV_SYSTEM_CERTS=1
+
+cd "$root"
+EDGEAFF_CUDA=OFF "$uv" build --quiet --wheel --no-build-isolation --python "$python" --out-dir "$work/dist" .
+"$uv" venv --quiet --python "$python" "$work/venv"
+"$uv" pip install --quiet --python "$work/venv/bin/python" "$(ls "$work"/dist/*.whl)[media]"
+cp "$root/tests/tools/smoke_test.py" "$work/smoke_test.py"
+cd "$work"
+"$work/venv/bin/python" smoke_test.py
