@@ -1,0 +1,1 @@
+"""Trains the face detector that ships: data, network, loss, trainer, export and validation."""

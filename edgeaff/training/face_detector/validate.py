@@ -1,0 +1,134 @@
+"""Measures a detector on the validation part: recall by face size, false boxes, and the threshold they fix.
+
+The list of views is fixed by its own seed: every validation picture at the input's long side (320), the same zoomed out
+on black, and three crops of every face-free picture. Sizes are those of a 640-pixel picture: a face of 60 px there is 30 here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+
+from edgeaff.detection.boxes import fit_letterbox, pair_iou
+from edgeaff.detection.decode import decode_maps
+from edgeaff.training.face_detector.augment import _random_crop
+from edgeaff.training.face_detector.data import PictureCache, is_validation
+from edgeaff.training.face_detector.targets import pair_cover
+
+LONG_SIDE = 320
+MATCH_IOU = 0.4
+THRESHOLDS = tuple(round(0.30 + 0.02 * k, 2) for k in range(33))
+SIZE_NAMES = {"large": (30.0, 1e9), "middle": (15.0, 30.0), "small": (8.0, 15.0)}
+
+
+@dataclass(slots=True)
+class View:
+    """One validation view: image (H, W, 3) uint8 with multiples of 32, its faces and ignore boxes, its source."""
+
+    image: np.ndarray
+    boxes: np.ndarray
+    ignore: np.ndarray
+    source: str
+    grey: bool
+
+
+def _place(image: np.ndarray, boxes: np.ndarray, ignore: np.ndarray, long_side: int) -> tuple[np.ndarray, ...]:
+    box = fit_letterbox(image.shape[1], image.shape[0], long_side=long_side)
+    canvas = np.zeros((box.canvas_height, box.canvas_width, 3), np.uint8)
+    shrinks = box.scale_x < 1
+    canvas[: box.height, : box.width] = cv2.resize(
+        image, (box.width, box.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )
+    scale = np.array([box.scale_x, box.scale_y] * 2, np.float32)
+    return canvas, boxes * scale, ignore * scale
+
+
+@lru_cache(maxsize=2)
+def make_views(faces_folder: Path, cache_folder: Path) -> list[View]:
+    """Returns the fixed list of validation views."""
+    cache = PictureCache(faces_folder, cache_folder)
+    rng = np.random.default_rng(20)
+    views = []
+    for index, picture in enumerate(cache.pictures):
+        if not is_validation(picture) or picture.status == "ambiguous":
+            continue
+        image = cache[index]
+        sides = [LONG_SIDE, int(rng.integers(40, 161))] if len(picture.boxes) else [LONG_SIDE]
+        for side in sides:
+            canvas, boxes, ignore = _place(image, picture.boxes, picture.ignore, side)
+            views.append(View(canvas, boxes, ignore, picture.source, picture.grey))
+        if not len(picture.boxes) and not len(picture.ignore):
+            for _ in range(3):
+                crop = _random_crop(rng, image, 320, 192, zoom=(0.6, 3.0))
+                views.append(View(crop, picture.boxes, picture.ignore, picture.source, picture.grey))
+    return views
+
+
+@torch.no_grad()
+def run_network(network: nn.Module, views: list[View]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns (boxes, scores) per view at the lowest threshold."""
+    device = next(network.parameters()).device
+    found = []
+    for view in views:
+        pixels = torch.from_numpy(view.image).to(device).permute(2, 0, 1)[None].float() / 255
+        maps = [part[0].float().cpu().numpy() for part in network(pixels)]
+        boxes, scores, _ = decode_maps(maps, score_threshold=THRESHOLDS[0])
+        found.append((boxes, scores))
+    return found
+
+
+def count_matches(view: View, boxes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the score that found each face (0 = missed), (n,), and the scores of the false boxes.
+
+    A box is false when it overlaps no face by MATCH_IOU and lies less than half in an ignore box.
+    """
+    best = np.zeros(len(view.boxes), np.float32)
+    free = np.ones(len(boxes), bool)
+    if len(boxes) and len(view.boxes):
+        overlap = pair_iou(view.boxes, boxes)
+        for face in range(len(view.boxes)):
+            hits = np.flatnonzero((overlap[face] >= MATCH_IOU) & free)
+            if len(hits):
+                best[face] = scores[hits].max()
+                free[hits[scores[hits].argmax()]] = False
+    if len(boxes) and len(view.ignore):
+        free &= pair_cover(boxes, view.ignore).max(1) < 0.5
+    return best, scores[free]
+
+
+def summarise(views: list[View], found: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+    """Returns recall by size and false boxes per 100 views at each threshold, and the threshold chosen.
+
+    The threshold: the lowest at which there is at most one false box per 100 views.
+    """
+    heights, best, false = [], [], []
+    for view, (boxes, scores) in zip(views, found, strict=True):
+        hits, wrong = count_matches(view, boxes, scores)
+        heights.extend(view.boxes[:, 3] - view.boxes[:, 1])
+        best.extend(hits)
+        false.extend(wrong)
+    height, score, wrong = np.array(heights), np.array(best), np.array(false)
+    table = []
+    for threshold in THRESHOLDS:
+        row = {"threshold": threshold, "false_per_100": round(100 * float((wrong > threshold).sum()) / len(views), 3)}
+        for name, (low, high) in SIZE_NAMES.items():
+            chosen = (height >= low) & (height < high)
+            row[name] = round(float((score[chosen] > threshold).mean()), 4)
+        table.append(row)
+    good = [row for row in table if row["false_per_100"] <= 1.0] or table[-1:]
+    return {"views": len(views), "faces": len(height), "chosen": good[0], "table": table}
+
+
+def validate_network(network: nn.Module, faces_folder: Path, cache_folder: Path) -> dict[str, Any]:
+    """Returns the chosen row and the curve of a network in evaluation mode."""
+    views = make_views(faces_folder, cache_folder)
+    result = summarise(views, run_network(network, views))
+    curve = [row for row in result["table"] if round(row["threshold"] * 50) % 5 == 0]
+    return {"views": result["views"], "faces": result["faces"], "chosen": result["chosen"], "curve": curve}
