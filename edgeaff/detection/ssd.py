@@ -1,0 +1,125 @@
+"""SsdDetector: our own single-shot detector, the one that ships (its network: edgeaff/training/face_detector)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeaff.backends import Graph, load_graph
+from edgeaff.detection.boxes import Letterbox, fit_letterbox
+from edgeaff.detection.decode import decode_maps
+from edgeaff.errors import ArgumentError, BundleError
+from edgeaff.ops.crop_resize import crop_resize
+from edgeaff.types import FaceBox, FaceDetection
+
+DETECTOR_ID = "edgeaff-ssd"
+MAP_NAMES = ("map_8", "map_16", "map_32")
+INPUT_MULTIPLE = 32
+
+
+def check_picture(image: np.ndarray) -> None:
+    """Refuses what is no RGB picture.
+
+    Raises:
+        ArgumentError: image is not (H, W, 3) uint8 with pixels in it.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ArgumentError(
+            f"image must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}; convert it to 8-bit RGB first."
+        )
+
+
+def place_picture(image: np.ndarray, box: Letterbox) -> np.ndarray:
+    """Returns the letterboxed picture, (canvas_height, canvas_width, 3) uint8: scaled at the upper left, black elsewhere."""
+    height, width = image.shape[:2]
+    if (width, height) == (box.width, box.height):
+        scaled = image
+    else:
+        scaled = crop_resize(image, (0.0, 0.0, float(width), float(height)), width=box.width, height=box.height)
+    if (box.width, box.height) == (box.canvas_width, box.canvas_height):
+        return scaled
+    canvas = np.zeros((box.canvas_height, box.canvas_width, 3), np.uint8)
+    canvas[: box.height, : box.width] = scaled
+    return canvas
+
+
+class SsdDetector:
+    """Finds faces with our own network.
+
+    Attributes:
+        id: "edgeaff-ssd".
+    """
+
+    id = DETECTOR_ID
+
+    def __init__(self, graph: Graph, *, score_threshold: float, input_long_side: int = 320) -> None:
+        """Takes a loaded graph.
+
+        Args:
+            graph: input `image` (1, 3, H, W) uint8 RGB, outputs `map_8`, `map_16`, `map_32`.
+            score_threshold: lowest score of a face; fixed on the validation part of the training data.
+            input_long_side: pixels of the longer side that the network sees, a multiple of 32. 320 is what it was
+                trained for; 640 finds smaller faces, 160 is fastest.
+
+        Raises:
+            BundleError: the graph is not a face detector of ours.
+            ArgumentError: a number is out of range.
+        """
+        if "image" not in graph.inputs or not set(MAP_NAMES) <= set(graph.outputs):
+            raise BundleError(
+                f"graph must have the input image and the outputs {', '.join(MAP_NAMES)}, got inputs "
+                f"{', '.join(graph.inputs)} and outputs {', '.join(graph.outputs)}; use load_detector('yunet:PATH') for a "
+                "YuNet file, or export the detector again."
+            )
+        if not 0.0 < score_threshold < 1.0:
+            raise ArgumentError(f"score_threshold must be in (0, 1), got {score_threshold}; leave it to the bundle.")
+        if input_long_side < INPUT_MULTIPLE or input_long_side % INPUT_MULTIPLE:
+            raise ArgumentError(
+                f"input_long_side must be a positive multiple of {INPUT_MULTIPLE}, got {input_long_side}; pass 320."
+            )
+        self._graph = graph
+        self.score_threshold = score_threshold
+        self.input_long_side = input_long_side
+
+    @classmethod
+    def from_bytes(
+        cls, model: bytes, *, score_threshold: float, input_long_side: int = 320, backend: str = "onnxruntime"
+    ) -> SsdDetector:
+        """Returns a detector from the bytes of an ONNX file.
+
+        Args:
+            model: the file.
+            score_threshold: as in the constructor.
+            input_long_side: as in the constructor.
+            backend: what runs the graph.
+        """
+        graph = load_graph(model, backend=backend, threads=1)
+        return cls(graph, score_threshold=score_threshold, input_long_side=input_long_side)
+
+    def detect(self, image: np.ndarray) -> list[FaceDetection]:
+        """Returns the faces of one picture, best first.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, any size.
+
+        Raises:
+            ArgumentError: image is no such picture.
+        """
+        check_picture(image)
+        box = fit_letterbox(image.shape[1], image.shape[0], long_side=self.input_long_side, multiple=INPUT_MULTIPLE)
+        pixels = np.ascontiguousarray(place_picture(image, box).transpose(2, 0, 1))[None]
+        outputs = self._graph.run({"image": pixels})
+        maps = [outputs[name][0] for name in MAP_NAMES]
+        boxes, scores, points = decode_maps(maps, score_threshold=self.score_threshold)
+        return make_detections(box.to_picture(boxes), scores, box.to_picture(points))
+
+
+def make_detections(boxes: np.ndarray, scores: np.ndarray, points: np.ndarray | None) -> list[FaceDetection]:
+    """Returns value objects. boxes: (n, 4) picture pixels; scores: (n,); points: (n, 5, 2) picture pixels or None."""
+    return [
+        FaceDetection(
+            FaceBox(*(float(value) for value in boxes[i])),
+            float(scores[i]),
+            None if points is None else np.ascontiguousarray(points[i], np.float32),
+        )
+        for i in range(len(boxes))
+    ]
