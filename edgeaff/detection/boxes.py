@@ -42,6 +42,8 @@ def merge_candidates(
     Returns:
         boxes (k, 4), scores (k,) and points (k, ...), best score first.
     """
+    if not len(boxes):
+        return boxes, scores, points
     order = np.argsort(-scores, kind="stable")
     boxes, scores, points = boxes[order], scores[order], points[order]
     overlap = pair_iou(boxes, boxes)
@@ -82,7 +84,7 @@ class Letterbox:
     def to_picture(self, points: np.ndarray) -> np.ndarray:
         """Returns input coordinates (..., 2k), x and y in turn, as coordinates of the picture."""
         scale = np.array([self.scale_x, self.scale_y], np.float32)
-        return (points.reshape(*points.shape[:-1], -1, 2) / scale).reshape(points.shape)
+        return points / np.tile(scale, points.shape[-1] // 2)
 
 
 def fit_letterbox(width: int, height: int, *, long_side: int, multiple: int = 32) -> Letterbox:

@@ -42,10 +42,7 @@ class FixedDetector:
         """Checks the box.
 
         Args:
-            box: x0, y0, x1, y1 in pixels.
-
-        Raises:
-            ArgumentError: the box is not four finite numbers with x1 > x0 and y1 > y0.
+            box: x0, y0, x1, y1 in pixels; finite, x1 > x0 and y1 > y0, else ArgumentError.
         """
         self.id = "full_frame" if box is None else "fixed"
         self._box = None if box is None else _check_box(box)
@@ -88,7 +85,7 @@ class CallableDetector:
         self._function = function
 
     def detect(self, image: np.ndarray) -> list[FaceDetection]:
-        """Returns the function's faces: FaceDetection objects as they are, rows of four or five numbers as box and score.
+        """Returns the function's faces: FaceDetection as they are, rows of four or five numbers as box and score.
 
         Raises:
             ArgumentError: the function gave something else.
@@ -101,7 +98,8 @@ class CallableDetector:
             values = np.asarray(found, float).ravel()
             if len(values) not in {4, 5}:
                 raise ArgumentError(
-                    f"detector function must give FaceDetection or (x0, y0, x1, y1[, score]) rows, got {found!r}; change it."
+                    "detector function must give FaceDetection or (x0, y0, x1, y1[, score]) rows, got "
+                    f"{found!r}; change it."
                 )
             faces.append(FaceDetection(_check_box(values[:4]), float(values[4]) if len(values) == 5 else 1.0))
         return faces
@@ -115,7 +113,7 @@ def load_detector(
     score_threshold: float | None = None,
     input_long_side: int | None = None,
 ) -> FaceDetector:
-    """Returns a face detector.
+    """Returns a face detector; BundleError where the file is missing or is not what the name says.
 
     Args:
         name: "ssd" (the bundle's own), "ssd:PATH", "yunet:PATH", "opencv_ssd:PATH" (.pb, its .pbtxt beside it),
@@ -128,8 +126,6 @@ def load_detector(
 
     Raises:
         ArgumentError: name is none of these.
-        BundleError: the file is missing or is not what the name says.
-        BackendUnavailableError: a package that the detector needs is not installed.
     """
     if not isinstance(name, str):
         if isinstance(name, FaceDetector):
@@ -139,7 +135,9 @@ def load_detector(
         raise ArgumentError(f"name must be a string, a detector or a function, got {type(name).__name__}; see NAMES.")
     kind, _, value = name.partition(":")
     options: dict[str, Any] = {
-        key: item for key, item in (("score_threshold", score_threshold), ("input_long_side", input_long_side)) if item is not None
+        key: item
+        for key, item in (("score_threshold", score_threshold), ("input_long_side", input_long_side))
+        if item is not None
     }
     if kind == "ssd":
         return _load_ssd(value, bundle, backend, options)
@@ -184,7 +182,9 @@ def _parse_box(text: str) -> FaceBox:
     try:
         return _check_box([float(part) for part in text.split(",")])
     except ValueError as error:
-        raise ArgumentError(f"fixed box must be X0,Y0,X1,Y1 in pixels, got {text!r}; write fixed:10,10,110,110.") from error
+        raise ArgumentError(
+            f"fixed box must be X0,Y0,X1,Y1 in pixels, got {text!r}; write fixed:10,10,110,110."
+        ) from error
 
 
 def _check_box(values: Sequence[float]) -> FaceBox:

@@ -1,4 +1,4 @@
-"""OpencvSsdDetector: the paper's kind of detector (SSD with ResNet-10, 300 x 300), by path, run by cv2.dnn of OpenCV 4 or 5."""
+"""OpencvSsdDetector: the paper's kind of detector (SSD, ResNet-10, 300 x 300), by path, in cv2.dnn of OpenCV 4 or 5."""
 
 from __future__ import annotations
 
@@ -58,10 +58,7 @@ class OpencvSsdDetector:
         """Returns the faces of one picture, best first.
 
         Args:
-            image: (H, W, 3) uint8 RGB, any size.
-
-        Raises:
-            ArgumentError: image is no such picture.
+            image: (H, W, 3) uint8 RGB, any size; anything else is an ArgumentError.
         """
         check_picture(image)
         blob = self._blob_from_image(image, 1.0, (INPUT_SIZE, INPUT_SIZE), MEAN_BGR[::-1], swapRB=False)
@@ -78,8 +75,8 @@ class OpencvSsdDetector:
 def share_inside(boxes: np.ndarray) -> np.ndarray:
     """Returns the share of each box that lies in the unit square, (n,).
 
-    On close-ups this network adds a second, false box partly outside the picture: dropping boxes with more than 5 % outside
-    removed 133 of 135 false boxes and none of 628 good ones.
+    On close-ups this network adds a second, false box partly outside the picture: dropping boxes with more than 5 %
+    outside removed 133 of 135 false boxes and none of 628 good ones.
 
     Args:
         boxes: (n, 4) float, x0 y0 x1 y1 relative to the picture.

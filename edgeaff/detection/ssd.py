@@ -29,7 +29,7 @@ def check_picture(image: np.ndarray) -> None:
 
 
 def place_picture(image: np.ndarray, box: Letterbox) -> np.ndarray:
-    """Returns the letterboxed picture, (canvas_height, canvas_width, 3) uint8: scaled at the upper left, black elsewhere."""
+    """Returns the letterboxed picture, (canvas_height, canvas_width, 3) uint8: scaled, upper left, rest black."""
     height, width = image.shape[:2]
     if (width, height) == (box.width, box.height):
         scaled = image
@@ -67,8 +67,8 @@ class SsdDetector:
         if "image" not in graph.inputs or not set(MAP_NAMES) <= set(graph.outputs):
             raise BundleError(
                 f"graph must have the input image and the outputs {', '.join(MAP_NAMES)}, got inputs "
-                f"{', '.join(graph.inputs)} and outputs {', '.join(graph.outputs)}; use load_detector('yunet:PATH') for a "
-                "YuNet file, or export the detector again."
+                f"{', '.join(graph.inputs)} and outputs {', '.join(graph.outputs)}; use 'yunet:PATH' for a YuNet file, or "
+                "export the detector again."
             )
         if not 0.0 < score_threshold < 1.0:
             raise ArgumentError(f"score_threshold must be in (0, 1), got {score_threshold}; leave it to the bundle.")
@@ -99,10 +99,7 @@ class SsdDetector:
         """Returns the faces of one picture, best first.
 
         Args:
-            image: (H, W, 3) uint8 RGB, any size.
-
-        Raises:
-            ArgumentError: image is no such picture.
+            image: (H, W, 3) uint8 RGB, any size; anything else is an ArgumentError.
         """
         check_picture(image)
         box = fit_letterbox(image.shape[1], image.shape[0], long_side=self.input_long_side, multiple=INPUT_MULTIPLE)

@@ -1,8 +1,8 @@
 """FaceTracker: gives faces an identity over time, between and through detections.
 
-A track predicts its box with constant velocity, is matched to detections by overlap and distance (cheapest pairing), and
-lives on for a while without any. All times are `pts_ns`; frame counts play no part, so the detector may run on every frame
-or every n-th. Same inputs, same tracks.
+A track predicts its box with constant velocity, is matched to detections by overlap and distance (cheapest pairing),
+and lives on for a while without any. All times are `pts_ns`; frame counts play no part, so the detector may run on
+every frame or every n-th. Same inputs, same tracks.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from edgeaff.types import FaceBox, FaceDetection, TrackedFace
 NANOSECONDS = 1_000_000_000
 CONFIRMING_HITS = 3
 CONFIRMING_SECONDS = 0.3  # two hits this far apart confirm as well: slow cameras
-INSTANT_SCORE = 0.85  # a detection this strong is usable on its own frame, before its track is confirmed
-MEMORY_SECONDS = 0.25  # a track is remembered this much longer than it is usable
+INSTANT_SCORE = 0.85  # a detection this strong is usable at once, until the detector runs again
+MEMORY_SECONDS = 0.25  # a track that searches miss is remembered this much longer than it is usable
 GATE_DISTANCE = 0.7  # farthest match, in box sizes, where boxes do not overlap
 GATE_GROWTH = 0.6  # widening of the gate, in box sizes per second without detection
 VELOCITY_GAIN = 0.35
@@ -74,9 +74,13 @@ class FaceTracker:
             ArgumentError: max_faces is below 1 or staleness_seconds not positive.
         """
         if max_faces < 1:
-            raise ArgumentError(f"max_faces must be at least 1, got {max_faces}; pass 1 to follow the primary face only.")
+            raise ArgumentError(
+                f"max_faces must be at least 1, got {max_faces}; pass 1 to follow the primary face only."
+            )
         if not staleness_seconds > 0:
-            raise ArgumentError(f"staleness_seconds must be positive, got {staleness_seconds}; pass 0.5, the usual value.")
+            raise ArgumentError(
+                f"staleness_seconds must be positive, got {staleness_seconds}; pass 0.5, the usual value."
+            )
         self.cuts = 0
         self._max_faces = max_faces
         self._staleness_ns = round(staleness_seconds * NANOSECONDS)
@@ -89,6 +93,7 @@ class FaceTracker:
         self._primary_id: int | None = None
         self._thumbnail: np.ndarray | None = None
         self._pts_ns: int | None = None
+        self._searched_pts_ns: int | None = None
 
     def detected_pts_ns(self, track_id: int) -> int:
         """Returns when a track was last detected.
@@ -107,8 +112,8 @@ class FaceTracker:
     ) -> list[TrackedFace]:
         """Takes one frame and returns its usable faces, the primary one first, then by weight (area x age).
 
-        Usable is a confirmed track that was detected at most `staleness_seconds` ago, and a strong detection of this
-        very frame.
+        Usable is what was detected at most `staleness_seconds` ago and is confirmed, or was strong the last time that
+        the detector ran.
 
         Args:
             pts_ns: time of the frame, later than that of the call before.
@@ -125,19 +130,20 @@ class FaceTracker:
             self.cuts += 1
             self._tracks = []
         if detections is not None:
+            self._searched_pts_ns = pts_ns
             self._match(pts_ns, detections)
-        oldest = pts_ns - self._staleness_ns - round(MEMORY_SECONDS * NANOSECONDS)
-        self._tracks = [track for track in self._tracks if track.detected_pts_ns >= oldest]
+            oldest = pts_ns - self._staleness_ns - round(MEMORY_SECONDS * NANOSECONDS)
+            self._tracks = [track for track in self._tracks if track.detected_pts_ns >= oldest]
         usable = [track for track in self._tracks if self._is_usable(track, pts_ns)]
         return [self._show(track, pts_ns) for track in self._rank(usable, pts_ns)[: self._max_faces]]
 
     def _is_usable(self, track: _Track, pts_ns: int) -> bool:
-        if track.confirmed:
-            return pts_ns - track.detected_pts_ns <= self._staleness_ns
-        return track.detected_pts_ns == pts_ns and track.score >= INSTANT_SCORE
+        if pts_ns - track.detected_pts_ns > self._staleness_ns:
+            return False
+        return track.confirmed or (track.score >= INSTANT_SCORE and track.detected_pts_ns == self._searched_pts_ns)
 
     def _is_cut(self, image: np.ndarray) -> bool:
-        """Compares with the frame before, overall brightness removed, so that a lamp switched on is no cut."""
+        """Returns whether the frame differs from the one before, brightness removed: a lamp switched on is no cut."""
         thumbnail = make_thumbnail(image)
         thumbnail -= thumbnail.mean()
         before, self._thumbnail = self._thumbnail, thumbnail
@@ -194,7 +200,7 @@ class FaceTracker:
 
     @staticmethod
     def _smooth(shown: np.ndarray, measured: np.ndarray, elapsed: float) -> np.ndarray:
-        """Follows at once what moves or grows (a tenth of the size per frame), averages what only trembles."""
+        """Returns the box shown: follows at once what moves or grows, averages what only trembles."""
         scale = np.sqrt(np.prod(measured[2:]))
         moved = np.linalg.norm(measured[:2] - shown[:2]) / scale
         grown = np.abs(measured[2:] - shown[2:]).max() / scale

@@ -38,7 +38,8 @@ class YunetDetector:
         """
         if "input" not in graph.inputs or not set(OUTPUT_NAMES) <= set(graph.outputs):
             raise BundleError(
-                f"file must be a YuNet with the outputs {', '.join(OUTPUT_NAMES[:3])}, ..., got {', '.join(graph.outputs)}; "
+                f"file must be a YuNet with the outputs {', '.join(OUTPUT_NAMES[:3])}, ..., got "
+                f"{', '.join(graph.outputs)}; "
                 "take face_detection_yunet from opencv_zoo or yunet_n from libfacedetection.train."
             )
         self._graph = graph
@@ -64,10 +65,7 @@ class YunetDetector:
         """Returns the faces of one picture, best first.
 
         Args:
-            image: (H, W, 3) uint8 RGB, any size.
-
-        Raises:
-            ArgumentError: image is no such picture.
+            image: (H, W, 3) uint8 RGB, any size; anything else is an ArgumentError.
         """
         check_picture(image)
         box = self._letterbox(image.shape[1], image.shape[0])

@@ -138,7 +138,9 @@ class Augmenter:
 
     def _draw_matrix(self, rng: Generator, target: np.ndarray, scale: float, width: int, height: int) -> np.ndarray:
         strong = rng.random() < self._config.strong_rotation
-        angle = rng.uniform(-60, 60) if strong else float(np.clip(rng.normal(0, self._config.rotation_degrees), -40, 40))
+        angle = (
+            rng.uniform(-60, 60) if strong else float(np.clip(rng.normal(0, self._config.rotation_degrees), -40, 40))
+        )
         aspect = math.exp(rng.normal(0, 0.05))
         cos, sin = scale * math.cos(math.radians(angle)), scale * math.sin(math.radians(angle))
         linear = np.array([[cos * aspect, -sin / aspect], [sin * aspect, cos / aspect]])
@@ -222,7 +224,9 @@ def _cuts(rng: Generator, length: int, parts: int) -> list[int]:
 def _mirror(scene: Scene) -> None:
     width = scene.image.shape[1]
     scene.image = np.ascontiguousarray(scene.image[:, ::-1])
-    scene.boxes = np.stack([width - scene.boxes[:, 2], scene.boxes[:, 1], width - scene.boxes[:, 0], scene.boxes[:, 3]], 1)
+    scene.boxes = np.stack(
+        [width - scene.boxes[:, 2], scene.boxes[:, 1], width - scene.boxes[:, 0], scene.boxes[:, 3]], 1
+    )
     scene.ignore = np.stack(
         [width - scene.ignore[:, 2], scene.ignore[:, 1], width - scene.ignore[:, 0], scene.ignore[:, 3]], 1
     )

@@ -1,7 +1,7 @@
 """The training pictures: labels, a memory-mapped cache of decoded pixels, and the validation part.
 
-Labels: `train_labels.jsonl` of the faces folder (one row per picture; boxes are consensus of several detectors, `face` 0
-means ignore). Pictures are decoded once into one flat uint8 file, so that a loader only copies pixels.
+Labels: `train_labels.jsonl` of the faces folder (one row per picture; boxes are consensus of several detectors,
+`face` 0 means ignore). Pictures are decoded once into one flat uint8 file, so that a loader only copies pixels.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def read_labels(folder: Path) -> list[tuple[str, Picture]]:
 
 
 def is_validation(picture: Picture) -> bool:
-    """Tells whether a picture belongs to the validation part: whole sources, and a share of persons of the others.
+    """Returns whether a picture belongs to the validation part: whole sources, and a share of persons of the others.
 
     Congress members occur in two sources under different keys: of these only members who left long before the second
     source begins (a low member number) may be cut off.
@@ -105,7 +105,10 @@ def is_validation(picture: Picture) -> bool:
         return True
     if picture.source in {"congress225", "ulfg"}:
         return False
-    if picture.source == "voteview" and int(re.sub(r"\D", "", Path(picture.group).name) or 10**9) > LAST_HISTORIC_MEMBER:
+    if (
+        picture.source == "voteview"
+        and int(re.sub(r"\D", "", Path(picture.group).name) or 10**9) > LAST_HISTORIC_MEMBER
+    ):
         return False
     digest = hashlib.sha256(picture.group.encode()).digest()
     return int.from_bytes(digest[:4], "little") < VALIDATION_SHARE * 2**32

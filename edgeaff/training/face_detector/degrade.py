@@ -57,7 +57,12 @@ def _blur(rng: Generator, image: np.ndarray) -> np.ndarray:
     middle = (length - 1) / 2
     angle = rng.random() * math.pi
     step = np.array([math.cos(angle), math.sin(angle)]) * middle
-    cv2.line(kernel, tuple(np.round(middle - step).astype(int).tolist()), tuple(np.round(middle + step).astype(int).tolist()), 1.0)
+    cv2.line(
+        kernel,
+        tuple(np.round(middle - step).astype(int).tolist()),
+        tuple(np.round(middle + step).astype(int).tolist()),
+        1.0,
+    )
     return cv2.filter2D(image, -1, kernel / kernel.sum())
 
 
@@ -77,7 +82,7 @@ def _add_noise(rng: Generator, image: np.ndarray) -> np.ndarray:
 
 
 def _lay_patch(rng: Generator, image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Covers up to about a third of a face with a flat or noisy patch, or a bar."""
+    """Returns the picture with up to about a third of a face covered by a flat or noisy patch."""
     width, height = box[2:] - box[:2]
     size = np.array([width * rng.uniform(0.2, 0.6), height * rng.uniform(0.15, 0.5)])
     centre = box[:2] + rng.random(2) * [width, height]

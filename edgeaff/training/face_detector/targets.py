@@ -1,7 +1,7 @@
 """What each cell of the three grids should answer for one picture.
 
-With a teacher (a YuNet file) the score target of a cell near a labelled face is the teacher's own score there, scaled so
-that the best cell of every labelled face asks for 0.95; without one, or where the teacher sees nothing, cells near the
+With a teacher (a YuNet file) the score target of a cell near a labelled face is the teacher's own score there, scaled
+so that the best cell of every labelled face asks for 0.95; without one, or where the teacher sees nothing, cells near the
 face's centre on the level that fits its size are asked. Elsewhere the target is 0: the labels decide what is no face.
 """
 
@@ -95,9 +95,7 @@ def _fit_scores(scene: Scene, cells: Cells, which: np.ndarray) -> np.ndarray:
     return np.where(scores > 0.1, scores, 0)
 
 
-def make_targets(
-    scene: Scene, cells: Cells, scores: np.ndarray | None, boxes: np.ndarray | None
-) -> np.ndarray:
+def make_targets(scene: Scene, cells: Cells, scores: np.ndarray | None, boxes: np.ndarray | None) -> np.ndarray:
     """Returns the targets of one picture.
 
     Args:

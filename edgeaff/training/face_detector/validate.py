@@ -1,7 +1,7 @@
 """Measures a detector on the validation part: recall by face size, false boxes, and the threshold they fix.
 
 The list of views is fixed by its own seed: every validation picture at the input's long side (320), the same zoomed out
-on black, and three crops of every face-free picture. Sizes are those of a 640-pixel picture: a face of 60 px there is 30 here.
+on black, and three crops of every face-free picture. Sizes are those of a 640-pixel picture: 60 px there are 30 here.
 """
 
 from __future__ import annotations
