@@ -1,0 +1,104 @@
+"""Puts trained parts together as one bundle: `python -m edgeaff.export.assemble --parts FOLDER --output edge.eaff`.
+
+The folder holds what the three trainings wrote:
+
+| file | from |
+|---|---|
+| `face_detector.onnx`, `face_detector.json` | edgeaff.training.face_detector (id, threshold, validation figures) |
+| `face_encoder.onnx`, `face_encoder.json` | edgeaff.training.face_encoder (crop margin, figures) |
+| `affect_step.onnx`, `golden.npz`, `tail.json` | edgeaff.training.default (statistics, uncertainty, accuracy, provenance) |
+| `step.npz` (optional) | edgeaff.export.pack_step |
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from edgeaff.bundle import BUNDLE_SCHEMA, ModelBundle
+from edgeaff.errors import ArgumentError
+from edgeaff.spec import PreprocessSpec
+
+GRAPHS = ("face_detector", "face_encoder", "affect_step")
+INTENDED_USE = (
+    "Apparent valence and arousal of a person who knows of it and agrees, on the device. Not a measurement of what anybody feels. Not for "
+    "decisions on people, not at work or in education (EU AI Act, article 5), not for identification."
+)
+LICENCES = {
+    "code": "Apache-2.0",
+    "weights": "Apache-2.0",
+    "data": "trained on FER+ (labels MIT; FER-2013 pixels without stated licence), EmoDB, CREMA-D (ODbL), JL-Corpus, EmoGator and the "
+    "face pictures listed in docs/face_detector_card.md; none of their pixels or recordings are included",
+}
+
+
+def assemble(parts: Path, output: Path, *, model_id: str) -> None:
+    """Writes the bundle.
+
+    Args:
+        parts: folder with the files of the table above.
+        output: bundle to write.
+        model_id: name and version of the model.
+
+    Raises:
+        ArgumentError: a file is missing.
+    """
+    members = {f"{name}.onnx": read(parts / f"{name}.onnx") for name in GRAPHS}
+    members["golden.npz"] = read(parts / "golden.npz")
+    if (parts / "step.npz").exists():
+        members["step.npz"] = read(parts / "step.npz")
+    detector, encoder, tail = (json.loads(read(parts / f"{name}.json")) for name in ("face_detector", "face_encoder", "tail"))
+    spec = PreprocessSpec(**{**tail.get("spec", {}), "detector_id": detector["id"], "crop_margin": encoder["crop_margin"]})
+    ModelBundle.save(output, make_manifest(spec, model_id, detector, encoder, tail), members)
+
+
+def make_manifest(
+    spec: PreprocessSpec, model_id: str, detector: dict[str, Any], encoder: dict[str, Any], tail: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the manifest from what the three trainings state."""
+    return {
+        "schema": BUNDLE_SCHEMA,
+        "model_id": model_id,
+        "preset": "edge",
+        "spec": spec.to_dict(),
+        "fingerprint": spec.fingerprint,
+        "detector": detector,
+        "face_encoder": encoder,
+        "statistics": tail["statistics"],
+        "graphs": {name: f"{name}.onnx" for name in GRAPHS},
+        "uncertainty": tail["uncertainty"],
+        "smoothing": tail.get("smoothing", {"valence_seconds": 0.3, "arousal_seconds": 0.6}),
+        "default_backend": tail.get("default_backend", "onnxruntime"),
+        "licences": LICENCES,
+        "provenance": tail["provenance"],
+        "intended_use": INTENDED_USE,
+        "accuracy": tail["accuracy"],
+        "certificates": tail.get("certificates", []),
+    }
+
+
+def read(path: Path) -> bytes:
+    """Returns the bytes of a part.
+
+    Raises:
+        ArgumentError: it is not there.
+    """
+    if not path.is_file():
+        raise ArgumentError(f"parts must hold {path.name}, got none in {path.parent}; run the training that writes it.")
+    return path.read_bytes()
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parts", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--model-id", default="edgeaff-edge-0.1")
+    options = parser.parse_args()
+    assemble(options.parts, options.output, model_id=options.model_id)
+
+
+if __name__ == "__main__":
+    main()
