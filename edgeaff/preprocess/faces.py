@@ -33,7 +33,7 @@ class FaceFront:
             pairs = [(face, self._parts.encoder.crop(payload, face.box), detected) for face, detected in self._track(pts_ns, payload)]
         if not pairs:
             return ()
-        descriptors = self._parts.encoder.encode([crop for _, crop, _ in pairs])
+        descriptors = self._parts.encoder.encode_crops([crop for _, crop, _ in pairs])
         return tuple(
             FaceInput(face, crop, descriptor, detected) for (face, crop, detected), descriptor in zip(pairs, descriptors, strict=True)
         )

@@ -13,7 +13,7 @@ from edgeaff.spec import PreprocessSpec
 from edgeaff.types import FaceDetection, TrackedFace
 
 LLD_SIZE = 65
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 192_000
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000
 
 
 class FaceDetector(Protocol):
@@ -29,13 +29,11 @@ class FaceDetector(Protocol):
 class FaceEncoder(Protocol):
     """Crops a face by the spec's rule and describes it."""
 
-    descriptor_size: int
-
     def crop(self, image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
         """Returns the (96, 96, 3) uint8 RGB crop."""
         ...
 
-    def encode(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+    def encode_crops(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """Returns (n, D) float32 descriptors of crops."""
         ...
 

@@ -121,7 +121,7 @@ class Preprocessor:
         Args:
             samples: (n,) int16, or float32/float64 in [-1, 1]; NaN and Inf become 0 and are counted.
             pts_ns: time of samples[0].
-            sample_rate_hz: 8,000 to 192,000.
+            sample_rate_hz: 8,000 to 96,000.
 
         Raises:
             ArgumentError: an argument is not what it must be, or audio is not declared.

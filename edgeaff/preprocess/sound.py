@@ -9,25 +9,31 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError
-from edgeaff.features.lld import ROW_LATENCY_NS, LldStream
-from edgeaff.features.resample import Resampler
+from edgeaff.features.lld import GROUPS as COLUMNS
+from edgeaff.features.lld import LldStream
 from edgeaff.preprocess.inputs import LLD_SIZE, InputCounts, Normaliser
 from edgeaff.spec import NANOSECONDS, PreprocessSpec
 from edgeaff.sync import HOP_NS, MILLISECOND, ColumnGroup, RowTimeline, SoundClock
 
-LLD_RATE_HZ = 16_000
-RESAMPLER_DELAY_NS = 4 * MILLISECOND
-SLOW_COLUMNS = (0, 1, 2, 3, 4, 5, 9)  # 60 ms analysis window: pitch group and zero crossings
-FAST_COLUMNS = tuple(column for column in range(LLD_SIZE) if column not in SLOW_COLUMNS)
-GROUPS = (
-    ColumnGroup(FAST_COLUMNS, 10 * MILLISECOND, 20 * MILLISECOND),
-    ColumnGroup(SLOW_COLUMNS, 30 * MILLISECOND, 60 * MILLISECOND),
-)
+RESAMPLER_DELAY_NS = 4 * MILLISECOND  # the most that any rate needs
+WINDOW_NS = {"pitch": 60 * MILLISECOND, "zcr": 60 * MILLISECOND, "spectral": 20 * MILLISECOND}
+
+
+def column_groups(stream: LldStream) -> tuple[ColumnGroup, ...]:
+    """Returns the groups of columns with the timing of their analysis windows."""
+    return tuple(ColumnGroup(tuple(columns), stream.centre_offset_ns[name], WINDOW_NS[name]) for name, columns in COLUMNS.items())
+
+
+def row_latency_ns(stream: LldStream) -> int:
+    """Returns how long after its start all columns of a row are final."""
+    return max(stream.latency_ns.values())
 
 
 def audio_need_ns(spec: PreprocessSpec) -> int:
     """Returns the end of the last sample that a tick's rows need, relative to the tick (negative: before it)."""
-    return -spec.audio_lag_ns + HOP_NS // 2 + (ROW_LATENCY_NS - GROUPS[0].centre_ns) + RESAMPLER_DELAY_NS
+    stream = LldStream(max_pitch_lag=spec.lld_max_pitch_lag)
+    after_centre = row_latency_ns(stream) - min(group.centre_ns for group in column_groups(stream))
+    return -spec.audio_lag_ns + HOP_NS // 2 + after_centre + RESAMPLER_DELAY_NS
 
 
 @dataclass(slots=True)
@@ -43,12 +49,14 @@ class SoundFront:
         self._spec = spec
         self._counts = counts
         self._clock = SoundClock()
-        self._resampler: Any = None
-        self._stream: Any = None
+        self._stream: LldStream | None = None
+        timing = LldStream(max_pitch_lag=spec.lld_max_pitch_lag)
+        self._groups = column_groups(timing)
+        self._row_latency_ns = row_latency_ns(timing)
         self._row = 0
         self._spans: deque[_Span] = deque(maxlen=64)
         self._rows_end_ns: int | None = None
-        self.rows = RowTimeline(GROUPS)
+        self.rows = RowTimeline(self._groups)
 
     @property
     def end_pts_ns(self) -> int:
@@ -74,16 +82,14 @@ class SoundFront:
     def push_rows(self, pts_ns: int, rows: np.ndarray) -> None:
         """Accepts final rows. rows: (n, 65) float32; pts_ns: start of the first."""
         for index, row in enumerate(rows):
-            self.rows.push(pts_ns + index * HOP_NS, row, (False, False))
-        self._rows_end_ns = pts_ns + (len(rows) - 1) * HOP_NS + ROW_LATENCY_NS
+            self.rows.push(pts_ns + index * HOP_NS, row, (False,) * len(self._groups))
+        self._rows_end_ns = pts_ns + (len(rows) - 1) * HOP_NS + self._row_latency_ns
         self._note_span(pts_ns, self._rows_end_ns)
 
     def finish(self) -> None:
         """Flushes the rows that end of sound makes final."""
         if self._stream is None:
             return
-        if self._resampler is not None:
-            self._stream.push(self._resampler.finish())
         self._stream.finish()
         self._collect()
         self._stream = None
@@ -106,18 +112,19 @@ class SoundFront:
 
     def _restart(self, rate_hz: int) -> None:
         self._counts.sound_restarts += self._stream is not None
-        self._stream = LldStream(sample_rate_hz=LLD_RATE_HZ, max_pitch_lag=self._spec.lld_max_pitch_lag)
-        self._resampler = None if rate_hz == LLD_RATE_HZ else Resampler(rate_hz)
+        self._stream = LldStream(sample_rate_hz=rate_hz, max_pitch_lag=self._spec.lld_max_pitch_lag)
         self._row = 0
 
     def _feed(self, samples: np.ndarray) -> None:
-        self._stream.push(samples if self._resampler is None else self._resampler.push(samples))
+        assert self._stream is not None
+        self._stream.push(samples)
         self._collect()
 
     def _collect(self) -> None:
+        assert self._stream is not None
         for lld in self._stream.pop():
             start = self._row * HOP_NS
-            masked = tuple(self._clock.touches_hole(start - HOP_NS, start + group.window_ns + HOP_NS) for group in GROUPS)
+            masked = tuple(self._clock.touches_hole(start - HOP_NS, start + group.window_ns + HOP_NS) for group in self._groups)
             self.rows.push(self._clock.pts_ns(start), lld, masked)
             self._row += 1
 
