@@ -1,0 +1,304 @@
+"""The one path: the same ticks for any chunking and interleaving; gaps masked; jumps; counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeaff.errors import ArgumentError, SessionStateError
+from edgeaff.preprocess import TickInput
+from edgeaff.spec import PreprocessSpec, paper_spec
+from edgeaff.types import FaceBox, TrackedFace
+
+from .fakes import MS, SECOND, make, picture, same, tone
+
+Item = tuple[int, str, Any, int]
+
+
+def stream(seconds: float, *, fps: float = 25, rate: int = 16_000, audio_start: int = 0, chunk: int = 441) -> list[Item]:
+    """Frames and chunks in the order of time, as a file gives them."""
+    items: list[Item] = [
+        (round(index * SECOND / fps), "video", picture(1 + index % 250), 0) for index in range(int(seconds * fps))
+    ]
+    samples = tone(seconds, rate)
+    for start in range(0, len(samples), chunk):
+        items.append((audio_start + start * SECOND // rate, "audio", samples[start : start + chunk], rate))
+    return sorted(items, key=lambda item: (item[0], item[1] == "audio"))
+
+
+def run(items: list[Item], spec: PreprocessSpec | None = None, **options: Any) -> list[TickInput]:
+    pre = make(spec, **options)
+    ticks: list[TickInput] = []
+    for pts, kind, data, rate in items:
+        if kind == "video":
+            ticks += pre.push_frame(data, pts_ns=pts)
+        else:
+            ticks += pre.push_audio(data, pts_ns=pts, sample_rate_hz=rate)
+    return ticks + pre.finish()
+
+
+def rechunk(items: list[Item], rng: np.random.Generator, *, largest: int = 4000) -> list[Item]:
+    """The same sound in other pieces, each at its own time."""
+    rate = next(item[3] for item in items if item[1] == "audio")
+    sound = [item for item in items if item[1] == "audio"]
+    samples = np.concatenate([item[2] for item in sound])
+    start, first, pieces = 0, sound[0][0], []
+    while start < len(samples):
+        size = int(rng.integers(1, largest))
+        pieces.append((first + start * SECOND // rate, "audio", samples[start : start + size], rate))
+        start += size
+    frames = [item for item in items if item[1] == "video"]
+    return sorted(frames + pieces, key=lambda item: (item[0], item[1] == "audio"))
+
+
+def interleave(items: list[Item], rng: np.random.Generator, *, skew_ms: int = 200) -> list[Item]:
+    """The same pushes in another order: each modality in its own order, neither ahead of the other by more than the skew."""
+
+    def end(item: Item) -> int:
+        return item[0] if item[1] == "video" else item[0] + len(item[2]) * SECOND // item[3]
+
+    lanes = {kind: [item for item in items if item[1] == kind] for kind in ("video", "audio")}
+    out: list[Item] = []
+    reached = -(10**18)
+    while lanes["video"] or lanes["audio"]:
+        allowed = []
+        for kind in ("video", "audio"):
+            other = lanes["audio" if kind == "video" else "video"]
+            if lanes[kind] and (not other or end(lanes[kind][0]) <= other[0][0] + skew_ms * MS):
+                allowed.append(kind)
+        kind = allowed[int(rng.integers(len(allowed)))] if allowed else min((k for k in lanes if lanes[k]), key=lambda k: lanes[k][0][0])
+        out.append(lanes[kind].pop(0))
+        reached = max(reached, end(out[-1]))
+    return out
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+def test_ticks_do_not_depend_on_chunking_or_interleaving(rate: int) -> None:
+    items = stream(2.0, rate=rate)
+    expected = run(items)
+    assert len(expected) == 60 and expected[30].audio is not None and expected[30].faces
+    rng = np.random.default_rng(rate)
+    for _ in range(4):
+        same(run(interleave(rechunk(items, rng, largest=rate // 6), rng)), expected)
+
+
+@pytest.mark.parametrize("sizes", [(1,), (7,), (533, 1, 160)])
+def test_tiny_chunks_give_the_same(sizes: tuple[int, ...]) -> None:
+    items = [item for item in stream(0.5) if item[1] == "audio"]
+    samples = np.concatenate([item[2] for item in items])
+    pieces, start = [], 0
+    while start < len(samples):
+        size = sizes[len(pieces) % len(sizes)]
+        pieces.append((start * SECOND // 16_000, "audio", samples[start : start + size], 16_000))
+        start += size
+    same(run(pieces, video=False), run(items, video=False))
+
+
+def test_ticks_are_continuous_and_cover_the_streams() -> None:
+    ticks = run(stream(3.0, fps=24))
+    assert [tick.tick for tick in ticks] == list(range(90))
+    assert ticks[0].restart and not any(tick.restart for tick in ticks[1:])
+
+
+def test_a_frame_causes_its_tick_at_once_with_sound_up_to_date() -> None:
+    pre = make()
+    for index in range(30):
+        pre.push_audio(tone(1 / 30, 48_000), pts_ns=index * SECOND // 30, sample_rate_hz=48_000)
+        ticks = pre.push_frame(picture(100), pts_ns=index * SECOND // 30 + 5 * MS)
+        assert [tick.tick for tick in ticks] == [index]
+
+
+def test_paper_ticks_wait_for_the_sound_their_rows_need() -> None:
+    pre = make(paper_spec())
+    pre.push_frame(picture(100), pts_ns=0)
+    assert pre.push_audio(tone(0.1, 16_000), pts_ns=0, sample_rate_hz=16_000) == []
+    ticks = pre.push_audio(tone(0.1, 16_000), pts_ns=100 * MS, sample_rate_hz=16_000)
+    assert [tick.tick for tick in ticks] == [0]
+    assert ticks[0].audio is None  # no window centre at 0 yet
+
+
+def test_paper_context_is_63_steps_oldest_first_and_one_zero() -> None:
+    ticks = run(stream(3.0), paper_spec())
+    vector = ticks[80].audio
+    assert vector is not None and vector.shape == (4096,) and vector[4095] == 0
+    steps = vector[:4095].reshape(63, 65)
+    for back in range(63):
+        lld = ticks[80 - back].lld
+        assert lld is not None and np.array_equal(steps[62 - back], lld)
+
+
+def test_video_only_and_audio_only_never_wait() -> None:
+    frames = [item for item in stream(1.0, fps=30) if item[1] == "video"]
+    pre = make(audio=False)
+    for pts, _, image, _ in frames:
+        assert len(pre.push_frame(image, pts_ns=pts)) == 1
+    sound = [item for item in stream(1.0) if item[1] == "audio"]
+    ticks = run(sound, video=False)
+    assert [tick.tick for tick in ticks] == list(range(30)) and all(tick.faces == () for tick in ticks)
+
+
+def test_stopped_camera_does_not_stop_the_ticks() -> None:
+    items = [item for item in stream(3.0) if item[1] == "audio" or item[0] < SECOND]
+    ticks = run(items)
+    assert [tick.tick for tick in ticks] == list(range(90))
+    assert ticks[40].faces and ticks[40].frame_pts_ns is not None  # 0.37 s after the last frame
+    assert not ticks[60].faces and ticks[60].frame_pts_ns is None
+
+
+def test_missing_sound_is_none_after_half_a_second() -> None:
+    items = [item for item in stream(3.0) if item[1] == "video" or item[0] < SECOND]
+    ticks = run(items)
+    assert ticks[40].audio is not None and ticks[60].audio is None
+
+
+def test_frames_are_processed_once_however_long_they_are_held() -> None:
+    pre = make(audio=False)
+    for index in range(15):
+        pre.push_frame(picture(50 + index), pts_ns=index * SECOND * 2 // 15)
+    pre.finish()
+    assert pre.parts.detector.calls == 15  # type: ignore[union-attr]
+
+
+def test_detector_stride_runs_the_detector_less_often() -> None:
+    pre = make(audio=False, detector_stride=3)
+    ticks = [tick for index in range(30) for tick in pre.push_frame(picture(90), pts_ns=index * SECOND // 30)]
+    assert pre.parts.detector.calls == 10  # type: ignore[union-attr]
+    assert all(tick.faces for tick in ticks[10:])
+
+
+def test_hole_in_the_sound_is_filled_and_masked() -> None:
+    pre = make(video=False)
+    ticks = pre.push_audio(tone(1.0, 16_000), pts_ns=0, sample_rate_hz=16_000)
+    ticks += pre.push_audio(tone(1.0, 16_000), pts_ns=1150 * MS, sample_rate_hz=16_000)
+    ticks += pre.finish()
+    assert pre.counts.samples_filled == 2400 and pre.counts.sound_restarts == 0
+    held = [tick for tick in ticks if tick.audio is not None and 1_150 * MS < tick.pts_ns - pre.spec.audio_lag_ns + 0 < 1_160 * MS]
+    assert all(tick.audio_centre_ns is not None and tick.audio_centre_ns < 1_000 * MS for tick in held)
+    assert all(tick.audio is not None for tick in ticks[6:])
+
+
+def test_non_finite_samples_become_zero_and_are_counted() -> None:
+    clean = tone(1.0, 16_000).astype(np.float32) / 32768
+    dirty, zeroed = clean.copy(), clean.copy()
+    dirty[[100, 5000, 5001]] = [np.nan, np.inf, -np.inf]
+    zeroed[[100, 5000, 5001]] = 0
+    pre = make(video=False)
+    ticks = pre.push_audio(dirty, pts_ns=0, sample_rate_hz=16_000) + pre.finish()
+    assert pre.counts.samples_not_finite == 3
+    same(ticks, run([(0, "audio", zeroed, 16_000)], video=False))
+
+
+def test_old_and_repeated_frames_are_dropped_and_counted() -> None:
+    pre = make(audio=False)
+    for pts in (0, 33 * MS, 33 * MS, 10 * MS, 67 * MS):
+        pre.push_frame(picture(9), pts_ns=pts)
+    assert pre.counts.frames_not_newer == 2
+
+
+def test_single_far_frame_is_dropped_and_counted() -> None:
+    pre = make(audio=False)
+    assert len(pre.push_frame(picture(9), pts_ns=0)) == 1
+    assert pre.push_frame(picture(9), pts_ns=100 * SECOND) == []
+    assert [tick.tick for tick in pre.push_frame(picture(9), pts_ns=33 * MS)] == [1]
+    assert pre.counts.inputs_unconfirmed == 1 and pre.counts.jumps == 0
+
+
+def test_confirmed_jump_restarts_without_ticks_in_the_hole() -> None:
+    pre = make(audio=False)
+    pre.push_frame(picture(9), pts_ns=0)
+    pre.push_frame(picture(9), pts_ns=100 * SECOND)
+    ticks = pre.push_frame(picture(9), pts_ns=100 * SECOND + 33 * MS)
+    assert [(tick.tick, tick.restart) for tick in ticks] == [(3000, True), (3001, False)]
+    assert pre.counts.jumps == 1
+
+
+def test_advance_keeps_the_ticks_going_and_they_turn_stale() -> None:
+    pre = make()
+    pre.push_frame(picture(9), pts_ns=0)
+    ticks = [tick for step in range(1, 60) for tick in pre.advance(step * 33 * MS)]
+    assert [tick.tick for tick in ticks] == list(range(len(ticks))) and len(ticks) > 40
+    assert not ticks[14].stale and ticks[17].stale
+
+
+def test_faces_and_rows_known_already_enter_the_same_path() -> None:
+    from edgeaff.features.lld import LldStream
+
+    items = stream(1.5)
+    expected = run(items)
+    stream_of_rows = LldStream()
+    samples = np.concatenate([item[2] for item in items if item[1] == "audio"])
+    stream_of_rows.push(samples)
+    stream_of_rows.finish()
+    pre = make()
+    ticks = pre.push_lld(stream_of_rows.pop(), pts_ns=0)
+    face = TrackedFace(0, FaceBox(8, 6, 24, 18), 0.99)
+    for pts, kind, image, _ in items:
+        if kind == "video":
+            ticks += pre.push_face([(face, np.full((96, 96, 3), image.mean(), np.uint8))], pts_ns=pts)
+    ticks += pre.finish()
+    for a, b in zip(ticks, expected, strict=False):
+        assert a.frame_pts_ns == b.frame_pts_ns
+        assert (a.audio is None) == (b.audio is None) and (a.audio is None or np.array_equal(a.audio, b.audio))
+
+
+def test_reset_starts_anew() -> None:
+    items = stream(1.0)
+    pre = make()
+    first = [tick for pts, kind, data, rate in items for tick in (pre.push_frame(data, pts_ns=pts) if kind == "video" else pre.push_audio(data, pts_ns=pts, sample_rate_hz=rate))]
+    first += pre.finish()
+    pre.reset()
+    again = [tick for pts, kind, data, rate in items for tick in (pre.push_frame(data, pts_ns=pts) if kind == "video" else pre.push_audio(data, pts_ns=pts, sample_rate_hz=rate))]
+    same(again + pre.finish(), first)
+
+
+def test_after_finish_only_reset_is_allowed() -> None:
+    pre = make()
+    pre.finish()
+    with pytest.raises(SessionStateError, match="reset"):
+        pre.push_frame(picture(1), pts_ns=0)
+    with pytest.raises(SessionStateError, match="reset"):
+        pre.finish()
+
+
+@pytest.mark.parametrize(
+    "call, match",
+    [
+        (lambda pre: pre.push_frame(np.zeros((4, 4), np.uint8), pts_ns=0), r"\(H, W, 3\).*got \(4, 4\)"),
+        (lambda pre: pre.push_frame(np.zeros((4, 4, 3), np.float32), pts_ns=0), "uint8.*float32"),
+        (lambda pre: pre.push_frame(picture(1), pts_ns=0.5), "pts_ns must be an int"),
+        (lambda pre: pre.push_audio(np.zeros((4, 2), np.int16), pts_ns=0, sample_rate_hz=16_000), "mono"),
+        (lambda pre: pre.push_audio(np.zeros(4, np.int32), pts_ns=0, sample_rate_hz=16_000), "int32"),
+        (lambda pre: pre.push_audio(np.zeros(4, np.int16), pts_ns=0, sample_rate_hz=4_000), "4000"),
+        (lambda pre: pre.push_lld(np.zeros((2, 130), np.float32), pts_ns=0), r"\(n, 65\).*\(2, 130\)"),
+    ],
+)
+def test_bad_arguments_are_refused_and_lose_nothing(call: Any, match: str) -> None:
+    pre = make()
+    with pytest.raises(ArgumentError, match=match):
+        call(pre)
+    assert len(pre.push_frame(picture(1), pts_ns=0) + pre.finish()) == 1
+
+
+@pytest.mark.parametrize("options", [{"video": False, "audio": False}, {"max_faces": 0}, {"detector_stride": 0}, {"max_skew_seconds": -1}])
+def test_bad_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError):
+        make(**options)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(-3_000, 15_000), st.booleans()), max_size=40))
+def test_any_timestamps_give_rising_ticks_and_no_error(pushes: list[tuple[int, bool]]) -> None:
+    pre = make()
+    ticks = []
+    for milliseconds, is_video in pushes:
+        if is_video:
+            ticks += pre.push_frame(picture(7), pts_ns=milliseconds * MS)
+        else:
+            ticks += pre.push_audio(np.zeros(320, np.int16), pts_ns=milliseconds * MS, sample_rate_hz=16_000)
+    ticks += pre.finish()
+    numbers = [tick.tick for tick in ticks]
+    assert numbers == sorted(set(numbers))
