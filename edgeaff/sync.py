@@ -373,9 +373,8 @@ class TickScheduler:
         return None if self.first_pts_ns is None else self.spec.frame_tick(self.first_pts_ns)
 
     def may_go(self, tick: int, *, video_ready: bool) -> bool:
-        """Returns whether the tick waits for nothing any more."""
-        started = any(m.reached_ns is not None for m in self._reached.values())
-        return started and self._video_done(tick, video_ready) and self._audio_done(tick)
+        """Returns whether the tick waits for nothing any more, and the data (or advance) reach as far as it."""
+        return self._is_reached(tick) and self._video_done(tick, video_ready) and self._audio_done(tick)
 
     def went(self, tick: int) -> None:
         """Notes that the tick has gone."""
@@ -393,6 +392,10 @@ class TickScheduler:
                 tick -= 1
             ticks.append(tick)
         return max(ticks, default=None)
+
+    def _is_reached(self, tick: int) -> bool:
+        clock, last = self._reached["clock"].reached_ns, self.last_tick()
+        return (last is not None and tick <= last) or (clock is not None and clock >= self.spec.tick_pts_ns(tick))
 
     def _video_done(self, tick: int, ready: bool) -> bool:
         return not self.video or ready or self._others_reached("video", self.frame_window_end_ns(tick))

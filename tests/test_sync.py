@@ -239,7 +239,7 @@ def test_tick_waits_for_both_then_goes_at_the_skew() -> None:
     assert not ticks.may_go(0, video_ready=True)
     ticks.delivered("audio", 40 * MS, first_pts_ns=0)
     assert ticks.may_go(0, video_ready=True)
-    assert ticks.may_go(1, video_ready=True)
+    assert ticks.may_go(1, video_ready=True)  # the sound reaches as far as tick 1
     assert not ticks.may_go(2, video_ready=True)
     need = SPEC.tick_pts_ns(2) - 24 * MS
     ticks.delivered("video", need + 250 * MS - 1)

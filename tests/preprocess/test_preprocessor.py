@@ -233,13 +233,19 @@ def test_faces_and_rows_known_already_enter_the_same_path() -> None:
     samples = np.concatenate([item[2] for item in items if item[1] == "audio"])
     stream_of_rows.push(samples)
     stream_of_rows.finish()
+    rows = stream_of_rows.pop()
     pre = make()
-    ticks = pre.push_lld(stream_of_rows.pop(), pts_ns=0)
+    ticks: list[TickInput] = []
     face = TrackedFace(0, FaceBox(8, 6, 24, 18), 0.99)
+    done = 0
     for pts, kind, image, _ in items:
         if kind == "video":
+            due = min(len(rows), pts // (10 * MS) + 1)
+            ticks += pre.push_lld(rows[done:due], pts_ns=done * 10 * MS)
+            done = max(done, due)
             ticks += pre.push_face([(face, np.full((96, 96, 3), image.mean(), np.uint8))], pts_ns=pts)
-    ticks += pre.finish()
+    ticks += pre.push_lld(rows[done:], pts_ns=done * 10 * MS) + pre.finish()
+    assert len(ticks) >= len(expected) - 1
     for a, b in zip(ticks, expected, strict=False):
         assert a.frame_pts_ns == b.frame_pts_ns
         assert (a.audio is None) == (b.audio is None) and (a.audio is None or np.array_equal(a.audio, b.audio))
