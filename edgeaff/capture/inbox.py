@@ -1,0 +1,104 @@
+"""The bounded meeting point of a capture thread and its reader: newest pictures, all sound up to a limit."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from edgeaff.capture.media_file import order_of
+from edgeaff.types import AudioChunk, VideoFrame
+
+NANOSECONDS = 1_000_000_000
+
+
+class Inbox:
+    """Holds a few pictures (the newest win) and a few seconds of sound (the oldest goes when it is full).
+
+    The writer never waits. What is pushed out is counted.
+    """
+
+    def __init__(self, *, max_frames: int, max_audio_seconds: float) -> None:
+        """Makes an empty inbox.
+
+        Args:
+            max_frames: pictures kept; 1 is "always the newest".
+            max_audio_seconds: sound kept.
+        """
+        self.changed = threading.Condition()  # LiveGroup replaces it by one that several inboxes share
+        self.frames_replaced = 0
+        self.samples_dropped = 0
+        self._frames: deque[VideoFrame] = deque()
+        self._chunks: deque[AudioChunk] = deque()
+        self._max_frames = max_frames
+        self._max_audio_ns = int(max_audio_seconds * NANOSECONDS)
+        self._audio_ns = 0
+        self._closed = False
+
+    def put(self, unit: VideoFrame | AudioChunk) -> int:
+        """Stores a unit and wakes the reader.
+
+        Args:
+            unit: what was captured.
+
+        Returns:
+            How many frames or samples had to go for it; after `close` the unit itself.
+        """
+        with self.changed:
+            if self._closed:
+                return 1 if isinstance(unit, VideoFrame) else unit.samples.size
+            lost = self._put_frame(unit) if isinstance(unit, VideoFrame) else self._put_chunk(unit)
+            self.changed.notify_all()
+            return lost
+
+    def _put_frame(self, frame: VideoFrame) -> int:
+        lost = 0
+        while len(self._frames) >= self._max_frames:
+            self._frames.popleft()
+            lost += 1
+        self._frames.append(frame)
+        self.frames_replaced += lost
+        return lost
+
+    def _put_chunk(self, chunk: AudioChunk) -> int:
+        self._chunks.append(chunk)
+        self._audio_ns += _length_ns(chunk)
+        lost = 0
+        while self._audio_ns > self._max_audio_ns and len(self._chunks) > 1:
+            oldest = self._chunks.popleft()
+            self._audio_ns -= _length_ns(oldest)
+            lost += oldest.samples.size
+        self.samples_dropped += lost
+        return lost
+
+    def peek_order(self) -> tuple[int, bool] | None:
+        """Returns the sort key of the unit that `pop` would give, None if there is none; call with `changed` held."""
+        heads = [order_of(queue[0]) for queue in (self._frames, self._chunks) if queue]
+        return min(heads, default=None)
+
+    def pop(self) -> VideoFrame | AudioChunk:
+        """Returns the earliest unit and removes it; call with `changed` held and `peek_order` not None."""
+        if self._frames and (not self._chunks or order_of(self._frames[0]) < order_of(self._chunks[0])):
+            return self._frames.popleft()
+        chunk = self._chunks.popleft()
+        self._audio_ns -= _length_ns(chunk)
+        return chunk
+
+    @property
+    def closed(self) -> bool:
+        """True once nothing more will come."""
+        return self._closed
+
+    def close(self) -> None:
+        """Lets the reader end after what is there."""
+        with self.changed:
+            self._closed = True
+            self.changed.notify_all()
+
+    def sizes(self) -> tuple[int, float]:
+        """Returns the pictures waiting and the seconds of sound waiting."""
+        with self.changed:
+            return len(self._frames), self._audio_ns / NANOSECONDS
+
+
+def _length_ns(chunk: AudioChunk) -> int:
+    return chunk.samples.size * NANOSECONDS // chunk.sample_rate_hz

@@ -1,0 +1,465 @@
+"""What all live sources share: a thread that may be abandoned, an inbox that never grows, health, reconnection.
+
+```
+device --[capture thread]--> Inbox --> take() or iteration (the reader's thread)
+              |                            |
+              +-- reconnects with back-off +-- watches: stalled? frozen? a thread stuck in the driver is left behind
+```
+Time is the monotonic clock. A reader never blocks longer than it asks for, whatever the driver does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from edgeaff.capture.inbox import NANOSECONDS, Inbox
+from edgeaff.errors import ArgumentError, DeviceError, EdgeaffError
+from edgeaff.types import AudioChunk, VideoFrame
+
+BACKOFF_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.0)  # the last one repeats; recovery stays under 3 s
+MAX_ABANDONED = 2
+
+
+class Health(enum.Enum):
+    """How a live source is doing."""
+
+    STARTING = "starting"
+    OK = "ok"
+    STALLED = "stalled"
+    FROZEN = "frozen"
+    LOST = "lost"
+    RECONNECTING = "reconnecting"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHealth:
+    """A snapshot. age_seconds: since the last delivery, None before the first; detail: why it is not OK, or empty."""
+
+    state: Health
+    age_seconds: float | None
+    detail: str
+    reconnects: int
+
+
+class FreezeWatch:
+    """Notices a camera that repeats its last picture: real sensors never give the same bytes twice for long."""
+
+    _STEP = 8  # every 8th row and column is compared
+
+    def __init__(self, seconds: float | None) -> None:
+        """Makes the watch.
+
+        Args:
+            seconds: how long the picture must stay identical; None never finds a freeze.
+        """
+        self._limit_ns = None if seconds is None else int(seconds * NANOSECONDS)
+        self._last: np.ndarray | None = None
+        self._since_ns = 0
+
+    def frozen_seconds(self, frame: VideoFrame) -> float:
+        """Returns for how long the picture has been frozen, 0.0 if it is not.
+
+        Args:
+            frame: the next picture.
+        """
+        if self._limit_ns is None:
+            return 0.0
+        sparse = frame.image[:: self._STEP, :: self._STEP]
+        if self._last is None or not np.array_equal(sparse, self._last):
+            self._last, self._since_ns = sparse.copy(), frame.pts_ns
+        same_ns = frame.pts_ns - self._since_ns
+        return same_ns / NANOSECONDS if same_ns >= self._limit_ns else 0.0
+
+
+class LiveSource:
+    """Base of camera, microphone, network and paced sources. Children give `_open`, `_read` and `_shut`.
+
+    Attributes:
+        name: for messages.
+        warnings: what went wrong so far, one sentence each, at most 20.
+        inbox: what waits for the reader.
+    """
+
+    is_live = True
+    duration_seconds: float | None = None
+    has_video = False
+    has_audio = False
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        max_frames: int = 1,
+        max_audio_seconds: float = 5.0,
+        stall_seconds: float = 1.0,
+        freeze_seconds: float | None = None,
+        reconnect: bool = True,
+        connect_seconds: float = 10.0,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Prepares the source; nothing is opened before it is entered.
+
+        Args:
+            name: for messages.
+            max_frames: pictures kept for a slow reader; 1 is "always the newest".
+            max_audio_seconds: sound kept for a slow reader.
+            stall_seconds: no delivery for so long is a stall; three times that, and the thread is abandoned.
+            freeze_seconds: identical pictures for so long are a freeze; None switches that off.
+            reconnect: open the device again after it is lost.
+            connect_seconds: how long entering waits for the device.
+            clock: monotonic nanoseconds.
+        """
+        self.name = name
+        self.warnings: list[str] = []
+        self.inbox = Inbox(max_frames=max_frames, max_audio_seconds=max_audio_seconds)
+        self._stall_ns = int(stall_seconds * NANOSECONDS)
+        self._freeze = FreezeWatch(freeze_seconds)
+        self._reconnects_allowed = reconnect
+        self._connect_seconds = connect_seconds
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._first_attempt = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._generation = 0
+        self._state, self._detail = Health.STARTING, ""
+        self._last_ns: int | None = None
+        self._alive_ns = 0  # last sign of life of the current thread
+        self._first_error: EdgeaffError | None = None
+        self._ever_connected = False
+        self._counts = {"frames": 0, "samples": 0, "frozen_frames": 0, "reconnects": 0, "abandoned_threads": 0}
+
+    # --- for children -------------------------------------------------------------------------------------------------
+
+    def _open(self) -> Any:
+        """Returns the opened device; DeviceError or MediaError if it cannot be opened."""
+        raise NotImplementedError
+
+    def _read(self, device: Any) -> Iterator[VideoFrame | AudioChunk | None]:
+        """Yields what the device gives; None is a sign of life. Ends, or raises an EdgeaffError, when it is lost."""
+        raise NotImplementedError
+
+    def _shut(self, device: Any) -> None:
+        """Closes the device."""
+        raise NotImplementedError
+
+    def now_ns(self) -> int | None:
+        """Returns the present instant on the source's timeline."""
+        return self._clock()
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Any:
+        """Returns the source, started."""
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops the source."""
+        self.close()
+
+    def start(self) -> LiveSource:
+        """Starts the capture thread and waits until the device is open.
+
+        Returns:
+            The source itself.
+
+        Raises:
+            DeviceError: the device cannot be opened, or did not answer in time (a MediaError where it is a stream).
+        """
+        self._spawn()
+        if not self._first_attempt.wait(self._connect_seconds):
+            self.close()
+            raise DeviceError(
+                f"{self.name} must open within {self._connect_seconds:g} s, got no answer; check the device or address."
+            )
+        if self._first_error is not None and not self._ever_connected:
+            self.close()
+            raise self._first_error from None
+        return self
+
+    def close(self) -> None:
+        """Stops within half a second; a thread stuck in the driver is left behind."""
+        self._stop.set()
+        self.inbox.close()
+        self._state = Health.ENDED
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(timeout=0.5 / len(self._threads))
+
+    def _spawn(self) -> None:
+        with self._lock:
+            self._generation += 1
+            self._alive_ns = self._clock()
+            thread = threading.Thread(
+                target=self._work, args=(self._generation,), name=f"edgeaff-{self.name}", daemon=True
+            )
+            self._threads = [old for old in self._threads if old.is_alive()] + [thread]
+        thread.start()
+
+    # --- the capture thread -------------------------------------------------------------------------------------------
+
+    def _is_current(self, generation: int) -> bool:
+        return generation == self._generation and not self._stop.is_set()
+
+    def _work(self, generation: int) -> None:
+        attempt = 0
+        while self._is_current(generation):
+            received = False
+            try:
+                device = self._open()
+                self._connected()
+                try:
+                    for unit in self._read(device):
+                        if not self._is_current(generation):
+                            return
+                        received = self._accept(unit) or received
+                finally:
+                    self._shut(device)
+                reason = f"{self.name} ended."
+            except EdgeaffError as error:
+                reason = str(error)
+                self._first_error = self._first_error or error
+            self._first_attempt.set()
+            if not self._is_current(generation):
+                return
+            if not self._reconnects_allowed:
+                self._state, self._detail = Health.ENDED, reason
+                self.inbox.close()
+                return
+            attempt = 0 if received else attempt + 1
+            self._lost(reason)
+            self._stop.wait(BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)])
+            if self._is_current(generation):
+                self._state = Health.RECONNECTING
+                self._counts["reconnects"] += 1
+                self._alive_ns = self._clock()
+
+    def _connected(self) -> None:
+        self._alive_ns = self._clock()
+        self._ever_connected = True
+        self._first_attempt.set()
+
+    def _lost(self, reason: str) -> None:
+        if self._state is not Health.FROZEN:
+            self._state = Health.LOST
+        self._detail = reason
+        self._alive_ns = self._clock()
+        self._warn(reason)
+
+    def _warn(self, sentence: str) -> None:
+        if len(self.warnings) < 20 and sentence not in self.warnings:
+            self.warnings.append(sentence)
+
+    def _accept(self, unit: VideoFrame | AudioChunk | None) -> bool:
+        """Puts a unit into the inbox.
+
+        Args:
+            unit: what `_read` gave.
+
+        Returns:
+            True if it was a unit, False for a sign of life.
+
+        Raises:
+            DeviceError: a frozen device must be opened again.
+        """
+        self._alive_ns = self._clock()
+        if unit is None:
+            return False
+        if isinstance(unit, VideoFrame):
+            frozen = self._freeze.frozen_seconds(unit)
+            if frozen:
+                self._counts["frozen_frames"] += 1
+                self._state, self._detail = Health.FROZEN, f"{self.name} repeats the same picture."
+                if self._counts["frozen_frames"] % 90 == 0:
+                    raise DeviceError(f"{self.name} must give new pictures, got the same one for {frozen:.0f} s.")
+                return True
+            self._counts["frames"] += 1
+        else:
+            self._counts["samples"] += unit.samples.size
+        self._last_ns = self._alive_ns
+        self._state, self._detail = Health.OK, ""
+        self.inbox.put(unit)
+        return True
+
+    # --- the reader ---------------------------------------------------------------------------------------------------
+
+    def health(self) -> SourceHealth:
+        """Returns how the source is doing now. Also starts a new thread when the old one is stuck."""
+        now = self._clock()
+        age = None if self._last_ns is None else (now - self._last_ns) / NANOSECONDS
+        silent = now - self._alive_ns
+        state, detail = self._state, self._detail
+        if self._threads and state in (Health.OK, Health.STARTING, Health.RECONNECTING) and silent > self._stall_ns:
+            state, detail = Health.STALLED, f"{self.name} has given nothing for {silent / NANOSECONDS:.1f} s."
+            if silent > 3 * self._stall_ns and self._ever_connected:
+                self._abandon()
+        return SourceHealth(state, age, detail, self._counts["reconnects"])
+
+    def _abandon(self) -> None:
+        stuck = sum(thread.is_alive() for thread in self._threads)
+        if stuck <= MAX_ABANDONED and not self._stop.is_set():
+            self._counts["abandoned_threads"] += 1
+            self._warn(f"{self.name} hung in its driver; the capture thread was abandoned and the device opened anew.")
+            self._spawn()
+        self._alive_ns = self._clock()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Returns what was delivered, lost and repaired, by cause."""
+        return {
+            **self._counts,
+            "frames_replaced": self.inbox.frames_replaced,
+            "samples_dropped": self.inbox.samples_dropped,
+        }
+
+    def take(self, timeout_seconds: float | None = None) -> VideoFrame | AudioChunk | None:
+        """Returns the earliest unit that waits, or None after the timeout or when the source has ended.
+
+        Args:
+            timeout_seconds: how long to wait; None waits for ever.
+        """
+        return take_from((self,), timeout_seconds)
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing waits and nothing more will come."""
+        with self.inbox.changed:
+            return self.inbox.closed and self.inbox.peek_order() is None
+
+    def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
+        """Yields units until the source ends or is closed."""
+        while not self.ended:
+            unit = self.take(0.25)
+            if unit is not None:
+                yield unit
+            else:
+                self.health()
+
+
+def take_from(sources: Sequence[LiveSource], timeout_seconds: float | None) -> VideoFrame | AudioChunk | None:
+    """Returns the earliest unit of several sources that share a condition, or None after the timeout or at the end."""
+    changed = sources[0].inbox.changed
+    deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+    with changed:
+        while True:
+            heads = [(order, index) for index, source in enumerate(sources) if (order := source.inbox.peek_order())]
+            if heads:
+                return sources[min(heads)[1]].inbox.pop()
+            if all(source.inbox.closed for source in sources):
+                return None
+            remaining = None if deadline is None else deadline - time.monotonic()
+            if remaining is not None and remaining <= 0:
+                return None
+            changed.wait(remaining)
+
+
+class LiveGroup:
+    """Several live sources as one; what is earliest in any inbox comes first. It never waits for one of them."""
+
+    is_live = True
+    duration_seconds: float | None = None
+
+    def __init__(self, sources: Sequence[LiveSource]) -> None:
+        """Takes over sources that are not started yet.
+
+        Args:
+            sources: at most one with pictures and one with sound.
+
+        Raises:
+            ArgumentError: a source is not live, or two bring the same modality.
+        """
+        for source in sources:
+            if not isinstance(source, LiveSource):
+                raise ArgumentError(
+                    f"sources must be live, got {type(source).__name__}; a file cannot be mixed with a device, play it "
+                    "with PacedFile."
+                )
+        for kind in ("has_video", "has_audio"):
+            if sum(getattr(source, kind) for source in sources) > 1:
+                raise ArgumentError(f"sources must bring each modality once, got two with {kind}; switch one off.")
+        self.sources = tuple(sources)
+        shared = threading.Condition()
+        for source in self.sources:
+            source.inbox.changed = shared
+
+    @property
+    def has_video(self) -> bool:
+        """True where one of them gives pictures."""
+        return any(source.has_video for source in self.sources)
+
+    @property
+    def has_audio(self) -> bool:
+        """True where one of them gives sound."""
+        return any(source.has_audio for source in self.sources)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Returns the warnings of all."""
+        return [warning for source in self.sources for warning in source.warnings]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Returns the counts of all, added."""
+        total: dict[str, int] = {}
+        for source in self.sources:
+            for cause, count in source.counts.items():
+                total[cause] = total.get(cause, 0) + count
+        return total
+
+    def health(self) -> dict[str, SourceHealth]:
+        """Returns the health of each by name."""
+        return {source.name: source.health() for source in self.sources}
+
+    def now_ns(self) -> int | None:
+        """Returns the present instant on the timeline: the earliest that any source knows of."""
+        known = [now for source in self.sources if (now := source.now_ns()) is not None]
+        return min(known, default=None)
+
+    def take(self, timeout_seconds: float | None = None) -> VideoFrame | AudioChunk | None:
+        """Returns the earliest unit that waits, or None after the timeout or when all have ended."""
+        return take_from(self.sources, timeout_seconds)
+
+    @property
+    def ended(self) -> bool:
+        """True once all have ended."""
+        return all(source.ended for source in self.sources)
+
+    def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
+        """Yields units until all have ended."""
+        while not self.ended:
+            unit = self.take(0.25)
+            if unit is not None:
+                yield unit
+            else:
+                self.health()
+
+    def __enter__(self) -> LiveGroup:
+        """Returns the group, all sources started; if one fails the others are closed again."""
+        with contextlib.ExitStack() as started:
+            for source in self.sources:
+                started.enter_context(source)
+            started.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes all."""
+        self.close()
+
+    def close(self) -> None:
+        """Closes all."""
+        for source in self.sources:
+            source.close()

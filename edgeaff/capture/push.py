@@ -1,0 +1,170 @@
+"""Sources that the program feeds itself: the public seam for own capture code, and for tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from edgeaff.capture.clocks import SampleClock
+from edgeaff.capture.live import Health, LiveSource, SourceHealth
+from edgeaff.errors import ArgumentError
+from edgeaff.types import AudioChunk, VideoFrame
+
+_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 8_000, 192_000
+
+
+class _PushSource(LiveSource):
+    """A live source without a thread."""
+
+    def __init__(
+        self, name: str, *, max_frames: int = 1, max_audio_seconds: float = 5.0, clock: Callable[[], int]
+    ) -> None:
+        super().__init__(name, max_frames=max_frames, max_audio_seconds=max_audio_seconds, clock=clock)
+        self._push_lock = threading.Lock()
+        self._offset_ns: int | None = None  # caller's clock minus the monotonic clock, at the last push with a time
+
+    def start(self) -> LiveSource:
+        """Returns the source itself; there is no device to open."""
+        return self
+
+    def finish(self) -> None:
+        """Lets the reader end after what was pushed."""
+        self._state = Health.ENDED
+        self.inbox.close()
+
+    def close(self) -> None:
+        """Same as `finish`."""
+        self.finish()
+
+    def now_ns(self) -> int | None:
+        """Returns the present instant on the caller's clock, as the last push showed it; None before the first."""
+        if self._offset_ns is None:
+            return None
+        return self._clock() + self._offset_ns
+
+    def health(self) -> SourceHealth:
+        """Returns OK, or STALLED when nothing was pushed for the stall time."""
+        if self._last_ns is None or self._state is Health.ENDED:
+            return SourceHealth(self._state, None, "", 0)
+        silent = self._clock() - self._last_ns
+        if silent > self._stall_ns:
+            return SourceHealth(Health.STALLED, silent / 1e9, f"nothing was pushed into {self.name}.", 0)
+        return SourceHealth(Health.OK, silent / 1e9, "", 0)
+
+    def _time_of(self, pts_ns: int | None) -> int:
+        now = self._clock()
+        if pts_ns is None:
+            self._offset_ns = 0
+            return now
+        if isinstance(pts_ns, bool) or not isinstance(pts_ns, (int, np.integer)):
+            raise ArgumentError(
+                f"pts_ns must be an int (nanoseconds), got {pts_ns!r}; multiply seconds by 10**9 and round."
+            )
+        self._offset_ns = int(pts_ns) - now
+        return int(pts_ns)
+
+
+class PushVideo(_PushSource):
+    """Pictures that the program pushes. Never blocks; when the reader is slow the newest win."""
+
+    has_video = True
+
+    def __init__(self, *, max_frames: int = 2, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        """Makes an empty source.
+
+        Args:
+            max_frames: pictures kept for a slow reader.
+            clock: gives the time of pictures pushed without one.
+
+        Raises:
+            ArgumentError: max_frames is not positive.
+        """
+        if max_frames < 1:
+            raise ArgumentError(f"max_frames must be at least 1, got {max_frames}; leave it out for 2.")
+        super().__init__("pushed video", max_frames=max_frames, clock=clock)
+
+    def push(self, image: np.ndarray, *, pts_ns: int | None = None) -> int:
+        """Hands a picture over.
+
+        Args:
+            image: (H, W, 3) uint8 RGB. Not copied: do not write into it afterwards.
+            pts_ns: its time on the caller's clock; None takes the monotonic clock now.
+
+        Returns:
+            How many pictures were dropped for it (this one, after the end).
+
+        Raises:
+            ArgumentError: shape, dtype or time is not what it must be.
+        """
+        image = np.asarray(image)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            raise ArgumentError(
+                f"image must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}; convert it, BGR to RGB included."
+            )
+        with self._push_lock:
+            frame = VideoFrame(self._time_of(pts_ns), image)
+            self._counts["frames"] += 1
+            self._last_ns = self._clock()
+            return self.inbox.put(frame)
+
+
+class PushAudio(_PushSource):
+    """Sound that the program pushes. Never blocks; when the reader is slow the oldest goes, which shows as a hole."""
+
+    has_audio = True
+
+    def __init__(
+        self,
+        *,
+        sample_rate_hz: int = 48_000,
+        max_audio_seconds: float = 5.0,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Makes an empty source.
+
+        Args:
+            sample_rate_hz: rate of what will be pushed.
+            max_audio_seconds: sound kept for a slow reader.
+            clock: steers the time of chunks pushed without one.
+
+        Raises:
+            ArgumentError: the rate is out of range.
+        """
+        if not _LOWEST_RATE_HZ <= sample_rate_hz <= _HIGHEST_RATE_HZ:
+            raise ArgumentError(
+                f"sample_rate_hz must be in [{_LOWEST_RATE_HZ}, {_HIGHEST_RATE_HZ}], got {sample_rate_hz}; "
+                "resample first."
+            )
+        super().__init__("pushed audio", max_audio_seconds=max_audio_seconds, clock=clock)
+        self.sample_rate_hz = int(sample_rate_hz)
+        self._sample_clock = SampleClock(self.sample_rate_hz)
+
+    def push(self, samples: np.ndarray, *, pts_ns: int | None = None) -> int:
+        """Hands sound over.
+
+        Args:
+            samples: (n,) int16 or float32 in [-1, 1], mono. Not copied: do not write into it afterwards.
+            pts_ns: time of samples[0] on the caller's clock; None counts samples, steered by the time of the call.
+
+        Returns:
+            How many samples were dropped for it (all of these, after the end).
+
+        Raises:
+            ArgumentError: shape, dtype or time is not what it must be.
+        """
+        samples = np.asarray(samples)
+        if samples.ndim != 1 or samples.dtype not in (np.int16, np.float32):
+            raise ArgumentError(
+                f"samples must be (n,) int16 or float32, got {samples.shape} {samples.dtype}; mix to mono and convert."
+            )
+        if not samples.size:
+            return 0
+        with self._push_lock:
+            now = self._time_of(pts_ns)
+            start = self._sample_clock.stamp(samples.size, now) if pts_ns is None else now
+            self._counts["samples"] += samples.size
+            self._last_ns = self._clock()
+            return self.inbox.put(AudioChunk(start, samples, self.sample_rate_hz))
