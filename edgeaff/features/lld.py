@@ -20,7 +20,10 @@ from edgeaff.features.lld_names import NAMES
 from edgeaff.features.lld_reference import GROUPS, HOP_NS
 from edgeaff.ops import native
 
-__all__ = ["GROUPS", "HOP_NS", "NAMES", "LldStream", "extract"]
+__all__ = ["GROUPS", "HOP_NS", "NAMES", "ROW_LATENCY_NS", "LldStream", "extract"]
+
+ROW_LATENCY_NS = 110_000_000
+"""From the start of a row to the last sample that it needs, at 16 kHz and max_pitch_lag=4 (`LldStream.latency_ns`)."""
 
 
 def _engine(**options: Any) -> Any:

@@ -44,7 +44,7 @@ def check_arguments(
     if variant not in VARIANTS:
         raise ArgumentError(f"variant must be one of {VARIANTS}, got {variant!r}; docs/lld.md says why only this one.")
     hops = max_pitch_lag if max_pitch_lag < LONGEST_PITCH_LAG else LONGEST_PITCH_LAG + 1
-    base = HOP_NS + Resampler(rate_hz, SAMPLE_RATE_HZ).latency_ns
+    base = HOP_NS + Resampler(rate_hz, SAMPLE_RATE_HZ).delay_ns
     latency_ns = {"pitch": base + 60_000_000 + hops * HOP_NS, "zcr": base + 60_000_000, "spectral": base + 20_000_000}
     return MappingProxyType(reference.CENTRE_OFFSET_NS), MappingProxyType(latency_ns)
 
