@@ -27,7 +27,9 @@ class CMakeBuild(build_ext):
     def build_extension(self, ext: Extension) -> None:
         cuda_mode = os.environ.get("EDGEAFF_CUDA", "AUTO").upper()
         if cuda_mode not in {"AUTO", "ON", "OFF"}:
-            raise SystemExit(f"EDGEAFF_CUDA must be AUTO, ON or OFF, got {cuda_mode!r}; unset it or choose one of them.")
+            raise SystemExit(
+                f"EDGEAFF_CUDA must be AUTO, ON or OFF, got {cuda_mode!r}; unset it or choose one of them."
+            )
         architectures = os.environ.get("EDGEAFF_CUDA_ARCHS", "")
         output = Path(self.get_ext_fullpath(ext.name)).parent.resolve()
         tag = f"{sys.implementation.cache_tag}-{cuda_mode.lower()}-{architectures.replace(';', '_') or 'default'}"

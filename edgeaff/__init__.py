@@ -43,7 +43,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Returns a public name from its home, loaded now."""
+    """Returns a public name from its home, loaded now.
+
+    Raises:
+        AttributeError: there is no such name.
+    """
     if name not in _HOMES:
         raise AttributeError(f"module 'edgeaff' has no attribute {name!r}; public names are {', '.join(__all__)}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -76,7 +76,9 @@ class ModelBundle:
             )
         missing = sorted(set(manifest["graphs"].values()) - set(members))
         if missing:
-            raise BundleError(f"{path}: graphs must be members of the bundle, got none named {', '.join(missing)}; export it again.")
+            raise BundleError(
+                f"{path}: graphs must be members of the bundle, got none named {', '.join(missing)}; export it again."
+            )
         return cls(path, manifest, spec, members)
 
     def member(self, name: str) -> bytes:
@@ -86,7 +88,9 @@ class ModelBundle:
             BundleError: there is none of that name.
         """
         if name not in self.members:
-            raise BundleError(f"member must be one of {', '.join(sorted(self.members))}, got {name!r}; see manifest['graphs'].")
+            raise BundleError(
+                f"member must be one of {', '.join(sorted(self.members))}, got {name!r}; see manifest['graphs']."
+            )
         return self.members[name]
 
     def has_graph(self, role: str) -> bool:
@@ -100,7 +104,9 @@ class ModelBundle:
             BundleError: the bundle has no graph for it.
         """
         if not self.has_graph(role):
-            raise BundleError(f"role must be one of {', '.join(sorted(self.manifest['graphs']))}, got {role!r}; export it into the bundle.")
+            raise BundleError(
+                f"role must be one of {', '.join(sorted(self.manifest['graphs']))}, got {role!r}; export it into the bundle."
+            )
         return self.member(self.manifest["graphs"][role])
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
@@ -126,10 +132,14 @@ class ModelBundle:
         """
         missing = [key for key in REQUIRED_KEYS if key not in manifest]
         if missing:
-            raise BundleError(f"manifest must have {', '.join(REQUIRED_KEYS)}, got none named {', '.join(missing)}; add them.")
+            raise BundleError(
+                f"manifest must have {', '.join(REQUIRED_KEYS)}, got none named {', '.join(missing)}; add them."
+            )
         reserved = {MANIFEST, SUMS} & set(members)
         if reserved:
-            raise BundleError(f"member names must differ from {MANIFEST} and {SUMS}, got {sorted(reserved)}; rename them.")
+            raise BundleError(
+                f"member names must differ from {MANIFEST} and {SUMS}, got {sorted(reserved)}; rename them."
+            )
         content = {MANIFEST: json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode(), **members}
         content[SUMS] = _sums(content)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -149,13 +159,19 @@ def _read_members(path: Path) -> dict[str, bytes]:
             members = {}
             for info in archive.infolist():
                 if info.compress_type != zipfile.ZIP_STORED or info.file_size > MEMBER_LIMIT_BYTES:
-                    raise BundleError(f"{path}: members must be stored and below 1 GiB, got {info.filename}; export it again.")
+                    raise BundleError(
+                        f"{path}: members must be stored and below 1 GiB, got {info.filename}; export it again."
+                    )
                 members[info.filename] = archive.read(info)
     except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise BundleError(f"{path}: must be an .eaff bundle, got a file that cannot be read ({error}); copy it again.") from error
+        raise BundleError(
+            f"{path}: must be an .eaff bundle, got a file that cannot be read ({error}); copy it again."
+        ) from error
     for name in (MANIFEST, SUMS):
         if name not in members:
-            raise BundleError(f"{path}: must hold {name}, got only {', '.join(sorted(members)) or 'nothing'}; it is no bundle.")
+            raise BundleError(
+                f"{path}: must hold {name}, got only {', '.join(sorted(members)) or 'nothing'}; it is no bundle."
+            )
     return members
 
 

@@ -51,12 +51,18 @@ class StreamingPredictor:
         missing = [name for name in ("video", "audio", "present", *self._state_names) if name not in graph.inputs]
         missing += [NEXT + name for name in self._state_names if NEXT + name not in graph.outputs]
         if missing or not self._state_names:
-            raise BundleError(f"a step graph must have video, audio, present and state_* inputs, got none named {missing}; export it again.")
-        self._absent = {name: np.zeros((1, int(graph.inputs[name][-1] or 0)), np.float32) for name in ("video", "audio")}
+            raise BundleError(
+                f"a step graph must have video, audio, present and state_* inputs, got none named {missing}; export it again."
+            )
+        self._absent = {
+            name: np.zeros((1, int(graph.inputs[name][-1] or 0)), np.float32) for name in ("video", "audio")
+        }
 
     def initial_state(self) -> dict[str, np.ndarray]:
         """Returns the empty state: zeros, which the graph reads as no past."""
-        return {name: np.zeros([size or 1 for size in self._graph.inputs[name]], np.float32) for name in self._state_names}
+        return {
+            name: np.zeros([size or 1 for size in self._graph.inputs[name]], np.float32) for name in self._state_names
+        }
 
     def step(
         self, state: dict[str, np.ndarray], video: np.ndarray | None, audio: np.ndarray | None
@@ -68,7 +74,9 @@ class StreamingPredictor:
         feeds["present"] = np.array([[video is not None, audio is not None]], np.float32)
         outputs = self._graph.run(feeds)
         values = outputs["values"][0]
-        return Prediction(float(values[0]), float(values[1])), {name: outputs[NEXT + name] for name in self._state_names}
+        return Prediction(float(values[0]), float(values[1])), {
+            name: outputs[NEXT + name] for name in self._state_names
+        }
 
 
 class WindowPredictor:
@@ -82,7 +90,9 @@ class WindowPredictor:
         self.backend = graph.backend
         missing = [name for name in ("video", "audio", "video_mask", "audio_mask") if name not in graph.inputs]
         if missing:
-            raise BundleError(f"a window graph must have video, audio and their masks, got none named {missing}; export it again.")
+            raise BundleError(
+                f"a window graph must have video, audio and their masks, got none named {missing}; export it again."
+            )
         self._sizes = {name: int(graph.inputs[name][-1] or 0) for name in ("video", "audio")}
 
     def initial_state(self) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
@@ -92,7 +102,7 @@ class WindowPredictor:
     def step(self, state: Any, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[Prediction, Any]:
         """Returns the prediction of a tick and the window after it. video: (D,), audio: (A,), float32; None = absent."""
         state = (*state, (video, audio))[-WINDOW_TICKS:]
-        feeds = {}
+        feeds: dict[str, np.ndarray] = {}
         for index, name in enumerate(("video", "audio")):
             rows = np.zeros((1, WINDOW_TICKS, self._sizes[name]), np.float32)
             mask = np.zeros((1, WINDOW_TICKS), bool)
@@ -182,7 +192,9 @@ def load_predictor(bundle: ModelBundle, backend: str = "default") -> Predictor:
     chosen = bundle.manifest["default_backend"] if backend == "default" else backend
     if chosen == "native":
         if "step.npz" not in bundle.members:
-            raise ArgumentError(f"backend must be onnxruntime or openvino for {bundle!r}, got 'native'; it has no packed step (step.npz).")
+            raise ArgumentError(
+                f"backend must be onnxruntime or openvino for {bundle!r}, got 'native'; it has no packed step (step.npz)."
+            )
         from edgeaff.backends.native import NativeStep
 
         return NativeStep(bundle.arrays("step.npz"))

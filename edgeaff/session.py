@@ -175,9 +175,11 @@ class Session:
         return self._several(tick)
 
     def _several(self, tick: TickInput) -> list[AffectEvent]:
-        """One event per face; a new face starts from the state that has heard everything and seen nobody."""
+        """Returns one event per face; a new face starts from the state that has heard everything and seen nobody."""
         seen = {face.face.track_id: face for face in tick.faces}
-        for track_id in [known for known, subject in self._subjects.items() if tick.pts_ns - subject.last_seen_ns > FORGET_TRACK_NS]:
+        for track_id in [
+            known for known, subject in self._subjects.items() if tick.pts_ns - subject.last_seen_ns > FORGET_TRACK_NS
+        ]:
             del self._subjects[track_id]
         for track_id in seen:
             if track_id not in self._subjects:
@@ -191,7 +193,10 @@ class Session:
                 events.append((list(seen).index(track_id), seen[track_id], estimate, subject))
         if not events:
             return [self._event(tick, None, without_face, self._nobody)]
-        return [self._event(tick, face, estimate, subject) for _, face, estimate, subject in sorted(events, key=lambda row: row[0])]
+        return [
+            self._event(tick, face, estimate, subject)
+            for _, face, estimate, subject in sorted(events, key=lambda row: row[0])
+        ]
 
     def _step(self, subject: Subject, tick: TickInput, face: FaceInput | None) -> Estimate:
         video = face.descriptor if face is not None else None
@@ -201,7 +206,9 @@ class Session:
         video_coverage = subject.video_coverage.push(face is not None)
         audio_coverage = subject.audio_coverage.push(tick.audio is not None)
         valence_std, arousal_std = self._uncertainty.std(video_coverage, audio_coverage)
-        return Estimate(prediction.valence, prediction.arousal, valence_std, arousal_std, video_coverage, audio_coverage)
+        return Estimate(
+            prediction.valence, prediction.arousal, valence_std, arousal_std, video_coverage, audio_coverage
+        )
 
     def _status(self, tick: TickInput, face: FaceInput | None, estimate: Estimate, subject: Subject) -> Status:
         if tick.stale:
@@ -216,7 +223,9 @@ class Session:
             return Status.ABSTAIN
         return Status.OK
 
-    def _may_say(self, status: Status, face: FaceInput | None, tick: TickInput, estimate: Estimate) -> tuple[bool, bool]:
+    def _may_say(
+        self, status: Status, face: FaceInput | None, tick: TickInput, estimate: Estimate
+    ) -> tuple[bool, bool]:
         """Returns whether valence and arousal may be said."""
         if status in (Status.STALE, Status.ABSTAIN) or (face is None and tick.audio is None):
             return False, False
@@ -271,5 +280,7 @@ def check_smoothing(smoothing: tuple[float, float] | None, defaults: dict[str, f
     except (TypeError, ValueError):
         valence_seconds = arousal_seconds = -1.0
     if not (0 <= valence_seconds <= 60 and 0 <= arousal_seconds <= 60):
-        raise ArgumentError(f"smoothing must be (valence_seconds, arousal_seconds) in [0, 60], got {smoothing!r}; pass (0, 0) for none.")
+        raise ArgumentError(
+            f"smoothing must be (valence_seconds, arousal_seconds) in [0, 60], got {smoothing!r}; pass (0, 0) for none."
+        )
     return valence_seconds, arousal_seconds

@@ -24,7 +24,9 @@ from edgeaff.spec import NANOSECONDS, PreprocessSpec
 MILLISECOND = 1_000_000
 HOP_NS = 10 * MILLISECOND
 CONTINUOUS_NS = 20 * MILLISECOND
-AGREEMENT_NS = 1 * MILLISECOND  # Choice: Matroska rounds to 1 ms; below that a chunk's pts agrees with the sample count.
+AGREEMENT_NS = (
+    1 * MILLISECOND
+)  # Choice: Matroska rounds to 1 ms; below that a chunk's pts agrees with the sample count.
 FILL_LIMIT_NS = 200 * MILLISECOND
 SLEW_DIVISOR = 1000  # 1000 ppm
 JUMP_NS = 10 * NANOSECONDS
@@ -211,7 +213,9 @@ class RowTimeline:
         while self._rows and self._rows[0][0] < horizon:
             self._rows.popleft()
 
-    def _newest(self, instant_ns: int, index: int, centre_ns: int) -> tuple[int, tuple[bool, ...], np.ndarray, int] | None:
+    def _newest(
+        self, instant_ns: int, index: int, centre_ns: int
+    ) -> tuple[int, tuple[bool, ...], np.ndarray, int] | None:
         for row in reversed(self._rows):
             centre = row[0] + centre_ns
             if centre >= instant_ns + HOP_NS // 2 or row[1][index]:
@@ -247,7 +251,9 @@ class FrameTimeline:
     raw picture at most. The newest other frame waits, in case a tick without own frame needs it.
     """
 
-    def __init__(self, spec: PreprocessSpec, process: Callable[[int, Any], Any], *, hold_ns: int = NANOSECONDS // 2) -> None:
+    def __init__(
+        self, spec: PreprocessSpec, process: Callable[[int, Any], Any], *, hold_ns: int = NANOSECONDS // 2
+    ) -> None:
         self._spec = spec
         self._process = process
         self._hold_ns = hold_ns
@@ -351,7 +357,9 @@ class TickScheduler:
     audio_need_ns: int  # after the tick (negative: before it), the end of the last sample that its rows need
     first_pts_ns: int | None = None
     next_tick: int | None = None
-    _reached: dict[str, _Modality] = field(default_factory=lambda: {"video": _Modality(), "audio": _Modality(), "clock": _Modality()})
+    _reached: dict[str, _Modality] = field(
+        default_factory=lambda: {"video": _Modality(), "audio": _Modality(), "clock": _Modality()}
+    )
 
     def delivered(self, who: str, pts_ns: int, *, first_pts_ns: int | None = None) -> None:
         """Notes that a modality ("video", "audio", or "clock" for advance) has delivered up to pts_ns."""
@@ -430,7 +438,9 @@ class JumpGate:
         self._held: tuple[int, Callable[[], Any]] | None = None
         self.dropped = 0
 
-    def offer(self, pts_ns: int, newest_ns: int | None, deliver: Callable[[], Any]) -> tuple[bool, list[Callable[[], Any]]]:
+    def offer(
+        self, pts_ns: int, newest_ns: int | None, deliver: Callable[[], Any]
+    ) -> tuple[bool, list[Callable[[], Any]]]:
         """Decides about one input.
 
         Args:

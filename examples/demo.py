@@ -20,13 +20,17 @@ def summarise(path: Path) -> str:
     lines = [f"{'time':>6}  {'status':<8} {'valence':>8} {'arousal':>8}  reads as"]
     for event in events[30 :: max(1, len(events) // 12)]:
         said = event["valence"] is not None and event["arousal"] is not None
-        values = f"{event['valence']:>8.2f} {event['arousal']:>8.2f}  {circumplex(event['valence'], event['arousal'])}" if said else ""
+        values = (
+            f"{event['valence']:>8.2f} {event['arousal']:>8.2f}  {circumplex(event['valence'], event['arousal'])}"
+            if said
+            else ""
+        )
         lines.append(f"{event['pts_ns'] / 1e9:>5.1f}s  {event['status']:<8} {values}")
     return "\n".join(lines)
 
 
 def run(source: str, folder: Path) -> int:
-    """Runs `edgeaff run` on the source and says where the results are."""
+    """Returns the exit code of `edgeaff run` on the source, and says where the results are."""
     folder.mkdir(exist_ok=True)
     events, table, picture = folder / "events.jsonl", folder / "events.csv", folder / "affect.png"
     code = edgeaff_command(["run", source, "--output", str(events), "--output", str(table), "--plot", str(picture)])
@@ -37,7 +41,7 @@ def run(source: str, folder: Path) -> int:
 
 
 def demo() -> int:
-    """Runs on the user's input, or on a clip made for the purpose."""
+    """Returns the exit code for the user's input, or for a clip made for the purpose."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--input", help="a media file or a URI such as camera:0; default: a clip made now")
     options = parser.parse_args()

@@ -43,7 +43,10 @@ def mood(seconds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def displacement() -> tuple[np.ndarray, np.ndarray]:
     """Returns (dx, dy) of every pixel of the face for a full smile, portrait pixels."""
     x, y = np.meshgrid(np.arange(FACE[0], FACE[2]), np.arange(FACE[1], FACE[3]))
-    weights = [np.exp(-((x - centre_x) ** 2 + (y - centre_y) ** 2) / (2 * radius**2)) for centre_x, centre_y, radius, _, _ in HANDLES]
+    weights = [
+        np.exp(-((x - centre_x) ** 2 + (y - centre_y) ** 2) / (2 * radius**2))
+        for centre_x, centre_y, radius, _, _ in HANDLES
+    ]
     return (
         sum(weight * handle[3] for weight, handle in zip(weights, HANDLES, strict=True)),
         sum(weight * handle[4] for weight, handle in zip(weights, HANDLES, strict=True)),
@@ -64,7 +67,9 @@ def picture(image: np.ndarray, field: tuple[np.ndarray, np.ndarray], smile: floa
     warped[FACE[1] : FACE[3], FACE[0] : FACE[2]] = np.clip(top * (1 - down) + bottom * down + 0.5, 0, 255)
     x0, y0, width, height = VIEW
     x0, y0 = x0 + 3 * np.sin(1.1 * seconds), y0 + 1.5 * np.sin(1.7 * seconds)
-    view = Image.fromarray(warped).resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=(x0, y0, x0 + width, y0 + height))
+    view = Image.fromarray(warped).resize(
+        (WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=(x0, y0, x0 + width, y0 + height)
+    )
     return np.asarray(view)
 
 

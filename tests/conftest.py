@@ -29,7 +29,9 @@ def has_module(*names: str) -> bool:
 
 
 def has_nvcc() -> bool:
-    return shutil.which("nvcc") is not None or any(Path(place, "bin", "nvcc").exists() for place in NVCC_PLACES if place)
+    return shutil.which("nvcc") is not None or any(
+        Path(place, "bin", "nvcc").exists() for place in NVCC_PLACES if place
+    )
 
 
 def has_gpu() -> bool:

@@ -68,7 +68,10 @@ def test_every_flipped_byte_of_every_member_is_refused(tmp_path: Path) -> None:
             loaded = ModelBundle.load(path)
         except (BundleError, SpecMismatchError):
             continue
-        assert loaded.members == {"affect_step.onnx": b"graph", "golden.npz": b"golden"}  # a byte of zip padding or dates
+        assert loaded.members == {
+            "affect_step.onnx": b"graph",
+            "golden.npz": b"golden",
+        }  # a byte of zip padding or dates
 
 
 def test_changed_member_names_both_digests(tmp_path: Path) -> None:

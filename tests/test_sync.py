@@ -78,7 +78,9 @@ def test_sound_clock_does_not_depend_on_chunking(sizes: list[int], difference_ms
     feed(whole, start, total, rate, [total])
     feed(parts, start, total, rate, sizes)
     for nominal in range(0, whole.nominal_end_ns, 77 * MS):
-        assert abs(whole.pts_ns(nominal) - parts.pts_ns(nominal)) <= len(sizes) + 1  # nanoseconds, from rounding the pts of the parts
+        assert (
+            abs(whole.pts_ns(nominal) - parts.pts_ns(nominal)) <= len(sizes) + 1
+        )  # nanoseconds, from rounding the pts of the parts
 
 
 def test_sound_clock_fills_a_short_hole_and_marks_it() -> None:

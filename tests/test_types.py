@@ -17,10 +17,26 @@ EVENT = AffectEvent(
     TrackedFace(3, FaceBox(1, 2, 3, 4), 0.9), None, "onnxruntime", None,
 )  # fmt: skip
 
-DESIGN_ORDER = (
-    "schema seq pts_ns valence arousal valence_raw arousal_raw valence_std arousal_std status video_age_ms audio_age_ms "
-    "video_coverage audio_coverage face latency_ms backend dropped_since_last"
-).split()
+DESIGN_ORDER = [
+    "schema",
+    "seq",
+    "pts_ns",
+    "valence",
+    "arousal",
+    "valence_raw",
+    "arousal_raw",
+    "valence_std",
+    "arousal_std",
+    "status",
+    "video_age_ms",
+    "audio_age_ms",
+    "video_coverage",
+    "audio_coverage",
+    "face",
+    "latency_ms",
+    "backend",
+    "dropped_since_last",
+]
 
 
 def test_event_has_the_fields_of_the_design_in_order() -> None:

@@ -16,7 +16,9 @@ class OnnxRuntimeGraph:
         try:
             import onnxruntime
         except ImportError as error:
-            raise BackendUnavailableError(f"onnxruntime must be installed, got: {error}; pip install onnxruntime.") from error
+            raise BackendUnavailableError(
+                f"onnxruntime must be installed, got: {error}; pip install onnxruntime."
+            ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -25,10 +27,13 @@ class OnnxRuntimeGraph:
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 - onnxruntime raises classes of its own that share no public base
-            raise BundleError(f"model must be a graph that onnxruntime can load, got: {error}; export it again.") from error
+        except Exception as error:  # onnxruntime raises classes of its own that share no public base
+            raise BundleError(
+                f"model must be a graph that onnxruntime can load, got: {error}; export it again."
+            ) from error
         self.inputs = {
-            value.name: tuple(size if isinstance(size, int) else None for size in value.shape) for value in self._session.get_inputs()
+            value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
+            for value in self._session.get_inputs()
         }
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 

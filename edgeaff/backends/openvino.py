@@ -18,14 +18,18 @@ class OpenVinoGraph:
         try:
             import openvino
         except ImportError as error:
-            raise BackendUnavailableError(f"openvino must be installed, got: {error}; pip install edgeaff[openvino].") from error
+            raise BackendUnavailableError(
+                f"openvino must be installed, got: {error}; pip install edgeaff[openvino]."
+            ) from error
         core = openvino.Core()
         config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         try:
             network = core.read_model(io.BytesIO(model))
             self._compiled = core.compile_model(network, "CPU", config)
         except RuntimeError as error:
-            raise BundleError(f"model must be a graph that OpenVINO can load, got: {error}; export it again.") from error
+            raise BundleError(
+                f"model must be a graph that OpenVINO can load, got: {error}; export it again."
+            ) from error
         self._request = self._compiled.create_infer_request()
         self.inputs = {port.get_any_name(): _shape(port) for port in self._compiled.inputs}
         self.outputs = tuple(port.get_any_name() for port in self._compiled.outputs)

@@ -1,0 +1,1 @@
+"""The measuring code; benchmarks/*.py and `edgeaff bench` are thin scripts over it."""

@@ -20,7 +20,9 @@ def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands."""
     from edgeaff import __version__
 
-    parser = argparse.ArgumentParser(prog="edgeaff", description="Apparent valence and arousal from camera and microphone.")
+    parser = argparse.ArgumentParser(
+        prog="edgeaff", description="Apparent valence and arousal from camera and microphone."
+    )
     parser.add_argument("--version", action="version", version=f"edgeaff {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
@@ -30,7 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code."""
+    """Returns the exit code of one command, after running it."""
     options = make_parser().parse_args(arguments)
     command = import_module(f"edgeaff.cli.{options.command}")
     try:

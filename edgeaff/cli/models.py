@@ -15,13 +15,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the command and returns its exit code."""
+    """Returns the exit code, after running the command."""
     bundle = ModelBundle.load(options.bundle or DEFAULT_BUNDLE)
     if options.action == "info":
         print(json.dumps(bundle.manifest, indent=2, sort_keys=True))
         return 0
     sizes = ", ".join(f"{name} {len(data) / 1e6:.2f} MB" for name, data in sorted(bundle.members.items()))
-    print(f"{bundle.manifest['model_id']} ({bundle.manifest['preset']}), preprocessing {bundle.spec.fingerprint}: {sizes}")
+    print(
+        f"{bundle.manifest['model_id']} ({bundle.manifest['preset']}), preprocessing {bundle.spec.fingerprint}: {sizes}"
+    )
     if options.action == "verify":
         print("verified: every member has the sha256 that the bundle states, and the preprocessing is this edgeaff's")
     return 0

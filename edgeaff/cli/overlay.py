@@ -31,7 +31,9 @@ def write_overlay(events: Sequence[AffectEvent], source: str, path: str) -> None
         import av
         import cv2
     except ImportError as error:
-        raise BackendUnavailableError(f"--overlay needs OpenCV and PyAV, got: {error}; pip install edgeaff[live,media].") from error
+        raise BackendUnavailableError(
+            f"--overlay needs OpenCV and PyAV, got: {error}; pip install edgeaff[live,media]."
+        ) from error
     from edgeaff.capture.source import open_source, parse_uri
 
     if parse_uri(source).scheme != "file":
@@ -83,5 +85,14 @@ def draw(cv2: Any, image: np.ndarray, events: Sequence[AffectEvent]) -> np.ndarr
                     top, middle = y1 + int((6 + 10 * row) * scale), (x0 + x1) // 2
                     tip = middle + int(value * (x1 - x0) / 2)
                     cv2.rectangle(image, (min(middle, tip), top), (max(middle, tip), top + int(8 * scale)), colour, -1)
-        cv2.putText(image, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.6 * scale, (255, 255, 255), max(1, int(2 * scale)), cv2.LINE_AA)
+        cv2.putText(
+            image,
+            text,
+            origin,
+            cv2.FONT_HERSHEY_SIMPLEX,
+            0.6 * scale,
+            (255, 255, 255),
+            max(1, int(2 * scale)),
+            cv2.LINE_AA,
+        )
     return image

@@ -12,7 +12,13 @@ from edgeaff.types import AffectEvent, Status, VideoFrame
 
 FACES = 8
 COLOURS = {"valence": "#1f6fb2", "arousal": "#c8442c"}
-SHADES = {Status.NO_FACE: "#d9d9d9", Status.NO_AUDIO: "#efe6d2", Status.STALE: "#bdbdbd", Status.ABSTAIN: "#e6d7e8", Status.WARMUP: "#eef3f7"}
+SHADES = {
+    Status.NO_FACE: "#d9d9d9",
+    Status.NO_AUDIO: "#efe6d2",
+    Status.STALE: "#bdbdbd",
+    Status.ABSTAIN: "#e6d7e8",
+    Status.WARMUP: "#eef3f7",
+}
 
 
 def plot_events(events: Sequence[AffectEvent], source: str, path: str) -> None:
@@ -49,7 +55,9 @@ def draw_values(axes: Any, events: Sequence[AffectEvent]) -> None:
     seconds = np.array([event.pts_ns for event in events]) / 1e9
     for name, colour in COLOURS.items():
         value = np.array([np.nan if getattr(event, name) is None else getattr(event, name) for event in events])
-        std = np.array([np.nan if getattr(event, f"{name}_std") is None else getattr(event, f"{name}_std") for event in events])
+        std = np.array(
+            [np.nan if getattr(event, f"{name}_std") is None else getattr(event, f"{name}_std") for event in events]
+        )
         axes.fill_between(seconds, value - std, value + std, color=colour, alpha=0.15, linewidth=0)
         axes.plot(seconds, value, color=colour, label=name, linewidth=1.6)
     for status, start, end in runs(events):

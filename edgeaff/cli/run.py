@@ -19,17 +19,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
     parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
     parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
-    parser.add_argument("--backend", metavar="NAME", default="default", help="onnxruntime, openvino or native; default: the bundle's")
-    parser.add_argument("--output", metavar="FILE", action="append", default=[], help="events.jsonl or events.csv; may be repeated")
+    parser.add_argument(
+        "--backend", metavar="NAME", default="default", help="onnxruntime, openvino or native; default: the bundle's"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", action="append", default=[], help="events.jsonl or events.csv; may be repeated"
+    )
     parser.add_argument("--plot", metavar="PNG", help="write a picture: faces above, valence and arousal below")
     parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values drawn in")
-    parser.add_argument("--max-faces", metavar="N", type=int, default=1, help="most faces with events of their own (default 1)")
+    parser.add_argument(
+        "--max-faces", metavar="N", type=int, default=1, help="most faces with events of their own (default 1)"
+    )
     parser.add_argument("--config", metavar="TOML", help="options from a file; arguments win")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Runs the command and returns its exit code."""
+    """Returns the exit code, after running the command.
+
+    Raises:
+        ArgumentError: an option is not what it must be.
+    """
     from edgeaff.runtime import Runtime
 
     for path in options.output:
@@ -66,7 +76,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def collect(runtime: Any, sinks: list[Any], events: list[AffectEvent], *, quiet: bool, keep: bool) -> None:
-    """Reads all events into the sinks, and into `events` if they are needed again, with a progress bar on a terminal."""
+    """Reads all events into the sinks, and into `events` if they are needed again, with a progress bar on a terminal.
+
+    Raises:
+        MediaError: nothing came out of the source.
+    """
     with runtime, Progress(runtime.duration_seconds, enabled=not quiet) as progress:
         for event in runtime:
             for sink in sinks:
@@ -75,7 +89,9 @@ def collect(runtime: Any, sinks: list[Any], events: list[AffectEvent], *, quiet:
                 events.append(event)
             progress.update(event)
     if progress.count == 0:
-        raise MediaError(f"{runtime.source_name}: must hold at least one picture or 60 ms of sound, got nothing readable; check the file.")
+        raise MediaError(
+            f"{runtime.source_name}: must hold at least one picture or 60 ms of sound, got nothing readable; check the file."
+        )
 
 
 class Progress:

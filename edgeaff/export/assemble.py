@@ -49,8 +49,12 @@ def assemble(parts: Path, output: Path, *, model_id: str) -> None:
     members["golden.npz"] = read(parts / "golden.npz")
     if (parts / "step.npz").exists():
         members["step.npz"] = read(parts / "step.npz")
-    detector, encoder, tail = (json.loads(read(parts / f"{name}.json")) for name in ("face_detector", "face_encoder", "tail"))
-    spec = PreprocessSpec(**{**tail.get("spec", {}), "detector_id": detector["id"], "crop_margin": encoder["crop_margin"]})
+    detector, encoder, tail = (
+        json.loads(read(parts / f"{name}.json")) for name in ("face_detector", "face_encoder", "tail")
+    )
+    spec = PreprocessSpec(
+        **{**tail.get("spec", {}), "detector_id": detector["id"], "crop_margin": encoder["crop_margin"]}
+    )
     ModelBundle.save(output, make_manifest(spec, model_id, detector, encoder, tail), members)
 
 

@@ -22,6 +22,7 @@ def native() -> ModuleType:
 
     Raises:
         BackendUnavailableError: the module was not built, as after a plain install when run from the source folder.
+        ArgumentError: EDGEAFF_ISA names no instruction set.
     """
     try:
         from edgeaff.ops import _C

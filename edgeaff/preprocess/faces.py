@@ -17,7 +17,9 @@ class FaceFront:
 
     def __init__(self, parts: PreprocessParts, max_faces: int, detector_stride: int) -> None:
         if parts.encoder is None:
-            raise ArgumentError("encoder must be given when video is declared, got None; load a bundle with a face encoder.")
+            raise ArgumentError(
+                "encoder must be given when video is declared, got None; load a bundle with a face encoder."
+            )
         self._parts = parts
         self._stride = detector_stride
         self._max_faces = max_faces
@@ -30,12 +32,16 @@ class FaceFront:
         if isinstance(payload, tuple):
             pairs = [(face, crop, pts_ns) for face, crop in payload]
         else:
-            pairs = [(face, self._parts.encoder.crop(payload, face.box), detected) for face, detected in self._track(pts_ns, payload)]
+            pairs = [
+                (face, self._parts.encoder.crop(payload, face.box), detected)
+                for face, detected in self._track(pts_ns, payload)
+            ]
         if not pairs:
             return ()
         descriptors = self._parts.encoder.encode_crops([crop for _, crop, _ in pairs])
         return tuple(
-            FaceInput(face, crop, descriptor, detected) for (face, crop, detected), descriptor in zip(pairs, descriptors, strict=True)
+            FaceInput(face, crop, descriptor, detected)
+            for (face, crop, detected), descriptor in zip(pairs, descriptors, strict=True)
         )
 
     def _track(self, pts_ns: int, image: np.ndarray) -> list[tuple[TrackedFace, int]]:

@@ -118,7 +118,9 @@ def check_pts(pts_ns: int) -> int:
         ArgumentError: it is not.
     """
     if isinstance(pts_ns, bool) or not isinstance(pts_ns, (int, np.integer)):
-        raise ArgumentError(f"pts_ns must be an int (nanoseconds), got {pts_ns!r}; multiply seconds by 10**9 and round.")
+        raise ArgumentError(
+            f"pts_ns must be an int (nanoseconds), got {pts_ns!r}; multiply seconds by 10**9 and round."
+        )
     return int(pts_ns)
 
 
@@ -130,9 +132,13 @@ def check_samples(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """
     samples = np.asarray(samples)
     if samples.ndim != 1 or samples.dtype not in (np.int16, np.float32, np.float64):
-        raise ArgumentError(f"samples must be (n,) int16 or float32, got {samples.shape} {samples.dtype}; mix to mono and convert.")
+        raise ArgumentError(
+            f"samples must be (n,) int16 or float32, got {samples.shape} {samples.dtype}; mix to mono and convert."
+        )
     if isinstance(sample_rate_hz, bool) or not isinstance(sample_rate_hz, (int, np.integer)):
         raise ArgumentError(f"sample_rate_hz must be an int, got {sample_rate_hz!r}; pass hertz.")
     if not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
-        raise ArgumentError(f"sample_rate_hz must be in [{LOWEST_RATE_HZ}, {HIGHEST_RATE_HZ}], got {sample_rate_hz}; resample first.")
+        raise ArgumentError(
+            f"sample_rate_hz must be in [{LOWEST_RATE_HZ}, {HIGHEST_RATE_HZ}], got {sample_rate_hz}; resample first."
+        )
     return samples if samples.dtype == np.int16 else samples.astype(np.float32)

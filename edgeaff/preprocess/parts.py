@@ -14,7 +14,13 @@ from edgeaff.preprocess.inputs import FaceDetector, PreprocessParts
 
 
 def parts_from_bundle(
-    bundle: ModelBundle, *, video: bool = True, audio: bool = True, detector: Any = None, backend: str = "onnxruntime", threads: int = 1
+    bundle: ModelBundle,
+    *,
+    video: bool = True,
+    audio: bool = True,
+    detector: Any = None,
+    backend: str = "onnxruntime",
+    threads: int = 1,
 ) -> PreprocessParts:
     """Returns detector, face encoder and normaliser of a bundle.
 

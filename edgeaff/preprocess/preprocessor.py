@@ -91,9 +91,17 @@ class Preprocessor:
             SessionStateError: after finish.
         """
         self._check_open("push_frame", self.video, "video")
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        if (
+            not isinstance(image, np.ndarray)
+            or image.dtype != np.uint8
+            or image.ndim != 3
+            or image.shape[2] != 3
+            or image.size == 0
+        ):
             shape = f"{getattr(image, 'shape', type(image).__name__)} {getattr(image, 'dtype', '')}".strip()
-            raise ArgumentError(f"image must have shape (H, W, 3) and dtype uint8 (RGB), got {shape}; convert it first.")
+            raise ArgumentError(
+                f"image must have shape (H, W, 3) and dtype uint8 (RGB), got {shape}; convert it first."
+            )
         return self._offer(check_pts(pts_ns), lambda: self._segment.push_frame(pts_ns, image))
 
     def push_face(self, faces: Sequence[tuple[TrackedFace, np.ndarray]], *, pts_ns: int) -> list[TickInput]:
@@ -111,7 +119,9 @@ class Preprocessor:
         expected = (self.spec.crop_size_px, self.spec.crop_size_px, 3)
         for _, crop in faces:
             if not isinstance(crop, np.ndarray) or crop.shape != expected or crop.dtype != np.uint8:
-                raise ArgumentError(f"crop must have shape {expected} and dtype uint8, got {getattr(crop, 'shape', type(crop).__name__)}; crop it first.")
+                raise ArgumentError(
+                    f"crop must have shape {expected} and dtype uint8, got {getattr(crop, 'shape', type(crop).__name__)}; crop it first."
+                )
         known = tuple(faces[: self._max_faces])
         return self._offer(check_pts(pts_ns), lambda: self._segment.push_faces(pts_ns, known))
 
@@ -148,7 +158,9 @@ class Preprocessor:
         self._check_open("push_lld", self.audio, "audio")
         rows = np.asarray(rows)
         if rows.ndim != 2 or rows.shape[1] != LLD_SIZE or not np.isfinite(rows).all():
-            raise ArgumentError(f"rows must be finite with shape (n, {LLD_SIZE}), got {rows.shape}; pass LLDs without deltas.")
+            raise ArgumentError(
+                f"rows must be finite with shape (n, {LLD_SIZE}), got {rows.shape}; pass LLDs without deltas."
+            )
         check_pts(pts_ns)
         if len(rows) == 0:
             return []
@@ -181,7 +193,9 @@ class Preprocessor:
         if self._finished:
             raise SessionStateError(f"{call} must come before finish, got it after; call reset() to start anew.")
         if not declared:
-            raise ArgumentError(f"{call} needs {modality}=True, got {modality}=False; declare the modality when constructing.")
+            raise ArgumentError(
+                f"{call} needs {modality}=True, got {modality}=False; declare the modality when constructing."
+            )
 
     def _offer(self, pts_ns: int, deliver: Callable[[], None]) -> list[TickInput]:
         ticks: list[TickInput] = []

@@ -21,7 +21,9 @@ WINDOW_NS = {"pitch": 60 * MILLISECOND, "zcr": 60 * MILLISECOND, "spectral": 20 
 
 def column_groups(stream: LldStream) -> tuple[ColumnGroup, ...]:
     """Returns the groups of columns with the timing of their analysis windows."""
-    return tuple(ColumnGroup(tuple(columns), stream.centre_offset_ns[name], WINDOW_NS[name]) for name, columns in COLUMNS.items())
+    return tuple(
+        ColumnGroup(tuple(columns), stream.centre_offset_ns[name], WINDOW_NS[name]) for name, columns in COLUMNS.items()
+    )
 
 
 def row_latency_ns(stream: LldStream) -> int:
@@ -124,7 +126,9 @@ class SoundFront:
         assert self._stream is not None
         for lld in self._stream.pop():
             start = self._row * HOP_NS
-            masked = tuple(self._clock.touches_hole(start - HOP_NS, start + group.window_ns + HOP_NS) for group in self._groups)
+            masked = tuple(
+                self._clock.touches_hole(start - HOP_NS, start + group.window_ns + HOP_NS) for group in self._groups
+            )
             self.rows.push(self._clock.pts_ns(start), lld, masked)
             self._row += 1
 
@@ -149,9 +153,13 @@ class AudioSteps:
 
     def __post_init__(self) -> None:
         if self.normaliser is None:
-            raise ArgumentError("normaliser must be given when audio is declared, got None; load a bundle with LLD statistics.")
+            raise ArgumentError(
+                "normaliser must be given when audio is declared, got None; load a bundle with LLD statistics."
+            )
         self.normaliser.reset()
-        self._steps = deque([np.zeros(LLD_SIZE, np.float32)] * self.spec.audio_context_steps, self.spec.audio_context_steps)
+        self._steps = deque(
+            [np.zeros(LLD_SIZE, np.float32)] * self.spec.audio_context_steps, self.spec.audio_context_steps
+        )
         self._last = self._steps[-1]
 
     def push(self, step: Any) -> np.ndarray | None:

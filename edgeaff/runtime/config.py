@@ -40,7 +40,9 @@ def read_config(path: str | Path) -> dict[str, Any]:
         with open(path, "rb") as file:
             values = tomllib.load(file)
     except OSError as error:
-        raise ArgumentError(f"config must be a readable TOML file, got {path} ({error.strerror}); check the path.") from error
+        raise ArgumentError(
+            f"config must be a readable TOML file, got {path} ({error.strerror}); check the path."
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise ArgumentError(f"config must be TOML, got {path} ({error}); mend that line.") from error
     values = values.get("runtime", values)

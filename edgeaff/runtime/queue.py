@@ -34,7 +34,7 @@ class EventQueue:
         self.dropped = 0
 
     def put(self, event: AffectEvent) -> bool:
-        """Adds an event; waits when lossless and full. Returns False once the queue is closed."""
+        """Returns whether the event was added (False once closed); waits when lossless and full."""
         with self._changed:
             while self._lossless and len(self._events) >= self._capacity and not self._closed:
                 self._changed.wait()

@@ -105,7 +105,7 @@ class Runtime:
     # --- life ---------------------------------------------------------------------------------------------------------------
 
     def start(self) -> Runtime:
-        """Starts the worker and returns the runtime.
+        """Returns the runtime, with its worker started.
 
         Raises:
             SessionStateError: it was started before.
@@ -130,7 +130,9 @@ class Runtime:
     def __enter__(self) -> Runtime:
         return self.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     # --- delivery -----------------------------------------------------------------------------------------------------------

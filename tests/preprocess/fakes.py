@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.preprocess import PreprocessParts, Preprocessor, TickInput
+from edgeaff.preprocess import Preprocessor, PreprocessParts, TickInput
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import FaceBox, FaceDetection
 
@@ -68,7 +68,13 @@ def same(one: list[TickInput], other: list[TickInput]) -> None:
     """Asserts that two runs gave bit-equal ticks."""
     assert [tick.tick for tick in one] == [tick.tick for tick in other]
     for a, b in zip(one, other, strict=True):
-        assert (a.pts_ns, a.restart, a.frame_pts_ns, a.audio_centre_ns, a.stale) == (b.pts_ns, b.restart, b.frame_pts_ns, b.audio_centre_ns, b.stale)
+        assert (a.pts_ns, a.restart, a.frame_pts_ns, a.audio_centre_ns, a.stale) == (
+            b.pts_ns,
+            b.restart,
+            b.frame_pts_ns,
+            b.audio_centre_ns,
+            b.stale,
+        )
         for x, y in ((a.audio, b.audio), (a.lld, b.lld)):
             assert (x is None) == (y is None) and (x is None or np.array_equal(x, y))
         assert [face.face for face in a.faces] == [face.face for face in b.faces]

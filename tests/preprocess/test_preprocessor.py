@@ -19,7 +19,9 @@ from .fakes import MS, SECOND, make, picture, same, tone
 Item = tuple[int, str, Any, int]
 
 
-def stream(seconds: float, *, fps: float = 25, rate: int = 16_000, audio_start: int = 0, chunk: int = 441) -> list[Item]:
+def stream(
+    seconds: float, *, fps: float = 25, rate: int = 16_000, audio_start: int = 0, chunk: int = 441
+) -> list[Item]:
     """Frames and chunks in the order of time, as a file gives them."""
     items: list[Item] = [
         (round(index * SECOND / fps), "video", picture(1 + index % 250), 0) for index in range(int(seconds * fps))
@@ -70,7 +72,11 @@ def interleave(items: list[Item], rng: np.random.Generator, *, skew_ms: int = 20
             other = lanes["audio" if kind == "video" else "video"]
             if lanes[kind] and (not other or end(lanes[kind][0]) <= other[0][0] + skew_ms * MS):
                 allowed.append(kind)
-        kind = allowed[int(rng.integers(len(allowed)))] if allowed else min((k for k in lanes if lanes[k]), key=lambda k: lanes[k][0][0])
+        kind = (
+            allowed[int(rng.integers(len(allowed)))]
+            if allowed
+            else min((k for k in lanes if lanes[k]), key=lambda k: lanes[k][0][0])
+        )
         out.append(lanes[kind].pop(0))
         reached = max(reached, end(out[-1]))
     return out
@@ -176,7 +182,11 @@ def test_hole_in_the_sound_is_filled_and_masked() -> None:
     ticks += pre.push_audio(tone(1.0, 16_000), pts_ns=1150 * MS, sample_rate_hz=16_000)
     ticks += pre.finish()
     assert pre.counts.samples_filled == 2400 and pre.counts.sound_restarts == 0
-    held = [tick for tick in ticks if tick.audio is not None and 1_150 * MS < tick.pts_ns - pre.spec.audio_lag_ns + 0 < 1_160 * MS]
+    held = [
+        tick
+        for tick in ticks
+        if tick.audio is not None and 1_150 * MS < tick.pts_ns - pre.spec.audio_lag_ns + 0 < 1_160 * MS
+    ]
     assert all(tick.audio_centre_ns is not None and tick.audio_centre_ns < 1_000 * MS for tick in held)
     assert all(tick.audio is not None for tick in ticks[6:])
 
@@ -254,10 +264,26 @@ def test_faces_and_rows_known_already_enter_the_same_path() -> None:
 def test_reset_starts_anew() -> None:
     items = stream(1.0)
     pre = make()
-    first = [tick for pts, kind, data, rate in items for tick in (pre.push_frame(data, pts_ns=pts) if kind == "video" else pre.push_audio(data, pts_ns=pts, sample_rate_hz=rate))]
+    first = [
+        tick
+        for pts, kind, data, rate in items
+        for tick in (
+            pre.push_frame(data, pts_ns=pts)
+            if kind == "video"
+            else pre.push_audio(data, pts_ns=pts, sample_rate_hz=rate)
+        )
+    ]
     first += pre.finish()
     pre.reset()
-    again = [tick for pts, kind, data, rate in items for tick in (pre.push_frame(data, pts_ns=pts) if kind == "video" else pre.push_audio(data, pts_ns=pts, sample_rate_hz=rate))]
+    again = [
+        tick
+        for pts, kind, data, rate in items
+        for tick in (
+            pre.push_frame(data, pts_ns=pts)
+            if kind == "video"
+            else pre.push_audio(data, pts_ns=pts, sample_rate_hz=rate)
+        )
+    ]
     same(again + pre.finish(), first)
 
 
@@ -289,7 +315,9 @@ def test_bad_arguments_are_refused_and_lose_nothing(call: Any, match: str) -> No
     assert len(pre.push_frame(picture(1), pts_ns=0) + pre.finish()) == 1
 
 
-@pytest.mark.parametrize("options", [{"video": False, "audio": False}, {"max_faces": 0}, {"detector_stride": 0}, {"max_skew_seconds": -1}])
+@pytest.mark.parametrize(
+    "options", [{"video": False, "audio": False}, {"max_faces": 0}, {"detector_stride": 0}, {"max_skew_seconds": -1}]
+)
 def test_bad_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):
         make(**options)

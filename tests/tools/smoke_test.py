@@ -21,7 +21,9 @@ def check_import() -> None:
         seconds.append(float(words[0]))
         loaded = HEAVY & set(words[1:])
         assert not loaded, f"import edgeaff must load no {', '.join(sorted(HEAVY))}, got {loaded}"
-    assert min(seconds) < IMPORT_LIMIT_SECONDS, f"import edgeaff must take < {IMPORT_LIMIT_SECONDS} s, got {min(seconds):.3f}"
+    assert min(seconds) < IMPORT_LIMIT_SECONDS, (
+        f"import edgeaff must take < {IMPORT_LIMIT_SECONDS} s, got {min(seconds):.3f}"
+    )
     print(f"import edgeaff: {min(seconds) * 1000:.0f} ms")
 
 
@@ -50,7 +52,9 @@ def check_run(folder: Path) -> None:
     image = np.full((240, 320, 3), 128, np.uint8)
     events = [event for index in range(30) for event in session.push_frame(image, pts_ns=index * 33_333_333)]
     assert len(events) + len(session.finish()) == 30
-    print(f"analyze, edgeaff run and Session: ok ({table.events[-1].backend}; {edgeaff.ModelBundle.load().manifest['model_id']})")
+    print(
+        f"analyze, edgeaff run and Session: ok ({table.events[-1].backend}; {edgeaff.ModelBundle.load().manifest['model_id']})"
+    )
 
 
 if __name__ == "__main__":
