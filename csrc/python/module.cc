@@ -5,7 +5,9 @@
 
 PYBIND11_MODULE(_C, module) {
   module.doc() = "Compiled core of edgeaff; call it through edgeaff.ops, which checks arguments.";
+  edgeaff::BindArrays(module);
   edgeaff::BindBuildInfo(module);
   edgeaff::BindCropResize(module);
+  edgeaff::BindCrossModalAttention(module);
   edgeaff::BindLldResample(module);
 }

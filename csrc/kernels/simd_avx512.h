@@ -1,0 +1,98 @@
+// AVX-512 behind the interface that the tiled kernels use. Include only from *_avx512*.cc. Everything is in an unnamed
+// namespace, so that no function compiled with these flags can be linked into code for another processor.
+#pragma once
+// GCC 12 warns about its own intrinsics (their "undefined" operands); fixed in GCC 13.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+
+#include <cstdint>
+
+namespace edgeaff {
+namespace {
+
+struct Avx512 {
+  using Reg = __m512;
+  static constexpr int kWidth = 16;
+  static constexpr int kScoreRows = 8, kScoreCols = 3;   // accumulators of Q K^T: 24 of 32 registers
+  static constexpr int kValueRows = 6, kValueCols = 4;   // accumulators of P V
+
+  static Reg Zero() { return _mm512_setzero_ps(); }
+  static Reg Set(float x) { return _mm512_set1_ps(x); }
+  static Reg Load(const float* p) { return _mm512_loadu_ps(p); }
+  static void Store(float* p, Reg x) { _mm512_storeu_ps(p, x); }
+  static Reg Broadcast(const void* p) { return _mm512_castsi512_ps(_mm512_set1_epi32(*static_cast<const int32_t*>(p))); }
+  static Reg Add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
+  static Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
+  static Reg Fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
+  static Reg Max(Reg a, Reg b) { return _mm512_max_ps(a, b); }
+  static float ReduceAdd(Reg x) { return _mm512_reduce_add_ps(x); }
+  static float ReduceMax(Reg x) { return _mm512_reduce_max_ps(x); }
+
+  // out[i * out_stride + k] = sum of the lanes of x[i][k]: rows are folded by transposition, 3 steps per sum instead of 8.
+  static void ReduceAdd4x4(const Reg (&x)[4][4], float* out, int64_t out_stride) {
+    Reg row[4];   // lane 4 q + k of row[i]: sum over a quarter of x[i][k]
+    for (int i = 0; i < 4; ++i) {
+      const Reg ab = _mm512_add_ps(_mm512_unpacklo_ps(x[i][0], x[i][1]), _mm512_unpackhi_ps(x[i][0], x[i][1]));
+      const Reg cd = _mm512_add_ps(_mm512_unpacklo_ps(x[i][2], x[i][3]), _mm512_unpackhi_ps(x[i][2], x[i][3]));
+      row[i] = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
+    }
+    const Reg low = _mm512_add_ps(_mm512_shuffle_f32x4(row[0], row[1], 0x44), _mm512_shuffle_f32x4(row[0], row[1], 0xEE));
+    const Reg high = _mm512_add_ps(_mm512_shuffle_f32x4(row[2], row[3], 0x44), _mm512_shuffle_f32x4(row[2], row[3], 0xEE));
+    const Reg sum = _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xDD));
+    _mm_storeu_ps(out, _mm512_castps512_ps128(sum));
+    _mm_storeu_ps(out + out_stride, _mm512_extractf32x4_ps(sum, 1));
+    _mm_storeu_ps(out + 2 * out_stride, _mm512_extractf32x4_ps(sum, 2));
+    _mm_storeu_ps(out + 3 * out_stride, _mm512_extractf32x4_ps(sum, 3));
+  }
+
+  // 2^x for x <= 0: relative error below 2e-7; 0 below -150, so also for minus infinity. Not-a-number stays so.
+  static Reg Exp2(Reg x) {
+    x = _mm512_max_ps(_mm512_set1_ps(-200.0f), x);
+    const Reg n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const Reg f = _mm512_sub_ps(x, n);
+    Reg y = _mm512_set1_ps(1.327646024e-03f);
+    y = Fma(y, f, _mm512_set1_ps(9.675541521e-03f));
+    y = Fma(y, f, _mm512_set1_ps(5.550713305e-02f));
+    y = Fma(y, f, _mm512_set1_ps(2.402211972e-01f));
+    y = Fma(y, f, _mm512_set1_ps(6.931469670e-01f));
+    y = Fma(y, f, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(y, n);
+  }
+
+  // Fills p[from .. kWidth) with x.
+  static void FillTail(float* p, int from, float x) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>(0xFFFFu << from), _mm512_set1_ps(x));
+  }
+
+  // out[k * out_stride + w] = rows[w][k] for k, w in [0, kWidth).
+  static void Transpose(const float* const* rows, int64_t offset, float* out, int64_t out_stride) {
+    __m512 t[16], u[16];
+    for (int i = 0; i < 4; ++i) {
+      // Quarter i of rows r, r + 4, r + 8, r + 12 side by side: three quarters of the exchange is done by the loads.
+      for (int r = 0; r < 4; ++r) {
+        __m512 x = _mm512_castps128_ps512(_mm_loadu_ps(rows[r] + offset + 4 * i));
+        x = _mm512_insertf32x4(x, _mm_loadu_ps(rows[r + 4] + offset + 4 * i), 1);
+        x = _mm512_insertf32x4(x, _mm_loadu_ps(rows[r + 8] + offset + 4 * i), 2);
+        t[4 * i + r] = _mm512_insertf32x4(x, _mm_loadu_ps(rows[r + 12] + offset + 4 * i), 3);
+      }
+      const __m512 a = _mm512_unpacklo_ps(t[4 * i], t[4 * i + 1]), b = _mm512_unpackhi_ps(t[4 * i], t[4 * i + 1]);
+      const __m512 c = _mm512_unpacklo_ps(t[4 * i + 2], t[4 * i + 3]), d = _mm512_unpackhi_ps(t[4 * i + 2], t[4 * i + 3]);
+      u[4 * i] = _mm512_shuffle_ps(a, c, 0x44);
+      u[4 * i + 1] = _mm512_shuffle_ps(a, c, 0xEE);
+      u[4 * i + 2] = _mm512_shuffle_ps(b, d, 0x44);
+      u[4 * i + 3] = _mm512_shuffle_ps(b, d, 0xEE);
+    }
+    for (int k = 0; k < 16; ++k) _mm512_storeu_ps(out + k * out_stride, u[k]);
+  }
+
+  static Reg LoadBf16(const uint16_t* p) {
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
+  }
+};
+
+}  // namespace
+}  // namespace edgeaff

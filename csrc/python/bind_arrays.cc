@@ -1,0 +1,47 @@
+// Reads what a DLPack capsule describes. The struct layouts are those of the public DLPack ABI (version 0.x capsules, name
+// "dltensor"), which every exporter gives when it is asked for no version.
+#include <pybind11/pybind11.h>
+
+#include <cstdint>
+
+#include "bindings.h"
+
+namespace py = pybind11;
+
+namespace edgeaff {
+namespace {
+
+struct DlTensor {
+  void* data;
+  int32_t device_type;
+  int32_t device_id;
+  int32_t dimension_count;
+  uint8_t type_code;
+  uint8_t type_bits;
+  uint16_t type_lanes;
+  int64_t* shape;
+  int64_t* strides;   // in elements; null = row-major
+  uint64_t byte_offset;
+};
+
+}  // namespace
+
+void BindArrays(py::module_& module) {
+  // (address, device type, device id, type code, bits, shape, strides in elements). The capsule keeps the memory alive.
+  module.def("describe_dlpack", [](const py::object& capsule) {
+    const auto* tensor = static_cast<const DlTensor*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor"));
+    if (tensor == nullptr) throw py::error_already_set();
+    const int count = tensor->dimension_count;
+    py::tuple shape(count), strides(count);
+    int64_t compact = 1;
+    for (int i = count - 1; i >= 0; --i) {
+      shape[i] = tensor->shape[i];
+      strides[i] = tensor->strides != nullptr ? tensor->strides[i] : compact;
+      compact *= tensor->shape[i];
+    }
+    return py::make_tuple(reinterpret_cast<uintptr_t>(tensor->data) + tensor->byte_offset, tensor->device_type,
+                          tensor->device_id, tensor->type_code, tensor->type_bits * tensor->type_lanes, shape, strides);
+  });
+}
+
+}  // namespace edgeaff
