@@ -41,6 +41,7 @@ def write_clip(
     audio_codec: str = "pcm_s16le",
     layout: str | None = None,
     colorspace: int | None = None,
+    time_base: Fraction = VIDEO_TIME_BASE,
     audio_first: bool = False,
     options: dict[str, str] | None = None,
 ) -> Path:
@@ -59,19 +60,20 @@ def write_clip(
         audio_codec: a codec of FFmpeg.
         layout: channel layout; default mono or stereo by the shape of samples.
         colorspace: AVColorSpace to convert to and to declare (1 = BT.709), default BT.601 undeclared.
+        time_base: of the picture; MPEG codecs want one over the frame rate.
         audio_first: hand all sound to the muxer before the first picture.
         options: options of the muxer.
     """
     import av
 
     with av.open(str(path), "w", options=options or {}) as container:
-        pictures = _pictures(frames, times, video_start_seconds, colorspace, pix_fmt)
+        pictures = _pictures(frames, times, video_start_seconds, colorspace, pix_fmt, time_base)
         first = next(pictures, None)
         video = audio = None
         if first is not None:
-            video = container.add_stream(video_codec, rate=30)
+            video = container.add_stream(video_codec, rate=min(round(1 / time_base), 1000))
             video.width, video.height, video.pix_fmt = first.width, first.height, pix_fmt
-            video.codec_context.time_base = video.time_base = VIDEO_TIME_BASE
+            video.codec_context.time_base = video.time_base = time_base
             if video_codec == "mjpeg":
                 video.codec_context.options = {"qmin": "1", "qmax": "1"}
             if colorspace is not None:
@@ -101,15 +103,15 @@ def write_clip(
     return path
 
 
-def _pictures(frames, times, start, colorspace, pix_fmt):
+def _pictures(frames, times, start, colorspace, pix_fmt, time_base):
     import av
 
     for image, time in zip(frames, times, strict=True):
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         if colorspace is not None:
             picture = picture.reformat(format=pix_fmt, dst_colorspace=colorspace)
-        picture.pts = round((Fraction(time) + Fraction(start).limit_denominator(90_000)) / VIDEO_TIME_BASE)
-        picture.time_base = VIDEO_TIME_BASE
+        picture.pts = round((Fraction(time) + Fraction(start).limit_denominator(90_000)) / time_base)
+        picture.time_base = time_base
         yield picture
 
 

@@ -14,8 +14,9 @@ class SampleClock:
 
     A proportional-integral loop over windows of `window_seconds`; damping 0.71, natural frequency 0.14 per window. At a
     constant skew of 200 ppm the largest error is 1.5 ms while the skew is learned, under 0.05 ms after a minute; with
-    arrivals as bursty as PulseAudio's 2.9 ms and 0.13 ms (tests/capture/test_clocks.py). What the loop cannot mean is a loss: after an overflow, or when the smallest delay
-    of a window exceeds `gap_seconds`, time jumps forward by the delay, and the listener sees a hole.
+    arrivals as bursty as PulseAudio's 2.9 ms and 0.13 ms (tests/capture/test_clocks.py). What the loop cannot mean is a
+    loss: after an overflow, or when the smallest delay of a window exceeds `gap_seconds`, time jumps forward by the
+    delay, and the listener sees a hole.
     """
 
     _PROPORTIONAL, _INTEGRAL = 0.2, 0.02

@@ -10,75 +10,19 @@ Time is the monotonic clock. A reader never blocks longer than it asks for, what
 
 from __future__ import annotations
 
-import contextlib
-import enum
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
+from edgeaff.capture.health import FreezeWatch, Health, SourceHealth
 from edgeaff.capture.inbox import NANOSECONDS, Inbox
-from edgeaff.errors import ArgumentError, DeviceError, EdgeaffError
+from edgeaff.errors import DeviceError, EdgeaffError
 from edgeaff.types import AudioChunk, VideoFrame
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.0)  # the last one repeats; recovery stays under 3 s
 MAX_ABANDONED = 2
-
-
-class Health(enum.Enum):
-    """How a live source is doing."""
-
-    STARTING = "starting"
-    OK = "ok"
-    STALLED = "stalled"
-    FROZEN = "frozen"
-    LOST = "lost"
-    RECONNECTING = "reconnecting"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class SourceHealth:
-    """A snapshot. age_seconds: since the last delivery, None before the first; detail: why it is not OK, or empty."""
-
-    state: Health
-    age_seconds: float | None
-    detail: str
-    reconnects: int
-
-
-class FreezeWatch:
-    """Notices a camera that repeats its last picture: real sensors never give the same bytes twice for long."""
-
-    _STEP = 8  # every 8th row and column is compared
-
-    def __init__(self, seconds: float | None) -> None:
-        """Makes the watch.
-
-        Args:
-            seconds: how long the picture must stay identical; None never finds a freeze.
-        """
-        self._limit_ns = None if seconds is None else int(seconds * NANOSECONDS)
-        self._last: np.ndarray | None = None
-        self._since_ns = 0
-
-    def frozen_seconds(self, frame: VideoFrame) -> float:
-        """Returns for how long the picture has been frozen, 0.0 if it is not.
-
-        Args:
-            frame: the next picture.
-        """
-        if self._limit_ns is None:
-            return 0.0
-        sparse = frame.image[:: self._STEP, :: self._STEP]
-        if self._last is None or not np.array_equal(sparse, self._last):
-            self._last, self._since_ns = sparse.copy(), frame.pts_ns
-        same_ns = frame.pts_ns - self._since_ns
-        return same_ns / NANOSECONDS if same_ns >= self._limit_ns else 0.0
 
 
 class LiveSource:
@@ -363,103 +307,3 @@ def take_from(sources: Sequence[LiveSource], timeout_seconds: float | None) -> V
             if remaining is not None and remaining <= 0:
                 return None
             changed.wait(remaining)
-
-
-class LiveGroup:
-    """Several live sources as one; what is earliest in any inbox comes first. It never waits for one of them."""
-
-    is_live = True
-    duration_seconds: float | None = None
-
-    def __init__(self, sources: Sequence[LiveSource]) -> None:
-        """Takes over sources that are not started yet.
-
-        Args:
-            sources: at most one with pictures and one with sound.
-
-        Raises:
-            ArgumentError: a source is not live, or two bring the same modality.
-        """
-        for source in sources:
-            if not isinstance(source, LiveSource):
-                raise ArgumentError(
-                    f"sources must be live, got {type(source).__name__}; a file cannot be mixed with a device, play it "
-                    "with PacedFile."
-                )
-        for kind in ("has_video", "has_audio"):
-            if sum(getattr(source, kind) for source in sources) > 1:
-                raise ArgumentError(f"sources must bring each modality once, got two with {kind}; switch one off.")
-        self.sources = tuple(sources)
-        shared = threading.Condition()
-        for source in self.sources:
-            source.inbox.changed = shared
-
-    @property
-    def has_video(self) -> bool:
-        """True where one of them gives pictures."""
-        return any(source.has_video for source in self.sources)
-
-    @property
-    def has_audio(self) -> bool:
-        """True where one of them gives sound."""
-        return any(source.has_audio for source in self.sources)
-
-    @property
-    def warnings(self) -> list[str]:
-        """Returns the warnings of all."""
-        return [warning for source in self.sources for warning in source.warnings]
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Returns the counts of all, added."""
-        total: dict[str, int] = {}
-        for source in self.sources:
-            for cause, count in source.counts.items():
-                total[cause] = total.get(cause, 0) + count
-        return total
-
-    def health(self) -> dict[str, SourceHealth]:
-        """Returns the health of each by name."""
-        return {source.name: source.health() for source in self.sources}
-
-    def now_ns(self) -> int | None:
-        """Returns the present instant on the timeline: the earliest that any source knows of."""
-        known = [now for source in self.sources if (now := source.now_ns()) is not None]
-        return min(known, default=None)
-
-    def take(self, timeout_seconds: float | None = None) -> VideoFrame | AudioChunk | None:
-        """Returns the earliest unit that waits, or None after the timeout or when all have ended."""
-        return take_from(self.sources, timeout_seconds)
-
-    @property
-    def ended(self) -> bool:
-        """True once all have ended."""
-        return all(source.ended for source in self.sources)
-
-    def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
-        """Yields units until all have ended."""
-        while not self.ended:
-            unit = self.take(0.25)
-            if unit is not None:
-                yield unit
-            else:
-                self.health()
-
-    def __enter__(self) -> LiveGroup:
-        """Returns the group, all sources started; if one fails the others are closed again."""
-        with contextlib.ExitStack() as started:
-            for source in self.sources:
-                started.enter_context(source)
-            started.pop_all()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes all."""
-        self.close()
-
-    def close(self) -> None:
-        """Closes all."""
-        for source in self.sources:
-            source.close()

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 
 from edgeaff.capture.clocks import SampleClock
-from edgeaff.capture.live import Health, LiveSource, SourceHealth
+from edgeaff.capture.health import Health, SourceHealth
+from edgeaff.capture.live import LiveSource
 from edgeaff.errors import ArgumentError
 from edgeaff.types import AudioChunk, VideoFrame
 

@@ -30,12 +30,12 @@ from edgeaff.types import AudioChunk, VideoFrame
 SCHEMES = ("file", "camera", "mic", "rtsp", "udp", "tcp", "gst", "replay", "push")
 _NETWORK = ("rtsp", "udp", "tcp")
 _OPTIONS = {
-    "camera": ("fps", "size", "api", "format"),
+    "camera": ("fps", "size", "format"),
     "mic": ("rate", "latency"),
     "gst": (),
     "file": (),
     "replay": (),
-    "push": ("rate",),
+    "push": (),
 }
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)
 
@@ -52,8 +52,13 @@ class Source(Protocol):
         duration_seconds: how long it is, None if unknown or endless.
     """
 
-    warnings: list[str]
-    duration_seconds: float | None
+    @property
+    def warnings(self) -> list[str]:
+        """Returns what was found wrong so far."""
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Returns the length, None if unknown or endless."""
 
     @property
     def has_video(self) -> bool:
@@ -181,7 +186,54 @@ def open_source(uri: str | os.PathLike[str], *, video: bool = True, audio: bool 
 
 
 def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
-    raise ArgumentError(f"uri must name a file, got {parsed.scheme}:; live sources are opened by Runtime.")
+    scheme, target, options = parsed.scheme, parsed.target, parsed.options
+    if scheme in _NETWORK:
+        from edgeaff.capture.network import NetworkStream
+
+        return NetworkStream(target, video=video, audio=audio)
+    if scheme == "mic":
+        _require(audio, scheme, "sound")
+        from edgeaff.capture.microphone import Microphone
+
+        rate = _number(options, "rate", int)
+        return Microphone(target, sample_rate_hz=rate, latency_seconds=_number(options, "latency", float) or 0.0)
+    if scheme == "push":
+        from edgeaff.capture.group import LiveGroup
+        from edgeaff.capture.push import PushAudio, PushVideo
+
+        parts: list[Any] = [part() for part, wanted in ((PushVideo, video), (PushAudio, audio)) if wanted]
+        return LiveGroup(parts) if len(parts) > 1 else parts[0]
+    _require(video, scheme, "pictures")
+    from edgeaff.capture.camera import Camera
+
+    if scheme == "gst":
+        return Camera(pipeline=target)
+    return Camera(
+        target, fps=_number(options, "fps", float), size=_size(options), pixel_format=options.get("format")
+    )
+
+
+def _require(wanted: bool, scheme: str, what: str) -> None:
+    if not wanted:
+        raise ArgumentError(f"uri must give what is asked for, got {scheme}: which gives only {what}; swap the two.")
+
+
+def _number(options: dict[str, str], name: str, kind: type[int] | type[float]) -> Any:
+    if name not in options:
+        return None
+    try:
+        return kind(options[name])
+    except ValueError as error:
+        raise ArgumentError(f"{name} must be a number, got {options[name]!r}; write for example {name}=30.") from error
+
+
+def _size(options: dict[str, str]) -> tuple[int, int] | None:
+    if "size" not in options:
+        return None
+    match = re.fullmatch(r"(\d+)x(\d+)", options["size"])
+    if match is None:
+        raise ArgumentError(f"size must be WIDTHxHEIGHT, got {options['size']!r}; write for example size=640x480.")
+    return int(match[1]), int(match[2])
 
 
 class MergedSource:

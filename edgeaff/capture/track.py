@@ -147,15 +147,124 @@ class AudioClock:
         return start
 
 
-class TrackReader:
-    """Reads one track of an open container to its end.
+class TrackDecoder:
+    """Turns the packets of one track into frames or chunks with rising pts.
 
     Attributes:
         kind: "video" or "audio".
         index: position of the track in the container.
         bad_packets: packets that could not be decoded.
         frames: decoded pictures or audio frames.
-        end_ns: end of what was delivered, on the session timeline.
+    """
+
+    def __init__(self, stream: Any, *, keep_unknown_start: bool = True) -> None:
+        """Prepares the decoder.
+
+        Args:
+            stream: the track to decode.
+            keep_unknown_start: give time 0 to pictures that come without pts before the first that has one; False
+                drops them, as an RTSP server sends them at any time.
+        """
+        self.kind, self.index = str(stream.type), int(stream.index)  # outlive the container, as the counts do
+        self._time_base: Fraction = stream.time_base  # frames drained from a decoder carry none
+        self._decoder = stream.codec_context
+        self._decoder.thread_count = 1  # threads make the pictures of a damaged file differ from run to run
+        self._video_clock = VideoClock(_frame_ns(stream)) if stream.type == "video" else None
+        self._audio_clock = AudioClock()
+        self._cancellation = ChannelCancellation()
+        self._shift_ns: int | None = None
+        self._start_is_known = keep_unknown_start
+        self.bad_packets = self.frames = 0
+
+    @property
+    def repaired_pts(self) -> int:
+        """Timestamps that were absent or stepped back."""
+        return self._video_clock.repaired if self._video_clock else self._audio_clock.repaired
+
+    @property
+    def end_ns(self) -> int:
+        """End of what was delivered, on the session timeline."""
+        return self._video_clock.end_ns if self._video_clock else self._audio_clock.end_ns
+
+    @property
+    def channels_cancel(self) -> bool:
+        """True where the mono sum of the channels is silent while they are not."""
+        return self._cancellation.found
+
+    def feed(self, packet: Any, shift_ns: int) -> Iterator[VideoFrame | AudioChunk]:
+        """Yields what a packet completes.
+
+        Args:
+            packet: the next packet of the track.
+            shift_ns: added to its raw times.
+        """
+        if self._shift_ns is not None and shift_ns != self._shift_ns:
+            yield from self.drain()  # old pictures still wait in the decoder: they belong to the old epoch
+        self._shift_ns = shift_ns
+        yield from self._units(self._decode(packet))
+
+    def drain(self) -> Iterator[VideoFrame | AudioChunk]:
+        """Yields what still waits in the decoder, which then starts afresh."""
+        import av
+
+        try:
+            frames = self._decoder.decode(None)
+        except (av.error.FFmpegError, ValueError):
+            frames = []
+        self._decoder.flush_buffers()
+        yield from self._units(frames)
+
+    def _decode(self, packet: Any) -> list[Any]:
+        import av
+
+        try:
+            return packet.decode()
+        except (av.error.FFmpegError, ValueError):
+            self.bad_packets += 1
+            return []
+
+    def _units(self, frames: list[Any]) -> Iterator[VideoFrame | AudioChunk]:
+        import av
+
+        for frame in frames:
+            if not self._start_is_known and frame.pts is None:
+                self.bad_packets += 1
+                continue
+            self._start_is_known = True
+            try:
+                if self._video_clock is not None:
+                    yield self._picture(frame, self._video_clock)
+                else:
+                    yield from self._chunks(frame)
+            except (av.error.FFmpegError, ValueError):  # a frame whose format changed into something unusable
+                self.bad_packets += 1
+            else:
+                self.frames += 1
+
+    def _picture(self, frame: Any, clock: VideoClock) -> VideoFrame:
+        image = picture_of(frame)
+        pts = self._raw_pts_ns(frame.pts if frame.pts is not None else frame.dts)
+        duration = to_ns(frame.duration, self._time_base) if frame.duration else None
+        return VideoFrame(clock.stamp(pts, duration), image)
+
+    def _chunks(self, frame: Any) -> Iterator[AudioChunk]:
+        channels = samples_of(frame)
+        mono = to_mono(channels, downmix_weights([channel.name for channel in frame.layout.channels]))
+        self._cancellation.add(channels, mono)
+        pts, rate = self._raw_pts_ns(frame.pts), frame.sample_rate
+        start = self._audio_clock.stamp(pts, count=mono.size, rate_hz=rate, tick_ns=to_ns(1, self._time_base))
+        step = max(1, int(rate * MAX_CHUNK_SECONDS))
+        for first in range(0, mono.size, step):
+            yield AudioChunk(start + first * NANOSECONDS // rate, mono[first : first + step], rate)
+
+    def _raw_pts_ns(self, ticks: int | None) -> int | None:
+        return None if ticks is None else to_ns(ticks, self._time_base) + (self._shift_ns or 0)
+
+
+class TrackReader(TrackDecoder):
+    """Reads one track of an open container to its end.
+
+    Attributes:
         error: why reading stopped before the end of the file, or None.
     """
 
@@ -168,32 +277,9 @@ class TrackReader:
             others: further tracks whose packets the timeline must see.
             timeline: own one; readers of the same file reach the same shifts, as they see the same packets.
         """
-        self._container, self._stream, self._others = container, stream, others
-        self.kind, self.index = str(stream.type), int(stream.index)  # outlive the container, as the counts do
-        self._timeline = timeline
-        self._time_base: Fraction = stream.time_base  # frames drained from a decoder carry none
-        self._decoder = stream.codec_context
-        self._decoder.thread_count = 1  # threads make the pictures of a damaged file differ from run to run
-        self._video_clock = VideoClock(_frame_ns(stream)) if stream.type == "video" else None
-        self._audio_clock = AudioClock()
-        self._cancellation = ChannelCancellation()
-        self.bad_packets = self.frames = 0
+        super().__init__(stream)
+        self._container, self._streams, self._timeline = container, [stream, *others], timeline
         self.error: str | None = None
-
-    @property
-    def repaired_pts(self) -> int:
-        """Timestamps that were absent or stepped back."""
-        return self._video_clock.repaired if self._video_clock else self._audio_clock.repaired
-
-    @property
-    def end_ns(self) -> int:
-        """End of what was delivered."""
-        return self._video_clock.end_ns if self._video_clock else self._audio_clock.end_ns
-
-    @property
-    def channels_cancel(self) -> bool:
-        """True where the mono sum of the channels is silent while they are not."""
-        return self._cancellation.found
 
     @property
     def jumps(self) -> int:
@@ -202,86 +288,31 @@ class TrackReader:
 
     def __iter__(self) -> Generator[VideoFrame | AudioChunk, None, None]:
         """Yields frames or chunks with rising pts."""
-        shift = self._timeline.shift_ns(self.index, decode_ns=None)
         for packet in self._packets():
-            new_shift = self._shift_of(packet)
-            if packet.stream.index != self.index:
-                continue
-            if new_shift != shift:  # old pictures still wait in the decoder: they belong to the old epoch
-                yield from self._units(self._drain(), shift)
-                shift = new_shift
-            yield from self._units(self._decode(packet), shift)
+            shift = shift_of(self._timeline, packet)
+            if packet.stream.index == self.index:
+                yield from self.feed(packet, shift)
         if self.error is not None:
-            yield from self._units(self._drain(), shift)
+            yield from self.drain()
 
     def _packets(self) -> Iterator[Any]:
         import av
 
         try:
-            yield from self._container.demux([self._stream, *self._others])
+            yield from self._container.demux(self._streams)
         except (av.error.FFmpegError, OSError) as error:
             self.error = str(error.strerror or error)
 
-    def _shift_of(self, packet: Any) -> int:
-        base = packet.time_base
-        return self._timeline.shift_ns(
-            packet.stream.index,
-            decode_ns=None if packet.dts is None else to_ns(packet.dts, base),
-            present_ns=None if packet.pts is None else to_ns(packet.pts, base),
-            duration_ns=to_ns(packet.duration or 0, base),
-        )
 
-    def _decode(self, packet: Any) -> list[Any]:
-        import av
-
-        try:
-            return packet.decode()
-        except (av.error.FFmpegError, ValueError):
-            self.bad_packets += 1
-            return []
-
-    def _drain(self) -> list[Any]:
-        import av
-
-        try:
-            frames = self._decoder.decode(None)
-        except (av.error.FFmpegError, ValueError):
-            frames = []
-        self._decoder.flush_buffers()
-        return frames
-
-    def _units(self, frames: list[Any], shift_ns: int) -> Iterator[VideoFrame | AudioChunk]:
-        import av
-
-        for frame in frames:
-            try:
-                if self._video_clock is not None:
-                    yield self._picture(frame, shift_ns)
-                else:
-                    yield from self._chunks(frame, shift_ns)
-            except (av.error.FFmpegError, ValueError):  # a frame whose format changed into something unusable
-                self.bad_packets += 1
-            else:
-                self.frames += 1
-
-    def _picture(self, frame: Any, shift_ns: int) -> VideoFrame:
-        image = picture_of(frame)
-        ticks = frame.pts if frame.pts is not None else frame.dts
-        pts = None if ticks is None else to_ns(ticks, self._time_base) + shift_ns
-        duration = to_ns(frame.duration, self._time_base) if frame.duration else None
-        assert self._video_clock is not None
-        return VideoFrame(self._video_clock.stamp(pts, duration), image)
-
-    def _chunks(self, frame: Any, shift_ns: int) -> Iterator[AudioChunk]:
-        channels = samples_of(frame)
-        mono = to_mono(channels, downmix_weights([channel.name for channel in frame.layout.channels]))
-        self._cancellation.add(channels, mono)
-        base, rate = self._time_base, frame.sample_rate
-        pts = None if frame.pts is None else to_ns(frame.pts, base) + shift_ns
-        start = self._audio_clock.stamp(pts, count=mono.size, rate_hz=rate, tick_ns=to_ns(1, base))
-        step = max(1, int(rate * MAX_CHUNK_SECONDS))
-        for first in range(0, mono.size, step):
-            yield AudioChunk(start + first * NANOSECONDS // rate, mono[first : first + step], rate)
+def shift_of(timeline: Timeline, packet: Any) -> int:
+    """Returns what a timeline says to add to the raw times of a packet, in nanoseconds."""
+    base = packet.time_base
+    return timeline.shift_ns(
+        packet.stream.index,
+        decode_ns=None if packet.dts is None else to_ns(packet.dts, base),
+        present_ns=None if packet.pts is None else to_ns(packet.pts, base),
+        duration_ns=to_ns(packet.duration or 0, base),
+    )
 
 
 def _frame_ns(stream: Any) -> int:

@@ -6,7 +6,9 @@ import time
 import numpy as np
 import pytest
 
-from edgeaff.capture.live import Health, LiveGroup, LiveSource
+from edgeaff.capture.group import LiveGroup
+from edgeaff.capture.health import Health
+from edgeaff.capture.live import LiveSource
 from edgeaff.errors import ArgumentError, DeviceError
 from edgeaff.types import AudioChunk, VideoFrame
 

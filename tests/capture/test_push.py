@@ -3,7 +3,8 @@ import threading
 import numpy as np
 import pytest
 
-from edgeaff.capture.live import Health, LiveGroup
+from edgeaff.capture.group import LiveGroup
+from edgeaff.capture.health import Health
 from edgeaff.capture.push import PushAudio, PushVideo
 from edgeaff.capture.source import Source
 from edgeaff.errors import ArgumentError

@@ -1,0 +1,155 @@
+"""Cameras through OpenCV: V4L2 devices, and GStreamer pipelines where OpenCV has GStreamer (Jetson's own build).
+
+A Jetson CSI camera, with the OpenCV that JetPack brings (not tested on one):
+
+    gst:nvarguscamerasrc ! video/x-raw(memory:NVMM),framerate=30/1 ! nvvidconv ! video/x-raw,format=BGRx ! videoconvert
+        ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from edgeaff.capture.live import LiveSource
+from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
+from edgeaff.types import VideoFrame
+
+_FAILED_READS = 3  # a single failed read is a corrupt JPEG of a USB camera, three are a lost device
+_MAX_BUFFER_AGE_NS = 1_000_000_000
+
+
+class Camera(LiveSource):
+    """Pictures of a camera. Time: when the driver filled the buffer, else when the picture was read.
+
+    The newest picture wins. A camera that repeats its picture for `freeze_seconds` is FROZEN: nothing is delivered and
+    it is opened again every 90 pictures.
+    """
+
+    has_video = True
+
+    def __init__(
+        self,
+        device: int | str = 0,
+        *,
+        fps: float | None = None,
+        size: tuple[int, int] | None = None,
+        pixel_format: str | None = None,
+        pipeline: str | None = None,
+        freeze_seconds: float | None = 2.0,
+        opener: Callable[[], Any] | None = None,
+        **live: Any,
+    ) -> None:
+        """Prepares the camera; nothing is opened before it is entered.
+
+        Args:
+            device: number, or path such as /dev/video2.
+            fps: frames per second to ask for; None leaves the device's choice.
+            size: (width, height) in pixels to ask for.
+            pixel_format: four characters to ask for, such as MJPG.
+            pipeline: a GStreamer pipeline instead of a device.
+            freeze_seconds: identical pictures for so long are a freeze; None for sources that may stand still.
+            opener: returns an object with isOpened, read, get, set and release as cv2.VideoCapture has them, whose
+                pictures are BGR; for other camera libraries and for tests.
+            live: options of LiveSource.
+
+        Without an opener OpenCV must be installed, for a pipeline one with GStreamer: else BackendUnavailableError.
+
+        Raises:
+            ArgumentError: pixel_format has not four characters.
+        """
+        name = f"camera:{device}" if pipeline is None else "gst:"
+        super().__init__(name, freeze_seconds=freeze_seconds, **live)
+        if pixel_format is not None and len(pixel_format) != 4:
+            raise ArgumentError(f"format must be four characters, got {pixel_format!r}; pass for example MJPG.")
+        self.device, self._pipeline = device, pipeline
+        self._fps, self._size, self._pixel_format = fps, size, pixel_format
+        self._opener = opener or self._open_cv2
+        self._cv2: Any = None
+        if opener is None:
+            self._cv2 = _import_cv2(needs_gstreamer=pipeline is not None)
+
+    def _open(self) -> Any:
+        capture = self._opener()
+        if not capture.isOpened():
+            capture.release()
+            raise DeviceError(
+                f"{self.name} must be a camera that can be opened, got one that is busy, gone or of another kind; "
+                "close other programs that use it, check the cable and the rights on /dev/video*."
+            )
+        return capture
+
+    def _open_cv2(self) -> Any:
+        cv2 = self._cv2
+        if self._pipeline is not None:
+            return cv2.VideoCapture(self._pipeline, cv2.CAP_GSTREAMER)
+        text = str(self.device)
+        path = f"/dev/video{text}" if text.isdigit() else text
+        if os.name == "posix" and path.startswith("/dev/") and not os.path.exists(path):
+            there = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
+            raise DeviceError(f"{self.name} must be there, got no {path} (cameras found: {there}); plug it in.")
+        capture = cv2.VideoCapture(int(text)) if text.isdigit() else cv2.VideoCapture(text, cv2.CAP_V4L2)
+        if self._pixel_format is not None:
+            capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter_fourcc(*self._pixel_format))
+        if self._size is not None:
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
+        if self._fps is not None:
+            capture.set(cv2.CAP_PROP_FPS, self._fps)
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        return capture
+
+    def _read(self, device: Any) -> Iterator[VideoFrame | None]:
+        failures = 0
+        while failures < _FAILED_READS:
+            good, image = device.read()
+            if good and image is not None and image.size:
+                failures = 0
+                yield VideoFrame(self._time_of(device), self._to_rgb(image))
+            else:
+                failures += 1
+                yield None
+        raise DeviceError(f"{self.name} must give pictures, got {failures} failed reads; is it unplugged?")
+
+    def _time_of(self, device: Any) -> int:
+        """Returns the driver's buffer time where it is on the monotonic clock (V4L2), else the present."""
+        now = self._clock()
+        buffer_ns = int(device.get(0) * 1e6)  # CAP_PROP_POS_MSEC
+        return buffer_ns if 0 <= now - buffer_ns < _MAX_BUFFER_AGE_NS else now
+
+    def _to_rgb(self, image: np.ndarray) -> np.ndarray:
+        if image.ndim == 2:
+            return np.repeat(image[:, :, None], 3, axis=2)
+        if self._cv2 is not None:
+            return self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB)
+        return np.ascontiguousarray(image[:, :, ::-1])
+
+    def _shut(self, device: Any) -> None:
+        device.release()
+
+
+def has_gstreamer(cv2: Any) -> bool:
+    """Returns whether this OpenCV was built with GStreamer; its list of backends names GStreamer in any case."""
+    lines = [line for line in cv2.getBuildInformation().splitlines() if "GStreamer:" in line]
+    return any("YES" in line for line in lines)
+
+
+def _import_cv2(*, needs_gstreamer: bool) -> Any:
+    try:
+        import cv2
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"cameras need OpenCV, got: {error}; run `pip install 'edgeaff[live]'`, or push frames with PushVideo."
+        ) from error
+    if needs_gstreamer and not has_gstreamer(cv2):
+        raise BackendUnavailableError(
+            f"gst: needs an OpenCV with GStreamer, got {cv2.__version__} without it; use the OpenCV of the system or "
+            "of JetPack instead of the one from pip."
+        )
+    if hasattr(cv2, "setLogLevel"):
+        cv2.setLogLevel(0)  # our own errors say what it would print
+    return cv2

@@ -1,0 +1,185 @@
+"""Microphones through PortAudio (sounddevice), opened at their native rate."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from edgeaff.capture.clocks import SampleClock
+from edgeaff.capture.live import LiveSource
+from edgeaff.errors import BackendUnavailableError, DeviceError
+from edgeaff.types import AudioChunk
+
+_OTHER_RATES_HZ = (48_000, 44_100, 32_000, 16_000, 8_000)
+_BLOCK_SECONDS = 0.01
+_POLL_SECONDS = 0.1
+
+
+class Microphone(LiveSource):
+    """Sound of a microphone: int16 mono at the native rate, on the monotonic clock, without a loss that is not shown.
+
+    Time: samples counted, steered to the arrival of the blocks (`SampleClock`), minus `latency_seconds`. When the
+    driver lost samples the next chunk starts later: an explicit gap.
+    """
+
+    has_audio = True
+
+    def __init__(
+        self,
+        device: str = "default",
+        *,
+        sample_rate_hz: int | None = None,
+        latency_seconds: float = 0.0,
+        portaudio: Any = None,
+        **live: Any,
+    ) -> None:
+        """Prepares the microphone; nothing is opened before it is entered.
+
+        Args:
+            device: "default", a number, or a part of the device's name, upper or lower case.
+            sample_rate_hz: rate to try first; None for the device's own.
+            latency_seconds: constant delay of the device, as `edgeaff doctor` measures it with clap and flash.
+            portaudio: the module sounddevice, or an object with its query_devices, InputStream and PortAudioError.
+            live: options of LiveSource.
+
+        Without `portaudio`, sounddevice and the PortAudio library must be installed: else BackendUnavailableError.
+        """
+        super().__init__(f"mic:{device}", **live)
+        self.device = device
+        self.sample_rate_hz: int | None = sample_rate_hz
+        self._latency_ns = int(latency_seconds * 1e9)
+        self._portaudio = portaudio if portaudio is not None else _import_sounddevice()
+        self._asked_rate = sample_rate_hz
+        self._sample_clock: SampleClock | None = None
+        self._counts.update(audio_overflows=0, audio_gaps=0)
+        self._opened_before = False
+
+    @property
+    def skew_ppm(self) -> float:
+        """Returns how much slower the device's clock runs than the monotonic clock, in parts per million."""
+        return 0.0 if self._sample_clock is None else self._sample_clock.skew_ppm
+
+    def _open(self) -> tuple[Any, queue.SimpleQueue[tuple[np.ndarray, int, bool]]]:
+        if self._opened_before and portaudio_can_rescan(self._portaudio):
+            rescan(self._portaudio)
+        index, info = self._find()
+        blocks: queue.SimpleQueue[tuple[np.ndarray, int, bool]] = queue.SimpleQueue()
+
+        def arrived(samples: np.ndarray, frames: int, times: Any, status: Any) -> None:
+            blocks.put((samples.copy(), self._clock(), bool(status.input_overflow)))
+
+        stream = self._open_stream(index, info, arrived)
+        self._opened_before = True
+        self._sample_clock = SampleClock(self.sample_rate_hz or 0)
+        return stream, blocks
+
+    def _find(self) -> tuple[int | None, dict[str, Any]]:
+        """Returns the index (None for the default) and the description of the device.
+
+        Raises:
+            DeviceError: there is none of that name.
+        """
+        sd = self._portaudio
+        try:
+            if self.device == "default":
+                return None, sd.query_devices(None, "input")
+            inputs = [dict(info, index=i) for i, info in enumerate(sd.query_devices()) if info["max_input_channels"]]
+        except (sd.PortAudioError, ValueError) as error:
+            raise DeviceError(f"{self.name} must be there, got no microphone at all ({error}); plug one in.") from error
+        for info in inputs:
+            if self.device == str(info["index"]) or self.device.lower() in info["name"].lower():
+                return info["index"], info
+        names = ", ".join(repr(info["name"]) for info in inputs) or "none"
+        raise DeviceError(f"{self.name} must be part of a microphone's name, got {self.device!r} (found: {names}).")
+
+    def _open_stream(self, index: int | None, info: dict[str, Any], callback: Any) -> Any:
+        sd = self._portaudio
+        rates = dict.fromkeys(filter(None, (self._asked_rate, int(info["default_samplerate"]), *_OTHER_RATES_HZ)))
+        channels = dict.fromkeys((1, min(2, int(info["max_input_channels"])), int(info["max_input_channels"])))
+        reason = ""
+        for rate in rates:
+            for count in channels:
+                try:
+                    stream = sd.InputStream(
+                        device=index,
+                        samplerate=rate,
+                        channels=count,
+                        dtype="int16",
+                        blocksize=int(rate * _BLOCK_SECONDS),
+                        callback=callback,
+                    )
+                    stream.start()
+                except (sd.PortAudioError, ValueError) as error:
+                    reason = str(error)
+                    continue
+                if self._asked_rate not in (None, rate):
+                    self._warn(f"{self.name} refuses {self._asked_rate} Hz; it runs at {rate} Hz and is resampled.")
+                self.sample_rate_hz = rate
+                return stream
+        raise DeviceError(f"{self.name} must open at one of {', '.join(map(str, rates))} Hz, got: {reason}")
+
+    def _read(self, device: Any) -> Iterator[AudioChunk | None]:
+        stream, blocks = device
+        clock, rate = self._sample_clock, self.sample_rate_hz
+        assert clock is not None and rate is not None
+        silent_since = time.monotonic()
+        while not self._stop.is_set():
+            try:
+                samples, arrival_ns, overflow = blocks.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                silent = time.monotonic() - silent_since
+                if not stream.active or silent > 2 * self._stall_ns / 1e9:
+                    reason = f"{self.name} must give sound, got none for {silent:.1f} s; is it unplugged?"
+                    raise DeviceError(reason) from None
+                continue
+            silent_since = time.monotonic()
+            if overflow:
+                clock.mark_lost()
+                self._counts["audio_overflows"] += 1
+            mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1).astype(np.int16)
+            start = clock.stamp(mono.size, arrival_ns) - self._latency_ns
+            self._counts["audio_gaps"] = clock.gaps
+            yield AudioChunk(start, np.ascontiguousarray(mono), rate)
+
+    def _shut(self, device: Any) -> None:
+        stream, _ = device
+        try:
+            stream.close()
+        except self._portaudio.PortAudioError as error:
+            self._warn(f"{self.name} could not be closed: {error}")
+
+
+def portaudio_can_rescan(portaudio: Any) -> bool:
+    """Returns whether PortAudio's list of devices can be read again; it never changes by itself."""
+    return hasattr(portaudio, "_terminate") and hasattr(portaudio, "_initialize")
+
+
+def rescan(portaudio: Any) -> None:
+    """Makes PortAudio read its list of devices again.
+
+    Raises:
+        DeviceError: it cannot start again.
+    """
+    try:
+        portaudio._terminate()
+        portaudio._initialize()
+    except portaudio.PortAudioError as error:
+        raise DeviceError(f"PortAudio must start again after a device was lost, got: {error}; restart.") from error
+
+
+def _import_sounddevice() -> Any:
+    try:
+        import sounddevice
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"microphones need sounddevice, got: {error}; run `pip install 'edgeaff[live]'`, or use PushAudio."
+        ) from error
+    except OSError as error:
+        raise BackendUnavailableError(
+            f"microphones need the PortAudio library, got: {error}; run `apt install libportaudio2`."
+        ) from error
+    return sounddevice

@@ -1,0 +1,75 @@
+"""A media file played in real time as if it were a camera and a microphone: for demonstrations and soak tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from edgeaff.capture.live import LiveSource
+from edgeaff.capture.media_file import MediaFile
+from edgeaff.errors import ArgumentError
+from edgeaff.types import AudioChunk, VideoFrame
+
+NANOSECONDS = 1_000_000_000
+
+
+class PacedFile(LiveSource):
+    """Delivers each picture at its time and each chunk of sound when its last sample would have been heard."""
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        video: bool = True,
+        audio: bool = True,
+        speed: float = 1.0,
+        loop: bool = False,
+        **live: Any,
+    ) -> None:
+        """Opens the file and looks at its tracks.
+
+        Args:
+            path: media file.
+            video: deliver pictures if there are any.
+            audio: deliver sound if there is any.
+            speed: how much faster than real time; times on the clock are scaled too, rates of sound are not.
+            loop: begin again at the end, without a gap in time.
+            live: options of LiveSource.
+
+        Raises:
+            ArgumentError: speed is not positive.
+        """
+        if not speed > 0:
+            raise ArgumentError(f"speed must be positive, got {speed}; 1 is real time.")
+        super().__init__(f"paced {os.fspath(path)}", reconnect=False, **live)
+        self._file = MediaFile(path, video=video, audio=audio)
+        self.has_video, self.has_audio = self._file.has_video, self._file.has_audio
+        self._speed, self._loop = speed, loop
+
+    def _open(self) -> MediaFile:
+        return self._file
+
+    def _read(self, device: MediaFile) -> Iterator[VideoFrame | AudioChunk | None]:
+        base = self._clock()
+        while True:
+            end = 0
+            for unit in device:
+                length = 0
+                if isinstance(unit, AudioChunk):
+                    length = unit.samples.size * NANOSECONDS // unit.sample_rate_hz
+                end = max(end, unit.pts_ns + length)
+                due = base + int((unit.pts_ns + length) / self._speed)
+                if self._stop.wait(max(0, due - self._clock()) / NANOSECONDS):
+                    return
+                start = base + int(unit.pts_ns / self._speed)
+                if isinstance(unit, AudioChunk):
+                    yield AudioChunk(start, unit.samples, unit.sample_rate_hz)
+                else:
+                    yield VideoFrame(start, unit.image)
+            if not self._loop:
+                return
+            base += int(end / self._speed)
+
+    def _shut(self, device: MediaFile) -> None:
+        device.close()
