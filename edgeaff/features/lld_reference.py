@@ -55,7 +55,7 @@ def frames(samples: np.ndarray, window: int) -> np.ndarray:
 
 
 class Smoother:
-    """Average over rows t-1, t, t+1; at the ends of the sound the missing neighbour is the row at the end.
+    """Average over rows t-1, t, t+1, in float32; at the ends of the sound the missing neighbour is the row at the end.
 
     Args:
         columns: how many.
@@ -87,13 +87,12 @@ class Smoother:
         return self._average(np.concatenate([self._tail, self._tail[-1:], self._tail[-1:]]))
 
     def _average(self, series: np.ndarray) -> np.ndarray:
-        three = np.stack([series[:-2], series[1:-1], series[2:]]).astype(np.float64)
-        total = three[0] + three[1] + three[2]
+        before, here, after = series[:-2], series[1:-1], series[2:]
+        total = before + here + after
         if not self._nonzero:
-            return (total / 3).astype(np.float32)
-        count = (three != 0).sum(axis=0)
-        mean = np.divide(total, count, out=np.zeros_like(total), where=three[1] != 0)
-        return mean.astype(np.float32)
+            return total / np.float32(3)
+        count = (before != 0).astype(np.float32) + (here != 0) + (after != 0)
+        return np.divide(total, count, out=np.zeros_like(total), where=here != 0)
 
 
 class SpectralGroup:

@@ -16,11 +16,15 @@ HOP = 160
 LONG_WINDOW = 960
 SAMPLE_RATE_HZ = 16_000
 COUNTED_FROM = 0.5
+LONGEST_LAG = 386
 UNVOICED = (0.0, 0.0, 0.0, -100.0)
 
 
 def stretch_correlations(samples: np.ndarray, low: int, high: int) -> np.ndarray:
     """Returns, for each lag L, the correlation (means removed) of the first L samples with the L that follow.
+
+    The same samples and lag give the same bits whatever the range of lags: a period that two frames both find must have
+    exactly no jitter. So the sums run over a fixed length.
 
     Args:
         samples: (>= 2 * high,) float64.
@@ -33,9 +37,9 @@ def stretch_correlations(samples: np.ndarray, low: int, high: int) -> np.ndarray
     """
     x = samples[: 2 * high] - samples[0]  # a constant offset would cost digits in the sums below
     lags = np.arange(low, high + 1)
-    used = np.arange(high)[None, :] < lags[:, None]
-    padded = np.concatenate([x, np.zeros(1)])
-    cross = (sliding_window_view(padded, high)[low : high + 1] * (used * x[:high])).sum(axis=-1)
+    used = np.arange(LONGEST_LAG)[None, :] < lags[:, None]
+    padded = np.concatenate([x, np.zeros(2 * LONGEST_LAG - len(x))])
+    cross = (sliding_window_view(padded, LONGEST_LAG)[low : high + 1] * (used * padded[:LONGEST_LAG])).sum(axis=-1)
     sums = np.concatenate([[0.0], np.cumsum(x)])
     squares = np.concatenate([[0.0], np.cumsum(x * x)])
     first, both = sums[lags], sums[2 * lags]
@@ -133,6 +137,7 @@ class VoiceQuality:
             peak = (inner > correlation[:-3]) & (inner > correlation[2:-1])
             if not peak.any():
                 start += whole
+                periods.last_lag = whole
                 if start < base - 1:
                     last = start
                 continue
@@ -176,12 +181,19 @@ class VoiceQuality:
         return values[0], values[1], values[2]
 
 
+def _running_sum(values: np.ndarray) -> np.float32:
+    return np.cumsum(values, dtype=np.float32)[-1] if len(values) else np.float32(0)
+
+
 def log_hnr(stretch: np.ndarray, starts: list[int], period: int, last_lag: int) -> float:
     """Returns 20 log10 of the RMS of the average period over that of what differs from it, at least -100.
 
+    All in float32, sums from first to last as in the peer: where nothing but rounding differs (one period after
+    silence, perfectly periodic sound), the result, and whether it is exactly 0, depends on it. With this order all
+    voiced frames of the golden clips are equal to the bit.
+
     Args:
-        stretch: (n,) float32, the sound of the frame; periods are added up in float32 (as in the peer: for perfectly
-            periodic sound the ratio is what rounding leaves, about 147 dB).
+        stretch: (n,) float32, the sound of the frame.
         starts: where each period starts, the one after the last found included.
         period: T0, the length of the average period.
         last_lag: length of the last of `starts`.
@@ -193,14 +205,14 @@ def log_hnr(stretch: np.ndarray, starts: list[int], period: int, last_lag: int) 
     for start in starts:
         average += stretch[start : start + period]
     average /= np.float32(len(starts))
-    harmonic = math.sqrt(float((average[3 : period - 2].astype(np.float64) ** 2).sum()) / (period - 4))
-    squares, count = 0.0, 0
+    inner = average[3 : period - 2]
+    harmonic = np.sqrt(_running_sum(inner * inner) / np.float32(period - 4))
+    parts = []
     for start, following in zip(starts, [*starts[1:], starts[-1] + last_lag], strict=True):
         end = max(min(following - start, period) - 2, 2)
-        difference = stretch[start + 2 : start + end] - average[2:end]
-        squares += float((difference.astype(np.float64) ** 2).sum())
-        count += len(difference)
-    noise = math.sqrt(squares / count) if count else 0.0
+        parts.append(stretch[start + 2 : start + end] - average[2:end])
+    difference = np.concatenate(parts)
+    noise = np.sqrt(_running_sum(difference * difference) / np.float32(max(len(difference), 1)))
     if noise <= 0:
         return 0.0
-    return max(20 * math.log10(harmonic / noise), -100.0) if harmonic > 0 else -100.0
+    return max(20 * math.log10(float(harmonic / noise)), -100.0) if harmonic > 0 else -100.0

@@ -225,7 +225,7 @@ def moments(power: np.ndarray) -> np.ndarray:
     m2 = _ratio((d2 * power).sum(axis=-1), total)
     m3 = _ratio((d2 * d * power).sum(axis=-1), total)
     m4 = _ratio((d2 * d2 * power).sum(axis=-1), total)
-    share = np.maximum(power, 1e-7) / np.maximum(total, 1e-7)[:, None]
+    share = np.maximum(power, 1e-7) / np.maximum(total, float(np.float32(1e-7)))[:, None]
     entropy = -(share * np.log2(share)).sum(axis=-1)
     slope = (bins * weighted - f.sum() * total) / (bins * (f * f).sum() - f.sum() ** 2) * (bins - 1)
     columns = [centroid, entropy, m2, _ratio(m3, m2**1.5), _ratio(m4, m2**2), slope]
