@@ -1,0 +1,77 @@
+"""From a path or URI to a sink.
+
+| URI | sink |
+|---|---|
+| `events.jsonl`, `events.csv`, `events.vtt` | file, by its suffix |
+| `udp://host:port` | UDP datagrams |
+| `ws://host:port` | WebSocket server on that address |
+| `mqtt://[user:password@]host[:port]/topic` | MQTT broker |
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from edgeaff.delivery.files import CsvSink, JsonlSink
+from edgeaff.delivery.queued import QueuedSink
+from edgeaff.delivery.subtitles import WebVttSink
+from edgeaff.errors import ArgumentError
+
+_BY_SUFFIX: dict[str, Any] = {".jsonl": JsonlSink, ".csv": CsvSink, ".vtt": WebVttSink}
+
+
+def open_sink(uri: str | os.PathLike[str]) -> Any:
+    """Opens what a path or URI names.
+
+    Args:
+        uri: see the table of this module.
+
+    Returns:
+        A sink with write(event) and close(); network sinks behind a QueuedSink.
+
+    Raises:
+        ArgumentError: the suffix or scheme is unknown, or the address is incomplete.
+    """
+    text = os.fspath(uri)
+    if "://" not in text:
+        kind = _BY_SUFFIX.get(Path(text).suffix.lower())
+        if kind is None:
+            raise ArgumentError(
+                f"output must end in {', '.join(_BY_SUFFIX)}, or be a udp://, ws:// or mqtt:// URI, got {text!r}; "
+                "rename it."
+            )
+        return kind(text)
+    return QueuedSink(_open_network(text), name=text.split("@")[-1])
+
+
+def _open_network(text: str) -> Any:
+    parts = urlsplit(text)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise ArgumentError(f"output must name a port between 0 and 65535, got {text!r}; {error}.") from error
+    if parts.scheme not in ("udp", "ws", "mqtt"):
+        raise ArgumentError(f"output must be a file or a udp://, ws:// or mqtt:// URI, got {text!r}; choose one.")
+    if not parts.hostname or (port is None and parts.scheme != "mqtt"):
+        raise ArgumentError(f"output must be {parts.scheme}://host:port, got {text!r}; add what is missing.")
+    if parts.scheme == "udp":
+        from edgeaff.delivery.sockets import UdpSink
+
+        return UdpSink(parts.hostname, port or 0)
+    if parts.scheme == "ws":
+        from edgeaff.delivery.sockets import WebSocketSink
+
+        return WebSocketSink(parts.hostname, port or 0)
+    from edgeaff.delivery.mqtt import MqttSink
+
+    options: dict[str, Any] = {"topic": parts.path.strip("/")} if parts.path.strip("/") else {}
+    return MqttSink(
+        parts.hostname,
+        port or 1883,
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+        **options,
+    )

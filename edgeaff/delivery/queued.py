@@ -1,0 +1,141 @@
+"""A queue and a thread before any sink: the inference thread never waits for a disk, a socket or a broker."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from types import TracebackType
+from typing import Any, Protocol
+
+from edgeaff.errors import ArgumentError, EdgeaffError
+from edgeaff.types import AffectEvent
+
+RETRY_SECONDS = 0.5
+
+
+class Sink(Protocol):
+    """Takes events. `write` may raise OSError or an EdgeaffError; `close` may be called twice."""
+
+    def write(self, event: AffectEvent) -> None:
+        """Delivers one event."""
+
+    def close(self) -> None:
+        """Delivers what is left and frees everything."""
+
+
+class QueuedSink:
+    """Hands events to another sink on a thread of its own. When that sink is slow or broken the oldest events go.
+
+    An event that fails is tried again every half second: a full disk or a killed broker is survived, and what was lost
+    meanwhile is counted.
+    """
+
+    def __init__(self, sink: Sink, *, capacity: int = 256, name: str | None = None) -> None:
+        """Starts the thread.
+
+        Args:
+            sink: where the events go.
+            capacity: most events that wait; 256 is 8.5 s at 30 Hz.
+            name: for messages; default the class of the sink.
+
+        Raises:
+            ArgumentError: capacity is not positive.
+        """
+        if capacity < 1:
+            raise ArgumentError(f"capacity must be at least 1, got {capacity}; leave it out for 256.")
+        self.name = name or type(sink).__name__
+        self.warnings: list[str] = []
+        self._sink, self._capacity = sink, capacity
+        self._events: deque[AffectEvent] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._counts = {"written": 0, "dropped": 0, "failures": 0}
+        self._thread = threading.Thread(target=self._work, name=f"edgeaff-{self.name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Returns events written and dropped, and failed attempts."""
+        with self._changed:
+            return dict(self._counts)
+
+    @property
+    def waiting(self) -> int:
+        """Returns how many events wait."""
+        return len(self._events)
+
+    def write(self, event: AffectEvent) -> None:
+        """Takes an event over at once; when the queue is full the oldest event goes."""
+        with self._changed:
+            if self._closing:
+                self._counts["dropped"] += 1
+                return
+            while len(self._events) >= self._capacity:
+                self._events.popleft()
+                self._counts["dropped"] += 1
+            self._events.append(event)
+            self._changed.notify()
+
+    def close(self, *, timeout_seconds: float = 0.8) -> None:
+        """Delivers what waits, within a time limit, then closes the sink.
+
+        Args:
+            timeout_seconds: what still waits then is dropped and counted.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout_seconds)
+        with self._changed:
+            self._counts["dropped"] += len(self._events)
+            self._events.clear()
+            self._changed.notify()
+
+    def __enter__(self) -> QueuedSink:
+        """Returns the sink itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the sink."""
+        self.close()
+
+    def _work(self) -> None:
+        while (event := self._next()) is not None:
+            self._deliver(event)
+        try:
+            self._sink.close()
+        except (OSError, EdgeaffError) as error:
+            self._failed(error)
+
+    def _next(self) -> AffectEvent | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._events or self._closing)
+            return self._events.popleft() if self._events else None
+
+    def _deliver(self, event: AffectEvent) -> None:
+        while True:
+            try:
+                self._sink.write(event)
+            except (OSError, EdgeaffError) as error:
+                self._failed(error)
+                with self._changed:
+                    if self._closing or self._changed.wait_for(self._is_useless, RETRY_SECONDS):
+                        self._counts["dropped"] += 1
+                        return
+                continue
+            with self._changed:
+                self._counts["written"] += 1
+            return
+
+    def _is_useless(self) -> bool:
+        """Returns whether trying the event in hand again makes no sense: newer ones fill the queue, or it is over."""
+        return self._closing or len(self._events) >= self._capacity
+
+    def _failed(self, error: Any) -> None:
+        with self._changed:
+            self._counts["failures"] += 1
+            sentence = f"{self.name}: {error}"
+            if sentence not in self.warnings and len(self.warnings) < 20:
+                self.warnings.append(sentence)

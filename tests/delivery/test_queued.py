@@ -1,0 +1,104 @@
+import threading
+import time
+
+import pytest
+
+from edgeaff.delivery.files import JsonlSink
+from edgeaff.delivery.queued import QueuedSink
+from edgeaff.errors import ArgumentError
+from tests.delivery.events import events
+
+
+class Recorder:
+    """A sink that can be blocked or broken."""
+
+    def __init__(self):
+        self.got, self.closed = [], 0
+        self.open = threading.Event()
+        self.open.set()
+        self.error = None
+
+    def write(self, event):
+        self.open.wait(10.0)
+        if self.error is not None:
+            raise self.error
+        self.got.append(event.seq)
+
+    def close(self):
+        self.closed += 1
+
+
+def wait_until(condition, seconds=3.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.005)
+
+
+def test_events_arrive_in_order_and_close_delivers_the_rest():
+    inner = Recorder()
+    with QueuedSink(inner) as sink:
+        for event in events(100):
+            sink.write(event)
+    assert inner.got == list(range(100)) and inner.closed == 1
+    assert sink.counts == {"written": 100, "dropped": 0, "failures": 0}
+
+
+def test_slow_sink_costs_its_oldest_events_and_never_the_writers_time():
+    inner = Recorder()
+    inner.open.clear()
+    sink = QueuedSink(inner, capacity=10)
+    sink.write(events(1)[0])
+    wait_until(lambda: sink.waiting == 0)  # one event is in the blocked sink
+    started = time.monotonic()
+    for event in events(101)[1:]:
+        sink.write(event)
+    assert time.monotonic() - started < 0.5 and sink.waiting == 10
+    inner.open.set()
+    sink.close()
+    assert inner.got == [0, *range(91, 101)]
+    assert sink.counts == {"written": 11, "dropped": 90, "failures": 0}
+
+
+def test_broken_sink_is_tried_again_until_it_works():
+    inner = Recorder()
+    inner.error = OSError(28, "No space left on device")
+    sink = QueuedSink(inner)
+    for event in events(3):
+        sink.write(event)
+    wait_until(lambda: sink.counts["failures"] >= 1)
+    inner.error = None
+    wait_until(lambda: inner.got == [0, 1, 2])
+    sink.close()
+    assert sink.counts["written"] == 3 and sink.warnings == ["Recorder: [Errno 28] No space left on device"]
+
+
+def test_full_disk_neither_raises_nor_grows_nor_hangs():
+    sink = QueuedSink(JsonlSink("/dev/full"), capacity=5)
+    for event in events(100):
+        sink.write(event)
+    assert sink.waiting <= 5
+    started = time.monotonic()
+    sink.close()
+    assert time.monotonic() - started < 1.0
+    assert sink.counts["written"] == 0 and sink.counts["dropped"] == 100 and sink.counts["failures"] >= 1
+
+
+def test_close_of_a_stuck_sink_takes_less_than_a_second():
+    inner = Recorder()
+    inner.open.clear()
+    sink = QueuedSink(inner)
+    for event in events(5):
+        sink.write(event)
+    wait_until(lambda: sink.waiting == 4)
+    started = time.monotonic()
+    sink.close()
+    assert time.monotonic() - started < 1.0 and sink.counts["dropped"] == 4
+    sink.write(events(1)[0])
+    assert sink.counts["dropped"] == 5
+    inner.open.set()
+
+
+def test_capacity_must_be_positive():
+    with pytest.raises(ArgumentError, match="at least 1"):
+        QueuedSink(Recorder(), capacity=0)
