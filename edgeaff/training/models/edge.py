@@ -42,7 +42,7 @@ class EdgeConfig:
         dropout: during training, on inputs of residual sums.
     """
 
-    video_size: int = 256
+    video_size: int = 128
     audio_size: int = 65
     size: int = 64
     num_heads: int = 4
@@ -116,9 +116,7 @@ class CausalLayer(nn.Module):
         size = tokens.shape[-1]
         query, made = packed[..., :size], packed[..., size:]
         keys = made if memory is None else torch.cat([memory, made], dim=1)
-        mixed = attend(
-            query, keys, num_heads=self.num_heads, key_mask=key_mask, band=self.band, age_bias=self.age_bias
-        )
+        mixed = attend(query, keys, num_heads=self.num_heads, key_mask=key_mask, band=self.band, age_bias=self.age_bias)
         tokens = tokens + self.dropout(self.out(mixed))
         hidden = torch.relu(self.ffn1(self.norm2(tokens)))
         return tokens + self.dropout(self.ffn2(self.dropout(hidden))), made

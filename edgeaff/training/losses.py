@@ -1,0 +1,73 @@
+"""Losses in torch: 1 - CCC as the paper trains, and the batch-flattened form with a little squared error."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-8
+
+
+def ccc(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Returns the concordance correlation coefficient of each channel over all valid frames.
+
+    ccc = 2 s_xy / (s_x^2 + s_y^2 + (m_x - m_y)^2), population moments, as in `edgeaff.measures.ccc`, with a gradient
+    everywhere (a tiny constant in the denominator).
+
+    Args:
+        prediction: (..., C).
+        target: (..., C).
+        mask: (...) bool or float, True = valid; None = all.
+
+    Returns:
+        (C,) values in [-1, 1]; 0 where nothing is valid.
+    """
+    channels = target.shape[-1]
+    x, y = prediction.reshape(-1, channels), target.reshape(-1, channels)
+    weight = torch.ones_like(y[:, :1]) if mask is None else mask.reshape(-1, 1).to(y.dtype)
+    weight = weight / weight.sum().clamp_min(1.0)
+    mean_x, mean_y = (weight * x).sum(0), (weight * y).sum(0)
+    dx, dy = x - mean_x, y - mean_y
+    covariance = (weight * dx * dy).sum(0)
+    spread = (weight * dx * dx).sum(0) + (weight * dy * dy).sum(0) + (mean_x - mean_y).square()
+    return 2.0 * covariance / (spread + EPSILON)
+
+
+def sequence_ccc_loss(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Returns 1 - CCC, computed per sequence and averaged over sequences and channels. Paper: section 4.4.
+
+    A sequence of constant labels has CCC 0 whatever is predicted; `flattened_ccc_loss` does not suffer from it.
+
+    Args:
+        prediction: (B, T, C).
+        target: (B, T, C).
+        mask: (B, T) bool, True = valid.
+
+    Returns:
+        Scalar in [0, 2].
+    """
+    masks = [None] * len(target) if mask is None else list(mask)
+    each = [ccc(x, y, m) for x, y, m in zip(prediction, target, masks, strict=True)]
+    return 1.0 - torch.stack(each).mean()
+
+
+def flattened_ccc_loss(
+    prediction: Tensor, target: Tensor, mask: Tensor | None = None, *, squared_error_weight: float = 0.1
+) -> Tensor:
+    """Returns 1 - CCC over all valid frames of the batch together, plus a little mean squared error.
+
+    Choice: clips of 3 s often have almost constant labels, for which CCC is ill-posed; the squared error keeps the
+    scale.
+
+    Args:
+        prediction: (B, T, C).
+        target: (B, T, C).
+        mask: (B, T) bool, True = valid.
+        squared_error_weight: weight of the mean squared error.
+
+    Returns:
+        Scalar.
+    """
+    weight = torch.ones_like(target[..., :1]) if mask is None else mask.unsqueeze(-1).to(target.dtype)
+    squared = (weight * (prediction - target).square()).sum() / (weight.sum() * target.shape[-1]).clamp_min(1.0)
+    return 1.0 - ccc(prediction, target, mask).mean() + squared_error_weight * squared
