@@ -1,0 +1,190 @@
+"""`python -m edgeaff.training.default_bundle`: makes the tail of the default bundle again."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from edgeaff.spec import PreprocessSpec
+from edgeaff.training.default_bundle.calibrate import collect, fit_table, interval_coverage
+from edgeaff.training.default_bundle.data import FaceBank, Prepared, PseudoCorpus
+from edgeaff.training.default_bundle.evaluation import face_report, recitals, voice_report
+from edgeaff.training.default_bundle.fit import FitConfig, evaluate, fit
+from edgeaff.training.default_bundle.prepare import column_statistics, is_held_out, make_sessions, prepare
+from edgeaff.training.default_bundle.sessions import VoiceSession, load_sessions, save_sessions
+from edgeaff.training.default_bundle.voices import CORPORA, Clip, load_clips
+from edgeaff.training.default_bundle.write import write_all
+from edgeaff.training.models.edge import Edge, EdgeConfig
+
+logger = logging.getLogger(__name__)
+HELD_OUT_SEED, TRAIN_SEED = 101, 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m edgeaff.training.default_bundle", description=__doc__)
+    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EDGEAFF_SHARED", "../shared")))
+    parser.add_argument(
+        "--faces", type=Path, required=True, help="descriptors of FER+ made by the face encoder's recipe"
+    )
+    parser.add_argument("--work", type=Path, default=Path("runs/default_bundle"), help="cache of LLD sessions")
+    parser.add_argument("--output", type=Path, default=Path("runs/default_bundle/out"))
+    parser.add_argument("--minutes", type=float, default=20.0, help="budget of the final training")
+    parser.add_argument("--unseen", choices=["none", "speakers", "corpora", "both"], default="none")
+    parser.add_argument("--unseen-minutes", type=float, default=2.0, help="budget of each leave-out training")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of sessions")
+    parser.add_argument("--results", type=Path, help="JSON file for the figures")
+    return parser.parse_args()
+
+
+def face_bank(path: Path, split: str) -> FaceBank:
+    """Returns the descriptors of one split of FER+."""
+    with np.load(path, allow_pickle=False) as archive:
+        return FaceBank(archive[f"{split}_descriptor"], archive[f"{split}_affect"])
+
+
+def cached_sessions(
+    work: Path, name: str, clips: list[Clip], spec: PreprocessSpec, *, seed: int, scale: float
+) -> list[VoiceSession]:
+    """Returns the sessions of some clips, from the cache when it was made for the same preprocessing and scale."""
+    path = work / f"{name}-{spec.fingerprint}-{scale:g}.npz"
+    if not path.exists():
+        start = time.monotonic()
+        save_sessions(path, make_sessions(clips, spec, seed=seed, scale=scale))
+        logger.info("%s: made in %.0f s", path.name, time.monotonic() - start)
+    return load_sessions(path)
+
+
+def train(
+    sessions: list[Prepared], faces: FaceBank, held: list[Prepared], held_faces: FaceBank, minutes: float, **mode: Any
+) -> Edge:
+    """Returns a trained system; now and then its agreement on held-out voices and faces is logged."""
+    watch = [PseudoCorpus(held, held_faces, np.random.default_rng(5), augment=False).batch(96, 200)]
+    config = FitConfig(minutes=minutes)
+    corpus = PseudoCorpus(sessions, faces, np.random.default_rng(2), **mode)
+    edge_config = EdgeConfig(video_size=faces.descriptors.shape[2])
+    return fit(corpus, config, edge_config, watch=lambda model: evaluate(model, watch))
+
+
+def unseen_voices(
+    kind: str, clips: list[Clip], sessions: list[VoiceSession], spec: PreprocessSpec, faces: FaceBank, minutes: float
+) -> dict[str, Any]:
+    """Returns the reports of systems that never heard some speakers (two of EmoDB at a time) or a whole corpus.
+
+    Args:
+        kind: "speakers" or "corpora".
+        clips: all clips.
+        sessions: raw sessions of all speakers.
+        spec: of the model.
+        faces: any bank; these systems are trained on sound alone.
+        minutes: budget of each training.
+
+    Returns:
+        Reports by what was left out; for speakers one report over all folds.
+    """
+    emodb = sorted({clip.speaker for clip in clips if clip.corpus == "EmoDB"})
+    if kind == "speakers":
+        folds = [(f"{a}+{b}", {a, b}) for a, b in zip(emodb[::2], emodb[1::2], strict=True)]
+    else:
+        folds = [(corpus, {clip.speaker for clip in clips if clip.corpus == corpus}) for corpus in CORPORA]
+    reports = {}
+    for name, out in folds:
+        kept = [session for session in sessions if session.speaker not in out]
+        statistics = column_statistics(kept, spec)
+        prepared = prepare(kept, spec, statistics)
+        model = train(prepared, faces, prepared, faces, minutes, mode_shares=(0.0, 1.0, 0.0, 0.0))
+        heard = recitals([clip for clip in clips if clip.speaker in out], spec)
+        reports[name] = voice_report(model, heard, spec, statistics)
+        logger.info("without %s: %s", name, reports[name])
+    return reports
+
+
+def main() -> None:
+    """Runs the recipe."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(1)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    spec = PreprocessSpec()
+    clips = load_clips(arguments.shared)
+    train_clips = [clip for clip in clips if not is_held_out(clip)]
+    held_clips = [clip for clip in clips if is_held_out(clip)]
+    sessions = cached_sessions(arguments.work, "train", train_clips, spec, seed=TRAIN_SEED, scale=arguments.scale)
+    held_sessions = cached_sessions(
+        arguments.work, "held", held_clips, spec, seed=HELD_OUT_SEED, scale=0.25 * arguments.scale
+    )
+    train_faces, valid_faces = face_bank(arguments.faces, "train"), face_bank(arguments.faces, "valid")
+    results: dict[str, Any] = {}
+    for kind in ("speakers", "corpora"):
+        if arguments.unseen in {kind, "both"}:
+            everyone = sessions + held_sessions
+            results[f"unseen_{kind}"] = unseen_voices(
+                kind, clips, everyone, spec, train_faces, arguments.unseen_minutes
+            )
+    if arguments.minutes > 0:
+        statistics = column_statistics(sessions, spec)
+        held = prepare(held_sessions, spec, statistics)
+        edge = train(prepare(sessions, spec, statistics), train_faces, held, valid_faces, arguments.minutes)
+        results |= finish(edge, spec, statistics, held, valid_faces, held_clips, arguments)
+    if arguments.results:
+        arguments.results.write_text(json.dumps(results, indent=1) + "\n")
+    logger.info("%s", json.dumps(results))
+
+
+def finish(
+    edge: Edge,
+    spec: PreprocessSpec,
+    statistics: dict[str, Any],
+    held: list[Prepared],
+    valid_faces: FaceBank,
+    held_clips: list[Clip],
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    """Calibrates, measures and writes.
+
+    Args:
+        edge: the trained system.
+        spec: of the model.
+        statistics: of the manifest.
+        held: sessions of held-out speakers.
+        valid_faces: held-out faces.
+        held_clips: clips of held-out speakers.
+        arguments: of the command.
+
+    Returns:
+        The figures.
+    """
+    shares = (0.25, 0.15, 0.15, 0.45)
+
+    def held_batches(seed: int) -> list[Any]:
+        corpus = PseudoCorpus(held, valid_faces, np.random.default_rng(seed), mode_shares=shares, augment=False)
+        return [corpus.batch(64, 300) for _ in range(8)]
+
+    table = fit_table(collect(edge, held_batches(11)))
+    fresh = held_batches(12)
+    accuracy = {
+        "pseudo_corpus_held_out_ccc": evaluate(edge, fresh),
+        "interval_coverage": interval_coverage(table, collect(edge, fresh)),
+        "ferplus_test": face_report(edge, face_bank(arguments.faces, "test")),
+        "held_out_voices": voice_report(edge, recitals(held_clips, spec), spec, statistics),
+    }
+    golden = PseudoCorpus(held, valid_faces, np.random.default_rng(13), augment=False).batch(4, 150)
+    manifest = {
+        "fingerprint": spec.fingerprint,
+        "statistics": statistics,
+        "uncertainty": table,
+        "accuracy": accuracy,
+    }
+    write_all(edge, arguments.output, golden=golden, manifest=manifest)
+    return {**accuracy, "uncertainty": table}
+
+
+if __name__ == "__main__":
+    main()
