@@ -272,7 +272,8 @@ class FrameTimeline:
             payload: what `process` gets.
 
         Returns:
-            Whether the frame is late: its tick has gone already, so it can only stand in for a tick without own frame.
+            Whether the frame is late: its tick has gone without any frame of its own, so that this one can only stand in for
+            a later tick.
         """
         frame = _Frame(self._spec.frame_tick(pts_ns), pts_ns, payload)
         previous_tick = self.newest_tick
@@ -287,7 +288,7 @@ class FrameTimeline:
             self._first_of_tick.append(frame)
         self.newest_pts_ns = pts_ns
         self.newest_tick = frame.tick
-        return late
+        return late and frame.tick != previous_tick
 
     def ready(self, tick: int) -> bool:
         """Returns whether the tick's frame, or anything later, is there."""

@@ -93,14 +93,18 @@ def faces_of(events: Sequence[AffectEvent], source: str) -> list[tuple[AffectEve
         if not media.has_video:
             return list(zip(picks, crops, strict=True))
         waiting = list(range(len(picks)))
+        last: np.ndarray | None = None
         for unit in media:
             if not isinstance(unit, VideoFrame):
                 continue
+            last = unit.image
             while waiting and unit.pts_ns >= picks[waiting[0]].pts_ns - 20_000_000:
                 index = waiting.pop(0)
                 crops[index] = crop_of(unit.image, picks[index])
             if not waiting:
                 break
+        for index in waiting:  # ticks after the last frame
+            crops[index] = crop_of(last, picks[index]) if last is not None else None
     return list(zip(picks, crops, strict=True))
 
 

@@ -12,6 +12,7 @@ from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.types import AffectEvent
 
 OUTPUTS = (".jsonl", ".csv")
+READ = ("frames", "audio_frames")  # what a source counts that is no trouble
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,7 +144,7 @@ def summary(runtime: Any, options: argparse.Namespace) -> str:
         "status: " + ", ".join(f"{name} {count}" for name, count in by_status.most_common()),
     ]
     trouble = {**stats.inputs, **stats.source}
-    repaired = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in trouble.items() if count)
+    repaired = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in trouble.items() if count and name not in READ)
     if repaired:
         lines.append(f"repaired or dropped: {repaired}")
     written = [*options.output, *(path for path in (options.plot, options.overlay) if path)]
