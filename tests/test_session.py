@@ -109,7 +109,9 @@ def test_frames_in_bursts_give_the_same() -> None:
     sound = [push for push in clip() if push[0] == "audio"]
     bursts: list[Push] = []
     for start in range(0, 75, 5):  # 0.2 s of frames, then 0.2 s of sound
-        bursts += frames[start : start + 5] + [push for push in sound if start * SECOND // 25 <= push[1] < (start + 5) * SECOND // 25]
+        bursts += frames[start : start + 5] + [
+            push for push in sound if start * SECOND // 25 <= push[1] < (start + 5) * SECOND // 25
+        ]
     assert lines(run(bursts)) == lines(expected())
 
 
@@ -118,7 +120,11 @@ def test_reset_makes_the_session_new() -> None:
     for _ in range(2):
         events = []
         for kind, pts, data in clip()[:100]:
-            events += session.push_frame(data, pts_ns=pts) if kind == "video" else session.push_audio(data, pts_ns=pts, sample_rate_hz=RATE)
+            events += (
+                session.push_frame(data, pts_ns=pts)
+                if kind == "video"
+                else session.push_audio(data, pts_ns=pts, sample_rate_hz=RATE)
+            )
         events += session.finish()
         session.reset()
         assert events[0].seq == 0
@@ -175,7 +181,10 @@ def test_smoothing_can_be_switched_off_and_changed() -> None:
 
 
 def test_several_faces_have_events_of_their_own() -> None:
-    wide = [(kind, pts, np.concatenate([data, data[:, ::-1]], axis=1) if kind == "video" else data) for kind, pts, data in clip()[:160]]
+    wide = [
+        (kind, pts, np.concatenate([data, data[:, ::-1]], axis=1) if kind == "video" else data)
+        for kind, pts, data in clip()[:160]
+    ]
     events = run(wide, max_faces=2)
     last = [event for event in events if event.pts_ns == events[-1].pts_ns]
     assert len(last) == 2

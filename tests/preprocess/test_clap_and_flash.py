@@ -26,7 +26,9 @@ def clap(rate: int, at_seconds: float) -> np.ndarray:
     return (noise * (0.003 + 0.3 * (np.abs(time - at_seconds) < 0.01))).astype(np.float32)
 
 
-def write_clap_and_flash(path: Path, times: list[Fraction], rate: int, *, audio_start: float = 0.0, video_start: float = 0.0) -> Path:
+def write_clap_and_flash(
+    path: Path, times: list[Fraction], rate: int, *, audio_start: float = 0.0, video_start: float = 0.0
+) -> Path:
     """The flash is on the frame nearest to 2 s of the common clock, the clap at that frame's own time."""
     shown = [float(time) + video_start for time in times]
     flash = int(np.argmin([abs(time - EVENT_SECONDS) for time in shown]))
@@ -75,5 +77,7 @@ def test_clap_meets_flash_at_every_sample_rate(tmp_path: Path, rate: int) -> Non
 
 @pytest.mark.parametrize("offsets", [{"audio_start": 0.5}, {"video_start": 0.5}])
 def test_clap_meets_flash_with_half_a_second_between_the_streams(tmp_path: Path, offsets: dict[str, float]) -> None:
-    flash, sound, lag = peaks(write_clap_and_flash(tmp_path / "a.mov", frame_times(30, LENGTH_SECONDS), 44_100, **offsets))
+    flash, sound, lag = peaks(
+        write_clap_and_flash(tmp_path / "a.mov", frame_times(30, LENGTH_SECONDS), 44_100, **offsets)
+    )
     assert abs(sound - flash - lag) <= 1

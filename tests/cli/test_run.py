@@ -1,0 +1,253 @@
+"""`edgeaff run`: exit codes, outputs, every broken file of the collection, the real clips."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeaff.cli.main import main
+from edgeaff.delivery.files import CSV_COLUMNS
+
+pytestmark = pytest.mark.needs_media
+TICK_NS = 1_000_000_000 / 30
+
+
+def write_wav(path: Path, seconds: float, rate: int = 16_000) -> Path:
+    time_axis = np.arange(int(seconds * rate)) / rate
+    samples = (9000 * np.sin(2 * np.pi * 210 * time_axis) * (1 + np.sin(20 * time_axis)) / 2).astype(np.int16)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.tobytes())
+    return path
+
+
+def run(path: Path, tmp_path: Path, *extra: str) -> tuple[int, list[dict[str, Any]]]:
+    output = tmp_path / "events.jsonl"
+    code = main(["run", str(path), "--output", str(output), "--quiet", *extra])
+    rows = [json.loads(line) for line in output.read_text().splitlines()] if output.exists() else []
+    return code, rows
+
+
+def check_events(rows: list[dict[str, Any]]) -> None:
+    """One event per tick, rising, finite, complete."""
+    ticks = [round(row["pts_ns"] / TICK_NS) for row in rows]
+    assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
+    assert all(row["pts_ns"] == round(tick * 10**9 / 30) for row, tick in zip(rows, ticks, strict=True))
+    for row in rows:
+        assert len(row) == 18 and row["latency_ms"] is None and row["dropped_since_last"] is None
+        for name in ("valence", "arousal"):
+            assert row[name] is None or -1 <= row[name] <= 1
+            assert (row[name] is None) == (row[f"{name}_std"] is None)
+        if row["status"] == "NO_FACE":
+            assert row["face"] is None
+        if row["status"] == "OK":
+            assert row["valence"] is not None and row["arousal"] is not None
+
+
+def test_both_outputs_hold_the_same_events(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", 2.0)
+    code, rows = run(path, tmp_path, "--output", str(tmp_path / "events.csv"))
+    assert code == 0 and len(rows) == 60
+    check_events(rows)
+    with open(tmp_path / "events.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert tuple(table[0]) == CSV_COLUMNS
+    assert [int(row["pts_ns"]) for row in table] == [row["pts_ns"] for row in rows]
+    assert [row["arousal"] for row in table] == ["" if row["arousal"] is None else repr(row["arousal"]) for row in rows]
+
+
+def test_two_runs_are_byte_equal(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", 1.0)
+    outputs = []
+    for _ in range(2):
+        run(path, tmp_path)
+        outputs.append((tmp_path / "events.jsonl").read_bytes())
+    assert outputs[0] == outputs[1]
+
+
+def test_plot_is_written(tmp_path: Path) -> None:
+    picture = tmp_path / "affect.png"
+    assert run(write_wav(tmp_path / "a.wav", 1.0), tmp_path, "--plot", str(picture))[0] == 0
+    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["run"], 2, "INPUT"),
+        (["run", "a.wav", "--output", "events.txt"], 2, ".jsonl or .csv"),
+        (["run", "a.wav", "--max-faces", "0"], 2, "max_faces"),
+        (["run", "a.wav", "--backend", "magic"], 2, "backend"),
+        (["run", "none.mp4"], 3, "none.mp4"),
+        (["run", "a.wav", "--bundle", "none.eaff"], 3, "none.eaff"),
+        (["nonsense"], 2, "nonsense"),
+    ],
+)
+def test_bad_usage_and_input_have_their_exit_codes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    code: int,
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_wav(tmp_path / "a.wav", 0.2)
+    try:
+        got = main(arguments)
+    except SystemExit as stop:
+        got = int(stop.code or 0)
+    message = capsys.readouterr().err
+    assert got == code and words in message and "Traceback" not in message
+
+
+def test_interrupted_run_keeps_what_was_computed(tmp_path: Path) -> None:
+    path, output = write_wav(tmp_path / "long.wav", 600.0), tmp_path / "events.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edgeaff", "run", str(path), "--output", str(output), "--quiet"],
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (output.exists() and output.stat().st_size > 2000):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130 and "interrupted" in errors and "Traceback" not in errors
+    assert all(json.loads(line)["schema"] == 1 for line in output.read_text().splitlines())
+
+
+UNUSABLE = ("zero_byte.mp4", "text_renamed.mp4", "random_bytes.mp4", "truncated_no_moov.mp4")
+BAD_FILES = [
+    "audio_48000.mp4",
+    "audio_5p1.mp4",
+    "audio_8000.mp4",
+    "audio_clipped_pcm.mkv",
+    "audio_digital_silence.mp4",
+    "audio_f32_96k.wav",
+    "audio_float_nan_inf.wav",
+    "audio_only.m4a",
+    "audio_only_16k_mono.wav",
+    "audio_s24_44k1.wav",
+    "audio_stereo_antiphase.mp4",
+    "audio_stream_first.mp4",
+    "av_offset_audio_late_500ms.mp4",
+    "av_offset_video_late_500ms.mp4",
+    "content_offset_audio_500ms.mp4",
+    "corrupt_middle.mp4",
+    "face.gif",
+    "fps60.mp4",
+    "fragmented.mp4",
+    "good_base.mp4",
+    "gray_ir_like.mp4",
+    "hevc_10bit.mp4",
+    "low_fps5.mp4",
+    "mjpeg_pcm.avi",
+    "no_face_noise.mp4",
+    "odd_size_444.mp4",
+    "one_frame.mp4",
+    "rotated_meta.mp4",
+    "start_at_10s.ts",
+    "timestamps_jump_back.ts",
+    "tiny_64px.mp4",
+    "truncated_faststart.mp4",
+    "ts_33bit_wrap.ts",
+    "two_audio_tracks.mp4",
+    "uhd_4k_12frames.mp4",
+    "vfr_gaps.mp4",
+    "video_ends_early_2s_of_6s.mp4",
+    "video_only.mp4",
+    "vp9_opus.webm",
+]
+# file -> (events, status that must be there, status that must not)
+EXPECTED: dict[str, tuple[int, str, str]] = {
+    "good_base.mp4": (180, "OK", "NO_FACE"),
+    "one_frame.mp4": (1, "NO_AUDIO", "OK"),
+    "video_only.mp4": (179, "NO_AUDIO", "OK"),
+    "audio_only.m4a": (180, "NO_FACE", "OK"),
+    "no_face_noise.mp4": (121, "NO_FACE", "OK"),
+    "low_fps5.mp4": (180, "OK", "STALE"),
+    "vfr_gaps.mp4": (180, "OK", "STALE"),
+    "av_offset_audio_late_500ms.mp4": (195, "NO_AUDIO", "STALE"),
+    "av_offset_video_late_500ms.mp4": (194, "NO_FACE", "STALE"),
+    "video_ends_early_2s_of_6s.mp4": (180, "NO_FACE", "STALE"),
+}
+
+
+@pytest.mark.needs_shared
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_odd_files_give_events_without_a_traceback(
+    shared: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, rows = run(shared / "data" / "bad" / name, tmp_path)
+    assert code == 0 and "Traceback" not in capsys.readouterr().err
+    check_events(rows)
+    if name in EXPECTED:
+        count, present, absent = EXPECTED[name]
+        statuses = {row["status"] for row in rows}
+        assert abs(len(rows) - count) <= 2 and present in statuses and absent not in statuses
+
+
+@pytest.mark.needs_shared
+@pytest.mark.slow
+def test_drifting_clip_of_a_minute_gives_every_tick(shared: Path, tmp_path: Path) -> None:
+    code, rows = run(shared / "data" / "bad" / "drift_0p1pct_60s.mp4", tmp_path)
+    assert code == 0 and abs(len(rows) - 1799) <= 2
+    check_events(rows)
+
+
+@pytest.mark.needs_shared
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_unusable_files_exit_3_with_one_line(
+    shared: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, rows = run(shared / "data" / "bad" / name, tmp_path)
+    message = capsys.readouterr().err
+    assert code == 3 and rows == [] and name in message and message.count("\n") == 1
+
+
+@pytest.mark.needs_shared
+@pytest.mark.parametrize("name", ["truncated_faststart.mp4", "corrupt_middle.mp4"])
+def test_damaged_files_warn_and_keep_the_readable_part(
+    shared: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, rows = run(shared / "data" / "bad" / name, tmp_path)
+    assert code == 0 and len(rows) > 60 and "warning" in capsys.readouterr().err
+
+
+@pytest.mark.needs_shared
+@pytest.mark.slow
+def test_real_clips_end_to_end(shared: Path, tmp_path: Path) -> None:
+    clips = sorted((shared / "data" / "media" / "av").iterdir()) + sorted(
+        (shared / "data" / "media" / "face").glob("*.m*")
+    )
+    assert len(clips) >= 15
+    for clip in clips:
+        code, rows = run(clip, tmp_path)
+        assert code == 0, clip.name
+        check_events(rows)
+        first = (tmp_path / "events.jsonl").read_bytes()
+        if clip.parent.name == "av":
+            run(clip, tmp_path)
+            assert (tmp_path / "events.jsonl").read_bytes() == first
+            assert sum(row["status"] == "OK" for row in rows) >= 0.6 * len(rows), clip.name
+
+
+@pytest.mark.needs_shared
+def test_a_real_talking_clip_is_ok_most_of_the_time(shared: Path, tmp_path: Path) -> None:
+    code, rows = run(shared / "data" / "media" / "av" / "grid_bbaf2n.mpg", tmp_path)
+    check_events(rows)
+    assert code == 0 and 89 <= len(rows) <= 91
+    assert sum(row["status"] == "OK" for row in rows) >= 70
