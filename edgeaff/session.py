@@ -10,6 +10,7 @@ samples -> LLD --------------+
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
 from edgeaff.inference import Coverage, Predictor, Smoother, Uncertainty, load_predictor
-from edgeaff.preprocess import FaceInput, InputCounts, Preprocessor, TickInput, parts_from_bundle
+from edgeaff.preprocess import FaceInput, InputCounts, InputTap, Preprocessor, TickInput, parts_from_bundle
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import EVENT_SCHEMA, AffectEvent, Status, TrackedFace
 
@@ -73,6 +74,7 @@ class Session:
         staleness_seconds: status STALE after so long without any delivery.
         max_skew_seconds: how far one modality may run ahead before ticks stop waiting for the other.
         detector: another face detector with the bundle's detector id, for example one that runs elsewhere.
+        tap: what records or replaces crops and LLDs (a Recorder or a ReplayTap).
 
     Raises:
         ArgumentError: an option is out of range.
@@ -93,13 +95,15 @@ class Session:
         staleness_seconds: float = 0.5,
         max_skew_seconds: float = 0.25,
         detector: Any = None,
+        tap: InputTap | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
         manifest = self.bundle.manifest
         self._predictor: Predictor = load_predictor(self.bundle, backend)
         graph_backend = "openvino" if backend == "openvino" else "onnxruntime"
+        parts = parts_from_bundle(self.bundle, video=video, audio=audio, detector=detector, backend=graph_backend)
         self._preprocessor = Preprocessor(
-            parts_from_bundle(self.bundle, video=video, audio=audio, detector=detector, backend=graph_backend),
+            dataclasses.replace(parts, tap=tap),
             video=video,
             audio=audio,
             max_faces=max_faces,

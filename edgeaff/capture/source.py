@@ -197,6 +197,10 @@ def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
 
         rate = _number(options, "rate", int)
         return Microphone(target, sample_rate_hz=rate, latency_seconds=_number(options, "latency", float) or 0.0)
+    if scheme == "replay":
+        from edgeaff.capture.replay import ReplaySource
+
+        return ReplaySource(target, video=video, audio=audio)
     if scheme == "push":
         from edgeaff.capture.group import LiveGroup
         from edgeaff.capture.push import PushAudio, PushVideo

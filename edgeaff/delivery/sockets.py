@@ -108,7 +108,7 @@ class WebSocketSink:
             return
 
     def _news_after(self, seen: int) -> tuple[int, str] | None:
-        """Waits for a newer event than number `seen`; returns its number and text, None when the sink closes."""
+        """Returns number and text of the first event seen after number `seen`, waiting for it; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._number > seen or self._closing)
             if self._closing:

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeaff.detection.tracker import FaceTracker
 from edgeaff.errors import ArgumentError
-from edgeaff.preprocess.inputs import FaceInput, PreprocessParts
+from edgeaff.preprocess.inputs import FaceInput, FoundFace, PreprocessParts
 from edgeaff.types import TrackedFace
 
 
@@ -29,13 +29,8 @@ class FaceFront:
     def process(self, pts_ns: int, payload: Any) -> tuple[FaceInput, ...]:
         """Returns the usable faces of one frame: a picture, or (face, crop) pairs known already."""
         assert self._parts.encoder is not None
-        if isinstance(payload, tuple):
-            pairs = [(face, crop, pts_ns) for face, crop in payload]
-        else:
-            pairs = [
-                (face, self._parts.encoder.crop(payload, face.box), detected)
-                for face, detected in self._track(pts_ns, payload)
-            ]
+        tap = self._parts.tap
+        pairs = self._find(pts_ns, payload) if tap is None else tap.faces(pts_ns, lambda: self._find(pts_ns, payload))
         if not pairs:
             return ()
         descriptors = self._parts.encoder.encode_crops([crop for _, crop, _ in pairs])
@@ -43,6 +38,13 @@ class FaceFront:
             FaceInput(face, crop, descriptor, detected)
             for (face, crop, detected), descriptor in zip(pairs, descriptors, strict=True)
         )
+
+    def _find(self, pts_ns: int, payload: Any) -> list[FoundFace]:
+        assert self._parts.encoder is not None
+        if isinstance(payload, tuple):
+            return [(face, crop, pts_ns) for face, crop in payload]
+        tracked = self._track(pts_ns, payload)
+        return [(face, self._parts.encoder.crop(payload, face.box), detected) for face, detected in tracked]
 
     def _track(self, pts_ns: int, image: np.ndarray) -> list[tuple[TrackedFace, int]]:
         if self._parts.detector is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from edgeaff.spec import PreprocessSpec
 from edgeaff.types import FaceDetection, TrackedFace
 
 LLD_SIZE = 65
+FoundFace = tuple[TrackedFace, np.ndarray, int]  # face, (96, 96, 3) uint8 RGB crop, pts_ns of its last detection
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000
 
 
@@ -101,6 +102,18 @@ class InputCounts:
     inputs_unconfirmed: int = 0
 
 
+class InputTap(Protocol):
+    """Stands where pictures have become crops and sound has become LLDs: a recorder notes them, a replay gives them."""
+
+    def faces(self, pts_ns: int, find: Callable[[], list[FoundFace]]) -> list[FoundFace]:
+        """Returns the faces of the frame at pts_ns; `find` detects, tracks and crops them."""
+        ...
+
+    def rows(self, pop: Callable[[], np.ndarray]) -> np.ndarray:
+        """Returns the LLD rows that became final, (n, 65) float32; `pop` computes them."""
+        ...
+
+
 @dataclass(frozen=True)
 class PreprocessParts:
     """The parts that a bundle provides. detector and encoder may be None when video is off, normaliser when audio is."""
@@ -109,6 +122,7 @@ class PreprocessParts:
     detector: FaceDetector | None = None
     encoder: FaceEncoder | None = None
     normaliser: Normaliser | None = None
+    tap: InputTap | None = None
 
 
 def check_pts(pts_ns: int) -> int:

@@ -220,7 +220,7 @@ class _Segment:
         self.scheduler = TickScheduler(spec, owner._skew_ns, owner.video, owner.audio, audio_need_ns(spec))
         self._faces = FaceFront(owner.parts, owner._max_faces, owner._detector_stride) if owner.video else None
         self._frames = FrameTimeline(spec, self._process_frame)
-        self._sound = SoundFront(spec, owner.counts) if owner.audio else None
+        self._sound = SoundFront(spec, owner.counts, owner.parts.tap) if owner.audio else None
         self._steps = AudioSteps(spec, owner.parts.normaliser) if owner.audio else None
         self._started = False
 

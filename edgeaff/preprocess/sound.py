@@ -11,7 +11,7 @@ import numpy as np
 from edgeaff.errors import ArgumentError
 from edgeaff.features.lld import GROUPS as COLUMNS
 from edgeaff.features.lld import LldStream
-from edgeaff.preprocess.inputs import LLD_SIZE, InputCounts, Normaliser
+from edgeaff.preprocess.inputs import LLD_SIZE, InputCounts, InputTap, Normaliser
 from edgeaff.spec import NANOSECONDS, PreprocessSpec
 from edgeaff.sync import HOP_NS, MILLISECOND, ColumnGroup, RowTimeline, SoundClock
 
@@ -47,8 +47,9 @@ class _Span:
 class SoundFront:
     """From chunks to timed LLD rows: cleaning, clock, resampler, LLD stream; rows that touch a hole are masked."""
 
-    def __init__(self, spec: PreprocessSpec, counts: InputCounts) -> None:
+    def __init__(self, spec: PreprocessSpec, counts: InputCounts, tap: InputTap | None = None) -> None:
         self._spec = spec
+        self._tap = tap
         self._counts = counts
         self._clock = SoundClock()
         self._stream: LldStream | None = None
@@ -124,7 +125,8 @@ class SoundFront:
 
     def _collect(self) -> None:
         assert self._stream is not None
-        for lld in self._stream.pop():
+        pop = self._stream.pop
+        for lld in pop() if self._tap is None else self._tap.rows(pop):
             start = self._row * HOP_NS
             masked = tuple(
                 self._clock.touches_hole(start - HOP_NS, start + group.window_ns + HOP_NS) for group in self._groups

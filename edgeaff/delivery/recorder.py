@@ -1,0 +1,200 @@
+"""Records a session while it runs: every call in order, crops and LLDs, and the events as they were delivered.
+
+```
+recorder = Recorder("session.eaffrec", options={...})
+session = recorder.wrap(Session(bundle, tap=recorder, ...))     # same methods; every call is noted first
+runtime delivers event -> recorder.write(event)                 # it is a sink as well
+```
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from edgeaff.capture.recording import MAGIC, SCHEMA, Record, array_record, encode_record, faces_record
+from edgeaff.errors import ArgumentError
+from edgeaff.types import AffectEvent, TrackedFace
+
+_MAX_WAITING = 2048  # records; at 30 Hz with sound about ten seconds
+
+
+class Recorder:
+    """Writes a session file on a thread of its own. It is the tap of the session, and a sink.
+
+    Where the disk is full or too slow the recording ends there, with a warning; the session goes on.
+
+    Attributes:
+        warnings: why the recording ended early, at most one sentence.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, options: Mapping[str, Any] | None = None, raw: bool = False
+    ) -> None:
+        """Opens the file.
+
+        Args:
+            path: what to write; the folder must exist.
+            options: what the session was made with; must be JSON.
+            raw: keep pictures and sound themselves too. Without it no picture but the 96 x 96 crops and no sound but
+                the LLDs is stored.
+
+        Raises:
+            ArgumentError: the file cannot be opened for writing.
+        """
+        try:
+            self._file = open(path, "wb")  # noqa: SIM115
+        except OSError as error:
+            raise ArgumentError(
+                f"path must be a file that can be written, got {os.fspath(path)!r} ({error.strerror}); "
+                "make its folder, or choose another."
+            ) from error
+        self.raw = raw
+        self.warnings: list[str] = []
+        self._records: queue.Queue[Record | None] = queue.Queue(_MAX_WAITING)
+        self._failed = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="edgeaff-recorder", daemon=True)
+        self._thread.start()
+        self.note(Record("H", {"schema": SCHEMA, "raw": raw, "session": dict(options or {})}))
+
+    def wrap(self, session: Any) -> RecordedSession:
+        """Returns the session with every call noted. The session must have been made with tap=recorder.
+
+        Args:
+            session: a Session.
+        """
+        return RecordedSession(session, self)
+
+    def note(self, record: Record) -> None:
+        """Hands a record to the writing thread; never waits."""
+        if self._failed.is_set() or self._closed:
+            return
+        try:
+            self._records.put_nowait(record)
+        except queue.Full:
+            self._fail("the disk is too slow for it")
+
+    # --- the tap ------------------------------------------------------------------------------------------------------
+
+    def faces(
+        self, pts_ns: int, find: Callable[[], list[tuple[TrackedFace, np.ndarray, int]]]
+    ) -> list[tuple[TrackedFace, np.ndarray, int]]:
+        """Returns what `find` finds in the frame at pts_ns, and notes it."""
+        found = find()
+        self.note(faces_record(pts_ns, found))
+        return found
+
+    def rows(self, pop: Callable[[], np.ndarray]) -> np.ndarray:
+        """Returns the rows that `pop` gives, and notes them."""
+        rows = np.asarray(pop(), dtype=np.float32)
+        self.note(array_record("R", {}, rows))
+        return rows
+
+    # --- the sink -----------------------------------------------------------------------------------------------------
+
+    def write(self, event: AffectEvent) -> None:
+        """Notes an event as it was delivered; call it on the thread that calls the session, before its next call."""
+        self.note(Record("E", event.to_dict()))
+
+    def close(self, *, timeout_seconds: float = 2.0) -> None:
+        """Writes what waits and closes the file; may be called again.
+
+        Args:
+            timeout_seconds: how long that may take.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._records.put(None, timeout=timeout_seconds)
+        except queue.Full:
+            self._fail("the disk is too slow for it")
+        self._thread.join(timeout_seconds)
+
+    def __enter__(self) -> Recorder:
+        """Returns the recorder itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the file."""
+        self.close()
+
+    def _work(self) -> None:
+        try:
+            with self._file as file:
+                file.write(MAGIC)
+                while (record := self._records.get()) is not None:
+                    if not self._failed.is_set():
+                        file.write(encode_record(record))
+                    if self._records.empty():
+                        file.flush()
+        except OSError as error:
+            self._fail(str(error))
+            while not self._closed and self._records.get() is not None:
+                continue
+
+    def _fail(self, reason: str) -> None:
+        if not self._failed.is_set():
+            self._failed.set()
+            self.warnings.append(f"the recording ended early: {reason}.")
+
+
+class RecordedSession:
+    """A session whose calls are noted before they are made; everything else is that of the session."""
+
+    def __init__(self, session: Any, recorder: Recorder) -> None:
+        """Takes over a session; see `Recorder.wrap`."""
+        self._session, self._recorder = session, recorder
+
+    def __getattr__(self, name: str) -> Any:
+        """Returns what the session has: counts, backend, bundle, ..."""
+        return getattr(self._session, name)
+
+    def push_frame(self, image: np.ndarray, *, pts_ns: int) -> list[AffectEvent]:
+        """Returns the events of Session.push_frame; the call is noted first."""
+        head = {"call": "push_frame", "pts_ns": int(pts_ns)}
+        self._recorder.note(array_record("C", head, image.copy()) if self._recorder.raw else Record("C", head))
+        return self._session.push_frame(image, pts_ns=pts_ns)
+
+    def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[AffectEvent]:
+        """Returns the events of Session.push_audio; the call is noted first."""
+        head: dict[str, Any] = {"call": "push_audio", "pts_ns": int(pts_ns), "count": len(samples)}
+        head["sample_rate_hz"] = int(sample_rate_hz)
+        self._recorder.note(array_record("C", head, samples.copy()) if self._recorder.raw else Record("C", head))
+        return self._session.push_audio(samples, pts_ns=pts_ns, sample_rate_hz=sample_rate_hz)
+
+    def push_face(self, faces: Sequence[tuple[TrackedFace, np.ndarray]], *, pts_ns: int) -> list[AffectEvent]:
+        """Returns the events of Session.push_face; the call is noted first."""
+        given = faces_record(int(pts_ns), [(face, crop, int(pts_ns)) for face, crop in faces])
+        self._recorder.note(Record("C", {"call": "push_face", **given.head}, given.body))
+        return self._session.push_face(faces, pts_ns=pts_ns)
+
+    def push_lld(self, rows: np.ndarray, *, pts_ns: int) -> list[AffectEvent]:
+        """Returns the events of Session.push_lld; the call is noted first."""
+        head = {"call": "push_lld", "pts_ns": int(pts_ns)}
+        self._recorder.note(array_record("C", head, np.array(rows, dtype=np.float32)))
+        return self._session.push_lld(rows, pts_ns=pts_ns)
+
+    def advance(self, pts_ns: int) -> list[AffectEvent]:
+        """Returns the events of Session.advance; the call is noted first."""
+        self._recorder.note(Record("C", {"call": "advance", "pts_ns": int(pts_ns)}))
+        return self._session.advance(pts_ns)
+
+    def finish(self) -> list[AffectEvent]:
+        """Returns the events of Session.finish; the call is noted first."""
+        self._recorder.note(Record("C", {"call": "finish"}))
+        return self._session.finish()
+
+    def reset(self) -> None:
+        """Same as Session.reset."""
+        self._recorder.note(Record("C", {"call": "reset"}))
+        self._session.reset()
