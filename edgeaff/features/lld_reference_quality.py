@@ -55,15 +55,15 @@ def stretch_correlations(samples: np.ndarray, low: int, high: int) -> np.ndarray
 
 @dataclass
 class FramePeriods:
-    """The periods of one frame, and the sums over them."""
+    """The periods of one frame; lengths in seconds, float32 (an exact 0 between two lengths matters)."""
 
     starts: list[int] = field(default_factory=list)
     last_lag: int = 0
-    lengths: list[float] = field(default_factory=list)
-    length_changes: list[float] = field(default_factory=list)
-    second_changes: list[float] = field(default_factory=list)
-    amplitude_sum: float = 0.0
-    amplitude_change: float = 0.0
+    lengths: list[np.float32] = field(default_factory=list)
+    length_changes: list[np.float32] = field(default_factory=list)
+    second_changes: list[np.float32] = field(default_factory=list)
+    amplitudes: list[np.float32] = field(default_factory=list)
+    amplitude_changes: list[np.float32] = field(default_factory=list)
 
 
 class VoiceQuality:
@@ -84,8 +84,8 @@ class VoiceQuality:
         self._forget()
 
     def _forget(self) -> None:
-        self._last_length = 0.0
-        self._last_change = 0.0
+        self._last_length = np.float32(0)
+        self._last_change = np.float32(0)
         self._held = [0.0, 0.0, 0.0]
 
     @property
@@ -147,14 +147,15 @@ class VoiceQuality:
             offset = 0.5 * (before - after) / (before - 2 * here + after)
             lag = low + at
             if here - 0.25 * (before - after) * offset > COUNTED_FROM:
-                self._count(periods, (lag + offset) / SAMPLE_RATE_HZ, stretch[start : start + 2 * lag])
+                length = np.float32((lag + offset) / SAMPLE_RATE_HZ)
+                self._count(periods, length, stretch[start : start + 2 * lag])
             periods.last_lag = lag
             start += lag
             if start < base - 1:
                 last = start
         return last, start
 
-    def _count(self, periods: FramePeriods, length: float, two: np.ndarray) -> None:
+    def _count(self, periods: FramePeriods, length: np.float32, two: np.ndarray) -> None:
         periods.lengths.append(length)
         if self._last_length > 0:
             change = abs(length - self._last_length)
@@ -164,25 +165,32 @@ class VoiceQuality:
             self._last_change = change
         self._last_length = length
         lag = len(two) // 2
-        amplitudes = [float(np.float32(part.max() - part.min())) for part in (two[1 : lag - 1], two[lag + 1 : -1])]
-        periods.amplitude_sum += sum(amplitudes) / 2
-        periods.amplitude_change += abs(amplitudes[0] - amplitudes[1])
+        first, second = (part.max() - part.min() for part in (two[1 : lag - 1], two[lag + 1 : -1]))
+        periods.amplitudes.append((first + second) / np.float32(2))
+        periods.amplitude_changes.append(abs(first - second))
 
     def _summary(self, periods: FramePeriods) -> tuple[float, float, float]:
         if not periods.lengths:
             return self._held[0], self._held[1], self._held[2]
-        mean = sum(periods.lengths) / len(periods.lengths)
+        mean = _mean(periods.lengths)
         values = [0.0, 0.0, 0.0]
         for column, changes in enumerate((periods.length_changes, periods.second_changes)):
             if changes:
-                values[column] = self._held[column] = min(sum(changes) / len(changes) / mean, 1.0)
-        if periods.amplitude_sum > 0:
-            values[2] = self._held[2] = min(periods.amplitude_change / periods.amplitude_sum, 1.0)
+                values[column] = self._held[column] = min(float(_mean(changes) / mean), 1.0)
+        amplitude = _running_sum(periods.amplitudes)
+        if amplitude > 0:
+            values[2] = self._held[2] = min(float(_running_sum(periods.amplitude_changes) / amplitude), 1.0)
         return values[0], values[1], values[2]
 
 
-def _running_sum(values: np.ndarray) -> np.float32:
-    return np.cumsum(values, dtype=np.float32)[-1] if len(values) else np.float32(0)
+def _mean(values: list[np.float32]) -> np.float32:
+    return _running_sum(values) / np.float32(len(values))
+
+
+def _running_sum(values: list[np.float32] | np.ndarray) -> np.float32:
+    """Returns the float32 sum, added up from first to last."""
+    total: np.float32 = np.cumsum(values, dtype=np.float32)[-1] if len(values) else np.float32(0)
+    return total
 
 
 def log_hnr(stretch: np.ndarray, starts: list[int], period: int, last_lag: int) -> float:

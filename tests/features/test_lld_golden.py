@@ -2,7 +2,7 @@
 
 Errors are relative to the largest magnitude of the column. Measured over the six clips (6,576 rows): final columns at
 most 1.1e-5 (MFCC of pure tones; 4e-6 elsewhere) in every row but three, where two neighbouring bins of one frame are
-equal in float32 and count as no extremum (spectralHarmonicity). Zero crossings and logHNR are equal to the bit.
+equal in float32 and count as no extremum (spectralHarmonicity). Zero crossings and voice quality are equal to the bit.
 """
 
 import wave
@@ -98,8 +98,7 @@ def test_voice_quality_stage(clip):
     samples = scale_samples(read_wave(path))
     walk = VoiceQuality()
     rows = [walk.step(frame, float(f0), samples, 0) for frame, f0 in enumerate(golden["raw_pitch_gated"][:, 0])]
-    assert_stage(rows, golden["raw_jitter_shimmer_hnr"])
-    np.testing.assert_array_equal(np.array(rows, np.float32)[:, 3], golden["raw_jitter_shimmer_hnr"][:, 3])
+    np.testing.assert_array_equal(np.array(rows, np.float32), golden["raw_jitter_shimmer_hnr"])
 
 
 def test_final_columns(clip):
@@ -110,7 +109,7 @@ def test_final_columns(clip):
     error = relative_error(rows, golden["lld"])
     ties = {"noise_silence": 3}.get(path.stem, 0)
     assert ((error > 2e-5).any(axis=1)).sum() <= ties
-    np.testing.assert_array_equal(rows[:, 9], golden["lld"][:, 9])
+    np.testing.assert_array_equal(rows[:, [2, 3, 4, 5, 9]], golden["lld"][:, [2, 3, 4, 5, 9]])
     np.testing.assert_array_equal(rows[:, 0] > 0, golden["lld"][:, 0] > 0)
 
 
