@@ -101,7 +101,7 @@ def _direction(asks: str, answers: str, *, band: bool, mask: bool, bias: bool, r
         scores = f"{p}masked"
     lines.append(f"{p}softmax = Softmax <axis = 3> ({scores})")
     weights = f"{p}softmax"
-    if mask:  # a row that sees no key attends to nothing
+    if visible:  # a row that sees no key attends to nothing
         lines.append(f"{p}weights = Where ({visible}, {weights}, nothing)")
         weights = f"{p}weights"
     lines += [

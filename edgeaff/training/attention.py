@@ -106,7 +106,7 @@ def attend(
     if visible is not None:
         scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
     weights = torch.softmax(scores, dim=-1)
-    if key_mask is not None and visible is not None:  # only a mask can leave a row without keys
+    if visible is not None and (key_mask is not None or query.shape[1] > key_value.shape[1]):  # a row may see no key
         weights = weights.masked_fill(~visible, 0.0)
     return (weights @ _heads(values, num_heads)).transpose(1, 2).flatten(2)
 

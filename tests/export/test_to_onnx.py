@@ -35,7 +35,7 @@ def _one_node_model(given, band, shapes):
     return model.SerializeToString()
 
 
-@pytest.mark.parametrize(("queries", "keys"), [(1, 9), (7, 7), (3, 11)])
+@pytest.mark.parametrize(("queries", "keys"), [(1, 9), (7, 7), (3, 11), (5, 2)])
 @pytest.mark.parametrize(
     ("band", "mask", "bias", "residual"),
     [c for c in itertools.product([None, 4], [False, True], [False, True], [False, True]) if c[0] or not c[2]],

@@ -41,7 +41,7 @@ def _inputs(batch, queries, keys, size=8, seed=0):
     return rng.standard_normal((batch, queries, size)), rng.standard_normal((batch, keys, 2 * size))
 
 
-@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (1, 7), (5, 5), (3, 11), (13, 13)])
+@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (1, 7), (5, 5), (3, 11), (13, 13), (7, 3)])
 @pytest.mark.parametrize("band", [None, 1, 4, 100])
 @pytest.mark.parametrize("masked", [False, True])
 def test_attend_equals_the_loop(queries, keys, band, masked):
