@@ -24,7 +24,7 @@ def _bias_matrix(age_bias: Tensor, query_count: int, key_count: int) -> Tensor:
     """Returns the bias by age as a matrix, without a gather (whose gradient is slow): a strided view of one row.
 
     ```
-    row      = bias[Tk-1] ... bias[1] bias[0] 0 ... 0        Tk + Tq - 1 values, age falls by one each step
+    row      = out ... out bias[W-1] ... bias[1] bias[0] out ... out    Tk + Tq - 1 values, age falls by one each step
     query i  = row[Tq-1-i : Tq-1-i + Tk]
     ```
 
@@ -34,22 +34,23 @@ def _bias_matrix(age_bias: Tensor, query_count: int, key_count: int) -> Tensor:
         key_count: Tk.
 
     Returns:
-        (num_heads, Tq, Tk), 0 where the age is outside the band.
+        (num_heads, Tq, Tk), the lowest float / 2 where the age is outside the band.
     """
+    outside = torch.finfo(age_bias.dtype).min / 2
     by_age = age_bias[:, :key_count]
-    row = functional.pad(by_age, (0, key_count - by_age.shape[1])).flip(1)
+    row = functional.pad(by_age, (0, key_count - by_age.shape[1]), value=outside).flip(1)
     if query_count == 1:
         return row[:, None]
-    return functional.pad(row, (0, query_count - 1)).unfold(1, key_count, 1).flip(1)
+    return functional.pad(row, (0, query_count - 1), value=outside).unfold(1, key_count, 1).flip(1)
 
 
-def _visible(query_count: int, key_count: int, band: int | None, key_mask: Tensor | None) -> Tensor | None:
+def _visible(query: Tensor, key_value: Tensor, band: int | None, key_mask: Tensor | None) -> Tensor | None:
     """Returns which keys each query sees: bool, broadcastable to (B, H, Tq, Tk), or None for all."""
     visible = None
+    query_count, key_count = query.shape[1], key_value.shape[1]
     if band is not None:
-        device = None if key_mask is None else key_mask.device
-        queries = torch.arange(key_count - query_count, key_count, device=device)
-        age = queries[:, None] - torch.arange(key_count, device=device)
+        times = torch.arange(key_count, device=query.device)
+        age = times[-1] + 1 - query_count + torch.arange(query_count, device=query.device)[:, None] - times
         visible = ((age >= 0) & (age < band))[None, None]
     if key_mask is not None:
         keys = key_mask.bool()[:, None, None, :]
@@ -99,14 +100,16 @@ def attend(
             "pass the band it was made for."
         )
     keys, values = key_value[..., :size], key_value[..., size:]
-    scores = _heads(query, num_heads) @ _heads(keys, num_heads).transpose(-1, -2) / math.sqrt(size // num_heads)
-    if age_bias is not None:
+    queries = _heads(query, num_heads) / math.sqrt(size // num_heads)
+    scores = queries @ _heads(keys, num_heads).transpose(-1, -2)
+    if age_bias is not None:  # the matrix also closes what is outside the band
         scores = scores + _bias_matrix(age_bias, query.shape[1], key_value.shape[1])
-    visible = _visible(query.shape[1], key_value.shape[1], band, key_mask)
+    alone = key_mask is not None or query.shape[1] > key_value.shape[1]  # a row may see no key
+    visible = None if age_bias is not None and not alone else _visible(query, key_value, band, key_mask)
     if visible is not None:
         scores = scores.masked_fill(~visible, torch.finfo(scores.dtype).min)
     weights = torch.softmax(scores, dim=-1)
-    if visible is not None and (key_mask is not None or query.shape[1] > key_value.shape[1]):  # a row may see no key
+    if visible is not None and alone:
         weights = weights.masked_fill(~visible, 0.0)
     return (weights @ _heads(values, num_heads)).transpose(1, 2).flatten(2)
 

@@ -20,6 +20,7 @@ from edgeaff.training.models.edge import Edge
 GRID = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 WINDOW_TICKS = 100
 NORMAL_95 = 1.959964
+ROUNDS = 6  # of fitting the grid points to what the interpolation between them leaves over
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +86,19 @@ def fit_table(errors: Errors, *, fewest: float = 300.0) -> dict[str, Any]:
     size = len(GRID)
     weight = np.einsum("nv,na->va", video, audio)
     known = [(i, j) for i in range(size) for j in range(size) if weight[i, j] >= fewest]
+    near = [
+        min(known, key=lambda point: (abs(GRID[point[0]] - GRID[i]) + abs(GRID[point[1]] - GRID[j]), point))
+        for i in range(size)
+        for j in range(size)
+    ]
     tables = []
     for column in range(2):
         magnitude = np.abs(errors.error[:, column])
-        grid = np.empty((size, size))
-        for i in range(size):
-            for j in range(size):
-                a, b = min(
-                    known, key=lambda point: (abs(GRID[point[0]] - GRID[i]) + abs(GRID[point[1]] - GRID[j]), point)
-                )
-                grid[i, j] = _weighted_quantile(magnitude, video[:, a] * audio[:, b], 0.95) / NORMAL_95
+        grid = np.full((size, size), float(np.quantile(magnitude, 0.95)) / NORMAL_95)
+        for _ in range(ROUNDS):
+            ratio = magnitude / _interpolated(grid, errors)
+            step = {point: _weighted_quantile(ratio, video[:, point[0]] * audio[:, point[1]], 0.95) for point in known}
+            grid *= np.array([step[point] / NORMAL_95 for point in near]).reshape(size, size) ** 0.8
         tables.append(_settled(grid, errors, column))
     spread = errors.target.std(axis=0)
     return {

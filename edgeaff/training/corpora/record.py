@@ -1,0 +1,130 @@
+"""One record for every corpus: a track is one person in one video with a label per video frame."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeaff.errors import ArgumentError, BackendUnavailableError, MediaError
+from edgeaff.measures import annotated
+from edgeaff.spec import NANOSECONDS, PreprocessSpec
+from edgeaff.sync import FrameTimeline
+
+logger = logging.getLogger(__name__)
+UNANNOTATED = -5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One person in one video.
+
+    Attributes:
+        name: unique in its corpus; names submission files.
+        split: "train", "valid" or "test".
+        labels: (T, 2) float32 valence, arousal, row i belongs to video frame i; -5 = not annotated.
+        media: video file with the sound, or None.
+        crops: folder of face pictures `00001.jpg` ..., 1-based by frame, or None.
+    """
+
+    name: str
+    split: str
+    labels: np.ndarray
+    media: Path | None = None
+    crops: Path | None = None
+
+    @property
+    def valid(self) -> np.ndarray:
+        """(T,) bool, rows where valence and arousal are both annotated."""
+        return annotated(self.labels)
+
+
+def fit_rows(labels: np.ndarray, frames: int, *, name: str = "track") -> np.ndarray:
+    """Returns labels with one row per frame: cut, or filled with not-annotated rows; a difference is logged.
+
+    Real annotation files are often one row short or long of the decoded frames, so equality is never asked for.
+
+    Args:
+        labels: (T, 2) float32.
+        frames: number of frames.
+        name: for the log.
+
+    Returns:
+        (frames, 2) float32.
+    """
+    rows = len(labels)
+    if rows == frames:
+        return labels
+    logger.info("%s: %d rows for %d frames; cut or filled at the end", name, rows, frames)
+    missing = np.full((max(0, frames - rows), 2), UNANNOTATED, dtype=np.float32)
+    return np.concatenate([labels[:frames], missing])
+
+
+def frame_times_ns(media: Path) -> np.ndarray:
+    """Returns when each video frame of a file is shown, without decoding: container time stamps minus its start time.
+
+    File names lie about rates, and rates vary: only the container is believed.
+
+    Args:
+        media: video file.
+
+    Returns:
+        (frames,) int64 nanoseconds, rising; empty without a video stream.
+
+    Raises:
+        BackendUnavailableError: PyAV is missing.
+        MediaError: the file cannot be read.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise BackendUnavailableError(f"media must be read with PyAV, got: {error}; install edgeaff[media].") from error
+    try:
+        with av.open(str(media)) as container:
+            if not container.streams.video:
+                return np.empty(0, dtype=np.int64)
+            stream = container.streams.video[0]
+            start_ns = (container.start_time or 0) * 1000
+            base = stream.time_base
+            times = [
+                packet.pts * base.numerator * NANOSECONDS // base.denominator - start_ns
+                for packet in container.demux(stream)
+                if packet.pts is not None
+            ]
+    except (av.error.FFmpegError, OSError) as error:
+        raise MediaError(f"media must be a readable video, got {media} ({error}); copy it again.") from error
+    return np.unique(np.array(times, dtype=np.int64))
+
+
+def rows_of_ticks(times_ns: np.ndarray, spec: PreprocessSpec) -> tuple[int, np.ndarray]:
+    """Returns which frame, and so which label row, every tick of the model clock takes: the very rule of the runtime.
+
+    Args:
+        times_ns: (frames,) int64 rising.
+        spec: of the model.
+
+    Returns:
+        The first tick, and (ticks,) int64 frame indices from there to the tick of the last frame; -1 = no frame is near.
+
+    Raises:
+        ArgumentError: there is no frame.
+    """
+    if len(times_ns) == 0:
+        raise ArgumentError("times_ns must hold at least one frame, got none; leave out tracks without video.")
+
+    def keep(_: int, index: Any) -> Any:
+        return index
+
+    timeline = FrameTimeline(spec, keep)
+    first, last = spec.frame_tick(int(times_ns[0])), spec.frame_tick(int(times_ns[-1]))
+    rows, frame = [], 0
+    for tick in range(first, last + 1):
+        while frame < len(times_ns) and spec.frame_tick(int(times_ns[frame])) <= tick:
+            timeline.push(int(times_ns[frame]), frame)
+            frame += 1
+        taken = timeline.take(tick)
+        rows.append(-1 if taken is None else taken.result)
+    return first, np.array(rows, dtype=np.int64)

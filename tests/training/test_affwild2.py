@@ -1,0 +1,216 @@
+"""Aff-Wild2 in every layout, on trees made here: generations, suffixes, wrong names, missing crops, odd rows, true rates."""
+
+import numpy as np
+import pytest
+
+from edgeaff.errors import ArgumentError
+from edgeaff.spec import PreprocessSpec
+from edgeaff.training.corpora import fit_rows, frame_times_ns, rows_of_ticks
+from edgeaff.training.corpora.affwild2 import crop_files, read_annotation, read_corpus, video_name
+from edgeaff.training.corpora.submission import filled_from_nearest, write_single_file, write_track_files
+
+pytestmark = pytest.mark.needs_torch
+
+
+def _write_labels(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("valence,arousal\n" + "".join(f"{v},{a}\n" for v, a in rows))
+
+
+def _write_video(path, rate, frames, *, codec="mpeg4", start_seconds=0.0):
+    import av
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for index in range(frames):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), index % 250, np.uint8), format="rgb24")
+            frame.pts = index + round(start_seconds * rate)
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode(None):
+            container.mux(packet)
+
+
+@pytest.mark.parametrize(
+    ("train", "valid"),
+    [
+        ("VA_Set/Training_Set", "VA_Set/Validation_Set"),
+        ("VA_Set/Train_Set", "VA_Set/Validation_Set"),
+        ("VA_Estimation_Challenge/Train_Set", "VA_Estimation_Challenge/Validation_Set"),
+        ("annotations/VA_Estimation_Challenge/Train_Set", "annotations/VA_Estimation_Challenge/Validation_Set"),
+    ],
+)
+def test_both_generations_are_found(tmp_path, train, valid):
+    _write_labels(tmp_path / train / "102.txt", [(0.1, 0.2)])
+    _write_labels(tmp_path / train / "10-60-1280x720_right.txt", [(0.1, 0.2)])
+    _write_labels(tmp_path / valid / "video5_1.txt", [(0.3, -0.2)])
+    tracks = {track.name: track for track in read_corpus(tmp_path)}
+    assert {name: track.split for name, track in tracks.items()} == {
+        "102": "train",
+        "10-60-1280x720_right": "train",
+        "video5_1": "valid",
+    }
+    assert tracks["102"].media is None
+
+
+def test_expression_and_action_unit_sets_beside_are_left_alone(tmp_path):
+    _write_labels(tmp_path / "VA_Set/Train_Set/1.txt", [(0, 0)])
+    _write_labels(tmp_path / "EXPR_Set/Train_Set/1.txt", [(3, 3)])
+    (tmp_path / "VA_Set/Train_Set/notes.md").write_text("stray")
+    assert [track.name for track in read_corpus(tmp_path)] == ["1"]
+
+
+def test_suffixes_of_people_are_stripped_and_parts_are_not():
+    assert video_name("10-60-1280x720_right") == "10-60-1280x720"
+    assert video_name("video3_left") == "video3"
+    assert video_name("video3_1") == "video3_1"
+    assert video_name("video3_1_left") == "video3_1"
+    assert video_name("102") == "102"
+
+
+def test_videos_and_crops_are_found_wherever_they_lie(tmp_path):
+    for name in ("7", "7_left", "video2_2"):
+        _write_labels(tmp_path / f"VA_Set/Train_Set/{name}.txt", [(0, 0)] * 3)
+    for path in ("batch1/7.mp4", "batch2/deep/video2_2.avi"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    for path in (
+        "cropped/7/00001.jpg",
+        "cropped_aligned/batch1/7/00002.jpg",
+        "cropped_aligned/batch2/7_left/00001.jpg",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+    tracks = {track.name: track for track in read_corpus(tmp_path)}
+    assert tracks["7"].media == tracks["7_left"].media == tmp_path / "batch1/7.mp4"
+    assert tracks["video2_2"].media == tmp_path / "batch2/deep/video2_2.avi"
+    assert tracks["7"].crops == tmp_path / "cropped_aligned/batch1/7"
+    assert tracks["7_left"].crops == tmp_path / "cropped_aligned/batch2/7_left"
+    assert tracks["video2_2"].crops is None
+
+
+def test_crops_are_one_based_with_gaps_and_strays(tmp_path):
+    for name in ("00001.jpg", "00003.jpg", "Thumbs.db", "00002.txt", "cover.jpg", "00000.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    assert [row for row, _ in crop_files(tmp_path)] == [0, 2]
+
+
+def test_minus_five_in_either_column_is_unannotated(tmp_path):
+    _write_labels(tmp_path / "a.txt", [(0.5, -0.5), (-5, -5), (0.2, -5), (-5, 0.2), (1, -1)])
+    labels = read_annotation(tmp_path / "a.txt")
+    assert labels.dtype == np.float32
+    assert (labels == -5).all(axis=1).tolist() == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0.1,0.2\n", "must begin with"),
+        ("", "must begin with"),
+        ("valence,arousal\n0.1\n", "line 2"),
+        ("valence,arousal\n0.1,x\n", "line 2"),
+    ],
+)
+def test_a_wrong_annotation_is_named(tmp_path, text, message):
+    (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(ArgumentError, match=message):
+        read_annotation(tmp_path / "a.txt")
+
+
+def test_byte_order_mark_windows_lines_and_blank_end_are_read(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbfvalence,arousal\r\n0.25,-0.5\r\n\r\n")
+    np.testing.assert_array_equal(read_annotation(tmp_path / "a.txt"), np.float32([[0.25, -0.5]]))
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ArgumentError, match="root must hold VA_Set or VA_Estimation_Challenge"):
+        read_corpus(tmp_path)
+
+
+def test_a_track_in_two_splits_is_refused(tmp_path):
+    _write_labels(tmp_path / "VA_Set/Train_Set/1.txt", [(0, 0)])
+    _write_labels(tmp_path / "VA_Estimation_Challenge/Validation_Set/1.txt", [(0, 0)])
+    with pytest.raises(ArgumentError, match="must be in one split"):
+        read_corpus(tmp_path)
+
+
+def test_test_list_gives_tracks_without_labels(tmp_path):
+    _write_labels(tmp_path / "VA_Set/Train_Set/1.txt", [(0, 0)])
+    (tmp_path / "list.txt").write_text("2\n3_right\n")
+    tracks = read_corpus(tmp_path, test_list=tmp_path / "list.txt")
+    assert [(track.name, track.split, len(track.labels)) for track in tracks] == [
+        ("1", "train", 1),
+        ("2", "test", 0),
+        ("3_right", "test", 0),
+    ]
+
+
+@pytest.mark.parametrize("difference", [-2, -1, 0, 1, 3])
+def test_rows_are_fitted_to_frames(difference):
+    labels = np.arange(20, dtype=np.float32).reshape(10, 2) / 20
+    fitted = fit_rows(labels, 10 + difference)
+    assert len(fitted) == 10 + difference
+    np.testing.assert_array_equal(fitted[: min(10, 10 + difference)], labels[: min(10, 10 + difference)])
+    assert (fitted[10:] == -5).all()
+
+
+@pytest.mark.needs_media
+@pytest.mark.parametrize(("rate", "suffix"), [(8, ".mp4"), (24, ".avi"), (25, ".mp4"), (30, ".mp4"), (60, ".mp4")])
+def test_rates_come_from_the_container_and_not_from_the_name(tmp_path, rate, suffix):
+    path = tmp_path / f"10-99-1280x720{suffix}"
+    _write_video(path, rate, 2 * rate)
+    times = frame_times_ns(path)
+    assert len(times) == 2 * rate
+    assert np.diff(times).mean() == pytest.approx(1e9 / rate, rel=1e-3)
+    first, rows = rows_of_ticks(times, PreprocessSpec())
+    assert first == 0
+    wanted = np.arange(len(rows)) / 30 * rate
+    assert np.abs(rows - wanted).max() <= max(1.0, rate / 30)
+    assert (np.diff(rows) >= 0).all()
+
+
+def test_a_stopped_camera_leaves_ticks_without_a_row():
+    times = np.r_[np.arange(30), np.arange(90, 120)] * 1_000_000_000 // 30
+    _, rows = rows_of_ticks(times, PreprocessSpec())
+    assert len(rows) == 120
+    assert (rows[:30] == np.arange(30)).all()
+    assert (rows[29:44] == 29).all()
+    assert (rows[46:90] == -1).all()
+    assert (rows[90:] == np.arange(30, 60)).all()
+
+
+def test_submission_per_track_is_byte_exact(tmp_path):
+    values = np.array([[0.12345, -0.9996], [2.0, -3.0], [np.nan, 0.1], [0.0, -0.00001]])
+    write_track_files(tmp_path / "out", {"video1_left": values})
+    expected = b"valence,arousal\n0.123,-1.000\n1.000,-1.000\n1.000,-1.000\n0.000,-0.000\n"
+    assert (tmp_path / "out" / "video1_left.txt").read_bytes() == expected
+
+
+def test_submission_round_trip(tmp_path):
+    values = np.round(np.random.default_rng(0).uniform(-1, 1, (50, 2)), 3)
+    write_track_files(tmp_path, {"5": values})
+    np.testing.assert_allclose(read_annotation(tmp_path / "5.txt"), values, atol=1e-6)
+
+
+def test_submission_in_one_file_is_byte_exact(tmp_path):
+    predictions = {"a": np.array([[0.1, 0.2], [np.nan, np.nan], [0.3, 0.4]]), "b_right": np.array([[-0.5, 0.5]])}
+    write_single_file(
+        tmp_path / "p.txt", predictions, ["b_right/00001.jpg", "a/00001.jpg", "a/00002.jpg", "a/00003.jpg"]
+    )
+    assert (tmp_path / "p.txt").read_bytes() == (
+        b"image_location,valence,arousal\nb_right/00001.jpg,-0.500,0.500\na/00001.jpg,0.100,0.200\n"
+        b"a/00002.jpg,0.100,0.200\na/00003.jpg,0.300,0.400\n"
+    )
+    with pytest.raises(ArgumentError, match="locations must be pictures"):
+        write_single_file(tmp_path / "p.txt", predictions, ["a/00004.jpg"])
+
+
+def test_missing_predictions_come_from_the_nearest_frame():
+    values = np.full((7, 2), np.nan)
+    values[1], values[5] = (0.1, 0.2), (0.5, 0.6)
+    filled = filled_from_nearest(values)
+    assert filled[:, 0].tolist() == [0.1, 0.1, 0.1, 0.1, 0.5, 0.5, 0.5]
+    assert (filled_from_nearest(np.full((3, 2), np.nan)) == 0).all()
