@@ -197,7 +197,7 @@ def load_predictor(bundle: ModelBundle, backend: str = "default") -> Predictor:
             )
         from edgeaff.backends.native import NativeStep
 
-        return NativeStep(bundle.arrays("step.npz"))
+        return StreamingPredictor(NativeStep(bundle.arrays("step.npz")))
     if bundle.has_graph("affect_step"):
         return StreamingPredictor(load_graph(bundle.graph_bytes("affect_step"), backend=chosen))
     return WindowPredictor(load_graph(bundle.graph_bytes("affect_window"), backend=chosen))

@@ -88,6 +88,9 @@ struct Avx512 {
     for (int k = 0; k < 16; ++k) _mm512_storeu_ps(out + k * out_stride, u[k]);
   }
 
+  static Reg LoadInt8(const int8_t* p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
   static Reg LoadBf16(const uint16_t* p) {
     return _mm512_castsi512_ps(
         _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));

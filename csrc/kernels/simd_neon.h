@@ -63,6 +63,11 @@ struct Neon {
     vst1q_f32(out + 3 * out_stride, vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1])));
   }
 
+  static Reg LoadInt8(const int8_t* p) {
+    int32_t four;
+    __builtin_memcpy(&four, p, 4);
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(static_cast<uint32_t>(four))))));
+  }
   static Reg LoadBf16(const uint16_t* p) { return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16)); }
 };
 

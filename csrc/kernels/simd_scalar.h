@@ -36,6 +36,7 @@ struct Scalar {
   static void FillTail(float*, int, float) {}
   static void Transpose(const float* const* rows, int64_t offset, float* out, int64_t) { *out = rows[0][offset]; }
 
+  static Reg LoadInt8(const int8_t* p) { return static_cast<float>(*p); }
   static Reg LoadBf16(const uint16_t* p) {
     const uint32_t bits = static_cast<uint32_t>(*p) << 16;
     float value;

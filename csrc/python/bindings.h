@@ -4,6 +4,7 @@
 
 namespace edgeaff {
 
+void BindAffectStep(pybind11::module_& module);
 void BindArrays(pybind11::module_& module);
 void BindBuildInfo(pybind11::module_& module);
 void BindCropResize(pybind11::module_& module);

@@ -5,6 +5,7 @@
 
 PYBIND11_MODULE(_C, module) {
   module.doc() = "Compiled core of edgeaff; call it through edgeaff.ops, which checks arguments.";
+  edgeaff::BindAffectStep(module);
   edgeaff::BindArrays(module);
   edgeaff::BindBuildInfo(module);
   edgeaff::BindCropResize(module);

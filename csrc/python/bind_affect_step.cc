@@ -1,0 +1,71 @@
+// affect_step: the packed model as a class; edgeaff/backends/native.py checks arguments.
+#include "edgeaff/affect_step.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+
+#include <cstring>
+#include <string>
+
+#include "bindings.h"
+
+namespace py = pybind11;
+
+namespace edgeaff {
+namespace {
+
+using FloatArray = py::array_t<float, py::array::c_style>;
+
+WeightType TypeOf(const py::array& array, const std::string& name) {
+  const char kind = array.dtype().kind();
+  if (kind == 'f' && array.itemsize() == 4) return WeightType::kFloat32;
+  if (kind == 'u' && array.itemsize() == 2) return WeightType::kBfloat16;
+  if (kind == 'i' && array.itemsize() == 1) return WeightType::kInt8;
+  throw std::invalid_argument(name + " is none of float32, uint16 (bf16 bits), int8");
+}
+
+std::unique_ptr<StepModel> MakeModel(const py::dict& sizes, const py::dict& arrays) {
+  StepSizes made;
+  made.video_size = sizes["video_size"].cast<int>();
+  made.audio_size = sizes["audio_size"].cast<int>();
+  made.size = sizes["size"].cast<int>();
+  made.num_heads = sizes["num_heads"].cast<int>();
+  made.ffn_size = sizes["ffn_size"].cast<int>();
+  made.layers = sizes["layers"].cast<int>();
+  made.band = sizes["band"].cast<int>();
+  std::unordered_map<std::string, StepModel::Tensor> tensors;
+  for (const auto& item : arrays) {
+    const std::string name = py::str(item.first);
+    const py::array array = py::reinterpret_borrow<py::array>(item.second);
+    if (!(array.flags() & py::array::c_style)) throw std::invalid_argument(name + " is not contiguous");
+    tensors[name] = {TypeOf(array, name), array.data(),
+                     std::vector<int64_t>(array.shape(), array.shape() + array.ndim())};
+  }
+  return std::make_unique<StepModel>(made, tensors);
+}
+
+const float* DataOrNull(const py::object& array) {
+  return array.is_none() ? nullptr : py::reinterpret_borrow<FloatArray>(array).data();
+}
+
+}  // namespace
+
+void BindAffectStep(py::module_& module) {
+  py::class_<StepModel>(module, "StepModel")
+      .def(py::init(&MakeModel))
+      .def_property_readonly("state_floats", &StepModel::state_floats)
+      // (state, video or None, audio or None, copy) -> (values, state after). The state is copied unless told otherwise.
+      .def("step", [](const StepModel& model, const FloatArray& state, const py::object& video, const py::object& audio,
+                      bool copy) {
+        FloatArray next = state;
+        if (copy) {
+          next = FloatArray(state.size());
+          std::memcpy(next.mutable_data(), state.data(), static_cast<size_t>(state.nbytes()));
+        }
+        FloatArray values(2);
+        model.Step(next.mutable_data(), DataOrNull(video), DataOrNull(audio), values.mutable_data());
+        return py::make_tuple(values, next);
+      });
+}
+
+}  // namespace edgeaff

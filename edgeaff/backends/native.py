@@ -1,0 +1,114 @@
+"""The `edge` step in one native call: packed weights (`step.npz`), keys and values of the last ticks in rings."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from edgeaff.errors import BundleError
+from edgeaff.ops import native
+
+FORMAT = 1
+_STATE = "state_rings"
+
+
+class NativeStep:
+    """A step graph (see `edgeaff.backends.Graph`) without a graph engine; its one state is a flat array.
+
+    Attributes:
+        backend: "native".
+        precision: of the packed weights: float32, bfloat16 or int8.
+        inputs: name -> shape.
+        outputs: names in order.
+    """
+
+    backend = "native"
+
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
+        """Copies the packed weights.
+
+        Args:
+            arrays: what `edgeaff.export.pack_step` made.
+
+        Raises:
+            BundleError: they are of another format, or incomplete.
+        """
+        try:
+            meta: dict[str, Any] = json.loads(arrays["meta"].tobytes())
+            version = meta["format"]
+        except (KeyError, ValueError) as error:
+            raise BundleError(
+                f"step.npz must hold a `meta` entry of JSON text, got {sorted(arrays)[:3]}...; pack the weights again."
+            ) from error
+        if version != FORMAT:
+            raise BundleError(
+                f"step.npz must have format {FORMAT}, got {version}; pack the weights again with this edgeaff."
+            )
+        held = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name != "meta"}
+        try:
+            self._model = native().StepModel(meta, held)
+        except (ValueError, KeyError) as error:
+            raise BundleError(f"step.npz must hold a whole packed edge model, got: {error}; pack it again.") from error
+        self.precision: str = meta["precision"]
+        self.inputs: dict[str, tuple[int | None, ...]] = {
+            "video": (1, meta["video_size"]),
+            "audio": (1, meta["audio_size"]),
+            "present": (1, 2),
+            _STATE: (self._model.state_floats,),
+        }
+        self.outputs: tuple[str, ...] = ("values", f"next_{_STATE}")
+
+    def initial_state(self) -> np.ndarray:
+        """Returns the state before the first tick: zeros, float32."""
+        return np.zeros(self.inputs[_STATE], np.float32)  # type: ignore[arg-type]
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the outputs of one tick by name; the state fed in is left as it is.
+
+        Args:
+            feeds: video (1, D), audio (1, A), present (1, 2) of 0 or 1, and the state; float32.
+
+        Returns:
+            values (1, 2) in [-1, 1], and the state after the tick.
+        """
+        present = feeds["present"][0]
+        video = feeds["video"][0] if present[0] > 0.5 else None
+        audio = feeds["audio"][0] if present[1] > 0.5 else None
+        values, state = self._step(feeds[_STATE], video, audio, copy=True)
+        return {"values": values[None], f"next_{_STATE}": state}
+
+    def advance(self, state: np.ndarray, video: np.ndarray | None, audio: np.ndarray | None) -> np.ndarray:
+        """Returns the values of a tick and changes the state in place: the fastest form, for one stream.
+
+        Args:
+            state: from `initial_state`; changed.
+            video: (D,) float32 descriptor, or None.
+            audio: (A,) float32 normalised audio vector, or None.
+
+        Returns:
+            (2,) float32: valence, arousal in [-1, 1].
+        """
+        return self._step(state, video, audio, copy=False)[0]
+
+    def _step(
+        self, state: np.ndarray, video: np.ndarray | None, audio: np.ndarray | None, *, copy: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns values and state after checking sizes: the native side reads what it is given.
+
+        Raises:
+            BundleError: an input has another size or type than the packed model.
+        """
+        for name, array in (("video", video), ("audio", audio)):
+            if array is not None and (array.shape != self.inputs[name][1:] or array.dtype != np.float32):
+                raise BundleError(
+                    f"{name} must be float32 of shape {self.inputs[name][1:]}, got {array.dtype} of {array.shape}; "
+                    "feed what the bundle's preprocessing makes."
+                )
+        if state.shape != self.inputs[_STATE] or state.dtype != np.float32 or not state.flags.c_contiguous:
+            raise BundleError(
+                f"state must be contiguous float32 of shape {self.inputs[_STATE]}, got {state.dtype} of {state.shape}; "
+                "start from initial_state()."
+            )
+        return self._model.step(state, video, audio, copy)
