@@ -1,0 +1,322 @@
+"""Measures the LLD extractors side by side: CPU per hop, cost of a video frame's sound, memory, delay, agreement.
+
+"native" is the compiled stream, "numpy" its readable twin, "opensmile" the peer package where it is installed. All run in
+one process, one after the other in each round, so that a busy machine slows all of them alike.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from edgeaff.features import lld, lld_stream
+from edgeaff.ops import native, set_instruction_set
+
+RATE_HZ = 16_000
+HOP_SECONDS = 0.01
+FRAME_SAMPLES = 533  # sound of one video frame at 30 fps
+PEER_WINDOW_SECONDS = 2.0
+GROUPS_OF_COLUMNS = {
+    "F0": (0,),
+    "voicing": (1,),
+    "jitter, shimmer, logHNR": (2, 3, 4, 5),
+    "loudness, level": (6, 7, 8),
+    "zero crossings": (9,),
+    "RASTA bands": tuple(range(10, 36)),
+    "roll-offs": (38, 39, 40, 41),
+    "spectral shape": (36, 37, *range(42, 51)),
+    "MFCC": tuple(range(51, 65)),
+}
+
+
+def voice(seconds: float, seed: int = 0) -> np.ndarray:
+    """Returns a voice-like buzz with moving pitch, pauses and noise, (n,) int16 at 16 kHz; about 70 % voiced."""
+    rng = np.random.default_rng(seed)
+    clock = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    pitch_hz = rng.uniform(100, 200) * (1 + 0.3 * np.sin(2 * np.pi * 0.37 * clock) + 0.05 * np.sin(31 * clock))
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
+    buzz = np.zeros(len(clock))
+    for harmonic in range(1, 25):
+        buzz += np.sin(harmonic * phase + harmonic**2) / harmonic
+    open_mouth = np.clip(0.6 + np.sin(2 * np.pi * 2.3 * clock) + 0.5 * np.sin(2 * np.pi * 0.31 * clock), 0, 1)
+    sound = 0.25 * open_mouth * buzz + 0.01 * rng.standard_normal(len(clock))
+    return (np.clip(sound, -1, 1) * 32_767).astype(np.int16)
+
+
+def sounds() -> dict[str, np.ndarray]:
+    """Returns sounds for the comparison of values, (n,) int16 by name; none of them is in the golden files."""
+    rng = np.random.default_rng(7)
+    clock = np.arange(6 * RATE_HZ) / RATE_HZ
+    chords = np.zeros(len(clock))
+    for start in range(0, len(clock), 4_000):
+        note, tail = 110 * 2 ** (rng.integers(0, 36) / 12), clock[: len(clock) - start]
+        chords[start:] += np.exp(-4 * tail) * sum(np.sin(2 * np.pi * note * k * tail) / k for k in range(1, 8))
+    made = {
+        "music": 0.15 * chords,
+        "noise": 0.1 * rng.standard_normal(len(clock)) * (np.sin(2 * clock) > -0.5),
+        "clipped voice": voice(6, 3) / 32_767 * 8,
+        "silence": np.zeros(RATE_HZ),
+    }
+    return {
+        "voice": voice(12, 1),
+        **{name: (np.clip(one, -1, 1) * 32_767).astype(np.int16) for name, one in made.items()},
+    }
+
+
+def has_native() -> bool:
+    """Returns whether the compiled module with the LLD stream is there."""
+    return find_spec("edgeaff.ops._C") is not None and hasattr(native(), "LldStream")
+
+
+def peer() -> Callable[[np.ndarray], np.ndarray] | None:
+    """Returns openSMILE as a function from (n,) int16 to (T, 65) float32, or None where it is not installed."""
+    if find_spec("opensmile") is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import opensmile
+
+    smile = opensmile.Smile(
+        feature_set=opensmile.FeatureSet.ComParE_2016, feature_level=opensmile.FeatureLevel.LowLevelDescriptors
+    )
+
+    def run(samples: np.ndarray) -> np.ndarray:
+        rows: np.ndarray = smile.process_signal((samples / 32_768).astype(np.float32), RATE_HZ).to_numpy()
+        return rows
+
+    return run
+
+
+def run_stream(make: Callable[..., Any], samples: np.ndarray, chunk: int, max_pitch_lag: int = 4) -> np.ndarray:
+    """Returns the rows of a sound pushed in chunks, ended as openSMILE ends it."""
+    stream = make(max_pitch_lag=max_pitch_lag)
+    parts = []
+    for start in range(0, len(samples), chunk):
+        stream.push(samples[start : start + chunk])
+        parts.append(stream.pop())
+    stream.finish(True)
+    return np.concatenate([*parts, stream.pop()])
+
+
+def extractors() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """Returns what can be measured here, by name; native once per instruction set, streams in chunks of a video frame."""
+    found: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
+    if has_native():
+        for limit in ("best", "avx2", "scalar"):
+            found[f"native {limit}"] = _limited(limit)
+    found["numpy"] = lambda samples: run_stream(lld_stream.LldStream, samples, FRAME_SAMPLES)
+    other = peer()
+    if other is not None:
+        found["opensmile"] = other
+    return found
+
+
+def _limited(limit: str) -> Callable[[np.ndarray], np.ndarray]:
+    def run(samples: np.ndarray) -> np.ndarray:
+        set_instruction_set(limit)
+        try:
+            return run_stream(lld.LldStream, samples, FRAME_SAMPLES)
+        finally:
+            set_instruction_set("best")
+
+    return run
+
+
+def measure_cpu(seconds: float, rounds: int) -> dict[str, Any]:
+    """Returns CPU microseconds per hop and the real-time factor of each extractor, interleaved.
+
+    Args:
+        seconds: length of the sound; the NumPy twin gets a tenth of it.
+        rounds: how often each runs; the first is thrown away.
+    """
+    samples = voice(seconds)
+    shorter = samples[: len(samples) // 10]
+    all_times: dict[str, list[float]] = {name: [] for name in extractors()}
+    for _ in range(rounds + 1):
+        for name, run in extractors().items():
+            sound = shorter if name == "numpy" else samples
+            start = time.process_time()
+            rows = run(sound)
+            all_times[name].append((time.process_time() - start) / len(rows))
+    result = {}
+    for name, times in all_times.items():
+        hop_us = 1e6 * np.array(times[1:])
+        result[name] = {
+            "cpu_us_per_hop": {"median": _rounded(np.median(hop_us)), "p95": _rounded(np.quantile(hop_us, 0.95))},
+            "real_time_factor": _rounded(np.median(hop_us) / 1e6 / HOP_SECONDS, 6),
+        }
+    return result
+
+
+def measure_video_frame(frames: int) -> dict[str, Any]:
+    """Returns the CPU microseconds that one video frame's sound costs live.
+
+    A stream takes the 533 new samples; openSMILE, which has no stream in Python, takes the last 2 s again.
+    """
+    samples = voice(PEER_WINDOW_SECONDS + 12)
+    result = {}
+    makers: dict[str, Callable[..., Any]] = {"numpy": lld_stream.LldStream}
+    if has_native():
+        makers["native"] = lld.LldStream
+    for name, make in makers.items():
+        result[name] = _quantiles(_frame_push(make(), samples), frames)
+    other = peer()
+    if other is not None:
+        window = round(PEER_WINDOW_SECONDS * RATE_HZ)
+        result["opensmile, last 2 s again"] = _quantiles(
+            lambda start: other(samples[start : start + window]), frames // 8
+        )
+    return result
+
+
+def _frame_push(stream: Any, samples: np.ndarray) -> Callable[[int], Any]:
+    def push(start: int) -> None:
+        stream.push(samples[start : start + FRAME_SAMPLES])
+        stream.pop()
+
+    return push
+
+
+def _quantiles(call: Callable[[int], Any], count: int) -> dict[str, float]:
+    times = []
+    for index in range(count + 3):
+        start = time.process_time_ns()
+        call((index * FRAME_SAMPLES) % (10 * RATE_HZ))
+        times.append((time.process_time_ns() - start) / 1e3)
+    values = np.array(times[3:])
+    return {name: _rounded(np.quantile(values, q)) for name, q in (("median", 0.5), ("p95", 0.95), ("p99", 0.99))}
+
+
+def measure_delay(seconds: float, max_pitch_lag: int = 4) -> dict[str, Any]:
+    """Returns how many ms of sound after its start a row of the stream is final: median and worst, and the promise."""
+    samples = voice(seconds)
+    stream = lld.LldStream(max_pitch_lag=max_pitch_lag)
+    delays: list[float] = []
+    for end in range(16, len(samples) + 1, 16):
+        for _ in range(stream.push(samples[end - 16 : end])):
+            delays.append(end / 16 - 10 * len(delays))
+    return {
+        "max_pitch_lag": max_pitch_lag,
+        "median_ms": _rounded(np.median(delays)),
+        "worst_ms": _rounded(max(delays)),
+        "promised_ms": max(stream.latency_ns.values()) / 1e6,
+    }
+
+
+def measure_agreement() -> dict[str, Any]:
+    """Returns the errors of native and NumPy against openSMILE, relative to the largest magnitude of a column in a sound.
+
+    Empty where openSMILE is not installed.
+    """
+    other = peer()
+    if other is None:
+        return {}
+    makers: dict[str, Callable[..., Any]] = {"numpy": lld_stream.LldStream}
+    if has_native():
+        makers["native"] = lld.LldStream
+    made = sounds()
+    theirs = {name: other(samples) for name, samples in made.items()}
+    result: dict[str, Any] = {"sounds": {name: len(rows) for name, rows in theirs.items()}}
+    for name, make in makers.items():
+        ours = {sound: run_stream(make, samples, RATE_HZ, 29) for sound, samples in made.items()}
+        result[name] = _agreement(ours, theirs)
+        low = {sound: run_stream(make, samples, RATE_HZ, 4) for sound, samples in made.items()}
+        same = np.concatenate([low[sound][:, 0] == ours[sound][:, 0] for sound in made])
+        result[name]["same_f0_at_lag_4"] = _rounded(same.mean(), 5)
+    return result
+
+
+def _agreement(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dict[str, Any]:
+    error = np.concatenate(
+        [
+            np.abs(ours[name].astype(np.float64) - rows) / np.maximum(np.abs(rows).max(axis=0), 1e-6)
+            for name, rows in theirs.items()
+        ]
+    )
+    f0, f0_theirs = (np.concatenate([rows[name][:, 0] for name in theirs]).astype(float) for rows in (ours, theirs))
+    voiced = (f0 > 0) & (f0_theirs > 0)
+    columns = {
+        name: {"max": _short(values.max()), "p99": _short(np.quantile(values, 0.99)), "above_1e-4": _share(values)}
+        for name, values in zip(lld.NAMES, error.T, strict=True)
+    }
+    groups = {
+        name: {
+            "max": _short(error[:, group].max()),
+            "above_1e-4": max(columns[lld.NAMES[c]]["above_1e-4"] for c in group),
+        }
+        for name, group in GROUPS_OF_COLUMNS.items()
+    }
+    return {
+        "same_voicing_decision": _rounded(((f0 > 0) == (f0_theirs > 0)).mean(), 6),
+        "f0_relative_max": _short((np.abs(f0 - f0_theirs)[voiced] / f0_theirs[voiced]).max()),
+        "groups": groups,
+        "columns": columns,
+    }
+
+
+def measure_memory(name: str, minutes: int) -> dict[str, float]:
+    """Returns the resident memory (MiB) that extracting so many minutes adds, in a process of its own, pushing a second at a time.
+
+    Args:
+        name: native, numpy or opensmile.
+        minutes: of sound. The rows are dropped as they come, so what a stream adds is its state.
+    """
+    code = f"from edgeaff.bench.lld import _memory; _memory({name!r}, {minutes})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _memory(name: str, minutes: int) -> None:
+    second = voice(1.0)
+    if name == "opensmile":
+        other = peer()
+        assert other is not None
+        other(second)
+        sound = np.tile(second, 60 * minutes)
+        before = _resident_mib()
+        other(sound)
+        added = _peak_mib() - before
+    else:
+        stream = (lld.LldStream if name == "native" else lld_stream.LldStream)()
+        for _ in range(5):
+            stream.push(second)
+            stream.pop()
+        before = _resident_mib()
+        for _ in range(60 * minutes):
+            stream.push(second)
+            stream.pop()
+        added = _resident_mib() - before
+    sys.stdout.write(json.dumps({"minutes": minutes, "added_mib": _rounded(added)}) + "\n")
+
+
+def _status_mib(field: str) -> float:
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith(field)) / 1_024
+
+
+def _resident_mib() -> float:
+    return _status_mib("VmRSS")
+
+
+def _peak_mib() -> float:
+    return _status_mib("VmHWM")
+
+
+def _rounded(value: float, digits: int = 2) -> float:
+    return round(float(value), digits)
+
+
+def _short(value: float) -> float:
+    return float(f"{float(value):.2e}")
+
+
+def _share(values: np.ndarray) -> float:
+    return _rounded((values > 1e-4).mean(), 6)
