@@ -66,3 +66,8 @@ wheel: $(VENV)/.dev-packages ## wheel and sdist in dist/, with the full list of 
 
 clean:                       ## everything that was made
 	rm -rf .venv build dist demo runs *.egg-info edgeaff/ops/*.so
+
+# --- real components: PulseAudio, GStreamer's RTSP server, mosquitto ------------------------------------------------------
+system-test: dev             ## the tests with real components; installs the Debian packages they need
+	sh tests/tools/install_system_packages.sh
+	$(VENV)/bin/python -m pytest -m system tests/system

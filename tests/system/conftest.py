@@ -1,0 +1,99 @@
+"""Real components for the system tests. A component that is missing is a failure: run tests/tools/install_system_packages.sh."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def find_program(name: str) -> str:
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/bin")
+    assert path is not None, f"{name} is missing; run tests/tools/install_system_packages.sh"
+    return path
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition, seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.05)
+
+
+def stop(process: subprocess.Popen) -> None:
+    process.terminate()
+    try:
+        process.wait(3.0)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(3.0)
+
+
+PULSE_CONFIG = """
+load-module module-native-protocol-unix auth-anonymous=1 socket={socket}
+load-module module-null-sink sink_name=speaker rate=48000 channels=1 norewinds=1
+load-module module-remap-source source_name=microphone master=speaker.monitor
+set-default-sink speaker
+set-default-source microphone
+"""
+
+
+class VirtualMicrophone:
+    """A PulseAudio server of its own whose default microphone hears what is played into its null sink."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "native"
+        self.environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "XDG_RUNTIME_DIR": str(folder),
+            "PULSE_RUNTIME_PATH": str(folder),
+            "PULSE_SERVER": f"unix:{self.socket}",
+        }
+        (folder / "default.pa").write_text(PULSE_CONFIG.format(socket=self.socket))
+        (folder / ".asoundrc").write_text("pcm.!default pulse\nctl.!default pulse\n")
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        command = [
+            find_program("pulseaudio"), "-n", "-F", str(self.folder / "default.pa"), "--daemonize=no",
+            "--exit-idle-time=-1", "--use-pid-file=no", "--disallow-exit", "--log-target=null",
+        ]  # fmt: skip
+        self.process = subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for(self.socket.exists, 10.0, "start of PulseAudio")
+
+    def kill(self) -> None:
+        if self.process is not None:
+            stop(self.process)
+            self.process = None
+
+    def play(self, wav: Path) -> subprocess.Popen:
+        return subprocess.Popen([find_program("paplay"), str(wav)], env=self.environment)
+
+
+@pytest.fixture(scope="session")
+def virtual_microphone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VirtualMicrophone]:
+    microphone = VirtualMicrophone(tmp_path_factory.mktemp("pulse"))
+    microphone.start()
+    before = dict(os.environ)
+    os.environ.update(microphone.environment)  # PortAudio reads it when it is first loaded
+    yield microphone
+    os.environ.clear()
+    os.environ.update(before)
+    microphone.kill()

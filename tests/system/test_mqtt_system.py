@@ -1,0 +1,85 @@
+"""MqttSink with mosquitto: events arrive, a broker that is killed costs events but not the sink."""
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from edgeaff.delivery.mqtt import MqttSink
+from tests.delivery.events import events
+from tests.system.conftest import find_program, free_port, stop, wait_for
+
+pytestmark = pytest.mark.system
+
+
+class Broker:
+    def __init__(self):
+        self.port = free_port()
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [find_program("mosquitto"), "-p", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def kill(self):
+        stop(self.process)
+
+
+@pytest.fixture
+def broker():
+    broker = Broker()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def received(broker):
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    messages = []
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda client, data, message: messages.append(json.loads(message.payload))
+    client.on_connect = lambda client, *rest: client.subscribe("test/affect")
+    client.reconnect_delay_set(1, 1)
+    client.connect_async("127.0.0.1", broker.port)
+    client.loop_start()
+    wait_for(client.is_connected, 5.0, "connection of the subscriber")
+    yield messages
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_events_arrive_complete_and_in_order(broker, received):
+    sink = MqttSink("127.0.0.1", broker.port, topic="test/affect")
+    wait_for(lambda: sink.connected, 5.0, "connection")
+    sent = events(100)
+    for event in sent:
+        sink.write(event)
+    wait_for(lambda: len(received) == 100, 5.0, "delivery")
+    assert received == [event.to_dict() for event in sent] and sink.lost == 0
+    sink.close()
+
+
+def test_killed_broker_is_found_again_and_what_was_lost_is_counted(broker, received):
+    sink = MqttSink("127.0.0.1", broker.port, topic="test/affect")
+    wait_for(lambda: sink.connected, 5.0, "connection")
+    broker.kill()
+    wait_for(lambda: not sink.connected, 10.0, "loss")
+    started = time.monotonic()
+    for event in events(30):
+        sink.write(event)
+    assert time.monotonic() - started < 0.1 and sink.lost == 30
+    broker.start()
+    returned = time.monotonic()
+    wait_for(lambda: sink.connected, 10.0, "recovery")
+    assert time.monotonic() - returned < 3.0
+
+    def heard():
+        sink.write(events(1)[0])
+        return received
+
+    wait_for(heard, 10.0, "delivery after recovery")
+    sink.close()
