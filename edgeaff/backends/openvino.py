@@ -24,7 +24,7 @@ class OpenVinoGraph:
         core = openvino.Core()
         config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         try:
-            network = core.read_model(io.BytesIO(model))
+            network = core.read_model(io.BytesIO(without_functions(model)))
             self._compiled = core.compile_model(network, "CPU", config)
         except RuntimeError as error:
             raise BundleError(
@@ -38,6 +38,24 @@ class OpenVinoGraph:
         """Returns the outputs by name for these inputs by name."""
         results = self._request.infer(feeds)
         return {name: np.array(results[index]) for index, name in enumerate(self.outputs)}
+
+
+def without_functions(model: bytes) -> bytes:
+    """Returns the graph with its model-local functions written out; OpenVINO 2026.4 has no rule for a node that is one.
+
+    Raises:
+        BackendUnavailableError: the graph has functions and onnx is not installed.
+    """
+    if b"CrossModalAttention" not in model:
+        return model
+    try:
+        import onnx
+        from onnx.inliner import inline_local_functions
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"onnx must be installed to run this graph in OpenVINO, got: {error}; pip install edgeaff[openvino]."
+        ) from error
+    return inline_local_functions(onnx.load_from_string(model)).SerializeToString()
 
 
 def _shape(port: object) -> tuple[int | None, ...]:

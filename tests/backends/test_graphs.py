@@ -1,0 +1,53 @@
+"""Backends give the same numbers for the graphs of the bundle that ships."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeaff.backends import load_graph
+from edgeaff.bundle import ModelBundle
+from edgeaff.errors import ArgumentError, BundleError
+from edgeaff.inference import StreamingPredictor
+
+
+def random_feeds(shapes: dict[str, tuple[int | None, ...]], seed: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(0, 0.5, [size or 1 for size in shape]).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_unknown_backend_lists_the_known() -> None:
+    with pytest.raises(ArgumentError, match="onnxruntime, openvino"):
+        load_graph(b"", backend="magic")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.needs_openvino)])
+def test_what_is_no_graph_is_a_bundle_error(backend: str) -> None:
+    with pytest.raises(BundleError, match="export it again"):
+        load_graph(b"nonsense", backend=backend)
+
+
+@pytest.mark.needs_openvino
+def test_openvino_equals_onnxruntime_on_the_face_encoder() -> None:
+    model = ModelBundle.load().graph_bytes("face_encoder")
+    one, other = load_graph(model), load_graph(model, backend="openvino")
+    feeds = random_feeds(one.inputs, 0)
+    expected = one.run(feeds)["descriptor"]
+    assert np.abs(other.run(feeds)["descriptor"] - expected).max() <= 1e-4 * max(1.0, np.abs(expected).max())
+
+
+@pytest.mark.needs_openvino
+def test_openvino_equals_onnxruntime_over_200_ticks_of_the_step() -> None:
+    model = ModelBundle.load().graph_bytes("affect_step")
+    predictors = [StreamingPredictor(load_graph(model, backend=name)) for name in ("onnxruntime", "openvino")]
+    states = [predictor.initial_state() for predictor in predictors]
+    graph = load_graph(model)
+    rng = np.random.default_rng(1)
+    for tick in range(200):
+        video = rng.normal(0, 1, graph.inputs["video"][1]).astype(np.float32) if tick % 7 else None
+        audio = rng.normal(0, 1, graph.inputs["audio"][1]).astype(np.float32) if tick % 5 else None
+        values = []
+        for index, predictor in enumerate(predictors):
+            prediction, states[index] = predictor.step(states[index], video, audio)
+            values.append((prediction.valence, prediction.arousal))
+        assert np.allclose(values[0], values[1], atol=1e-4)
