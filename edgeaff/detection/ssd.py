@@ -67,8 +67,8 @@ class SsdDetector:
         if "image" not in graph.inputs or not set(MAP_NAMES) <= set(graph.outputs):
             raise BundleError(
                 f"graph must have the input image and the outputs {', '.join(MAP_NAMES)}, got inputs "
-                f"{', '.join(graph.inputs)} and outputs {', '.join(graph.outputs)}; use 'yunet:PATH' for a YuNet file, or "
-                "export the detector again."
+                f"{', '.join(graph.inputs)} and outputs {', '.join(graph.outputs)}; use 'yunet:PATH' for a YuNet file, "
+                "or export the detector again."
             )
         if not 0.0 < score_threshold < 1.0:
             raise ArgumentError(f"score_threshold must be in (0, 1), got {score_threshold}; leave it to the bundle.")

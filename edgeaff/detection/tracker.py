@@ -110,7 +110,7 @@ class FaceTracker:
     def update(
         self, pts_ns: int, image: np.ndarray | None, detections: list[FaceDetection] | None
     ) -> list[TrackedFace]:
-        """Takes one frame and returns its usable faces, the primary one first, then by weight (area x age).
+        """Returns the usable faces of one more frame, the primary one first, then by weight (area x age).
 
         Usable is what was detected at most `staleness_seconds` ago and is confirmed, or was strong the last time that
         the detector ran.

@@ -1,8 +1,9 @@
 """What each cell of the three grids should answer for one picture.
 
 With a teacher (a YuNet file) the score target of a cell near a labelled face is the teacher's own score there, scaled
-so that the best cell of every labelled face asks for 0.95; without one, or where the teacher sees nothing, cells near the
-face's centre on the level that fits its size are asked. Elsewhere the target is 0: the labels decide what is no face.
+so that the best cell of every labelled face asks for 0.95; without one, or where the teacher sees nothing, cells near
+the face's centre on the level that fits its size are asked. Elsewhere the target is 0: the labels decide what is no
+face.
 """
 
 from __future__ import annotations
