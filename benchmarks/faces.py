@@ -1,4 +1,7 @@
-"""Face detectors side by side on real frames: python benchmarks/faces.py --json benchmarks/results/faces.json"""
+"""Compares face detectors side by side on real frames.
+
+python benchmarks/faces.py --json benchmarks/results/faces.json
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from edgeaff.bench.faces import compare
 
 
 def main() -> None:
+    """Prints the table and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EDGEAFF_SHARED", "../shared")))
     parser.add_argument("--detector", default="ssd", help="ours, as load_detector takes it (default: the bundle's)")
@@ -23,10 +27,15 @@ def main() -> None:
     args = parser.parse_args()
     result = compare(args.shared, ours=args.detector, tracks=not args.no_tracks)
     result["machine"] = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    result["versions"] = {"python": platform.python_version(), "numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
+    result["versions"] = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "onnxruntime": onnxruntime.__version__,
+    }
     for name, row in result["detectors"].items():
         recall = "  ".join(
-            f"{size} {values['recall']} {values['interval']} of {values['faces']}" for size, values in row["recall"].items()
+            f"{size} {values['recall']} {values['interval']} of {values['faces']}"
+            for size, values in row["recall"].items()
         )
         print(f"{name:15s} {recall}")
         print(f"{'':15s} false per 100: {row['false_per_100']} {row['false_interval']}, face-free: {row['false_on_face_free']}, "

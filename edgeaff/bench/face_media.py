@@ -114,7 +114,9 @@ class Consensus:
     """Finds the faces that the three families agree on."""
 
     def __init__(self, weights: Path) -> None:
-        self._yunet = load_detector(f"yunet:{weights / 'yunet_n_dynamic.onnx'}", score_threshold=0.5, input_long_side=640)
+        self._yunet = load_detector(
+            f"yunet:{weights / 'yunet_n_dynamic.onnx'}", score_threshold=0.5, input_long_side=640
+        )
         self._ssd = load_detector(f"opencv_ssd:{weights / 'opencv_face_detector_uint8.pb'}", score_threshold=0.3)
         self._ultra = UltraLightDetector(weights / "ulf_version-RFB-320.onnx", score_threshold=0.5)
 

@@ -92,7 +92,12 @@ def measure_accuracy(items: list[Item], detector: FaceDetector) -> dict[str, Any
         chosen = (height >= low) & (height < high)
         found_faces, count = int(hit[chosen].sum()), int(chosen.sum())
         recall = round(found_faces / count, 4) if count else None
-        rows[name] = {"faces": count, "found": found_faces, "recall": recall, "interval": wilson_interval(found_faces, count)}
+        rows[name] = {
+            "faces": count,
+            "found": found_faces,
+            "recall": recall,
+            "interval": wilson_interval(found_faces, count),
+        }
     scale = 100 / len(items)
     interval = [round(value * scale, 3) for value in poisson_interval(false)]
     return {

@@ -17,9 +17,9 @@ def box_areas(boxes: np.ndarray) -> np.ndarray:
 
 def pair_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Returns the intersection over union (n, m) of every box of a (n, 4) with every box of b (m, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.prod(np.maximum(high - low, 0), axis=2)
+    width = np.minimum(a[:, None, 2], b[None, :, 2]) - np.maximum(a[:, None, 0], b[None, :, 0])
+    height = np.minimum(a[:, None, 3], b[None, :, 3]) - np.maximum(a[:, None, 1], b[None, :, 1])
+    inter = np.maximum(width, 0) * np.maximum(height, 0)
     union = box_areas(a)[:, None] + box_areas(b)[None] - inter
     return inter / np.maximum(union, 1e-9)
 
@@ -30,14 +30,14 @@ def merge_candidates(
     """Returns one box per object: greedy non-maximum suppression, then each kept box is voted on by its rivals.
 
     The kept box and its points become the score-weighted mean over all candidates that overlap it by `vote_iou`:
-    measured to halve the jitter of the box on a still head against the best candidate alone.
+    that calms the box on a still head.
 
     Args:
         boxes: (n, 4) candidates.
         scores: (n,) in [0, 1].
         points: (n, ...) float, averaged with the box.
         suppress_iou: a candidate that overlaps a better one by more than this is dropped.
-        vote_iou: candidates that overlap a kept one by at least this have a vote.
+        vote_iou: candidates that overlap a kept one by at least this have a vote; above 1 nobody has.
 
     Returns:
         boxes (k, 4), scores (k,) and points (k, ...), best score first.
@@ -47,18 +47,21 @@ def merge_candidates(
     order = np.argsort(-scores, kind="stable")
     boxes, scores, points = boxes[order], scores[order], points[order]
     overlap = pair_iou(boxes, boxes)
+    np.fill_diagonal(overlap, 1.0)
+    rivals = overlap <= suppress_iou
     alive = np.ones(len(boxes), bool)
     kept = []
-    for index in range(len(boxes)):
-        if alive[index]:
-            kept.append(index)
-            alive &= overlap[index] <= suppress_iou
-    votes = np.where(overlap[kept] >= vote_iou, scores[None] ** 2, 0.0)
-    votes[np.arange(len(kept)), kept] = scores[kept] ** 2
-    votes /= np.maximum(votes.sum(1, keepdims=True), 1e-12)
-    flat = points.reshape(len(points), -1)
-    merged = (votes @ flat).reshape(len(kept), *points.shape[1:])
-    return (votes @ boxes).astype(np.float32), scores[kept], merged.astype(np.float32)
+    while alive.any():
+        best = int(alive.argmax())
+        kept.append(best)
+        alive &= rivals[best]
+        alive[best] = False
+    if vote_iou > 1:
+        return boxes[kept], scores[kept], points[kept]
+    votes = (overlap[kept] >= vote_iou) * scores**2
+    votes /= votes.sum(1, keepdims=True)
+    merged = (votes @ points.reshape(len(points), -1)).reshape(len(kept), *points.shape[1:])
+    return votes @ boxes, scores[kept], merged
 
 
 @dataclass(frozen=True, slots=True)

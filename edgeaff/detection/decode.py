@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from edgeaff.detection.boxes import merge_candidates
 STRIDES = (8, 16, 32)
 SUPPRESS_IOU = 0.4
 VOTE_IOU = 0.6
+VOTE_MARGIN = 1.0
+"""Candidates this much below the threshold (in logits) have a vote on the box of a face above it."""
 MOST_CANDIDATES = 400
 
 
@@ -28,31 +31,36 @@ def decode_maps(maps: list[np.ndarray], *, score_threshold: float) -> tuple[np.n
         boxes (n, 4) float32, scores (n,) float32, points (n, 5, 2) float32.
     """
     limit = math.log(score_threshold / (1 - score_threshold))
-    # candidates somewhat below the threshold have a vote on the box of a face above it
-    vote_limit = limit - 1.0
-    parts = []
-    for stride, grid in zip(STRIDES, maps, strict=True):
-        rows, columns = np.nonzero(grid[0] > vote_limit)
-        if len(rows):
-            raw = grid[:, rows, columns].T
-            centre = np.stack([columns, rows], 1) + 0.5
-            box_centre = centre + raw[:, 1:3]
-            half = np.exp(np.clip(raw[:, 3:5], -4, 4)) / 2
-            points = raw[:, 5:15].reshape(-1, 5, 2) + centre[:, None]
-            values = [raw[:, :1], stride * (box_centre - half), stride * (box_centre + half)]
-            parts.append(np.concatenate([*values, stride * points.reshape(-1, 10)], 1))
-    found = np.concatenate(parts) if parts else np.zeros((0, 15), np.float32)
-    if not len(found) or found[:, 0].max() <= limit:
+    raw = np.concatenate([grid.reshape(15, -1) for grid in maps], 1)
+    chosen = np.flatnonzero(raw[0] > limit - VOTE_MARGIN)
+    if not len(chosen) or raw[0, chosen].max() <= limit:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
-    if len(found) > MOST_CANDIDATES:
-        found = found[np.argsort(-found[:, 0], kind="stable")[:MOST_CANDIDATES]]
-    scores = (1 / (1 + np.exp(-found[:, 0]))).astype(np.float32)
+    if len(chosen) > MOST_CANDIDATES:
+        chosen = chosen[np.argsort(-raw[0, chosen], kind="stable")[:MOST_CANDIDATES]]
+    centre, stride = _cells(*maps[0].shape[1:])
+    values, middle, pixels = raw[:, chosen].T, centre[chosen], stride[chosen, None]
+    box_centre = middle + values[:, 1:3] * pixels
+    half = np.exp(np.clip(values[:, 3:5], -4, 4)) * (pixels / 2)
+    points = values[:, 5:15] * pixels + np.tile(middle, 5)
+    scores = 1 / (1 + np.exp(-values[:, 0]))
     boxes, scores, points = merge_candidates(
-        found[:, 1:5].astype(np.float32),
+        np.concatenate([box_centre - half, box_centre + half], 1),
         scores,
-        found[:, 5:].reshape(-1, 5, 2).astype(np.float32),
+        points.reshape(-1, 5, 2),
         suppress_iou=SUPPRESS_IOU,
         vote_iou=VOTE_IOU,
     )
     kept = scores > score_threshold
     return boxes[kept], scores[kept], points[kept]
+
+
+@lru_cache(maxsize=32)
+def _cells(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns centres (N, 2) in pixels and strides (N,) of all cells, for a map of this size at the finest stride."""
+    parts, strides = [], []
+    for stride in STRIDES:
+        ratio = stride // STRIDES[0]
+        ys, xs = np.mgrid[: rows // ratio, : columns // ratio]
+        parts.append((np.stack([xs.ravel(), ys.ravel()], 1) + 0.5) * stride)
+        strides.append(np.full(xs.size, stride))
+    return np.concatenate(parts).astype(np.float32), np.concatenate(strides).astype(np.float32)

@@ -35,6 +35,8 @@ class Picture:
         boxes: (n, 4) float32, x0 y0 x1 y1 pixels; faces.
         landmarks: (n, 5, 2) float32 pixels; NaN where not known.
         ignore: (m, 4) float32; neither face nor background.
+        group: what must stay on one side of the validation split.
+        origin: path in the source.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Picture:
     landmarks: np.ndarray
     ignore: np.ndarray
     group: str
+    origin: str
 
 
 def _group(source: str, origin: str) -> str:
@@ -74,6 +77,7 @@ def _row_to_picture(row: dict) -> tuple[str, Picture]:
         landmarks=np.array(points, np.float32).reshape(-1, 5, 2),
         ignore=np.array(ignored, np.float32).reshape(-1, 4),
         group=_group(row["src"], row["origin"]),
+        origin=row["origin"],
     )
     return row["shard"], picture
 

@@ -1,10 +1,12 @@
 """Writes the face detector as ONNX: batch normalisation folded, weights stored as float16, any size that 32 divides.
 
-    python -m edgeaff.training.face_detector.export --run FOLDER --output face_detector.onnx
+    python -m edgeaff.training.face_detector.export --run FOLDER --cache FOLDER --output face_detector.onnx [--float]
 
 The graph: `image` (1, 3, H, W) uint8 RGB -> `map_8`, `map_16`, `map_32` (1, 15, H/stride, W/stride) float32. The
 scaling of pixels is part of the first convolution. Weights are float16 followed by a cast, which runtimes fold when
-they load: half the file, float32 arithmetic. Beside it a JSON says which run and threshold it is.
+they load: half the file, float32 arithmetic. By default weights and activations
+are 8 bit instead (quantise.py). Beside it a JSON says which run it is and what the validation part says of this very
+file; the score threshold is fixed there and nowhere else.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +30,13 @@ OPSET, IR_VERSION = 18, 10
 class _GraphWriter:
     """Collects nodes and initialisers."""
 
-    def __init__(self) -> None:
+    def __init__(self, half: bool) -> None:
         from onnx import helper, numpy_helper
 
         self._helper, self._numpy_helper = helper, numpy_helper
         self.nodes: list[Any] = []
         self.initialisers: list[Any] = []
+        self._half = half
 
     def add(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
         """Returns the name of a new node, which is that of its one output."""
@@ -41,6 +45,7 @@ class _GraphWriter:
 
     def constant(self, name: str, values: np.ndarray, *, half: bool = True) -> str:
         """Returns the name under which a new initialiser is float32 (or as given)."""
+        half = half and self._half
         stored = name + ".half" if half else name
         array = values.astype(np.float16) if half else values
         self.initialisers.append(self._numpy_helper.from_array(np.ascontiguousarray(array), stored))
@@ -62,15 +67,16 @@ def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[np.ndarray, 
     return weight.float().numpy(), bias.float().numpy()
 
 
-def make_onnx(network: FaceDetectorNetwork) -> bytes:
+def make_onnx(network: FaceDetectorNetwork, *, half: bool = True) -> bytes:
     """Returns the ONNX file of a network on the CPU.
 
     Args:
         network: in evaluation mode; its batch statistics are used.
+        half: store weights as float16.
     """
     from onnx import TensorProto, checker, helper
 
-    writer = _GraphWriter()
+    writer = _GraphWriter(half)
 
     def block(x: str, name: str, layer: nn.Sequential, *, scale: float = 1.0, relu: bool = True) -> str:
         weight, bias = fold_batch_norm(layer[0], layer[1])
@@ -125,26 +131,37 @@ def load_averaged(checkpoint: Path) -> tuple[FaceDetectorNetwork, dict[str, Any]
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Exports a run's checkpoint."""
+    """Exports a run's checkpoint and validates the file."""
+    from edgeaff.training.face_detector.quantise import draw_calibration, quantise
+    from edgeaff.training.face_detector.validate import validate_file
+
+    data = Path(os.environ.get("EDGEAFF_SHARED", "../shared")) / "data"
     parser = argparse.ArgumentParser(description="Export the face detector.")
     parser.add_argument("--run", type=Path, required=True, help="output folder of the training")
+    parser.add_argument("--faces", type=Path, default=data / "faces", help="folder of pictures and labels")
+    parser.add_argument("--cache", type=Path, required=True, help="folder of decoded pictures")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file; a .json is written beside it")
+    parser.add_argument("--float", action="store_true", help="float32 arithmetic, float16 storage")
     args = parser.parse_args(argv)
     network, facts = load_averaged(args.run / "checkpoint.pt")
-    model = make_onnx(network)
+    if args.float:
+        model = make_onnx(network)
+    else:
+        model = quantise(make_onnx(network, half=False), draw_calibration(args.faces, args.cache))
     args.output.write_bytes(model)
-    last = facts["history"][-1] if facts["history"] else None
+    validation = validate_file(model, args.faces, args.cache)
     card = {
         "id": "edgeaff-ssd",
-        "score_threshold": last["chosen"]["threshold"] if last else None,
+        "score_threshold": validation["chosen"]["threshold"],
         "input_long_side": 320,
+        "arithmetic": "float32" if args.float else "int8",
         "sha256": hashlib.sha256(model).hexdigest(),
         "bytes": len(model),
         "parameters": sum(weight.numel() for weight in network.parameters()),
         "steps": facts["step"],
         "seed": facts["config"]["seed"],
         "batch_size": facts["config"]["batch_size"],
-        "validation": last,
+        "validation": validation,
     }
     args.output.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
 

@@ -138,7 +138,8 @@ class Trainer:
             teacher=self._args.teacher,
             negative_weights=self._negative_weights,
         )
-        loader = DataLoader(stream, batch_size=None, num_workers=self._args.workers, prefetch_factor=4)
+        ahead = 4 if self._args.workers else None
+        loader = DataLoader(stream, batch_size=None, num_workers=self._args.workers, prefetch_factor=ahead)
         self._network.train()
         started, first = time.monotonic(), self._step
         sums: dict[str, float] = {}

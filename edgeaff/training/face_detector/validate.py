@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from edgeaff.backends import load_graph
 from edgeaff.detection.boxes import fit_letterbox, pair_iou
 from edgeaff.detection.decode import decode_maps
+from edgeaff.detection.ssd import MAP_NAMES
 from edgeaff.training.face_detector.augment import _random_crop
-from edgeaff.training.face_detector.data import PictureCache, is_validation
+from edgeaff.training.face_detector.data import Picture, PictureCache, is_validation
 from edgeaff.training.face_detector.targets import pair_cover
 
 LONG_SIDE = 320
@@ -30,13 +32,22 @@ SIZE_NAMES = {"large": (30.0, 1e9), "middle": (15.0, 30.0), "small": (8.0, 15.0)
 
 @dataclass(slots=True)
 class View:
-    """One validation view: image (H, W, 3) uint8 with multiples of 32, its faces and ignore boxes, its source."""
+    """One validation view: image (H, W, 3) uint8 with multiples of 32, its faces and ignore boxes, source and kind."""
 
     image: np.ndarray
     boxes: np.ndarray
     ignore: np.ndarray
     source: str
-    grey: bool
+    kind: str
+
+
+def _kind(picture: Picture) -> str:
+    """Returns the row of the model card that a picture belongs to."""
+    if picture.status == "negative":
+        return "face-free"
+    if "with_mask" in picture.origin:
+        return "masked"
+    return "grey" if picture.grey else "colour"
 
 
 def _place(image: np.ndarray, boxes: np.ndarray, ignore: np.ndarray, long_side: int) -> tuple[np.ndarray, ...]:
@@ -63,11 +74,11 @@ def make_views(faces_folder: Path, cache_folder: Path) -> list[View]:
         sides = [LONG_SIDE, int(rng.integers(40, 161))] if len(picture.boxes) else [LONG_SIDE]
         for side in sides:
             canvas, boxes, ignore = _place(image, picture.boxes, picture.ignore, side)
-            views.append(View(canvas, boxes, ignore, picture.source, picture.grey))
+            views.append(View(canvas, boxes, ignore, picture.source, _kind(picture)))
         if not len(picture.boxes) and not len(picture.ignore):
             for _ in range(3):
                 crop = _random_crop(rng, image, 320, 192, zoom=(0.6, 3.0))
-                views.append(View(crop, picture.boxes, picture.ignore, picture.source, picture.grey))
+                views.append(View(crop, picture.boxes, picture.ignore, picture.source, _kind(picture)))
     return views
 
 
@@ -104,26 +115,42 @@ def count_matches(view: View, boxes: np.ndarray, scores: np.ndarray) -> tuple[np
 
 
 def summarise(views: list[View], found: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
-    """Returns recall by size and false boxes per 100 views at each threshold, and the threshold chosen.
+    """Returns recall by size and false boxes per 100 views at each threshold, the threshold chosen, and rows by kind.
 
     The threshold: the lowest at which there is at most one false box per 100 views.
     """
-    heights, best, false = [], [], []
+    heights, best, false, kinds, false_kinds = [], [], [], [], []
     for view, (boxes, scores) in zip(views, found, strict=True):
         hits, wrong = count_matches(view, boxes, scores)
         heights.extend(view.boxes[:, 3] - view.boxes[:, 1])
         best.extend(hits)
+        kinds.extend([view.kind] * len(hits))
         false.extend(wrong)
-    height, score, wrong = np.array(heights), np.array(best), np.array(false)
+        false_kinds.extend([view.kind] * len(wrong))
+    height, score, wrong, kind = np.array(heights), np.array(best), np.array(false), np.array(kinds)
     table = []
     for threshold in THRESHOLDS:
-        row = {"threshold": threshold, "false_per_100": round(100 * float((wrong > threshold).sum()) / len(views), 3)}
+        row: dict[str, Any] = {
+            "threshold": threshold,
+            "false_per_100": round(100 * float((wrong > threshold).sum()) / len(views), 3),
+        }
         for name, (low, high) in SIZE_NAMES.items():
             chosen = (height >= low) & (height < high)
-            row[name] = round(float((score[chosen] > threshold).mean()), 4)
+            row[name] = round(float((score[chosen] > threshold).mean()), 4) if chosen.any() else None
         table.append(row)
     good = [row for row in table if row["false_per_100"] <= 1.0] or table[-1:]
-    return {"views": len(views), "faces": len(height), "chosen": good[0], "table": table}
+    limit = good[0]["threshold"]
+    by_kind = {}
+    for name in sorted({view.kind for view in views}):
+        count = sum(view.kind == name for view in views)
+        mine = (kind == name) & (height >= SIZE_NAMES["large"][0])
+        fired = sum(bool(value > limit) for value, of in zip(false, false_kinds, strict=True) if of == name)
+        by_kind[name] = {"views": count, "large_faces": int(mine.sum()), "false_per_100": round(100 * fired / count, 3)}
+        by_kind[name]["large"] = round(float((score[mine] > limit).mean()), 4) if mine.any() else None
+    sizes = {name: int(((height >= low) & (height < high)).sum()) for name, (low, high) in SIZE_NAMES.items()}
+    return {
+        "views": len(views), "faces": sizes, "chosen": good[0], "by_kind": by_kind, "table": table,
+    }  # fmt: skip
 
 
 def validate_network(network: nn.Module, faces_folder: Path, cache_folder: Path) -> dict[str, Any]:
@@ -132,3 +159,14 @@ def validate_network(network: nn.Module, faces_folder: Path, cache_folder: Path)
     result = summarise(views, run_network(network, views))
     curve = [row for row in result["table"] if round(row["threshold"] * 50) % 5 == 0]
     return {"views": result["views"], "faces": result["faces"], "chosen": result["chosen"], "curve": curve}
+
+
+def validate_file(model: bytes, faces_folder: Path, cache_folder: Path) -> dict[str, Any]:
+    """Returns what `summarise` says of an exported file, run as it will be run."""
+    graph = load_graph(model)
+    views, found = make_views(faces_folder, cache_folder), []
+    for view in views:
+        outputs = graph.run({"image": np.ascontiguousarray(view.image.transpose(2, 0, 1))[None]})
+        boxes, scores, _ = decode_maps([outputs[name][0] for name in MAP_NAMES], score_threshold=THRESHOLDS[0])
+        found.append((boxes, scores))
+    return summarise(views, found)

@@ -1,0 +1,124 @@
+"""load_detector and the detectors behind it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeaff.detection import FaceDetector, load_detector
+from edgeaff.detection.boxes import fit_letterbox
+from edgeaff.detection.ssd import SsdDetector, place_picture
+from edgeaff.errors import ArgumentError, BundleError
+from edgeaff.spec import PreprocessSpec
+from edgeaff.types import FaceBox, FaceDetection
+
+
+class OneFaceGraph:
+    """Answers as our network would for one face at the middle of the canvas; keeps the input it saw."""
+
+    backend = "fake"
+    inputs = {"image": (1, 3, None, None)}
+    outputs = ("map_8", "map_16", "map_32")
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        self.seen = feeds["image"]
+        height, width = self.seen.shape[2:]
+        maps = {f"map_{s}": np.full((1, 15, height // s, width // s), -9.0, np.float32) for s in (8, 16, 32)}
+        row, column = height // 32, width // 32
+        maps["map_16"][0, :, row, column] = [3.0, -0.5, -0.5, math.log(4), math.log(5), *([0.0] * 10)]
+        return maps
+
+
+def test_ssd_letterboxes_and_maps_boxes_back_to_the_picture() -> None:
+    graph = OneFaceGraph()
+    detector = SsdDetector(graph, score_threshold=0.5)
+    image = np.full((360, 640, 3), 200, np.uint8)
+    (face,) = detector.detect(image)
+    assert graph.seen.shape == (1, 3, 192, 320) and graph.seen.dtype == np.uint8
+    assert (graph.seen[0, :, :180] == 200).all() and (graph.seen[0, :, 180:] == 0).all()
+    # cell (row 6, column 10) of stride 16: centre at (160, 96) of the canvas, 64 x 80; the picture is twice as large
+    assert face.box == pytest.approx((320 - 64, 192 - 80, 320 + 64, 192 + 80), abs=0.01)
+    assert face.landmarks is not None and face.landmarks.shape == (5, 2)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (2000, 3, 3), (33, 65, 3), (480, 640, 3)])
+def test_ssd_takes_any_size_and_stride(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (shape[0] * 2, shape[1] * 2, 3), dtype=np.uint8)[::2, ::2]
+    detector = SsdDetector(OneFaceGraph(), score_threshold=0.5, input_long_side=160)
+    assert len(detector.detect(image)) == 1
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_ssd_refuses_what_is_no_picture(image: np.ndarray) -> None:
+    with pytest.raises(ArgumentError, match="image must be"):
+        SsdDetector(OneFaceGraph(), score_threshold=0.5).detect(image)
+
+
+@pytest.mark.parametrize("options", [{"score_threshold": 0.0}, {"score_threshold": 0.5, "input_long_side": 300}])
+def test_ssd_refuses_numbers_out_of_range(options: dict) -> None:
+    with pytest.raises(ArgumentError, match="must be"):
+        SsdDetector(OneFaceGraph(), **options)
+
+
+def test_a_picture_of_the_right_size_is_not_resampled() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (192, 320, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(place_picture(image, fit_letterbox(320, 192, long_side=320)), image)
+
+
+def test_full_frame_fixed_and_cropped() -> None:
+    image = np.zeros((90, 60, 3), np.uint8)
+    assert load_detector("full_frame").detect(image)[0].box == (0, 0, 60, 90)
+    assert load_detector("fixed:1,2,30,40.5").detect(image)[0].box == (1, 2, 30, 40.5)
+    box = load_detector("cropped").detect(np.zeros((96, 96, 3), np.uint8))[0].box
+    margin = PreprocessSpec().crop_margin
+    assert (box.x1 - box.x0) * margin == pytest.approx(96)
+    assert (box.x0 + box.x1) / 2 == pytest.approx(48)
+
+
+def test_a_function_becomes_a_detector() -> None:
+    detector = load_detector(lambda image: [(1, 2, 3, 4), (0, 0, 9, 9, 0.25), FaceDetection(FaceBox(0, 0, 1, 1), 0.5)])
+    assert isinstance(detector, FaceDetector) and detector.id == "callable"
+    assert [face.score for face in detector.detect(np.zeros((9, 9, 3), np.uint8))] == [1.0, 0.25, 0.5]
+    assert load_detector(detector) is detector
+    with pytest.raises(ArgumentError, match="must give FaceDetection"):
+        load_detector(lambda image: [(1, 2, 3)]).detect(np.zeros((9, 9, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["haar", "yunet", "opencv_ssd:", "fixed:1,2,3", "fixed:5,5,1,9", "", 7])
+def test_an_unknown_name_is_an_error_that_lists_the_known(name: object) -> None:
+    with pytest.raises(ArgumentError, match="must be"):
+        load_detector(name)
+
+
+@pytest.mark.parametrize("kind", ["ssd", "yunet"])
+def test_a_missing_file_and_a_wrong_file_are_named(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"nothing\.onnx"):
+        load_detector(f"{kind}:{tmp_path / 'nothing.onnx'}")
+    path = tmp_path / "wrong.onnx"
+    path.write_bytes(b"no graph")
+    with pytest.raises(BundleError, match="must be"):
+        load_detector(f"{kind}:{path}")
+
+
+@pytest.mark.needs_cv2
+def test_opencv_ssd_names_a_missing_or_wrong_file(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"nothing\.pb"):
+        load_detector(f"opencv_ssd:{tmp_path / 'nothing.pb'}")
+    path = tmp_path / "wrong.pb"
+    path.write_bytes(b"no graph at all")
+    path.with_suffix(".pbtxt").write_text("nothing")
+    with pytest.raises(BundleError, match="must be"):
+        load_detector(f"opencv_ssd:{path}")
+
+
+@pytest.mark.needs_shared
+def test_one_detector_refuses_the_other_ones_file(shared: Path) -> None:
+    with pytest.raises(BundleError, match="graph must have the input image"):
+        load_detector(f"ssd:{shared / 'data/weights/yunet_n_dynamic.onnx'}")
+    with pytest.raises(BundleError, match="must be a YuNet"):
+        load_detector(f"yunet:{shared / 'data/weights/ulf_version-slim-320.onnx'}")
