@@ -54,6 +54,15 @@ def decode_maps(maps: list[np.ndarray], *, score_threshold: float) -> tuple[np.n
     return boxes[kept], scores[kept], points[kept]
 
 
+def decode_all(maps: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the boxes (N, 4) in input pixels and score logits (N,) of all cells of three small maps."""
+    raw = np.concatenate([grid.reshape(15, -1) for grid in maps], 1)
+    centre, stride = _cells(*maps[0].shape[1:])
+    middle = centre + raw[1:3].T * stride[:, None]
+    half = np.exp(np.clip(raw[3:5].T, -4, 4)) * (stride[:, None] / 2)
+    return np.concatenate([middle - half, middle + half], 1), raw[0]
+
+
 @lru_cache(maxsize=32)
 def _cells(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns centres (N, 2) in pixels and strides (N,) of all cells, for a map of this size at the finest stride."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -163,13 +164,22 @@ def _load_ssd(path: str, bundle: ModelBundle | None, backend: str, options: dict
     from edgeaff.detection.ssd import SsdDetector
 
     if path:
-        options.setdefault("score_threshold", 0.5)
+        for key, item in _read_card(Path(path)).items():
+            options.setdefault(key, item)
         return SsdDetector.from_bytes(_read(Path(path)), backend=backend, **options)
     bundle = ModelBundle.load() if bundle is None else bundle
     facts = bundle.manifest["detector"]
     options.setdefault("score_threshold", facts["score_threshold"])
     options.setdefault("input_long_side", facts.get("input_long_side", 320))
     return SsdDetector.from_bytes(bundle.graph_bytes("face_detector"), backend=backend, **options)
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    """Returns threshold and input size from the JSON that the export writes beside its file; usual ones without it."""
+    card = path.with_suffix(".json")
+    facts = json.loads(card.read_text()) if card.is_file() else {}
+    usual = {"score_threshold": 0.6, "input_long_side": 320}
+    return {key: facts.get(key, value) for key, value in usual.items()}
 
 
 def _read(path: Path) -> bytes:

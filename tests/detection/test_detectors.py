@@ -44,6 +44,47 @@ def test_ssd_letterboxes_and_maps_boxes_back_to_the_picture() -> None:
     assert face.landmarks is not None and face.landmarks.shape == (5, 2)
 
 
+class UnsureGraph(OneFaceGraph):
+    """Sees one face with a logit of 0.8 at the first look and answers the second with another logit."""
+
+    def __init__(self, second: float) -> None:
+        self.second, self.looks = second, []
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        maps = super().run(feeds)
+        self.looks.append(feeds["image"])
+        height, width = feeds["image"].shape[2:]
+        if len(self.looks) == 1:
+            maps["map_16"][0, 0, height // 32, width // 32] = 0.8
+        else:
+            maps["map_16"][...] = -9.0
+            maps["map_32"][0, :5, 1, 1] = [self.second, 0.0, 0.0, math.log(1.0), math.log(1.25)]
+        return maps
+
+
+@pytest.mark.parametrize(("second", "expected"), [(3.0, (0.8 + 1.5) / 1.5), (-4.0, None)])
+def test_ssd_looks_again_at_what_it_is_not_sure_of(second: float, expected: float | None) -> None:
+    graph = UnsureGraph(second)
+    image = np.zeros((360, 640, 3), np.uint8)
+    image[192 - 160 : 192 + 160, 320 - 160 : 320 + 160] = 90
+    faces = SsdDetector(graph, score_threshold=0.6).detect(image)
+    assert [look.shape for look in graph.looks] == [(1, 3, 192, 320), (1, 3, 96, 96)]
+    assert (graph.looks[1][0, :, 20:76, 20:76] == 90).all(), "the square around the candidate, enlarged"
+    if expected is None:
+        assert faces == []
+    else:
+        assert faces[0].score == pytest.approx(1 / (1 + math.exp(-expected)), abs=1e-4)
+    alone = UnsureGraph(second)
+    assert len(SsdDetector(alone, score_threshold=0.6, second_look=False).detect(image)) == 1
+    assert len(alone.looks) == 1
+
+
+def test_ssd_does_not_look_again_at_a_clear_face() -> None:
+    graph = OneFaceGraph()
+    assert len(SsdDetector(graph, score_threshold=0.6).detect(np.zeros((360, 640, 3), np.uint8))) == 1
+    assert graph.seen.shape == (1, 3, 192, 320), "the last and only look is the first"
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2000, 3, 3), (33, 65, 3), (480, 640, 3)])
 def test_ssd_takes_any_size_and_stride(shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (shape[0] * 2, shape[1] * 2, 3), dtype=np.uint8)[::2, ::2]

@@ -19,7 +19,7 @@ from torch import nn
 from edgeaff.backends import load_graph
 from edgeaff.detection.boxes import fit_letterbox, pair_iou
 from edgeaff.detection.decode import decode_maps
-from edgeaff.detection.ssd import MAP_NAMES
+from edgeaff.detection.ssd import SsdDetector
 from edgeaff.training.face_detector.augment import _random_crop
 from edgeaff.training.face_detector.data import Picture, PictureCache, is_validation
 from edgeaff.training.face_detector.targets import pair_cover
@@ -166,7 +166,8 @@ def validate_file(model: bytes, faces_folder: Path, cache_folder: Path) -> dict[
     graph = load_graph(model)
     views, found = make_views(faces_folder, cache_folder), []
     for view in views:
-        outputs = graph.run({"image": np.ascontiguousarray(view.image.transpose(2, 0, 1))[None]})
-        boxes, scores, _ = decode_maps([outputs[name][0] for name in MAP_NAMES], score_threshold=THRESHOLDS[0])
-        found.append((boxes, scores))
+        detector = SsdDetector(graph, score_threshold=THRESHOLDS[0], input_long_side=max(view.image.shape[:2]))
+        faces = detector.detect(view.image)
+        boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
+        found.append((boxes, np.array([face.score for face in faces], np.float32)))
     return summarise(views, found)
