@@ -6,11 +6,50 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
+from typing import Any
 
 from edgeaff.capture.health import SourceHealth
 from edgeaff.capture.live import LiveSource, take_from
+from edgeaff.capture.source import MergedSource, open_source, parse_uri
 from edgeaff.errors import ArgumentError
 from edgeaff.types import AudioChunk, VideoFrame
+
+
+def combine(video: Any, audio: Any) -> Any:
+    """Returns one source for both modalities.
+
+    Args:
+        video: path, URI or source object of the pictures; None for sound alone.
+        audio: path, URI or source object of the sound; None for that of `video`, where it has any.
+
+    Returns:
+        A MediaFile, a MergedSource of two files, or a LiveGroup.
+
+    Raises:
+        ArgumentError: neither is given, or a file is to be mixed with a live source.
+    """
+    if video is None and audio is None:
+        raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
+    if video is not None and audio is not None and video == audio:
+        audio = None
+    only_video = video is not None and audio is not None or (video is not None and _gives_pictures_only(video))
+    picture = None if video is None else _opened(video, video=True, audio=not only_video)
+    sound = None if audio is None else _opened(audio, video=False, audio=True)
+    given = [source for source in (picture, sound) if source is not None]
+    if all(not source.is_live for source in given):
+        return given[0] if len(given) == 1 else MergedSource(picture, sound)
+    parts: list[Any] = []
+    for source in given:
+        parts += source.sources if isinstance(source, LiveGroup) else (source,)
+    return given[0] if len(given) == 1 and isinstance(given[0], LiveGroup) else LiveGroup(parts)
+
+
+def _gives_pictures_only(video: Any) -> bool:
+    return isinstance(video, str) and parse_uri(video).scheme in ("camera", "gst")
+
+
+def _opened(source: Any, *, video: bool, audio: bool) -> Any:
+    return source if hasattr(source, "is_live") else open_source(source, video=video, audio=audio)
 
 
 class LiveGroup:
@@ -92,6 +131,22 @@ class LiveGroup:
                 yield unit
             else:
                 self.health()
+
+    def inputs(self, *, idle_seconds: float = 1 / 30) -> Iterator[VideoFrame | AudioChunk | int]:
+        """Yields what a Session is to be given: units, and while nothing comes the present instant, for `advance`.
+
+        Args:
+            idle_seconds: how long to wait for a unit before the instant is given; one tick, so that ticks go on.
+        """
+        while not self.ended:
+            unit = self.take(idle_seconds)
+            if unit is not None:
+                yield unit
+                continue
+            self.health()
+            now = self.now_ns()
+            if now is not None and not self.ended:
+                yield now
 
     def __enter__(self) -> LiveGroup:
         """Returns the group, all sources started; if one fails the others are closed again."""
