@@ -131,14 +131,14 @@ template <typename Sample>
 size_t Resampler::PushAny(const Sample* samples, size_t n, float* output) {
   inputs_ += static_cast<int64_t>(n);
   if (half_taps_ == 0) {
-    CopySamples(samples, n, output);
+    for (size_t i = 0; i < n; ++i) output[i] = ToFloat(samples[i]);
     outputs_ += static_cast<int64_t>(n);
     return n;
   }
   size_t written = 0;
   while (n > 0) {
     const size_t block = n < kBlock ? n : kBlock;
-    CopySamples(samples, block, buffer_.data() + fill_);
+    for (size_t i = 0; i < block; ++i) buffer_[fill_ + i] = ToFloat(samples[i]);
     fill_ += block;
     samples += block;
     n -= block;

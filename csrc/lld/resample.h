@@ -23,7 +23,7 @@ class Resampler {
   size_t OutputsOfPush(size_t n) const;
   size_t OutputsOfFinish() const;
 
-  // Takes n samples (mono; int16 as s / 32767, float saturated to that range; finite), writes the outputs that are final to
+  // Takes n samples (mono; int16 as s / 32768, float saturated to -1..1; finite), writes the outputs that are final to
   // `output` (room for OutputsOfPush(n)) and returns their number. Must not be called after Finish without Reset.
   size_t Push(const int16_t* samples, size_t n, float* output);
   size_t Push(const float* samples, size_t n, float* output);

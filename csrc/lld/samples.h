@@ -1,4 +1,4 @@
-// From what a caller has (int16 or float32) to the one scale of this room.
+// From what a caller has (int16 or float32) to the scales of this room.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -6,19 +6,17 @@
 
 namespace edgeaff {
 
-// int16 s enters as s / 32767 (so -32768 is a little below -1); floats saturate to that same range.
-constexpr float kPcmScale = 32767.0f;
-constexpr float kLowestSample = -32768.0f / 32767.0f;
+// The two forms of sound: int16 s, and float x = s / 32768 (what decoders give). Floats out of range saturate.
 
-inline void CopySamples(const int16_t* source, size_t n, float* target) {
-  for (size_t i = 0; i < n; ++i) target[i] = static_cast<float>(source[i]) / kPcmScale;
-}
+// To float with full scale 1.
+inline float ToFloat(int16_t s) { return static_cast<float>(s) / 32768.0f; }
+inline float ToFloat(float x) { return x < -1.0f ? -1.0f : (x > 1.0f ? 1.0f : x); }
 
-inline void CopySamples(const float* source, size_t n, float* target) {
-  for (size_t i = 0; i < n; ++i) {
-    const float x = source[i];
-    target[i] = x < kLowestSample ? kLowestSample : (x > 1.0f ? 1.0f : x);
-  }
+// To the scale of the descriptors, s / 32767. Both forms of one sound give the same bits.
+inline float ToLldScale(int16_t s) { return static_cast<float>(s) / 32767.0f; }
+inline float ToLldScale(float x) {
+  const float s = x * 32768.0f;
+  return (s < -32768.0f ? -32768.0f : (s > 32767.0f ? 32767.0f : s)) / 32767.0f;
 }
 
 // Index of the first NaN or infinity, -1 if all are finite.

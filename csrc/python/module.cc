@@ -10,5 +10,6 @@ PYBIND11_MODULE(_C, module) {
   edgeaff::BindBuildInfo(module);
   edgeaff::BindCropResize(module);
   edgeaff::BindCrossModalAttention(module);
+  edgeaff::BindLld(module);
   edgeaff::BindLldResample(module);
 }

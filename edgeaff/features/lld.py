@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import BackendUnavailableError
-from edgeaff.features import lld_stream
+from edgeaff.features import lld_native, lld_stream
 from edgeaff.features.lld_names import NAMES
 from edgeaff.features.lld_reference import GROUPS, HOP_NS
-from edgeaff.ops import native
 
 __all__ = ["GROUPS", "HOP_NS", "NAMES", "ROW_LATENCY_NS", "LldStream", "extract"]
 
@@ -29,10 +28,9 @@ ROW_LATENCY_NS = 110_000_000
 def _engine(**options: Any) -> Any:
     """Returns the native stream, or its NumPy twin where the compiled module is absent."""
     try:
-        engine = getattr(native(), "LldStream", lld_stream.LldStream)
+        return lld_native.LldStream(**options)
     except BackendUnavailableError:
-        engine = lld_stream.LldStream
-    return engine(**options)
+        return lld_stream.LldStream(**options)
 
 
 class LldStream:
@@ -71,6 +69,11 @@ class LldStream:
     def rows_ready(self) -> int:
         """How many rows `pop` would return."""
         return int(self._stream.rows_ready)
+
+    @property
+    def watermarks(self) -> Mapping[str, int]:
+        """How many rows are final so far, per column group; a row can be popped once it is so in all."""
+        return self._stream.watermarks
 
     def row_time_ns(self, row: int) -> int:
         """Returns when row `row` starts, in ns after the first sample."""

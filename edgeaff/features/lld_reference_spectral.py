@@ -40,6 +40,18 @@ SPECTRAL_NAMES = (
 )
 
 
+def exact_power(frames: np.ndarray, window: np.ndarray, fft_size: int) -> np.ndarray:
+    """Returns the power spectrum of windowed frames before any rounding to float32, (T, fft_size // 2 + 1) float64.
+
+    Args:
+        frames: (T, W) float32.
+        window: (W,) float32.
+        fft_size: at least W; zeros are added.
+    """
+    spectrum = np.fft.rfft((frames * window).astype(np.float64), n=fft_size, axis=-1)
+    return spectrum.real**2 + spectrum.imag**2
+
+
 def magnitudes(frames: np.ndarray, window: np.ndarray, fft_size: int) -> np.ndarray:
     """Returns the magnitude spectrum of windowed frames, zero-padded to the size of the transform.
 
@@ -51,8 +63,7 @@ def magnitudes(frames: np.ndarray, window: np.ndarray, fft_size: int) -> np.ndar
     Returns:
         (T, fft_size // 2 + 1) float32, not normalised.
     """
-    spectrum = np.fft.rfft((frames * window).astype(np.float64), n=fft_size, axis=-1)
-    return np.abs(spectrum).astype(np.float32)
+    return np.sqrt(exact_power(frames, window, fft_size)).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -225,6 +236,7 @@ def moments(power: np.ndarray) -> np.ndarray:
     m2 = _ratio((d2 * power).sum(axis=-1), total)
     m3 = _ratio((d2 * d * power).sum(axis=-1), total)
     m4 = _ratio((d2 * d2 * power).sum(axis=-1), total)
+    # The peer keeps the floor of the sum in float32: digital silence has an entropy of 4.3e-6.
     share = np.maximum(power, 1e-7) / np.maximum(total, float(np.float32(1e-7)))[:, None]
     entropy = -(share * np.log2(share)).sum(axis=-1)
     slope = (bins * weighted - f.sum() * total) / (bins * (f * f).sum() - f.sum() ** 2) * (bins - 1)
@@ -247,26 +259,30 @@ def sharpness(power: np.ndarray) -> np.ndarray:
 
 
 def harmonicity(power: np.ndarray) -> np.ndarray:
-    """Returns how far the power swings between its extrema, (T,) float32. power: (T, 257) float32, bins 0 to 256.
+    """Returns how far the power swings between its extrema, (T,) float32. power: (T, 257) float64, bins 0 to 256.
 
-    An extremum (bins 3 to 254) is strictly above, or strictly below, its two neighbours on either side.
+    An extremum (bins 3 to 254) is strictly above, or strictly below, its two neighbours on either side. The power is
+    that before rounding: neighbours equal in float32 would hide an extremum that the noise of the peer's FFT shows.
     """
     middle = power[:, 3:255]
     around = [power[:, 3 + step : 255 + step] for step in (-2, -1, 1, 2)]
     peaks = np.logical_and.reduce([middle > other for other in around])
     dips = np.logical_and.reduce([middle < other for other in around])
     swings = [
-        np.abs(np.diff(row[mask].astype(np.float64))).sum() for row, mask in zip(middle, peaks | dips, strict=True)
+        np.abs(np.diff(row[mask])).sum() for row, mask in zip(middle, peaks | dips, strict=True)
     ]
     return (np.array(swings) / 2 / 256).astype(np.float32)
 
 
-def spectral_shape(magnitude: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
+def spectral_shape(
+    magnitude: np.ndarray, previous: np.ndarray | None, exact: np.ndarray | None = None
+) -> np.ndarray:
     """Returns the 15 columns of `SPECTRAL_NAMES`, (T, 15) float32.
 
     Args:
         magnitude: (T, 257) float32.
         previous: (257,) float32, magnitudes of the frame before the batch, or None at the start of the sound.
+        exact: (T, 257) float64, the power before rounding (`exact_power`); None: the squares of `magnitude`.
     """
     power = magnitude * magnitude
     m = moments(power[:, 1:])
@@ -277,6 +293,6 @@ def spectral_shape(magnitude: np.ndarray, previous: np.ndarray | None) -> np.nda
         flux[:, None],
         m,
         sharpness(power[:, 1:])[:, None],
-        harmonicity(power)[:, None],
+        harmonicity(power.astype(np.float64) if exact is None else exact)[:, None],
     ]
     return np.concatenate(columns, axis=-1)

@@ -45,7 +45,7 @@ class Resampler:
         """Takes sound and returns what became final.
 
         Args:
-            samples: (n,) int16 (taken as s / 32767) or float32 (saturated), any length, one channel, at the input rate;
+            samples: (n,) int16 (taken as s / 32768) or float32 (saturated), any length, one channel, at the input rate;
                 another form or a NaN is an ArgumentError (`check_samples`).
 
         Returns:

@@ -8,8 +8,7 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 
-PCM_SCALE = np.float32(32767)
-LOWEST_SAMPLE = np.float32(-32768) / PCM_SCALE
+FULL_SCALE = np.float32(32768)
 
 
 def check_samples(samples: Any) -> np.ndarray:
@@ -44,17 +43,15 @@ def check_samples(samples: Any) -> np.ndarray:
 
 
 def as_float_samples(samples: Any) -> np.ndarray:
-    """Returns sound as float32: int16 s as s / 32767, floats saturated to that range.
-
-    Choice: 32767 because the LLDs are defined so (docs/lld.md); -32768 is then a little below -1, for floats too.
+    """Returns sound as float32 with full scale 1: int16 divided by 32768, floats saturated.
 
     Args:
         samples: (n,) int16 or float32, as `check_samples` takes them.
 
     Returns:
-        (n,) float32 in [-32768 / 32767, 1].
+        (n,) float32 in [-1, 1].
     """
     samples = check_samples(samples)
     if samples.dtype == np.int16:
-        return samples.astype(np.float32) / PCM_SCALE
-    return np.clip(samples, LOWEST_SAMPLE, np.float32(1))
+        return samples.astype(np.float32) / FULL_SCALE
+    return np.clip(samples, np.float32(-1), np.float32(1))

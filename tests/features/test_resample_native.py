@@ -89,13 +89,13 @@ def test_resampler_passes_equal_rates_through():
     samples = np.array([-32768, -32767, 0, 1, 32767], np.int16)
     resampler = Resampler(16000)
     assert resampler.delay_ns == 0
-    assert np.array_equal(resampler.push(samples), samples.astype(np.float32) / np.float32(32767))
+    assert np.array_equal(resampler.push(samples), samples.astype(np.float32) / np.float32(32768))
     assert resampler.finish().shape == (0,)
 
 
 def test_resampler_saturates_floats():
     output = Resampler(16000).push(np.array([-9.0, 0.5, 9.0], np.float32))
-    assert np.array_equal(output, np.array([np.float32(-32768) / np.float32(32767), 0.5, 1.0], np.float32))
+    assert np.array_equal(output, np.array([-1.0, 0.5, 1.0], np.float32))
 
 
 def test_resampler_starts_anew_after_reset():
