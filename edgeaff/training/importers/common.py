@@ -1,0 +1,111 @@
+"""What all importers share: means, checks, and the way from a file's layers to `VggFaceWeights`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edgeaff.errors import ArgumentError
+from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
+
+# Of the VGGFace training set, for 0..255 pixels.
+MEAN_RGB = (129.1863, 104.7624, 93.5940)
+COLOURS = ("rgb", "bgr")
+BLOCK = 1 << 22
+
+
+def file_sha256(path: Path) -> str:
+    """Returns the checksum of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_colour(colour: str | None, layout: str) -> str:
+    """Returns the colour order.
+
+    Raises:
+        ArgumentError: it is not named, or not "rgb" or "bgr".
+    """
+    if colour not in COLOURS:
+        raise ArgumentError(
+            f"colour must be 'rgb' or 'bgr' (what the weights of this {layout} file were trained with), got {colour!r}; "
+            "look at how the file's own demo feeds its pictures."
+        )
+    return colour
+
+
+def check_shapes(tensors: Mapping[str, np.ndarray], config: VggFaceConfig, map_px: int, layout: str) -> None:
+    """Checks that every layer is there with its shape.
+
+    Raises:
+        ArgumentError: a layer is missing or has another shape; names it.
+    """
+    expected: dict[str, tuple[int, ...]] = {}
+    for name, inputs, outputs in config.convolutions:
+        expected |= {f"{name}.weight": (outputs, inputs, 3, 3), f"{name}.bias": (outputs,)}
+    expected["fc6.weight"] = (config.descriptor, config.widths[-1] * map_px**2)
+    expected["fc6.bias"] = (config.descriptor,)
+    for name, shape in expected.items():
+        if name not in tensors:
+            raise ArgumentError(
+                f"{name} must be {shape}, got nothing of that name in the {layout} file (layers found: "
+                f"{', '.join(sorted(tensors)[:8]) or 'none'}); pass a VGG-16 face model."
+            )
+        if tensors[name].shape != shape:
+            raise ArgumentError(
+                f"{name} must be {shape}, got {tensors[name].shape} in the {layout} file; pass a VGG-16 face model."
+            )
+
+
+def fc6_from_image_order(kernel: np.ndarray, channels: int, map_px: int) -> np.ndarray:
+    """Returns fc6 of a framework that flattens row, column, channel: (P * P * C, D) -> (D, C * P * P).
+
+    Other shapes come back transposed only, for `check_shapes` to name.
+    """
+    if kernel.shape[0] != map_px * map_px * channels:
+        return kernel.T
+    maps = kernel.reshape(map_px, map_px, channels, -1)
+    return maps.transpose(3, 2, 0, 1).reshape(kernel.shape[1], -1)
+
+
+def finish(
+    tensors: Mapping[str, np.ndarray],
+    *,
+    path: Path,
+    layout: str,
+    config: VggFaceConfig,
+    map_px: int,
+    colour: str,
+    mean: tuple[float, float, float] = MEAN_RGB,
+    scale: float = 1.0,
+    notes: tuple[str, ...] = (),
+) -> VggFaceWeights:
+    """Returns checked weights for RGB input.
+
+    Args:
+        tensors: `convS_I.weight` (O, I, 3, 3) in the file's colour order, biases, `fc6.*` flattened channel, row,
+            column.
+        path: the file, for its checksum.
+        layout: name of the layout.
+        config: the sizes expected.
+        map_px: side of the map before fc6.
+        colour: order of conv1_1's input channels in the file.
+        mean: subtracted from 0..255, in RGB order whatever `colour` is.
+        scale: multiplied after that.
+        notes: decisions to keep.
+    """
+    check_shapes(tensors, config, map_px, layout)
+    names = [f"{name}.{part}" for name, _, _ in config.convolutions for part in ("weight", "bias")]
+    kept = {name: np.ascontiguousarray(tensors[name], dtype=np.float32) for name in [*names, "fc6.weight", "fc6.bias"]}
+    if colour == "bgr":
+        kept["conv1_1.weight"] = np.ascontiguousarray(kept["conv1_1.weight"][:, ::-1])
+    return VggFaceWeights(
+        tensors=kept, map_px=map_px, mean=mean, scale=scale, layout=layout, sha256=file_sha256(path),
+        notes=(f"colour order of the file: {colour}", *notes),
+    )  # fmt: skip
