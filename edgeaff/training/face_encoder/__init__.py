@@ -1,0 +1,1 @@
+"""Trains the `edge` face encoder on FER+ votes: data, augmentation, network, training, evaluation, export."""

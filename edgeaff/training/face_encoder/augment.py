@@ -1,0 +1,188 @@
+"""Makes a 96-px crop from a 48-px training face, as varied as a camera and a face detector make them at run time.
+
+Everything is drawn from the generator that is passed in, so the same seed gives the same pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CROP_PX = 96
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentConfig:
+    """Strength of each change; probabilities are per picture.
+
+    Attributes:
+        scale: the side of the crop varies by this factor either way (box jitter and margins of other detectors).
+        shift: standard deviation of the crop's centre, as a share of its side.
+        rotation_degrees: standard deviation of the roll of the head.
+        clean: share of pictures that are only scaled to size and mirrored.
+    """
+
+    scale: float = 1.22
+    shift: float = 0.035
+    rotation_degrees: float = 9.0
+    clean: float = 0.1
+    low_resolution: float = 0.25
+    tone: float = 0.6
+    shade: float = 0.25
+    noise: float = 0.3
+    blur: float = 0.3
+    jpeg: float = 0.4
+    occlusion: float = 0.25
+
+
+def plain(image: np.ndarray) -> np.ndarray:
+    """Returns the whole tile at crop size: (48, 48) uint8 -> (96, 96) uint8, bilinear as the runtime's crop."""
+    import cv2
+
+    return cv2.resize(image, (CROP_PX, CROP_PX), interpolation=cv2.INTER_LINEAR)
+
+
+def warp(
+    image: np.ndarray, *, scale: float = 1.0, shift: tuple[float, float] = (0.0, 0.0), degrees: float = 0.0,
+    aspect: float = 1.0, mirror: bool = False, border: int | None = None, cubic: bool = False,
+) -> np.ndarray:  # fmt: skip
+    """Returns the crop of a tile through a similarity (and aspect) transform.
+
+    Args:
+        image: (H, W) uint8.
+        scale: side of the crop / side of the tile; above 1 the face gets smaller.
+        shift: of the crop's centre in x and y, as a share of the tile.
+        degrees: rotation of the face.
+        aspect: width of the face is divided, its height multiplied by the root of this.
+        mirror: left and right are exchanged.
+        border: an OpenCV border mode; None replicates, as the runtime's crop does.
+        cubic: bicubic instead of bilinear.
+
+    Returns:
+        (96, 96) uint8.
+    """
+    import cv2
+
+    side = image.shape[0]
+    angle, stretch = np.deg2rad(degrees), np.sqrt(aspect)
+    step = scale * side / CROP_PX
+    x_step = -step if mirror else step
+    # Crop pixel -> tile pixel, both counted from their centres.
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = matrix @ np.diag([x_step * stretch, step / stretch])
+    centre = (side - 1) / 2 + np.array(shift) * side
+    offset = centre - matrix @ np.full(2, (CROP_PX - 1) / 2)
+    flags = (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
+    mode = cv2.BORDER_REPLICATE if border is None else border
+    return cv2.warpAffine(
+        image, np.column_stack([matrix, offset]), (CROP_PX, CROP_PX), flags=flags, borderMode=mode, borderValue=96.0
+    )
+
+
+def change_tone(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the picture with another gamma, contrast and brightness, clipped: float32 in [0, 255]."""
+    unit = np.power(picture * np.float32(1 / 255), np.float32(np.exp(random.normal(0.0, 0.35))))
+    gain, bias = np.exp(random.normal(0.0, 0.35)), random.normal(0.0, 0.16)
+    return np.clip((unit - 0.5) * np.float32(255 * gain) + np.float32(255 * (0.5 + bias)), 0.0, 255.0)
+
+
+def shade(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the picture under light from one side: a ramp of 0.3 to 1 in a random direction."""
+    angle, depth = random.uniform(0.0, 2 * np.pi), random.uniform(0.2, 0.7)
+    axis = np.linspace(-0.7, 0.7, CROP_PX, dtype=np.float32)
+    ramp = np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None]
+    return picture * (1.0 - np.float32(depth) * np.clip(ramp + 0.5, 0.0, 1.0)).astype(np.float32)
+
+
+def add_noise(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the picture as a small sensor sees it: often dark, with grain, clipped to whole levels."""
+    if random.random() < 0.5:
+        picture = picture * np.float32(random.uniform(0.15, 0.6))
+    grain = random.standard_normal(picture.shape, dtype=np.float32) * np.float32(random.uniform(2.0, 9.0))
+    return np.clip(np.rint(picture + grain), 0.0, 255.0)
+
+
+def blur(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the picture out of focus or, one time in four, smeared by motion."""
+    import cv2
+
+    if random.random() < 0.75:
+        return cv2.GaussianBlur(picture, (0, 0), random.uniform(0.6, 2.4))
+    length = int(random.integers(3, 8))
+    kernel = np.zeros((length, length), np.float32)
+    angle = random.uniform(0.0, np.pi)
+    for along in np.linspace(-0.5, 0.5, 4 * length):
+        x, y = (0.5 + 0.99 * along * np.array([np.cos(angle), np.sin(angle)])) * (length - 1)
+        kernel[round(y), round(x)] = 1.0
+    return cv2.filter2D(picture, -1, kernel / kernel.sum())
+
+
+def occlude(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the picture with a patch (hand, cup, hair, microphone) of one tone or of noise over it."""
+    picture = picture.copy()
+    height, width = (int(value) for value in random.integers(12, 44, size=2))
+    top, left = int(random.integers(-8, CROP_PX - height + 8)), int(random.integers(-8, CROP_PX - width + 8))
+    patch = picture[max(0, top) : top + height, max(0, left) : left + width]
+    patch[:] = random.uniform(0.0, 255.0)
+    if random.random() < 0.3:
+        patch += random.normal(0.0, 40.0, patch.shape).astype(np.float32)
+    return np.clip(picture, 0.0, 255.0)
+
+
+def compress(picture: np.ndarray, quality: int) -> np.ndarray:
+    """Returns the picture through JPEG: (H, W[, 3]) uint8 in and out."""
+    import cv2
+
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+
+
+def lower_resolution(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns a tile of 24 to 44 px side: a small face in a big picture."""
+    import cv2
+
+    side = int(random.integers(24, 45))
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+
+
+def augment(image: np.ndarray, random: np.random.Generator, config: AugmentConfig | None = None) -> np.ndarray:
+    """Returns one varied crop of a face.
+
+    Args:
+        image: (48, 48) uint8 grey.
+        random: source of every choice.
+        config: strengths.
+
+    Returns:
+        (96, 96) uint8 grey.
+    """
+    import cv2
+
+    config = config or AugmentConfig()
+    if random.random() < config.clean:
+        return plain(image[:, ::-1].copy() if random.random() < 0.5 else image)
+    if random.random() < config.low_resolution:
+        image = lower_resolution(image, random)
+    borders = (cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101, cv2.BORDER_CONSTANT)
+    shift = random.normal(0.0, config.shift, 2)
+    crop = warp(
+        image,
+        scale=float(np.exp(random.uniform(-1.0, 1.0) * np.log(config.scale))),
+        shift=(float(shift[0]), float(shift[1])),
+        degrees=float(np.clip(random.normal(0.0, config.rotation_degrees), -30.0, 30.0)),
+        aspect=float(np.exp(random.normal(0.0, 0.06))),
+        mirror=random.random() < 0.5,
+        border=borders[random.integers(len(borders))],
+        cubic=random.random() < 0.5,
+    )
+    picture = crop.astype(np.float32)
+    changes = (
+        (config.occlusion, occlude), (config.tone, change_tone), (config.shade, shade),
+        (config.blur, blur), (config.noise, add_noise),
+    )  # fmt: skip
+    for probability, change in changes:
+        if random.random() < probability:
+            picture = change(picture, random)
+    result = np.rint(picture).astype(np.uint8)
+    return compress(result, int(random.integers(25, 96))) if random.random() < config.jpeg else result
