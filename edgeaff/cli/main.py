@@ -12,6 +12,7 @@ from edgeaff.errors import ArgumentError, EdgeaffError
 COMMANDS = {
     "run": "read a file or device, write valence and arousal per tick",
     "models": "list, describe and verify bundles",
+    "train": "train a system of the paper, or prove that it can learn (--smoke)",
 }
 DONE, USAGE, UNUSABLE, INTERRUPTED = 0, 2, 3, 130
 

@@ -7,9 +7,11 @@ plain-ONNX body as a model-local function. Every export is checked and compared 
 
 from __future__ import annotations
 
+import argparse
 import copy
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
@@ -244,4 +246,18 @@ def export_window(system: nn.Module, *, video_size: int, audio_size: int, ticks:
     return model
 
 
+def main() -> None:
+    """Writes the step graph of trained weights: `python -m edgeaff.export.to_onnx WEIGHTS OUTPUT`."""
+    from edgeaff.training.default_bundle.write import load_weights
+
+    parser = argparse.ArgumentParser(prog="python -m edgeaff.export.to_onnx", description=main.__doc__)
+    parser.add_argument("weights", type=Path, help="edge_weights.safetensors")
+    parser.add_argument("output", type=Path, help="affect_step.onnx")
+    options = parser.parse_args()
+    options.output.write_bytes(export_step(load_weights(options.weights)))
+
+
 __all__ = ["ExportError", "check_parity", "export_step", "export_window"]
+
+if __name__ == "__main__":
+    main()

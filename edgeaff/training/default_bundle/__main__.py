@@ -21,7 +21,7 @@ from edgeaff.training.default_bundle.fit import FitConfig, evaluate, fit
 from edgeaff.training.default_bundle.prepare import column_statistics, is_held_out, make_sessions, prepare
 from edgeaff.training.default_bundle.sessions import VoiceSession, load_sessions, save_sessions
 from edgeaff.training.default_bundle.voices import CORPORA, Clip, load_clips
-from edgeaff.training.default_bundle.write import write_all
+from edgeaff.training.default_bundle.write import load_weights, write_all
 from edgeaff.training.models.edge import Edge, EdgeConfig
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--unseen", choices=["none", "speakers", "corpora", "both"], default="none")
     parser.add_argument("--unseen-minutes", type=float, default=2.0, help="budget of each leave-out training")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of sessions")
+    parser.add_argument("--start", type=Path, help="edge_weights.safetensors to go on from, for example of older descriptors")
     parser.add_argument("--results", type=Path, help="JSON file for the figures")
     return parser.parse_args()
 
@@ -63,14 +64,21 @@ def cached_sessions(
 
 
 def train(
-    sessions: list[Prepared], faces: FaceBank, held: list[Prepared], held_faces: FaceBank, minutes: float, **mode: Any
+    sessions: list[Prepared],
+    faces: FaceBank,
+    held: list[Prepared],
+    held_faces: FaceBank,
+    minutes: float,
+    *,
+    start_from: Edge | None = None,
+    **mode: Any,
 ) -> Edge:
     """Returns a trained system; now and then its agreement on held-out voices and faces is logged."""
     watch = [PseudoCorpus(held, held_faces, np.random.default_rng(5), augment=False).batch(96, 200)]
     config = FitConfig(minutes=minutes)
     corpus = PseudoCorpus(sessions, faces, np.random.default_rng(2), **mode)
     edge_config = EdgeConfig(video_size=faces.descriptors.shape[2])
-    return fit(corpus, config, edge_config, watch=lambda model: evaluate(model, watch))
+    return fit(corpus, config, edge_config, watch=lambda model: evaluate(model, watch), start_from=start_from)
 
 
 def unseen_voices(
@@ -130,8 +138,10 @@ def main() -> None:
             )
     if arguments.minutes > 0:
         statistics = column_statistics(sessions, spec)
-        held = prepare(held_sessions, spec, statistics)
-        edge = train(prepare(sessions, spec, statistics), train_faces, held, valid_faces, arguments.minutes)
+        held = prepare(held_sessions, spec, statistics, cache=arguments.work)
+        start_from = load_weights(arguments.start) if arguments.start else None
+        prepared = prepare(sessions, spec, statistics, cache=arguments.work)
+        edge = train(prepared, train_faces, held, valid_faces, arguments.minutes, start_from=start_from)
         results |= finish(edge, spec, statistics, held, valid_faces, held_clips, arguments)
     if arguments.results:
         arguments.results.write_text(json.dumps(results, indent=1) + "\n")

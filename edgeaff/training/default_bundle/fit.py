@@ -90,6 +90,7 @@ def fit(
     *,
     watch: Callable[[Edge], dict[str, float]] | None = None,
     watch_seconds: float = 120.0,
+    start_from: Edge | None = None,
 ) -> Edge:
     """Returns the trained transformer: the exponential average of its weights.
 
@@ -99,12 +100,15 @@ def fit(
         edge_config: sizes.
         watch: called now and then with the averaged system; what it returns is logged.
         watch_seconds: how often.
+        start_from: a system of the same sizes to go on from.
 
     Returns:
         The averaged system, in evaluation mode.
     """
     torch.manual_seed(config.seed)
     model = Edge(edge_config)
+    if start_from is not None:
+        model.load_state_dict(start_from.state_dict())
     average = copy.deepcopy(model).eval()
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     plain = [p for p in model.parameters() if p.ndim < 2]

@@ -7,6 +7,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from edgeaff.training.default_bundle.voices import Clip
 
 logger = logging.getLogger(__name__)
 MANY_CLIPS = 8
+LONG_TICKS = 600
 # Share of each corpus in what is drawn. Choice: CREMA-D and JL-Corpus transfer best to unseen corpora, EmoGator least.
 SHARES = {"EmoDB": 0.28, "CREMA-D": 0.3, "JL-Corpus": 0.27, "EmoGator": 0.15}
 HELD_OUT_EMODB = ("emodb_13", "emodb_15")
@@ -134,22 +136,40 @@ def normalise(session: VoiceSession, spec: PreprocessSpec, statistics: dict[str,
     return np.stack(rows).astype(np.float32)
 
 
-def prepare(sessions: Sequence[VoiceSession], spec: PreprocessSpec, statistics: dict[str, Any]) -> list[Prepared]:
+def _normalise_all(sessions: Sequence[VoiceSession], spec: PreprocessSpec, statistics: dict[str, Any]) -> np.ndarray:
+    return np.concatenate([normalise(session, spec, statistics) for session in sessions])
+
+
+def prepare(
+    sessions: Sequence[VoiceSession], spec: PreprocessSpec, statistics: dict[str, Any], *, cache: Path | None = None
+) -> list[Prepared]:
     """Returns sessions ready for batches: long and short ones of a corpus are drawn equally often, corpora by SHARES.
 
     Args:
         sessions: raw.
         spec: of the model.
         statistics: of the manifest.
+        cache: folder for the normalised steps, named by everything that they depend on.
 
     Returns:
         Prepared sessions, in order.
     """
-    kinds = [(session.corpus, len(session.lld) > 600) for session in sessions]
+    lengths = [len(session.lld) for session in sessions]
+    if cache is None:
+        audio = _normalise_all(sessions, spec, statistics)
+    else:
+        digest = zlib.crc32(np.concatenate([session.lld.sum(axis=0) for session in sessions]).tobytes())
+        digest = zlib.crc32(repr((spec.fingerprint, statistics, lengths)).encode(), digest)
+        path = cache / f"normalised-{digest:08x}.npy"
+        if not path.exists():
+            np.save(path, _normalise_all(sessions, spec, statistics))
+        audio = np.load(path)
+    kinds = [(session.corpus, length > LONG_TICKS) for session, length in zip(sessions, lengths, strict=True)]
     counts: dict[tuple[str, bool], int] = defaultdict(int)
     for kind in kinds:
         counts[kind] += 1
+    pieces = np.split(audio, np.cumsum(lengths)[:-1])
     return [
-        Prepared(session, normalise(session, spec, statistics), SHARES[kind[0]] / counts[kind])
-        for session, kind in zip(sessions, kinds, strict=True)
+        Prepared(session, piece, SHARES[kind[0]] / counts[kind])
+        for session, piece, kind in zip(sessions, pieces, kinds, strict=True)
     ]

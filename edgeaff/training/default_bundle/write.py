@@ -1,4 +1,4 @@
-"""Writes what the bundle is assembled from: step graph, weights, golden windows, the tail's part of the manifest."""
+"""Writes what the bundle is assembled from: weights, golden windows, the tail's part of the manifest."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgeaff.export.to_onnx import export_step
 from edgeaff.training.default_bundle.data import Batch
-from edgeaff.training.models.edge import Edge
+from edgeaff.training.models.edge import Edge, EdgeConfig
 
 ARCHITECTURE = "edgeaff-edge-1"
 PROVENANCE = (
@@ -37,6 +36,27 @@ def save_weights(edge: Edge, path: Path) -> None:
     save_file({name: tensor.contiguous() for name, tensor in edge.state_dict().items()}, path, metadata=metadata)
 
 
+def load_weights(path: Path) -> Edge:
+    """Returns the system that `save_weights` wrote, in evaluation mode."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    config = EdgeConfig(
+        video_size=state["video.weight"].shape[1],
+        audio_size=state["audio.weight"].shape[1],
+        size=state["video.weight"].shape[0],
+        num_heads=int(metadata["num_heads"]),
+        ffn_size=state["encoder.video.layers.0.ffn1.weight"].shape[0],
+        layers=int(metadata["layers"]),
+        band=int(metadata["band"]),
+    )
+    edge = Edge(config)
+    edge.load_state_dict(state)
+    return edge.eval()
+
+
 def golden_windows(edge: Edge, batch: Batch) -> dict[str, np.ndarray]:
     """Returns inputs and reference outputs: video (N, T, Dv), audio (N, T, Da), present (N, T, 2), values (N, T, 2)."""
     inputs = [torch.from_numpy(array) for array in (batch.video, batch.audio, batch.present)]
@@ -46,7 +66,7 @@ def golden_windows(edge: Edge, batch: Batch) -> dict[str, np.ndarray]:
 
 
 def write_all(edge: Edge, folder: Path, *, golden: Batch, manifest: dict[str, Any]) -> None:
-    """Writes affect_step.onnx, edge_weights.safetensors, golden.npz and tail.json.
+    """Writes edge_weights.safetensors, golden.npz and tail.json; `python -m edgeaff.export.to_onnx` makes the graph of them.
 
     Args:
         edge: the trained system.
@@ -55,7 +75,6 @@ def write_all(edge: Edge, folder: Path, *, golden: Batch, manifest: dict[str, An
         manifest: statistics, uncertainty, accuracy; provenance and fusion weights are added.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "affect_step.onnx").write_bytes(export_step(edge))
     save_weights(edge, folder / "edge_weights.safetensors")
     np.savez_compressed(folder / "golden.npz", **golden_windows(edge, golden))
     part = {
