@@ -40,7 +40,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--unseen", choices=["none", "speakers", "corpora", "both"], default="none")
     parser.add_argument("--unseen-minutes", type=float, default=2.0, help="budget of each leave-out training")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of sessions")
-    parser.add_argument("--start", type=Path, help="edge_weights.safetensors to go on from, for example of older descriptors")
+    parser.add_argument(
+        "--start", type=Path, help="edge_weights.safetensors to go on from, for example of older descriptors"
+    )
     parser.add_argument("--results", type=Path, help="JSON file for the figures")
     return parser.parse_args()
 
