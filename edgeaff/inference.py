@@ -201,3 +201,25 @@ def load_predictor(bundle: ModelBundle, backend: str = "default") -> Predictor:
     if bundle.has_graph("affect_step"):
         return StreamingPredictor(load_graph(bundle.graph_bytes("affect_step"), backend=chosen))
     return WindowPredictor(load_graph(bundle.graph_bytes("affect_window"), backend=chosen))
+
+
+def self_test(bundle: ModelBundle, backend: str = "default") -> float:
+    """Returns the largest difference between a backend and the reference outputs over the golden sequences of a bundle.
+
+    Args:
+        bundle: holds golden.npz: video (S, T, D), audio (S, T, A), present (S, T, 2), values (S, T, 2), float32.
+        backend: as in `load_predictor`.
+    """
+    golden = bundle.arrays("golden.npz")
+    predictor = load_predictor(bundle, backend)
+    worst = 0.0
+    for video, audio, present, values in zip(*(golden[name] for name in ("video", "audio", "present", "values")), strict=True):
+        state = predictor.initial_state()
+        for tick in range(len(values)):
+            has_video, has_audio = present[tick] > 0.5
+            prediction, state = predictor.step(
+                state, video[tick] if has_video else None, audio[tick] if has_audio else None
+            )
+            got = np.array([prediction.valence, prediction.arousal])
+            worst = max(worst, float(np.abs(got - values[tick]).max()))
+    return worst
