@@ -27,33 +27,48 @@ _QUARTER_TURNS: dict[tuple[int, ...], tuple[int, bool]] = {
 }
 
 
-def apply_display_matrix(image: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Returns the picture as it is meant to be seen.
+def orientation_of(matrix: np.ndarray) -> tuple[int, bool]:
+    """Returns quarter turns counter-clockwise, and whether a mirror (left to right) comes first.
 
     Args:
-        image: (H, W, 3) uint8.
-        matrix: (9,) int32, as in MP4: x' = a x + c y, y' = b x + d y with a, b, c, d at 0, 1, 3, 4.
-
-    Returns:
-        (H, W, 3) or (W, H, 3) uint8, contiguous. A matrix that is no quarter turn or mirror is ignored.
+        matrix: (9,) int32, as in MP4: x' = a x + c y, y' = b x + d y with a, b, c, d at 0, 1, 3, 4. One that is no
+            quarter turn or mirror counts as none.
     """
-    signs = tuple(int(np.sign(matrix[index])) for index in (0, 1, 3, 4))
-    turns, mirrored = _QUARTER_TURNS.get(signs, (0, False))
-    if mirrored:
-        image = image[:, ::-1]
-    return np.ascontiguousarray(np.rot90(image, turns))
+    return _QUARTER_TURNS.get(tuple(int(np.sign(matrix[index])) for index in (0, 1, 3, 4)), (0, False))
 
 
-def picture_of(frame: Any) -> np.ndarray:
-    """Returns a decoded PyAV frame as (H, W, 3) uint8 RGB, contiguous, with its display matrix applied."""
-    image = frame.to_ndarray(format="rgb24")
-    try:
-        matrices = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
-    except ValueError:  # PyAV's list stops at a kind it does not know (EXIF in a JPEG): the angle still comes through
-        return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
-    if matrices:
-        return apply_display_matrix(image, np.frombuffer(matrices[0], dtype=np.int32))
-    return np.ascontiguousarray(image)
+class PictureMaker:
+    """Turns the decoded PyAV frames of one track into upright RGB arrays."""
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()  # one for all: it keeps its tables
+        self._rotation: int | None = None
+        self._orientation = (0, False)
+
+    def picture_of(self, frame: Any) -> np.ndarray:
+        """Returns (H, W, 3) uint8 RGB, contiguous, with the display matrix applied.
+
+        Args:
+            frame: a decoded PyAV frame of any pixel format.
+        """
+        image = self._reformatter.reformat(frame, format="rgb24").to_ndarray()
+        if frame.rotation != self._rotation:
+            self._rotation, self._orientation = frame.rotation, self._orientation_of_frame(frame)
+        turns, mirrored = self._orientation
+        if mirrored:
+            image = image[:, ::-1]
+        return np.ascontiguousarray(np.rot90(image, turns) if turns else image)
+
+    def _orientation_of_frame(self, frame: Any) -> tuple[int, bool]:
+        # Asked for once per change only: reading side_data ties frame and list into a cycle, which keeps the decoded
+        # picture until the garbage collector comes round (tests/capture/test_media_file.py: memory).
+        try:
+            matrices = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+        except ValueError:  # PyAV's list stops at a kind it does not know (EXIF in a JPEG): the angle still comes through
+            return round(frame.rotation / 90) % 4, False
+        return orientation_of(np.frombuffer(matrices[0], dtype=np.int32)) if matrices else (0, False)
 
 
 def samples_of(frame: Any) -> np.ndarray:
@@ -170,6 +185,7 @@ class TrackDecoder:
         self._decoder = stream.codec_context
         self._decoder.thread_count = 1  # threads make the pictures of a damaged file differ from run to run
         self._video_clock = VideoClock(_frame_ns(stream)) if stream.type == "video" else None
+        self._pictures = PictureMaker()
         self._audio_clock = AudioClock()
         self._cancellation = ChannelCancellation()
         self._shift_ns: int | None = None
@@ -242,7 +258,7 @@ class TrackDecoder:
                 self.frames += 1
 
     def _picture(self, frame: Any, clock: VideoClock) -> VideoFrame:
-        image = picture_of(frame)
+        image = self._pictures.picture_of(frame)
         pts = self._raw_pts_ns(frame.pts if frame.pts is not None else frame.dts)
         duration = to_ns(frame.duration, self._time_base) if frame.duration else None
         return VideoFrame(clock.stamp(pts, duration), image)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeaff.capture.media_file import MediaFile, order_of
-from edgeaff.capture.track import apply_display_matrix
+from edgeaff.capture.track import orientation_of
 from edgeaff.errors import MediaError
 from edgeaff.types import AudioChunk, VideoFrame
 from tests.media_maker import clap_and_flash, frame_times, variable_frame_times, write_clip
@@ -153,8 +153,9 @@ def test_bt709_is_converted_with_its_own_matrix(tmp_path):
 def test_display_matrix_moves_each_pixel_where_it_says(matrix, expected):
     image = noise_pictures(1, (4, 6))[0]
     a, b, c, d = (value << 16 for value in matrix)
-    shown = apply_display_matrix(image, np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32))
-    assert shown.flags.c_contiguous and (shown == expected(image)).all()
+    turns, mirrored = orientation_of(np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32))
+    shown = np.rot90(image[:, ::-1] if mirrored else image, turns)
+    assert (shown == expected(image)).all()
 
 
 def test_exif_orientation_of_a_photograph_is_applied(tmp_path):
@@ -211,6 +212,21 @@ def test_memory_stays_bounded_where_all_sound_comes_before_the_picture(tmp_path)
         if number % 50 == 0:
             most = max(most, sum(isinstance(thing, VideoFrame) for thing in gc.get_objects()))
     assert most <= 4
+
+
+def test_decoded_pictures_are_freed_without_the_garbage_collector(tmp_path):
+    import av
+
+    times = frame_times(25, 4)
+    path = write_clip(tmp_path / "c.mov", frames=noise_pictures(1) * len(times), times=times)
+    gc.collect()
+    gc.disable()
+    try:
+        before = sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects())
+        assert len(list(MediaFile(path))) == 100
+        assert sum(isinstance(thing, av.VideoFrame) for thing in gc.get_objects()) - before <= 2
+    finally:
+        gc.enable()
 
 
 def test_second_pass_gives_the_same(tmp_path):
