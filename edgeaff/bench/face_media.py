@@ -123,7 +123,8 @@ class Consensus:
     def find(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns faces (n, 4) and open boxes (m, 4) of a picture."""
         yunet, ssd, ultra = (_boxes(detector, image) for detector in (self._yunet, self._ssd, self._ultra))
-        faces, unsure = [], []
+        faces: list[np.ndarray] = []
+        unsure: list[np.ndarray] = []
         for box, score in zip(*yunet, strict=True):
             votes = sum(
                 bool(len(other)) and bool(((pair_iou(box[None], other)[0] >= SUPPORT_IOU) & (scores >= least)).any())

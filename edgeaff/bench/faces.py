@@ -61,9 +61,8 @@ def match_faces(item: Item, found: list[FaceDetection]) -> tuple[np.ndarray, int
             face, box = divmod(int(flat), len(boxes))
             if overlap[face, box] >= MATCH_IOU and not hit[face] and free[box]:
                 hit[face], free[box] = True, False
-    for box in np.flatnonzero(free):
-        free[box] = not _lies_in(boxes[box], item.ignore)
-    return hit, int(free.sum())
+    wrong = sum(not _lies_in(box, item.ignore) for box in boxes[free])
+    return hit, wrong
 
 
 def _lies_in(box: np.ndarray, regions: np.ndarray) -> bool:
@@ -76,7 +75,10 @@ def _lies_in(box: np.ndarray, regions: np.ndarray) -> bool:
 
 def measure_accuracy(items: list[Item], detector: FaceDetector) -> dict[str, Any]:
     """Returns recall by size and false boxes per 100 pictures, each with its 95 % interval."""
-    heights, hits, false, false_free, fired = [], [], 0, 0, []
+    heights: list[float] = []
+    hits: list[bool] = []
+    fired: list[str] = []
+    false = false_free = 0
     for item in items:
         found, wrong = match_faces(item, detector.detect(item.image))
         scale = 640 / max(item.image.shape[:2])
@@ -86,7 +88,7 @@ def measure_accuracy(items: list[Item], detector: FaceDetector) -> dict[str, Any
         if wrong:
             fired.append(f"{item.name}: {wrong}")
         false_free += wrong if item.face_free else 0
-    height, hit = np.array(heights), np.array(hits, bool)
+    height, hit = np.array(heights), np.array(hits, dtype=bool)
     rows: dict[str, Any] = {}
     for name, (low, high) in SIZES.items():
         chosen = (height >= low) & (height < high)
@@ -116,7 +118,8 @@ def measure_jitter(media: Path, detectors: dict[str, FaceDetector]) -> dict[str,
     for clip in STILL_CLIPS:
         frames = list(read_clip(media / clip))
         for name, detector in detectors.items():
-            boxes = [np.array(detector.detect(image)[:1][0].box) for _, image in frames if detector.detect(image)]
+            found = [detector.detect(image) for _, image in frames]
+            boxes = [np.array(faces[0].box) for faces in found if faces]
             rows[name].append(_jitter(np.array(boxes)))
     names = ("centre_percent", "size_percent", "iou_p5")
     return {

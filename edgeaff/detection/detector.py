@@ -102,7 +102,7 @@ class CallableDetector:
                     "detector function must give FaceDetection or (x0, y0, x1, y1[, score]) rows, got "
                     f"{found!r}; change it."
                 )
-            faces.append(FaceDetection(_check_box(values[:4]), float(values[4]) if len(values) == 5 else 1.0))
+            faces.append(FaceDetection(_check_box(values[:4].tolist()), float(values[4]) if len(values) == 5 else 1.0))
         return faces
 
 

@@ -163,3 +163,40 @@ def test_one_detector_refuses_the_other_ones_file(shared: Path) -> None:
         load_detector(f"ssd:{shared / 'data/weights/yunet_n_dynamic.onnx'}")
     with pytest.raises(BundleError, match="must be a YuNet"):
         load_detector(f"yunet:{shared / 'data/weights/ulf_version-slim-320.onnx'}")
+
+
+@pytest.fixture(scope="module")
+def opencv_ssd(shared: Path):
+    return load_detector(f"opencv_ssd:{shared / 'data/weights/opencv_face_detector_uint8.pb'}")
+
+
+def sampled(path: Path, step: int, most: int):
+    from edgeaff.bench.face_media import read_clip
+
+    frames = (frame for number, frame in enumerate(read_clip(path)) if number % step == 0)
+    return [frame for _, frame in zip(range(most), frames, strict=False)]
+
+
+@pytest.mark.needs_shared
+@pytest.mark.needs_media
+@pytest.mark.needs_cv2
+@pytest.mark.parametrize("clip", ["close_greenscreen.mp4", "expressions_close.mp4"])
+def test_opencv_ssd_finds_one_face_in_close_ups_thanks_to_its_rule(opencv_ssd, shared: Path, clip: str) -> None:
+    frames = sampled(shared / "data/media/face" / clip, 9, 8)
+    assert [len(opencv_ssd.detect(image)) for _, image in frames] == [1] * len(frames)
+
+
+@pytest.mark.needs_shared
+@pytest.mark.needs_media
+@pytest.mark.needs_cv2
+def test_yunet_and_opencv_ssd_agree_where_the_face_is(opencv_ssd, shared: Path) -> None:
+    from edgeaff.bench.face_media import read_picture
+
+    image = read_picture(shared / "data/media/face/single_face.jpg")
+    (theirs,) = opencv_ssd.detect(image)
+    for name in ("yunet_n_dynamic.onnx", "yunet_n_320_320.onnx", "yunet_s_dynamic.onnx"):
+        (face,) = load_detector(f"yunet:{shared / 'data/weights' / name}").detect(image)
+        assert np.abs(np.subtract(face.box, theirs.box)).max() < 0.08 * (face.box.y1 - face.box.y0)
+        eyes_nose_mouth = face.landmarks[:, 1]
+        assert eyes_nose_mouth[:2].max() < eyes_nose_mouth[2] < eyes_nose_mouth[3:].min()
+        assert face.landmarks[0, 0] < face.landmarks[1, 0], "the subject's right eye is on the left"

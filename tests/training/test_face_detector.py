@@ -340,9 +340,9 @@ def test_summary_counts_hits_false_boxes_and_fixes_the_threshold() -> None:
     box = np.array([[0, 0, 40, 50]], np.float32)
     none = np.zeros((0, 4), np.float32)
     views = [
-        View(image, box, none, "a", "colour"),
-        View(image, none, none, "b", "face-free"),
-        View(image, none, box, "c", "grey"),
+        View(image, box, none, 32, "colour"),
+        View(image, none, none, 32, "face-free"),
+        View(image, none, box, 32, "grey"),
     ]
     wrong = np.array([[100, 100, 140, 150]], np.float32)
     found = [

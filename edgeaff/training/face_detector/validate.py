@@ -1,7 +1,8 @@
 """Measures a detector on the validation part: recall by face size, false boxes, and the threshold they fix.
 
 The list of views is fixed by its own seed: every validation picture at the input's long side (320), the same zoomed out
-on black, and three crops of every face-free picture. Sizes are those of a 640-pixel picture: 60 px there are 30 here.
+(twice as many pixels as the network sees, as a camera has), and three crops of every face-free picture. Sizes are those
+of a 640-pixel picture: 60 px there are 30 here.
 """
 
 from __future__ import annotations
@@ -32,12 +33,20 @@ SIZE_NAMES = {"large": (30.0, 1e9), "middle": (15.0, 30.0), "small": (8.0, 15.0)
 
 @dataclass(slots=True)
 class View:
-    """One validation view: image (H, W, 3) uint8 with multiples of 32, its faces and ignore boxes, source and kind."""
+    """One validation view.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB; its sides times long_side / max(H, W) are multiples of 32.
+        boxes: (n, 4) faces, pixels of image.
+        ignore: (m, 4) boxes that are neither right nor wrong.
+        long_side: what the network sees of it.
+        kind: row of the model card.
+    """
 
     image: np.ndarray
     boxes: np.ndarray
     ignore: np.ndarray
-    source: str
+    long_side: int
     kind: str
 
 
@@ -50,15 +59,18 @@ def _kind(picture: Picture) -> str:
     return "grey" if picture.grey else "colour"
 
 
-def _place(image: np.ndarray, boxes: np.ndarray, ignore: np.ndarray, long_side: int) -> tuple[np.ndarray, ...]:
-    box = fit_letterbox(image.shape[1], image.shape[0], long_side=long_side)
+def _place(picture: Picture, image: np.ndarray, long_side: int, *, detail: int) -> View:
+    """Returns the picture at a size where the network sees long_side, in `detail` times as many pixels."""
+    width, height = picture.size
+    box = fit_letterbox(width, height, long_side=detail * long_side, multiple=32 * detail)
     canvas = np.zeros((box.canvas_height, box.canvas_width, 3), np.uint8)
     shrinks = box.scale_x < 1
     canvas[: box.height, : box.width] = cv2.resize(
         image, (box.width, box.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
     scale = np.array([box.scale_x, box.scale_y] * 2, np.float32)
-    return canvas, boxes * scale, ignore * scale
+    seen = max(canvas.shape[:2]) // detail
+    return View(canvas, picture.boxes * scale, picture.ignore * scale, seen, _kind(picture))
 
 
 @lru_cache(maxsize=2)
@@ -71,14 +83,13 @@ def make_views(faces_folder: Path, cache_folder: Path) -> list[View]:
         if not is_validation(picture) or picture.status == "ambiguous":
             continue
         image = cache[index]
-        sides = [LONG_SIDE, int(rng.integers(40, 161))] if len(picture.boxes) else [LONG_SIDE]
-        for side in sides:
-            canvas, boxes, ignore = _place(image, picture.boxes, picture.ignore, side)
-            views.append(View(canvas, boxes, ignore, picture.source, _kind(picture)))
+        views.append(_place(picture, image, LONG_SIDE, detail=1))
+        if len(picture.boxes):
+            views.append(_place(picture, image, int(rng.integers(40, 161)), detail=2))
         if not len(picture.boxes) and not len(picture.ignore):
             for _ in range(3):
                 crop = _random_crop(rng, image, 320, 192, zoom=(0.6, 3.0))
-                views.append(View(crop, picture.boxes, picture.ignore, picture.source, _kind(picture)))
+                views.append(View(crop, picture.boxes, picture.ignore, LONG_SIDE, _kind(picture)))
     return views
 
 
@@ -88,10 +99,13 @@ def run_network(network: nn.Module, views: list[View]) -> list[tuple[np.ndarray,
     device = next(network.parameters()).device
     found = []
     for view in views:
-        pixels = torch.from_numpy(view.image).to(device).permute(2, 0, 1)[None].float() / 255
+        shrink = max(view.image.shape[:2]) // view.long_side
+        size = (view.image.shape[1] // shrink, view.image.shape[0] // shrink)
+        image = cv2.resize(view.image, size, interpolation=cv2.INTER_AREA)
+        pixels = torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
         maps = [part[0].float().cpu().numpy() for part in network(pixels)]
         boxes, scores, _ = decode_maps(maps, score_threshold=THRESHOLDS[0])
-        found.append((boxes, scores))
+        found.append((boxes * shrink, scores))
     return found
 
 
@@ -122,7 +136,7 @@ def summarise(views: list[View], found: list[tuple[np.ndarray, np.ndarray]]) -> 
     heights, best, false, kinds, false_kinds = [], [], [], [], []
     for view, (boxes, scores) in zip(views, found, strict=True):
         hits, wrong = count_matches(view, boxes, scores)
-        heights.extend(view.boxes[:, 3] - view.boxes[:, 1])
+        heights.extend((view.boxes[:, 3] - view.boxes[:, 1]) * (view.long_side / max(view.image.shape[:2])))
         best.extend(hits)
         kinds.extend([view.kind] * len(hits))
         false.extend(wrong)
@@ -166,7 +180,7 @@ def validate_file(model: bytes, faces_folder: Path, cache_folder: Path) -> dict[
     graph = load_graph(model)
     views, found = make_views(faces_folder, cache_folder), []
     for view in views:
-        detector = SsdDetector(graph, score_threshold=THRESHOLDS[0], input_long_side=max(view.image.shape[:2]))
+        detector = SsdDetector(graph, score_threshold=THRESHOLDS[0], input_long_side=view.long_side)
         faces = detector.detect(view.image)
         boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
         found.append((boxes, np.array([face.score for face in faces], np.float32)))
