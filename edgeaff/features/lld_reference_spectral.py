@@ -268,15 +268,11 @@ def harmonicity(power: np.ndarray) -> np.ndarray:
     around = [power[:, 3 + step : 255 + step] for step in (-2, -1, 1, 2)]
     peaks = np.logical_and.reduce([middle > other for other in around])
     dips = np.logical_and.reduce([middle < other for other in around])
-    swings = [
-        np.abs(np.diff(row[mask])).sum() for row, mask in zip(middle, peaks | dips, strict=True)
-    ]
+    swings = [np.abs(np.diff(row[mask])).sum() for row, mask in zip(middle, peaks | dips, strict=True)]
     return (np.array(swings) / 2 / 256).astype(np.float32)
 
 
-def spectral_shape(
-    magnitude: np.ndarray, previous: np.ndarray | None, exact: np.ndarray | None = None
-) -> np.ndarray:
+def spectral_shape(magnitude: np.ndarray, previous: np.ndarray | None, exact: np.ndarray | None = None) -> np.ndarray:
     """Returns the 15 columns of `SPECTRAL_NAMES`, (T, 15) float32.
 
     Args:
