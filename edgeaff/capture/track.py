@@ -62,10 +62,11 @@ class PictureMaker:
         return np.ascontiguousarray(np.rot90(image, turns) if turns else image)
 
     def _orientation_of_frame(self, frame: Any) -> tuple[int, bool]:
-        # Asked for once per change only: reading side_data ties frame and list into a cycle, which keeps the decoded
-        # picture until the garbage collector comes round (tests/capture/test_media_file.py: memory).
+        # Reading side_data ties a frame into a cycle that only the garbage collector undoes, so it is read once per
+        # change and from a tiny copy (test_decoded_pictures_are_freed_without_the_garbage_collector).
+        tiny = type(self._reformatter)().reformat(frame, width=2, height=2, format="gray")
         try:
-            matrices = [bytes(data) for data in frame.side_data if data.type.name == "DISPLAYMATRIX"]
+            matrices = [bytes(data) for data in tiny.side_data if data.type.name == "DISPLAYMATRIX"]
         except ValueError:  # PyAV's list stops at a kind it does not know (EXIF in a JPEG): the angle still comes through
             return round(frame.rotation / 90) % 4, False
         return orientation_of(np.frombuffer(matrices[0], dtype=np.int32)) if matrices else (0, False)
