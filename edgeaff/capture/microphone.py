@@ -52,7 +52,7 @@ class Microphone(LiveSource):
         self.device = device
         self.sample_rate_hz: int | None = sample_rate_hz
         self._latency_ns = int(latency_seconds * 1e9)
-        self._portaudio = portaudio if portaudio is not None else _import_sounddevice()
+        self._portaudio = portaudio if portaudio is not None else import_sounddevice()
         self._asked_rate = sample_rate_hz
         self._sample_clock: SampleClock | None = None
         self._counts.update(audio_overflows=0, audio_gaps=0)
@@ -171,7 +171,12 @@ def rescan(portaudio: Any) -> None:
         raise DeviceError(f"PortAudio must start again after a device was lost, got: {error}; restart.") from error
 
 
-def _import_sounddevice() -> Any:
+def import_sounddevice() -> Any:
+    """Returns the module sounddevice.
+
+    Raises:
+        BackendUnavailableError: it, or the PortAudio library, is not installed.
+    """
     try:
         import sounddevice
     except ImportError as error:

@@ -64,7 +64,7 @@ class PictureMaker:
     def _orientation_of_frame(self, frame: Any) -> tuple[int, bool]:
         # Reading side_data ties a frame into a cycle that only the garbage collector undoes, so it is read once per
         # change and from a tiny copy (test_decoded_pictures_are_freed_without_the_garbage_collector).
-        tiny = type(self._reformatter)().reformat(frame, width=2, height=2, format="gray")
+        tiny: Any = type(self._reformatter)().reformat(frame, width=2, height=2, format="gray")
         try:
             matrices = [bytes(data) for data in tiny.side_data if data.type.name == "DISPLAYMATRIX"]
         except ValueError:  # PyAV's list stops at a kind it does not know (EXIF in a JPEG): the angle still comes through
