@@ -213,7 +213,9 @@ def self_test(bundle: ModelBundle, backend: str = "default") -> float:
     golden = bundle.arrays("golden.npz")
     predictor = load_predictor(bundle, backend)
     worst = 0.0
-    for video, audio, present, values in zip(*(golden[name] for name in ("video", "audio", "present", "values")), strict=True):
+    for video, audio, present, values in zip(
+        *(golden[name] for name in ("video", "audio", "present", "values")), strict=True
+    ):
         state = predictor.initial_state()
         for tick in range(len(values)):
             has_video, has_audio = present[tick] > 0.5

@@ -17,7 +17,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from edgeaff.bundle import ModelBundle
+from edgeaff.capture.group import combine
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.runtime.config import merge_options
 from edgeaff.runtime.queue import EventQueue
@@ -84,23 +87,27 @@ class Runtime:
         options = merge_options(arguments, os.fspath(config) if config is not None else None)
         if options["video"] is None and options["audio"] is None:
             raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
-        self._source = open_sources(options["video"], options["audio"])
+        self._source = combine(options["video"], options["audio"])
+        self._live = self._source.is_live
         self._source_name = " and ".join(str(name) for name in (options["video"], options["audio"]) if name is not None)
         self._session = Session(
             options["bundle"],
+            video=self._source.has_video if self._live else True,
+            audio=self._source.has_audio if self._live else True,
             backend=options["backend"],
             max_faces=options["max_faces"],
             detector_stride=options["detector_stride"],
             smoothing=options["smoothing"],
             staleness_seconds=options["staleness_seconds"],
         )
-        self._queue = EventQueue(options["policy"] or "every", lossless=True)
+        self._queue = EventQueue(options["policy"] or "every", lossless=not self._live)
         self._sinks = list(sinks)
         self._stats = RuntimeStats()
         self._stop = threading.Event()
         self._worker: threading.Thread | None = None
         self._callbacks: list[tuple[Callable[[AffectEvent], None], EventQueue, threading.Thread]] = []
         self._error: BaseException | None = None
+        self._dropped = 0
 
     # --- life ---------------------------------------------------------------------------------------------------------------
 
@@ -121,6 +128,8 @@ class Runtime:
     def stop(self) -> None:
         """Stops within a second from any state; events not read yet are thrown away."""
         self._stop.set()
+        if self._live:
+            self._source.close()  # wakes a worker that waits for input
         self._queue.close(discard=True)
         for _, queue, _ in self._callbacks:
             queue.close(discard=True)
@@ -134,6 +143,40 @@ class Runtime:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    # --- pushed input -------------------------------------------------------------------------------------------------------
+
+    def push_frame(self, image: np.ndarray, *, pts_ns: int | None = None) -> int:
+        """Returns how many pictures were dropped for this one; never blocks. Needs video=PushVideo().
+
+        Args:
+            image: (H, W, 3) uint8 RGB; not copied.
+            pts_ns: its time on the caller's clock; None for the monotonic clock now.
+        """
+        return int(self._pushable("video", "PushVideo").push(image, pts_ns=pts_ns))
+
+    def push_audio(self, samples: np.ndarray, *, pts_ns: int | None = None) -> int:
+        """Returns how many samples were dropped for these; never blocks. Needs audio=PushAudio(sample_rate_hz=...).
+
+        Args:
+            samples: (n,) int16 or float32, mono; not copied.
+            pts_ns: time of samples[0] on the caller's clock; None counts samples.
+        """
+        return int(self._pushable("audio", "PushAudio").push(samples, pts_ns=pts_ns))
+
+    def finish(self) -> None:
+        """Says that nothing more will be pushed, so that the events end."""
+        for source in getattr(self._source, "sources", ()):
+            if hasattr(source, "finish"):
+                source.finish()
+
+    def _pushable(self, modality: str, kind: str) -> Any:
+        for source in getattr(self._source, "sources", ()):
+            if type(source).__name__ == kind:
+                return source
+        raise ArgumentError(
+            f"{modality} must be an edgeaff.{kind} to be pushed to, got {self._source_name}; pass {modality}=edgeaff.{kind}()."
+        )
 
     # --- delivery -----------------------------------------------------------------------------------------------------------
 
@@ -223,7 +266,7 @@ class Runtime:
     def _work(self) -> None:
         try:
             with self._source as source:
-                for unit in source:
+                for unit in source.inputs() if self._live else source:
                     if self._stop.is_set():
                         return
                     self._deliver(self._push(unit))
@@ -236,7 +279,9 @@ class Runtime:
             for _, queue, _ in self._callbacks:
                 queue.close()
 
-    def _push(self, unit: VideoFrame | AudioChunk) -> list[AffectEvent]:
+    def _push(self, unit: VideoFrame | AudioChunk | int) -> list[AffectEvent]:
+        if isinstance(unit, int):
+            return self._session.advance(unit)
         if isinstance(unit, VideoFrame):
             self._stats.frames += 1
             return self._session.push_frame(unit.image, pts_ns=unit.pts_ns)
@@ -244,7 +289,7 @@ class Runtime:
         return self._session.push_audio(unit.samples, pts_ns=unit.pts_ns, sample_rate_hz=unit.sample_rate_hz)
 
     def _deliver(self, events: list[AffectEvent]) -> None:
-        for event in events:
+        for event in self._stamped(events) if self._live else events:
             self._stats.events += 1
             name = event.status.value
             self._stats.events_by_status[name] = self._stats.events_by_status.get(name, 0) + 1
@@ -253,6 +298,19 @@ class Runtime:
             for _, queue, _ in self._callbacks:
                 queue.put(event)
             self._queue.put(event)
+
+    def _stamped(self, events: list[AffectEvent]) -> list[AffectEvent]:
+        """Returns the events with what only a live runtime knows: latency, and inputs dropped since the last one."""
+        if not events:
+            return events
+        now = self._source.now_ns()
+        dropped = sum(count for cause, count in self._source.counts.items() if "dropped" in cause)
+        new, self._dropped = dropped - self._dropped, dropped
+        stamped = []
+        for index, event in enumerate(events):
+            latency_ms = None if now is None else max(0.0, round((now - event.pts_ns) / 1e6, 3))
+            stamped.append(dataclasses.replace(event, latency_ms=latency_ms, dropped_since_last=0 if index else new))
+        return stamped
 
     def _call_back(self, callback: Callable[[AffectEvent], None], queue: EventQueue) -> None:
         try:
@@ -275,21 +333,3 @@ class Runtime:
         if self._error is not None and self._queue.finished:
             error, self._error = self._error, None
             raise error
-
-
-def open_sources(video: Any, audio: Any) -> Any:
-    """Returns one source for both modalities.
-
-    Args:
-        video: path, URI, or a source object; None for sound alone.
-        audio: path, URI, or a source object; None for the sound of the video file.
-    """
-    from edgeaff.capture.source import MergedSource, open_source
-
-    if audio is None:
-        return video if hasattr(video, "has_video") else open_source(video)
-    if video is None:
-        return audio if hasattr(audio, "has_audio") else open_source(audio, video=False)
-    picture = video if hasattr(video, "has_video") else open_source(video, audio=False)
-    sound = audio if hasattr(audio, "has_audio") else open_source(audio, video=False)
-    return MergedSource(picture, sound)
