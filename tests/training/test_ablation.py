@@ -1,0 +1,100 @@
+"""Fig. 4: exact shares, the collapse without the modality that carries the value, and its repair by modality dropout."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from edgeaff.errors import ArgumentError
+from edgeaff.training.ablation import ablate, kept_ticks, write_report
+from edgeaff.training.feature_cache import Features
+from edgeaff.training.models import find_system
+from edgeaff.training.models.transformer import AudioVideoTransformer, SingleTransformer, TransformerConfig
+from edgeaff.training.train import TrainConfig, Trainer, validate
+
+pytestmark = pytest.mark.needs_torch
+SIZES = {"video_size": 8, "audio_size": 8, "size": 32, "num_heads": 4, "ffn_size": 64, "layers": 1}
+
+
+@pytest.mark.parametrize("way", ["frames", "block"])
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("ticks", [1, 7, 100])
+def test_kept_ticks_are_exact(way, share, ticks):
+    keep = kept_ticks(np.random.default_rng(0), ticks, share, way)
+    assert keep.sum() == round(share * ticks)
+    if way == "block":
+        assert np.abs(np.diff(np.r_[1, keep.astype(int), 1])).sum() <= 2
+
+
+def test_an_unknown_way_is_refused():
+    with pytest.raises(ArgumentError, match="way must be"):
+        kept_ticks(np.random.default_rng(0), 5, 0.5, "pixels")
+
+
+def _world(seed, count, split="train", ticks=300):
+    """Tracks where video shows valence clearly and arousal fairly, and audio tells arousal."""
+    mixing = np.random.default_rng(42)
+    to_video, to_audio = mixing.standard_normal((2, 8)), mixing.standard_normal((2, 8))
+    rng = np.random.default_rng(seed)
+    tracks = []
+    for index in range(count):
+        walk = np.zeros((ticks, 2))
+        for tick in range(1, ticks):
+            walk[tick] = 0.97 * walk[tick - 1] + 0.1 * rng.standard_normal(2)
+        labels = np.tanh(walk).astype(np.float32)
+        video = labels * [1.0, 0.7] @ to_video + 0.8 * rng.standard_normal((ticks, 8))
+        audio = labels * [0.15, 1.0] @ to_audio + 1.0 * rng.standard_normal((ticks, 8))
+        there = np.ones((ticks, 2), dtype=bool)
+        tracks.append(
+            Features(f"{split}{index}", split, video.astype(np.float32), audio.astype(np.float32), there, labels)
+        )
+    return tracks
+
+
+def _trained(folder, system="transformer_av", *, residual=False, dropout=0.0):
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    config = TransformerConfig(**SIZES, dropout=0.0, residual=residual)
+    module = AudioVideoTransformer(config) if system == "transformer_av" else SingleTransformer(8, config)
+    recipe = TrainConfig(
+        system=system, loss="flattened_ccc", learning_rate=3e-3, batch=8, epochs=40, patience=40, clip=1.0,
+        warmup_share=0.1, modality_dropout=dropout,
+    )  # fmt: skip
+    trainer = Trainer(find_system(system), recipe, _world(1, 24), _world(2, 6, "valid"), folder, module=module)
+    trainer.run()
+    return trainer.module
+
+
+def test_report_is_written(tmp_path):
+    torch.manual_seed(0)
+    module = AudioVideoTransformer(TransformerConfig(**SIZES))
+    points = ablate(
+        module, find_system("transformer_av"), _world(3, 1, ticks=120), "audio", shares=(0.0, 0.5), repeats=2
+    )
+    assert [(point.share, point.repeats) for point in points] == [(0.0, 1), (0.5, 2)]
+    write_report(tmp_path, {"untrained": points})
+    assert len(json.loads((tmp_path / "fig4.json").read_text())["points"]) == 2
+    assert "untrained | audio (frames) | 0.50" in (tmp_path / "fig4.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_trends_of_the_paper_on_a_made_up_world(tmp_path):
+    test = _world(3, 8, "test")
+    single = {}
+    for name in ("transformer_a", "transformer_v"):
+        single[name] = validate(_trained(tmp_path / name, name), find_system(name), test)
+    system = find_system("transformer_av")
+    strict = _trained(tmp_path / "strict")
+    both = validate(strict, system, test)
+    assert single["transformer_v"]["ccc_valence"] > single["transformer_a"]["ccc_valence"] + 0.3
+    assert both["ccc_arousal"] > max(result["ccc_arousal"] for result in single.values()) + 0.03
+    assert both["ccc_valence"] > single["transformer_v"]["ccc_valence"] - 0.01
+    curve = {point.share: point for point in ablate(strict, system, test, "video", repeats=3)}
+    assert curve[0.0].ccc_valence < 0.15
+    assert curve[0.0].ccc_valence < curve[0.5].ccc_valence < curve[1.0].ccc_valence
+    robust = _trained(tmp_path / "robust", residual=True, dropout=0.4)
+    kept = {point.share: point for point in ablate(robust, system, test, "video", repeats=3)}
+    assert kept[0.25].ccc_valence > curve[0.25].ccc_valence + 0.2
+    assert kept[1.0].ccc_valence > curve[1.0].ccc_valence - 0.02
