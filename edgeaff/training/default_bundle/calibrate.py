@@ -68,7 +68,7 @@ def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) ->
     return float(values[order][np.searchsorted(total, share * total[-1])])
 
 
-def fit_table(errors: Errors, *, fewest: float = 300.0) -> dict[str, Any]:
+def fit_table(errors: Errors, *, fewest: float = 1500.0) -> dict[str, Any]:
     """Returns the uncertainty table of the manifest.
 
     The standard deviation stated is the 95 % quantile of |error| / 1.96, so that value +- 1.96 std holds 95 % of the
@@ -85,7 +85,7 @@ def fit_table(errors: Errors, *, fewest: float = 300.0) -> dict[str, Any]:
     video, audio = _hat(errors.video_coverage), _hat(errors.audio_coverage)
     size = len(GRID)
     weight = np.einsum("nv,na->va", video, audio)
-    known = [(i, j) for i in range(size) for j in range(size) if weight[i, j] >= fewest]
+    known = [(i, j) for i in range(size) for j in range(size) if weight[i, j] >= min(fewest, 0.2 * weight.max())]
     near = [
         min(known, key=lambda point: (abs(GRID[point[0]] - GRID[i]) + abs(GRID[point[1]] - GRID[j]), point))
         for i in range(size)
@@ -99,6 +99,7 @@ def fit_table(errors: Errors, *, fewest: float = 300.0) -> dict[str, Any]:
             ratio = magnitude / _interpolated(grid, errors)
             step = {point: _weighted_quantile(ratio, video[:, point[0]] * audio[:, point[1]], 0.95) for point in known}
             grid *= np.array([step[point] / NORMAL_95 for point in near]).reshape(size, size) ** 0.8
+            grid = 0.5 * grid + 0.5 * _blurred(grid)  # neighbouring ticks are alike, so a grid point holds few cases
         tables.append(_settled(grid, errors, column))
     spread = errors.target.std(axis=0)
     return {
@@ -110,6 +111,15 @@ def fit_table(errors: Errors, *, fewest: float = 300.0) -> dict[str, Any]:
         "abstain_above_std": round(float(1.3 * spread.max()), 4),
         "audio_only_valence_max_std": round(float(0.95 * spread[0]), 4),
     }
+
+
+def _blurred(grid: np.ndarray) -> np.ndarray:
+    """Returns the grid averaged with its neighbours, 1 2 1 along both axes, edges repeated."""
+    for axis in (0, 1):
+        padded = np.pad(grid, [(1, 1) if axis == a else (0, 0) for a in (0, 1)], mode="edge")
+        before, after = (np.take(padded, np.arange(grid.shape[axis]) + shift, axis=axis) for shift in (0, 2))
+        grid = 0.5 * grid + 0.25 * (before + after)
+    return grid
 
 
 def _interpolated(grid: np.ndarray, errors: Errors) -> np.ndarray:

@@ -177,9 +177,9 @@ class PseudoCorpus:
         """Returns normalised audio with a little noise, a wrong mean, and sometimes a group of columns hidden."""
         rng = self._rng
         audio = audio * rng.normal(1.0, 0.08) + 0.12 * rng.standard_normal(audio.shape[1])
-        audio = audio + 0.1 * rng.standard_normal(audio.shape)
+        audio = audio + 0.2 * rng.standard_normal(audio.shape)
         for columns in COLUMN_GROUPS:
-            if rng.random() < 0.08:
+            if rng.random() < 0.12:
                 audio[:, list(columns)] = 0.0
         return audio.astype(np.float32)
 

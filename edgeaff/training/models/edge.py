@@ -49,7 +49,7 @@ class EdgeConfig:
     ffn_size: int = 128
     layers: int = 2
     band: int = 100
-    dropout: float = 0.1
+    dropout: float = 0.15
 
 
 class ModalityInput(nn.Module):
