@@ -47,21 +47,29 @@ def merge_candidates(
     order = np.argsort(-scores, kind="stable")
     boxes, scores, points = boxes[order], scores[order], points[order]
     overlap = pair_iou(boxes, boxes)
+    kept = _suppress(overlap, suppress_iou)
+    if vote_iou > 1:
+        return boxes[kept], scores[kept], points[kept]
+    votes = (overlap[kept] >= vote_iou) * scores**2
+    votes /= votes.sum(1, keepdims=True)
+    voted, rest = votes @ boxes, scores[kept]
+    merged = (votes @ points.reshape(len(points), -1)).reshape(len(kept), *points.shape[1:])
+    again = _suppress(pair_iou(voted, voted), suppress_iou)  # votes may have moved two boxes together
+    return voted[again], rest[again], merged[again]
+
+
+def _suppress(overlap: np.ndarray, limit: float) -> list[int]:
+    """Returns the indices kept by greedy suppression. overlap: (n, n) of boxes sorted by score, changed in place."""
     np.fill_diagonal(overlap, 1.0)
-    rivals = overlap <= suppress_iou
-    alive = np.ones(len(boxes), bool)
+    rivals = overlap <= limit
+    alive = np.ones(len(overlap), bool)
     kept = []
     while alive.any():
         best = int(alive.argmax())
         kept.append(best)
         alive &= rivals[best]
         alive[best] = False
-    if vote_iou > 1:
-        return boxes[kept], scores[kept], points[kept]
-    votes = (overlap[kept] >= vote_iou) * scores**2
-    votes /= votes.sum(1, keepdims=True)
-    merged = (votes @ points.reshape(len(points), -1)).reshape(len(kept), *points.shape[1:])
-    return votes @ boxes, scores[kept], merged
+    return kept
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from edgeaff.detection.boxes import merge_candidates
 
 STRIDES = (8, 16, 32)
-SUPPRESS_IOU = 0.4
+SUPPRESS_IOU = 0.3
 VOTE_IOU = 0.6
 VOTE_MARGIN = 1.0
 """Candidates this much below the threshold (in logits) have a vote on the box of a face above it."""

@@ -63,6 +63,13 @@ def test_votes_average_by_squared_score() -> None:
     np.testing.assert_allclose(got_points[0, 0], [10 * share, 0], atol=1e-5)
 
 
+def test_boxes_that_votes_move_together_are_suppressed_too() -> None:
+    boxes = np.array([[0, 0, 100, 100], [0, 0, 100, 140], [0, 61, 100, 161], [0, 20, 100, 160]], np.float32)
+    scores = np.array([0.9, 0.85, 0.8, 0.8], np.float32)
+    assert len(merge_candidates(boxes, scores, boxes, suppress_iou=0.4, vote_iou=2.0)[0]) == 2
+    assert len(merge_candidates(boxes, scores, boxes, suppress_iou=0.4, vote_iou=0.6)[0]) == 1
+
+
 @pytest.mark.parametrize("size", [(640, 360), (1080, 1920), (31, 7), (1, 1), (320, 320), (1333, 777)])
 @pytest.mark.parametrize("long_side", [160, 320, 640])
 def test_letterbox_fills_its_long_side_and_maps_back(size: tuple[int, int], long_side: int) -> None:

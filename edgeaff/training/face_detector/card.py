@@ -19,7 +19,8 @@ validation) and `benchmarks/results/faces.json` (`benchmarks/faces.py`); do not 
 A single-shot detector of our own: residual backbone of plain 3x3 convolutions, top-down neck, three grids (strides 8, 16,
 32), per cell a score, a box and five points. {parameters:,} parameters, {bytes:,} bytes, {arithmetic} arithmetic, input long
 side {input_long_side} px (letterboxed, black). Trained for {steps:,} steps of {batch_size} pictures, seed {seed}, averaged
-weights. Score threshold {score_threshold}: the lowest with at most one false box per 100 views of the validation part; it
+weights. What it is not sure of (score 0.3 to 0.85) it looks at again, enlarged (`edgeaff/detection/ssd.py`).
+Score threshold {score_threshold}: the lowest with at most one false box per 100 views of the validation part; it
 was never tuned on the clips of the comparison below.
 
 Intended use: finding the face whose apparent affect edgeaff estimates, on the device. It identifies nobody. Not for
@@ -63,6 +64,16 @@ post-processing (detectors taking turns on a machine that other work shared), an
 {behaviour}
 
 Where ours fired falsely: {false_where}.
+
+## How to train it again, or longer
+```
+python -m edgeaff.training.face_detector.train --cache CACHE --output RUN --teacher yunet_n_dynamic.onnx [--resume] [--steps N]
+python -m edgeaff.training.face_detector.export --run RUN --cache CACHE --output face_detector.onnx
+```
+Sizes, augmentation and schedule: `edgeaff/training/configs/face_detector.toml`. The rate is constant until the last
+`decay_steps`, so a run can be stopped, resumed with more `--steps`, and only then brought to its end; `--device cuda` and
+more `--workers` speed it up. `--teacher` is optional. This run saw {pictures_seen:,} pictures, on a shared CPU, and its loss
+was still falling: more steps are the first thing to try.
 
 ## Limits
 - Faces below 30 px of 640 are mostly missed; use `input_long_side=640` where they matter.
@@ -123,6 +134,7 @@ def make_card(export: dict[str, Any], comparison: dict[str, Any]) -> str:
     return TEXT.format(
         **{key: value for key, value in export.items() if key != "validation"},
         views=validation["views"],
+        pictures_seen=export["steps"] * export["batch_size"],
         validation_sizes=make_table(["face height", "faces", "recall"], sizes),
         false_per_100=chosen["false_per_100"],
         validation_kinds=make_table(
