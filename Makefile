@@ -71,3 +71,13 @@ clean:                       ## everything that was made
 system-test: dev             ## the tests with real components; installs the Debian packages they need
 	sh tests/tools/install_system_packages.sh
 	$(VENV)/bin/python -m pytest -m system tests/system
+
+# --- the C++ core: sanitizers, and aarch64 under qemu ---------------------------------------------------------------------
+.PHONY: test-sanitize test-aarch64
+test-sanitize: dev           ## the C++ tests under the address and undefined-behaviour sanitizers
+	$(VENV)/bin/python -m pytest -m slow -k sanitizers tests/cpp
+
+test-aarch64: dev            ## the C++ tests cross-compiled for aarch64, NEON included, under qemu; installs Debian packages
+	command -v aarch64-linux-gnu-g++ qemu-aarch64 >/dev/null || \
+		(apt-get update && apt-get install -y --no-install-recommends g++-aarch64-linux-gnu qemu-user)
+	$(VENV)/bin/python -m pytest -m system -k aarch64 tests/cpp

@@ -1,0 +1,80 @@
+"""Builds the C++ tests, under sanitizers and for aarch64, and runs them; rows of the LLDs are compared with stored ones.
+
+`make test-sanitize` and `make test-aarch64` run this file; both take minutes for the build.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = ROOT / "tests" / "golden" / "lld_golden.npz"
+SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
+OPTIONS = ("-DEDGEAFF_PYTHON=OFF", "-DEDGEAFF_CUDA=OFF", "-DEDGEAFF_CPP_TESTS=ON", "-DCMAKE_BUILD_TYPE=Release")
+
+
+def build(name: str, *options: str) -> Path:
+    """Returns the folder with the programs, built in build/<name> (kept, so that a second run is fast)."""
+    folder = ROOT / "build" / name
+    jobs = os.environ.get("EDGEAFF_BUILD_JOBS", "2")
+    commands = (
+        ("cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", *OPTIONS, *options),
+        ("cmake", "--build", str(folder), "--parallel", jobs),
+    )
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return folder / "tests" / "cpp"
+
+
+def run(*command: str, data: bytes = b"") -> bytes:
+    done = subprocess.run(command, input=data, capture_output=True)
+    assert done.returncode == 0, done.stdout[-2000:].decode() + done.stderr[-4000:].decode()
+    return done.stdout
+
+
+def run_all(programs: Path, *runner: str) -> None:
+    names = sorted(path.stem for path in (ROOT / "tests" / "cpp").glob("test_*.cc"))
+    assert "test_lld" in names
+    for name in names:
+        run(*runner, str(programs / name))
+
+
+def assert_stored_rows(programs: Path, *runner: str, instruction_sets: tuple[str, ...]) -> None:
+    """Holds the rows against those of the NumPy twin, within the acceptance bar (measured: 2e-7 on x86 and aarch64)."""
+    golden = np.load(GOLDEN)
+    for clip in ("voice", "mixed", "clipped"):
+        expected = golden[f"{clip}_lld_4"].astype(np.float64)
+        scale = np.maximum(np.abs(expected).max(axis=0), 1e-30)
+        for name in instruction_sets:
+            data = golden[f"{clip}_samples"].astype("<i2").tobytes()
+            rows = np.frombuffer(run(*runner, str(programs / "lld_rows"), "4", name, data=data), "<f4").reshape(-1, 65)
+            assert rows.shape == expected.shape
+            error = np.abs(rows - expected) / scale
+            assert ((error > 1e-5).sum(axis=0) <= 3).all(), (name, np.argwhere(error > 1e-5)[:9])
+            np.testing.assert_array_equal(rows[:, 0] > 0, expected[:, 0] > 0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_sanitizers_find_nothing():
+    programs = build("sanitize", f"-DCMAKE_CXX_FLAGS={SANITIZE}")
+    run_all(programs)
+    assert_stored_rows(programs, instruction_sets=("scalar", "avx2", "avx512"))
+
+
+@pytest.mark.system
+@pytest.mark.timeout(1800)
+def test_aarch64_is_right_under_qemu():
+    programs = build(
+        "aarch64",
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++",
+    )
+    emulator = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
+    run_all(programs, *emulator)
+    assert_stored_rows(programs, *emulator, instruction_sets=("scalar", "neon"))
