@@ -78,6 +78,6 @@ test-sanitize: dev           ## the C++ tests under the address and undefined-be
 	$(VENV)/bin/python -m pytest -m slow -k sanitizers tests/cpp
 
 test-aarch64: dev            ## the C++ tests cross-compiled for aarch64, NEON included, under qemu; installs Debian packages
-	command -v aarch64-linux-gnu-g++ qemu-aarch64 >/dev/null || \
+	command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || \
 		(apt-get update && apt-get install -y --no-install-recommends g++-aarch64-linux-gnu qemu-user)
 	$(VENV)/bin/python -m pytest -m system -k aarch64 tests/cpp
