@@ -1,20 +1,27 @@
-"""Trains a system of the paper, or proves in one step and without data that it can learn (--smoke)."""
+"""Trains a system of the paper on extracted features, or proves in one step without data that it can learn (--smoke)."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError
+
+if TYPE_CHECKING:
+    from edgeaff.training.train import TrainConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
+    parser.add_argument("config", nargs="?", type=Path, help="TOML file, or the name of one that ships: paper, fast")
+    parser.add_argument("--features", type=Path, help="folder of extracted features")
+    parser.add_argument("--output", type=Path, help="folder of the run; a run that is there already goes on")
     parser.add_argument(
         "--smoke",
         metavar="SYSTEM",
-        required=True,
         help="one optimisation step at full size on a made-up sequence; the last line of stdout is one JSON object",
     )
 
@@ -30,14 +37,58 @@ def run(options: argparse.Namespace) -> int:
 
     Raises:
         BackendUnavailableError: torch is missing.
-        ArgumentError: the step did not lower the loss.
     """
     try:
-        from edgeaff.training.smoke import smoke
+        import torch  # noqa: F401
     except ImportError as error:
         raise BackendUnavailableError(f"training needs torch, got: {error}; pip install 'edgeaff[train]'.") from error
-    result = dataclasses.asdict(smoke(options.smoke))
+    return _smoke(options.smoke) if options.smoke else _train(options)
+
+
+def _smoke(system: str) -> int:
+    from edgeaff.training.smoke import smoke
+
+    result = dataclasses.asdict(smoke(system))
     if not result["loss_after"] < result["loss_before"]:
-        raise ArgumentError(f"{options.smoke} must learn, got {result}; the installation of torch is broken.")
+        raise ArgumentError(f"{system} must learn, got {result}; the installation of torch is broken.")
     print(json.dumps(result))
     return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from edgeaff.training.feature_cache import FeatureCache
+    from edgeaff.training.models import find_system
+    from edgeaff.training.train import Trainer, check_features
+
+    for name in ("config", "features", "output"):
+        if getattr(options, name) is None:
+            raise ArgumentError(f"{name} must be given without --smoke, got none; see edgeaff train --help.")
+    config = _read_config(options.config)
+    system = find_system(config.system)
+    cache = FeatureCache.open(options.features)
+    train, valid = cache.read_all("train"), cache.read_all("valid")
+    if not train or not valid:
+        raise ArgumentError(
+            f"features must hold train and valid tracks, got {len(train)} and {len(valid)}; extract both splits."
+        )
+    check_features(system, [*train, *valid])
+    best = Trainer(system, config, train, valid, options.output).run()
+    print(json.dumps({"system": system.name, "best_ccc_mean": best, "run": str(options.output)}))
+    return 0
+
+
+def _read_config(path: Path) -> TrainConfig:
+    from edgeaff.training.train import TrainConfig
+
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        import tomli as tomllib  # type: ignore[no-redef]
+    shipped = Path(__file__).parents[1] / "training" / "configs" / f"{path}.toml"
+    chosen = path if path.is_file() or not shipped.is_file() else shipped
+    try:
+        return TrainConfig.from_dict(tomllib.loads(chosen.read_text(encoding="utf-8")))
+    except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
+        raise ArgumentError(
+            f"config must be a readable TOML file, or paper or fast, got {path} ({error}); correct it."
+        ) from error

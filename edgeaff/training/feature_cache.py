@@ -65,6 +65,25 @@ class FeatureCache:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(stated))
 
+    @classmethod
+    def open(cls, folder: Path) -> FeatureCache:
+        """Returns the cache in a folder that is there already.
+
+        Args:
+            folder: as made by extraction.
+
+        Returns:
+            The cache.
+
+        Raises:
+            ArgumentError: the folder holds no features.
+        """
+        if not (folder / SPEC_FILE).is_file():
+            raise ArgumentError(f"folder must hold {SPEC_FILE} and features, got {folder}; extract features first.")
+        cache = cls.__new__(cls)
+        cache.folder = folder
+        return cache
+
     def path(self, name: str) -> Path:
         """Returns the file of a track."""
         return self.folder / f"{name}.npz"

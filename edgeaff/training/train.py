@@ -117,6 +117,27 @@ def system_inputs(
     return {name: np.asarray(available[name], dtype=np.float32) for name in system.inputs}
 
 
+def check_features(system: System, tracks: Sequence[Features]) -> None:
+    """Checks, before anything is trained, that the features are what the system takes.
+
+    Args:
+        system: of the registry.
+        tracks: all tracks of the run.
+
+    Raises:
+        ArgumentError: a width differs, or a track holds a value that is not finite.
+    """
+    for track in tracks:
+        for name, value in system_inputs(system, track, slice(0, None)).items():
+            if value.shape[1:] != system.inputs[name]:
+                raise ArgumentError(
+                    f"{name} of {track.name} must have shape (T, {system.inputs[name][0]}) for {system.name}, got "
+                    f"{value.shape}; extract features with the preset that the system belongs to."
+                )
+            if not np.isfinite(value).all():
+                raise ArgumentError(f"{name} of {track.name} must be finite, got NaN or inf; extract the track again.")
+
+
 class _Draw:
     """Random windows of the training tracks, by annotated length; its whole state is one random generator."""
 
