@@ -13,6 +13,7 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.features.samples import as_float_samples
+from edgeaff.training.corpora.acted_speech import parse_emodb
 
 SAMPLE_RATE_HZ = 16_000
 CORPORA = ("EmoDB", "CREMA-D", "JL-Corpus", "EmoGator")
@@ -30,15 +31,6 @@ ANCHORS = {
     "fear": (-0.25, 0.65),
     "boredom": (-0.3, -0.45),
     "calm": (0.3, -0.35),
-}
-_EMODB_LETTERS = {
-    "W": "anger",
-    "L": "boredom",
-    "E": "disgust",
-    "A": "fear",
-    "F": "happiness",
-    "T": "sadness",
-    "N": "neutral",
 }
 _VOTED = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 
@@ -86,8 +78,8 @@ def _anchor(emotion: str) -> np.ndarray:
 
 def _emodb(folder: Path) -> Iterator[Clip]:
     for path in sorted(folder.glob("*.flac")):
-        emotion = _EMODB_LETTERS[path.stem[5]]
-        yield Clip(_decode(str(path)), "EmoDB", f"emodb_{path.stem[:2]}", emotion, _anchor(emotion))
+        acted = parse_emodb(path)
+        yield Clip(_decode(str(path)), "EmoDB", f"emodb_{acted.speaker}", acted.emotion, _anchor(acted.emotion))
 
 
 def _voted(row: dict[str, str]) -> np.ndarray:

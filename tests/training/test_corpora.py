@@ -1,0 +1,110 @@
+"""The other corpora, on trees made here: time lines, scales, votes, names."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeaff.errors import ArgumentError
+from edgeaff.training.corpora import acted_speech, continuous
+
+pytestmark = pytest.mark.needs_torch
+
+
+def _write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_recola_is_the_mean_of_its_raters(tmp_path):
+    for dimension, values in (("arousal", ("0.1;0.3", "0.2;0.4")), ("valence", ("-0.5;-0.1", "0.0;0.2"))):
+        rows = "".join(f"{0.04 * i:.2f};{value}\n" for i, value in enumerate(values))
+        _write(tmp_path / dimension / "P16.csv", "time;FM1 ;FM2\n" + rows)
+    (series,) = continuous.read_recola(tmp_path)
+    assert series.name == "P16"
+    assert series.times_ns.tolist() == [0, 40_000_000]
+    np.testing.assert_allclose(series.labels, [[-0.3, 0.2], [0.1, 0.3]], atol=1e-6)
+
+
+def test_timestamped_files_are_joined_where_both_have_a_value(tmp_path):
+    _write(tmp_path / "arousal/7.csv", "timestamp,value,segment_id\n0,0.1,1\n250,0.2,1\n500,0.3,1\n")
+    _write(tmp_path / "valence/7.csv", "timestamp,value,segment_id\n250,-0.2,1\n500,-0.3,1\n750,-0.4,1\n")
+    (series,) = continuous.read_timestamp_csv(tmp_path)
+    assert series.times_ns.tolist() == [250_000_000, 500_000_000]
+    np.testing.assert_allclose(series.labels, [[-0.2, 0.2], [-0.3, 0.3]], atol=1e-6)
+    _write(tmp_path / "valence/7.csv", "timestamp,value\n9000,0.1\n")
+    with pytest.raises(ArgumentError, match="must have instants with valence and arousal"):
+        continuous.read_timestamp_csv(tmp_path)
+
+
+def test_afew_va_is_brought_to_one(tmp_path):
+    frames = {f"{i:05d}": {"landmarks": [], "valence": 5.0 - i, "arousal": 10.0} for i in range(11)}
+    _write(tmp_path / "01/001/001.json", json.dumps({"video_id": "001", "frames": frames}))
+    (series,) = continuous.read_afew_va(tmp_path, rate_hz=25)
+    assert series.times_ns[10] == 400_000_000
+    np.testing.assert_allclose(series.labels[[0, 10]], [[0.5, 1.0], [-0.5, 1.0]], atol=1e-6)
+
+
+def test_omg_rows_and_missing_columns(tmp_path):
+    _write(
+        tmp_path / "o.csv",
+        "link,start,end,video,utterance,arousal,valence,EmotionMaxVote\nu,1.5,3,v1,utt_1.mp4,0.4,-0.2,4\n",
+    )
+    (utterance,) = continuous.read_omg(tmp_path / "o.csv")
+    assert (utterance.video, utterance.start_seconds, utterance.end_seconds) == ("v1", 1.5, 3.0)
+    np.testing.assert_allclose(utterance.labels, [-0.2, 0.4], atol=1e-6)
+    _write(tmp_path / "x.csv", "start,end\n")
+    with pytest.raises(ArgumentError, match="must have the columns"):
+        continuous.read_omg(tmp_path / "x.csv")
+
+
+def test_labels_are_linear_between_ratings_and_absent_outside():
+    series = continuous.Series(
+        "s", np.array([0, 100, 200, 300]) * 1_000_000, np.float32([[0, 0], [0.2, -0.4], [-5, -5], [0.1, 0.1]])
+    )
+    labels = continuous.labels_at(series, np.array([-1, 0, 50, 100, 150, 250, 300, 301]) * 1_000_000)
+    there = (labels > -5).all(axis=1)
+    assert there.tolist() == [False, True, True, True, False, False, True, False]
+    np.testing.assert_allclose(labels[2], [0.1, -0.2], atol=1e-6)
+    late = continuous.labels_at(series, np.array([0]), rater_delay_seconds=0.05)
+    np.testing.assert_allclose(late[0], [0.1, -0.2], atol=1e-6)
+
+
+def test_cremad_names_and_votes(tmp_path):
+    _write(tmp_path / "a/1001_DFA_ANG_XX.wav", "")
+    _write(tmp_path / "t.csv", '"","FileName","VoiceVote","FaceVote"\n"1","1001_DFA_ANG_XX","A:D","A"\n')
+    (clip,) = acted_speech.read_cremad(tmp_path, tmp_path / "t.csv")
+    assert (clip.speaker, clip.emotion, clip.intensity) == ("1001", "anger", "XX")
+    assert clip.votes == {"anger": 0.5, "disgust": 0.5}
+    with pytest.raises(ArgumentError, match="MultiModalVote"):
+        acted_speech.read_cremad_votes(tmp_path / "t.csv", kind="MultiModal")
+
+
+def test_ravdess_and_emodb_names(tmp_path):
+    _write(tmp_path / "Actor_12/03-01-05-02-02-01-12.wav", "")
+    (clip,) = acted_speech.read_ravdess(tmp_path)
+    assert (clip.speaker, clip.emotion, clip.intensity) == ("12", "anger", "strong")
+    assert acted_speech.parse_emodb(Path("03a01Wa.flac")).emotion == "anger"
+
+
+@pytest.mark.parametrize(
+    ("parse", "name"),
+    [
+        (acted_speech.parse_cremad, "1001_DFA_XXX_LO.wav"),
+        (acted_speech.parse_ravdess, "03-01-09-01-01-01-01.wav"),
+        (acted_speech.parse_ravdess, "hello.wav"),
+        (acted_speech.parse_emodb, "03a01Xa.wav"),
+    ],
+)
+def test_a_wrong_name_is_refused(parse, name):
+    with pytest.raises(ArgumentError, match="must be named"):
+        parse(Path(name))
+
+
+@pytest.mark.needs_shared
+def test_the_vote_table_at_hand_is_read(shared):
+    votes = acted_speech.read_cremad_votes(shared / "data/affect/cremad_labels/summaryTable.csv")
+    assert len(votes) == 7442
+    assert votes["1001_IEO_NEU_XX"] == {"neutral": 1.0}
+    assert all(abs(sum(shares.values()) - 1) < 1e-9 for shares in votes.values())
