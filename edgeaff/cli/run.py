@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-from edgeaff.errors import ArgumentError, MediaError
+from edgeaff.errors import MediaError
 from edgeaff.types import AffectEvent
 
-OUTPUTS = (".jsonl", ".csv")
 READ = ("frames", "audio_frames")  # what a source counts that is no trouble
 
 
@@ -24,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backend", metavar="NAME", default="default", help="onnxruntime, openvino or native; default: the bundle's"
     )
     parser.add_argument(
-        "--output", metavar="FILE", action="append", default=[], help="events.jsonl or events.csv; may be repeated"
+        "--output",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="events.jsonl, .csv or .vtt, or udp://, ws://, mqtt://; may be repeated",
     )
     parser.add_argument("--plot", metavar="PNG", help="write a picture: faces above, valence and arousal below")
     parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values drawn in")
@@ -36,16 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Returns the exit code, after running the command.
-
-    Raises:
-        ArgumentError: an option is not what it must be.
-    """
+    """Returns the exit code, after running the command."""
+    from edgeaff.delivery.open import open_sink
     from edgeaff.runtime import Runtime
 
-    for path in options.output:
-        if Path(path).suffix not in OUTPUTS:
-            raise ArgumentError(f"--output must end in .jsonl or .csv, got {path}; rename it.")
     runtime = Runtime(
         options.bundle,
         video=options.input,
@@ -54,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         max_faces=options.max_faces,
         config=options.config,
     )
-    sinks = open_sinks(options.output)
+    sinks = [open_sink(output) for output in options.output]
     events: list[AffectEvent] = []
     try:
         collect(runtime, sinks, events, quiet=options.quiet, keep=bool(options.plot or options.overlay))
@@ -128,13 +124,6 @@ class Progress:
             self._bar.update(self._task, completed=event.pts_ns / 1e9)
 
 
-def open_sinks(paths: list[str]) -> list[Any]:
-    """Returns a sink per path, by its suffix."""
-    from edgeaff.delivery.files import CsvSink, JsonlSink
-
-    return [JsonlSink(path) if Path(path).suffix == ".jsonl" else CsvSink(path) for path in paths]
-
-
 def summary(runtime: Any, options: argparse.Namespace) -> str:
     """Returns a few lines on what came out."""
     stats = runtime.stats()
@@ -144,7 +133,9 @@ def summary(runtime: Any, options: argparse.Namespace) -> str:
         "status: " + ", ".join(f"{name} {count}" for name, count in by_status.most_common()),
     ]
     trouble = {**stats.inputs, **stats.source}
-    repaired = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in trouble.items() if count and name not in READ)
+    repaired = ", ".join(
+        f"{name.replace('_', ' ')} {count}" for name, count in trouble.items() if count and name not in READ
+    )
     if repaired:
         lines.append(f"repaired or dropped: {repaired}")
     written = [*options.output, *(path for path in (options.plot, options.overlay) if path)]

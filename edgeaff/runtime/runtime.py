@@ -107,7 +107,7 @@ class Runtime:
         self._worker: threading.Thread | None = None
         self._callbacks: list[tuple[Callable[[AffectEvent], None], EventQueue, threading.Thread]] = []
         self._error: BaseException | None = None
-        self._dropped = 0
+        self._lost = (0, 0)
 
     # --- life ---------------------------------------------------------------------------------------------------------------
 
@@ -304,8 +304,10 @@ class Runtime:
         if not events:
             return events
         now = self._source.now_ns()
-        dropped = sum(count for cause, count in self._source.counts.items() if "dropped" in cause)
-        new, self._dropped = dropped - self._dropped, dropped
+        counts = self._source.counts
+        lost = (counts.get("frames_replaced", 0), counts.get("samples_dropped", 0))
+        new = lost[0] - self._lost[0] + (lost[1] > self._lost[1])  # frames, and 1 for sound that was lost
+        self._lost = lost
         stamped = []
         for index, event in enumerate(events):
             latency_ms = None if now is None else max(0.0, round((now - event.pts_ns) / 1e6, 3))

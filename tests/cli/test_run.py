@@ -88,7 +88,7 @@ def test_plot_is_written(tmp_path: Path) -> None:
     "arguments, code, words",
     [
         (["run"], 2, "INPUT"),
-        (["run", "a.wav", "--output", "events.txt"], 2, ".jsonl or .csv"),
+        (["run", "a.wav", "--output", "events.txt"], 2, ".jsonl, .csv"),
         (["run", "a.wav", "--max-faces", "0"], 2, "max_faces"),
         (["run", "a.wav", "--backend", "magic"], 2, "backend"),
         (["run", "none.mp4"], 3, "none.mp4"),
