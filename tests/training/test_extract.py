@@ -1,0 +1,92 @@
+"""A flash and a clap at one instant land on one tick, for every frame rate: picture, label, and sound after its lag."""
+
+import numpy as np
+import pytest
+
+from edgeaff.errors import ArgumentError
+from edgeaff.preprocess import PreprocessParts
+from edgeaff.spec import PreprocessSpec
+from edgeaff.training.corpora import Track
+from edgeaff.training.extract import extract_track
+from edgeaff.types import FaceBox, FaceDetection
+
+pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media]
+
+
+class _WholePicture:
+    """Finds one face: the picture."""
+
+    id = "edgeaff-ssd"
+
+    def detect(self, image):
+        return [FaceDetection(FaceBox(8.0, 8.0, 56.0, 56.0), 0.9)]
+
+
+class _Brightness:
+    """Describes a crop by its mean brightness."""
+
+    descriptor_size = 1
+
+    def crop(self, image, box):
+        return image
+
+    def encode_crops(self, crops):
+        return np.array([[crop.mean()] for crop in crops], dtype=np.float32)
+
+
+class _Plain:
+    def update_and_normalise(self, lld):
+        return lld
+
+    def reset(self):
+        pass
+
+
+def _write_clip(path, rate, seconds, event_seconds, audio_rate=16_000):
+    import av
+
+    event = round(event_seconds * rate)
+    sound = np.zeros(int(seconds * audio_rate), np.int16)
+    at = int(event / rate * audio_rate)
+    sound[at : at + 320] = (12_000 * np.random.default_rng(0).standard_normal(320)).clip(-32000, 32000).astype(np.int16)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=rate)
+        video.width = video.height = 64
+        video.pix_fmt = "yuv420p"
+        audio = container.add_stream("pcm_s16le", rate=audio_rate)
+        audio.layout = "mono"
+        for index in range(int(seconds * rate)):
+            image = np.full((64, 64, 3), 255 if index == event else 20, np.uint8)
+            for packet in video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
+                container.mux(packet)
+        container.mux(list(video.encode(None)))
+        for start in range(0, len(sound), 1600):
+            frame = av.AudioFrame.from_ndarray(sound[None, start : start + 1600], format="s16", layout="mono")
+            frame.sample_rate, frame.pts = audio_rate, start
+            container.mux(list(audio.encode(frame)))
+        container.mux(list(audio.encode(None)))
+    return event
+
+
+@pytest.mark.parametrize("rate", [8, 24, 25, 30, 60])
+def test_flash_clap_and_label_share_their_tick(tmp_path, rate):
+    path = tmp_path / "clip.mkv"
+    event = _write_clip(path, rate, 3.0, 1.5)
+    labels = np.full((3 * rate - 1, 2), 0.1, np.float32)  # one row short, as real files are
+    labels[event] = 0.9
+    spec = PreprocessSpec()
+    parts = PreprocessParts(spec, _WholePicture(), _Brightness(), _Plain())
+    features = extract_track(Track("clip", "train", labels, path), parts)
+    tick = round(event / rate * 30)
+    lag = round(spec.audio_lag_seconds * 30)
+    assert abs(int(features.video[:, 0].argmax()) - tick) <= 1
+    assert features.labels[:, 0].argmax() == features.video[:, 0].argmax()
+    assert abs(int(features.audio[:, 8].argmax()) - lag - tick) <= 1
+    assert features.present[:, 0].mean() > 0.9
+    if rate <= 30:  # at 60 the last tick takes the frame before the last
+        assert (features.labels[-1] == -5).all()
+
+
+def test_a_track_without_video_is_refused():
+    with pytest.raises(ArgumentError, match="must have a video file"):
+        extract_track(Track("x", "train", np.zeros((1, 2), np.float32)), PreprocessParts(PreprocessSpec()))
