@@ -12,12 +12,13 @@ from edgeaff.training.feature_cache import Features
 from edgeaff.types import VideoFrame
 
 
-def extract_track(track: Track, parts: PreprocessParts) -> Features:
+def extract_track(track: Track, parts: PreprocessParts, *, descriptor_size: int) -> Features:
     """Returns the features of one track and the label of each tick: that of the video frame which the tick takes.
 
     Args:
         track: with a video file; of several faces in it the primary one is taken.
         parts: detector, encoder, normaliser and spec, as in the bundle.
+        descriptor_size: of the encoder; a track without any face has zeros of this width.
 
     Returns:
         Features from the first tick of the earliest stream to the last of the latest.
@@ -31,8 +32,8 @@ def extract_track(track: Track, parts: PreprocessParts) -> Features:
             "leave the track out, or load a bundle."
         )
     ticks = _ticks(track, parts)
-    descriptor_size, audio_size = parts.encoder.descriptor_size, parts.spec.audio_vector_size
-    nothing_seen, nothing_heard = np.zeros(descriptor_size, np.float32), np.zeros(audio_size, np.float32)
+    nothing_seen = np.zeros(descriptor_size, np.float32)
+    nothing_heard = np.zeros(parts.spec.audio_vector_size, np.float32)
     video = [tick.faces[0].descriptor if tick.faces else nothing_seen for tick in ticks]
     audio = [nothing_heard if tick.audio is None else tick.audio for tick in ticks]
     present = [(bool(tick.faces), tick.audio is not None) for tick in ticks]

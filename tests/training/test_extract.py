@@ -25,8 +25,6 @@ class _WholePicture:
 class _Brightness:
     """Describes a crop by its mean brightness."""
 
-    descriptor_size = 1
-
     def crop(self, image, box):
         return image
 
@@ -76,7 +74,7 @@ def test_flash_clap_and_label_share_their_tick(tmp_path, rate):
     labels[event] = 0.9
     spec = PreprocessSpec()
     parts = PreprocessParts(spec, _WholePicture(), _Brightness(), _Plain())
-    features = extract_track(Track("clip", "train", labels, path), parts)
+    features = extract_track(Track("clip", "train", labels, path), parts, descriptor_size=1)
     tick = round(event / rate * 30)
     lag = round(spec.audio_lag_seconds * 30)
     assert abs(int(features.video[:, 0].argmax()) - tick) <= 1
@@ -89,4 +87,6 @@ def test_flash_clap_and_label_share_their_tick(tmp_path, rate):
 
 def test_a_track_without_video_is_refused():
     with pytest.raises(ArgumentError, match="must have a video file"):
-        extract_track(Track("x", "train", np.zeros((1, 2), np.float32)), PreprocessParts(PreprocessSpec()))
+        extract_track(
+            Track("x", "train", np.zeros((1, 2), np.float32)), PreprocessParts(PreprocessSpec()), descriptor_size=1
+        )
