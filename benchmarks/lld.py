@@ -1,6 +1,6 @@
 """Compares the native LLD extractor, its NumPy twin and openSMILE (where installed) in one run.
 
-OMP_NUM_THREADS=1 python benchmarks/lld.py --json benchmarks/results/lld.json
+OMP_NUM_THREADS=1 python benchmarks/lld.py --voices FOLDER --json benchmarks/results/lld.json
 """
 
 from __future__ import annotations
@@ -39,12 +39,14 @@ def peer_version() -> str | None:
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Returns all results."""
     names = (["native"] if bench.has_native() else []) + ["numpy"] + (["opensmile"] if peer_version() else [])
+    voices = bench.real_voices(args.voices, args.every) if args.voices else {}
     minutes = {"native": args.minutes, "numpy": max(1, args.minutes // 5), "opensmile": args.minutes}
     return {
         "machine": {"processor": processor(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)},
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "opensmile": peer_version()},
         "build": build_info() if bench.has_native() else None,
-        "agreement": bench.measure_agreement(),
+        "agreement": bench.measure_agreement(bench.sounds()),
+        "agreement_real_voices": bench.measure_agreement(voices),
         "cpu": bench.measure_cpu(args.seconds, args.rounds),
         "video_frame_cpu_us": bench.measure_video_frame(args.frames),
         "delay": [bench.measure_delay(20.0, lag) for lag in (4, 29)],
@@ -68,8 +70,9 @@ def show(result: dict[str, Any]) -> None:
     for name, row in result["memory"].items():
         print(f"{name}: {row['added_mib']:.1f} MiB more after {row['minutes']} min of sound")
     for name in ("native", "numpy"):
-        for group, row in result["agreement"].get(name, {}).get("groups", {}).items():
-            print(f"{name} against openSMILE, {group}: max {row['max']:.1e}, share above 1e-4 {row['above_1e-4']}")
+        for table in ("agreement", "agreement_real_voices"):
+            for group, row in result[table].get(name, {}).get("groups", {}).items():
+                print(f"{table}, {name}, {group}: max {row['max']:.1e}, share above 1e-4 {row['above_1e-4']}")
 
 
 def main() -> None:
@@ -79,6 +82,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=30, help="runs of each extractor (default 30)")
     parser.add_argument("--frames", type=int, default=1_000, help="video frames (default 1000)")
     parser.add_argument("--minutes", type=int, default=10, help="of sound for the memory (default 10)")
+    parser.add_argument("--voices", type=Path, help="a folder with recordings to compare on, too")
+    parser.add_argument("--every", type=int, default=10, help="of the recordings take every so-manieth (default 10)")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     result = measure(args)

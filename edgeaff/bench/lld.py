@@ -13,11 +13,13 @@ import time
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgeaff.features import lld, lld_stream
+from edgeaff.features.resample import Resampler
 from edgeaff.ops import native, set_instruction_set
 
 RATE_HZ = 16_000
@@ -69,6 +71,29 @@ def sounds() -> dict[str, np.ndarray]:
         "voice": voice(12, 1),
         **{name: (np.clip(one, -1, 1) * 32_767).astype(np.int16) for name, one in made.items()},
     }
+
+
+def real_voices(folder: Path, every: int) -> dict[str, np.ndarray]:
+    """Returns recordings from below a folder, (n,) int16 at 16 kHz by name.
+
+    Args:
+        folder: searched for sound files.
+        every: take every so-manieth, in the order of their names.
+    """
+    import av
+
+    found: dict[str, np.ndarray] = {}
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in {".flac", ".wav", ".opus", ".ogg", ".mp3", ".m4a"})
+    for path in paths[::every]:
+        with av.open(str(path)) as container:
+            rate_hz = container.streams.audio[0].rate
+            mono = av.AudioResampler(format="flt", layout="mono", rate=rate_hz)
+            frames = [one for frame in container.decode(audio=0) for one in mono.resample(frame)]
+        samples = np.concatenate([frame.to_ndarray().reshape(-1) for frame in frames])
+        resampler = Resampler(rate_hz, RATE_HZ)
+        samples = np.concatenate([resampler.push(samples), resampler.finish()])
+        found[path.name] = np.clip(np.rint(samples * 32_768), -32_768, 32_767).astype(np.int16)
+    return {name: samples for name, samples in found.items() if len(samples) >= RATE_HZ // 5}
 
 
 def has_native() -> bool:
@@ -211,20 +236,23 @@ def measure_delay(seconds: float, max_pitch_lag: int = 4) -> dict[str, Any]:
     }
 
 
-def measure_agreement() -> dict[str, Any]:
+def measure_agreement(made: dict[str, np.ndarray]) -> dict[str, Any]:
     """Returns the errors of native and NumPy against openSMILE, relative to the largest magnitude of a column in a sound.
 
-    Empty where openSMILE is not installed.
+    Args:
+        made: the sounds, (n,) int16 by name.
+
+    Returns:
+        Per extractor the errors over all sounds; empty where openSMILE is not installed or there is no sound.
     """
     other = peer()
-    if other is None:
+    if other is None or not made:
         return {}
     makers: dict[str, Callable[..., Any]] = {"numpy": lld_stream.LldStream}
     if has_native():
         makers["native"] = lld.LldStream
-    made = sounds()
     theirs = {name: other(samples) for name, samples in made.items()}
-    result: dict[str, Any] = {"sounds": {name: len(rows) for name, rows in theirs.items()}}
+    result: dict[str, Any] = {"sounds": len(made), "rows": sum(len(rows) for rows in theirs.values())}
     for name, make in makers.items():
         ours = {sound: run_stream(make, samples, RATE_HZ, 29) for sound, samples in made.items()}
         result[name] = _agreement(ours, theirs)

@@ -43,9 +43,17 @@ def test_memory_of_the_stream_is_flat():
 
 @pytest.mark.peer
 def test_agreement_is_within_the_bar():
-    found = bench.measure_agreement()
+    found = bench.measure_agreement(bench.sounds())
     assert found["numpy"]["same_voicing_decision"] >= 0.999
     assert all(row["above_1e-4"] <= 0.001 for row in found["numpy"]["columns"].values())
+
+
+@pytest.mark.needs_shared
+@pytest.mark.needs_media
+def test_real_voices_are_read_at_16_khz(shared):
+    found = bench.real_voices(shared / "data" / "affect" / "emodb", 200)
+    assert len(found) == 3
+    assert all(samples.dtype == np.int16 and 1 < len(samples) / bench.RATE_HZ < 20 for samples in found.values())
 
 
 @pytest.mark.slow
