@@ -1,21 +1,37 @@
-"""edgeaff models: lists, describes and verifies bundles."""
+"""edgeaff models: lists, describes and verifies bundles; imports VGGFace weights that the user has.
+
+`edgeaff models import VGG_FACE.caffemodel --output vggface.npz` reads one of the six public layouts; nothing in it is run.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
 from edgeaff.bundle import DEFAULT_BUNDLE, ModelBundle
+from edgeaff.errors import ArgumentError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
-    parser.add_argument("action", choices=("list", "info", "verify"), help="what to do")
-    parser.add_argument("bundle", nargs="?", help="a bundle (.eaff); default: the one that ships")
+    parser.add_argument("action", choices=("list", "info", "verify", "import"), help="what to do")
+    parser.add_argument(
+        "bundle", nargs="?", help="a bundle (.eaff); default: the one that ships. import: the weight file"
+    )
+    weights = parser.add_argument_group("import")
+    weights.add_argument("--output", type=Path, help="where the imported weights go (.npz)")
+    weights.add_argument(
+        "--layout", help="caffe, torch7, matconvnet, keras, pytorch or affwildnet; default: by the name"
+    )
+    weights.add_argument("--colour", choices=("rgb", "bgr"), help="channel order the weights expect; torch7 needs it")
+    weights.add_argument("--sha256", help="checksum the file must have")
 
 
 def run(options: argparse.Namespace) -> int:
     """Returns the exit code, after running the command."""
+    if options.action == "import":
+        return import_weights(options)
     bundle = ModelBundle.load(options.bundle or DEFAULT_BUNDLE)
     if options.action == "info":
         print(json.dumps(bundle.manifest, indent=2, sort_keys=True))
@@ -26,4 +42,25 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.action == "verify":
         print("verified: every member has the sha256 that the bundle states, and the preprocessing is this edgeaff's")
+    return 0
+
+
+def import_weights(options: argparse.Namespace) -> int:
+    """Returns the exit code, after importing VGGFace weights.
+
+    Raises:
+        ArgumentError: the file or the place for the result is not named.
+    """
+    if options.bundle is None or options.output is None:
+        raise ArgumentError(
+            f"import must have a weight file and --output, got {options.bundle} and {options.output}; name both."
+        )
+    from edgeaff.training.importers import import_vggface, save_weights
+
+    weights = import_vggface(options.bundle, layout=options.layout, colour=options.colour, sha256=options.sha256)
+    save_weights(weights, options.output)
+    print(
+        f"{weights.layout}, {'; '.join(weights.notes)}, fc6 of a {weights.map_px}x{weights.map_px} map, mean {weights.mean}"
+    )
+    print(f"sha256 {weights.sha256}")
     return 0

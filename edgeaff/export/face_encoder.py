@@ -1,7 +1,7 @@
 """The trained face encoder as `face_encoder.onnx`, with its training heads beside it.
 
 `python -m edgeaff.export.face_encoder best.pt OUT` writes OUT/face_encoder.onnx (`face` (B, 3, 96, 96) -> `descriptor`
-(B, D)) and OUT/heads.npz (linear heads on the descriptor), checked against torch.
+(B, D)), checked against torch, OUT/heads.npz (linear heads on the descriptor) and OUT/training.json.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import copy
 import hashlib
+import json
 import logging
 import warnings
 from pathlib import Path
@@ -98,6 +99,18 @@ def heads_of(model: FaceModel) -> dict[str, np.ndarray]:
     }
 
 
+def training_of(checkpoint: Path) -> dict[str, Any]:
+    """Returns how a checkpoint was trained: settings, sizes, epoch and its mean CCC on the valid part."""
+    state = torch.load(checkpoint, weights_only=True)
+    return {
+        "config": state["config"],
+        "encoder": state["encoder_config"],
+        "epoch": state["epoch"],
+        "valid_mean_ccc": round(state["best"], 4),
+        "parameters": sum(value.numel() for value in load_model(checkpoint).encoder.parameters()),
+    }
+
+
 def main() -> None:
     """Exports from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -110,6 +123,7 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "face_encoder.onnx").write_bytes(data)
     np.savez(arguments.out / "heads.npz", **cast(Any, heads_of(model)))
+    (arguments.out / "training.json").write_text(json.dumps(training_of(arguments.checkpoint), indent=2) + "\n")
     logger.info("%d bytes, sha256 %s", len(data), hashlib.sha256(data).hexdigest())
 
 

@@ -12,6 +12,7 @@ from edgeaff.measures import ccc as ccc_of_measures
 from edgeaff.training.face_encoder import evaluate as evaluation
 from edgeaff.training.face_encoder.augment import AugmentConfig, augment, plain, warp
 from edgeaff.training.face_encoder.data import ANCHORS, EMOTIONS, FaceSet, read_split, votes_to_affect
+from edgeaff.training.face_encoder.describe import describe
 from edgeaff.training.face_encoder.model import FaceEncoder, FaceEncoderConfig
 from edgeaff.training.face_encoder.train import TrainConfig, Trainer, ccc, learning_rate, loss_of
 
@@ -211,3 +212,9 @@ def test_exported_encoder_equals_torch_and_is_scored(tmp_path):
     assert low <= result["ccc"]["valence"] <= high
     assert result["disturbed"]["warm light"]["loss_valence"] < 0.05
     json.dumps(result)
+    views = describe(faces, encode, views=2)
+    assert views.shape == (24, 3, 8)
+    assert views.dtype == np.float16
+    np.testing.assert_allclose(views[:, 0], descriptors, rtol=2e-3, atol=2e-3)
+    np.testing.assert_array_equal(views, describe(faces, encode, views=2))
+    assert not np.array_equal(views[:, 1], views[:, 2])

@@ -43,7 +43,7 @@ class TrainConfig:
         bf16: bfloat16 convolutions (twice as fast where the processor has them).
     """
 
-    epochs: int = 32
+    epochs: int = 21
     batch: int = 128
     lr: float = 3e-3
     weight_decay: float = 0.02
