@@ -11,6 +11,8 @@ from edgeaff.errors import ArgumentError, EdgeaffError
 
 COMMANDS = {
     "run": "read a file or device, write valence and arousal per tick",
+    "record": "run and keep the session: crops, descriptors of sound, every decision",
+    "replay": "make the events of a recorded session again, byte for byte",
     "models": "list, describe and verify bundles",
     "train": "train a system of the paper, or prove that it can learn (--smoke)",
 }

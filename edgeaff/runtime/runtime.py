@@ -21,6 +21,7 @@ import numpy as np
 
 from edgeaff.bundle import ModelBundle
 from edgeaff.capture.group import combine
+from edgeaff.delivery.recorder import Recorder
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.runtime.config import merge_options
 from edgeaff.runtime.queue import EventQueue
@@ -55,7 +56,7 @@ class Runtime:
         smoothing: (valence_seconds, arousal_seconds), None for the bundle's.
         policy: "every" or "latest": which events a slow reader gets.
         staleness_seconds: status STALE after so long without any delivery.
-        sinks: objects with write(event) and close(), called for every event.
+        sinks: objects with write(event) and close(), called for every event; a Recorder among them records the session.
         config: TOML file with any of these options; arguments win.
 
     Raises:
@@ -90,7 +91,8 @@ class Runtime:
         self._source = combine(options["video"], options["audio"])
         self._live = self._source.is_live
         self._source_name = " and ".join(str(name) for name in (options["video"], options["audio"]) if name is not None)
-        self._session = Session(
+        recorder = next((sink for sink in sinks if isinstance(sink, Recorder)), None)
+        session = Session(
             options["bundle"],
             video=self._source.has_video if self._live else True,
             audio=self._source.has_audio if self._live else True,
@@ -99,7 +101,9 @@ class Runtime:
             detector_stride=options["detector_stride"],
             smoothing=options["smoothing"],
             staleness_seconds=options["staleness_seconds"],
+            tap=recorder,
         )
+        self._session: Any = session if recorder is None else recorder.wrap(session)
         self._queue = EventQueue(options["policy"] or "every", lossless=not self._live)
         self._sinks = list(sinks)
         self._stats = RuntimeStats()

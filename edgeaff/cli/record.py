@@ -1,0 +1,51 @@
+"""edgeaff record INPUT --output session.eaffrec: runs and keeps the session, so that it can be replayed byte for byte."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of this command."""
+    parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
+    parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
+    parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
+    parser.add_argument("--output", metavar="FILE", required=True, help="session file to write")
+    parser.add_argument(
+        "--raw", action="store_true", help="keep pictures and sound too, not only crops and descriptors"
+    )
+    parser.add_argument("--max-faces", metavar="N", type=int, default=1, help="most faces with events of their own")
+    parser.add_argument("--seconds", metavar="S", type=float, help="stop after so long")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Returns the exit code, after recording."""
+    from edgeaff.capture.group import combine
+    from edgeaff.delivery.recorder import Recorder
+    from edgeaff.runtime import Runtime
+
+    source = combine(options.input, options.audio)
+    session_options: dict[str, Any] = {
+        "bundle": options.bundle,
+        "max_faces": options.max_faces,
+        "video": source.has_video if source.is_live else True,
+        "audio": source.has_audio if source.is_live else True,
+    }
+    with Recorder(options.output, options=session_options, raw=options.raw) as recorder:
+        runtime = Runtime(options.bundle, video=source, max_faces=options.max_faces, sinks=[recorder])
+        count, deadline = 0, None if options.seconds is None else time.monotonic() + options.seconds
+        with runtime:
+            for _ in runtime:
+                count += 1
+                if deadline is not None and time.monotonic() >= deadline:
+                    break
+        warnings = runtime.warnings + recorder.warnings
+    for warning in warnings:
+        print(f"edgeaff: warning: {warning}", file=sys.stderr)
+    if not options.quiet:
+        print(f"{options.output}: {count} events recorded; edgeaff replay {options.output} --verify")
+    return 0
