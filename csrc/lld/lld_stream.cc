@@ -21,7 +21,7 @@ constexpr float kGateRms = 0.001f;  // at or below it the Gaussian-windowed fram
 constexpr int kFirstPart = kZeroCrossingColumn - kAuditoryColumn;
 constexpr int kSecondPart = kColumns - kRastaColumn;
 
-// Sound that must stay: a frame to be examined for voice quality is at most max_pitch_lag + 2 hops behind the newest one.
+// Sound that must stay: a frame examined for voice quality is at most max_pitch_lag + 2 hops behind the newest one.
 int HistorySamples(int max_pitch_lag) {
   return VoiceQuality::kMostCarry + (max_pitch_lag + 2) * kHop + kLongWindow + kHop;
 }

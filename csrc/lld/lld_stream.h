@@ -21,8 +21,9 @@
 
 namespace edgeaff {
 
-// 16 kHz mono. Row t describes the sound from sample 160 t on. Any chunking of the input gives the same bits. Memory: below
-// 64 KiB, more only for rows that nobody pops; a push allocates nothing else. Not thread-safe; streams are independent.
+// 16 kHz mono. Row t describes the sound from sample 160 t on. Any chunking of the input gives the same bits. Memory:
+// below 64 KiB, more only for rows that nobody pops; a push allocates nothing else. Not thread-safe; streams are
+// independent.
 class LldStream {
  public:
   // Rows that are final, per column group; all groups advance on their own.
@@ -35,13 +36,14 @@ class LldStream {
   // max_pitch_lag in 0..29, see pitch_tracker.h.
   explicit LldStream(int max_pitch_lag);
 
-  // Takes n finite samples: int16 s as s / 32767, float with full scale 1 as the int16 value 32768 x, saturated. Returns how
-  // many rows became final in all columns. Not allowed after Finish without Reset.
+  // Takes n finite samples: int16 s as s / 32767, float with full scale 1 as the int16 value 32768 x, saturated.
+  // Returns how many rows became final in all columns. Not allowed after Finish without Reset.
   int64_t Push(const int16_t* samples, size_t n);
   int64_t Push(const float* samples, size_t n);
 
-  // Ends the sound: one row per complete 60 ms frame, and one more (none below 60 ms). `compatible` also imitates what the
-  // peer does to columns 2-5 in the two rows where its pitch tracker was when the sound ended. Returns rows newly final.
+  // Ends the sound: one row per complete 60 ms frame, and one more (none below 60 ms). `compatible` also imitates what
+  // the peer does to columns 2-5 in the two rows where its pitch tracker was when the sound ended. Returns rows newly
+  // final.
   int64_t Finish(bool compatible);
 
   // Back to the state after construction (memory is kept).

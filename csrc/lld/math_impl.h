@@ -36,7 +36,8 @@ static inline F64 Log(F64 x) {
 
 // x = n ln 2 + r, |r| <= 0.347; Taylor series of e^r to r^13; 2^n from its bits.
 static inline F64 Exp(F64 x) {
-  const F64 magic = F64{} + 0x1.8p52;  // adding it rounds to the nearest whole number, which then stands in the low bits
+  // Adding this rounds to the nearest whole number, which then stands in the low bits.
+  const F64 magic = F64{} + 0x1.8p52;
   const F64 rounded = MulAdd(x, F64{} + 1.44269504088896340736, magic);
   const F64 n = rounded - magic;
   const F64 r = (x - n * kLn2High) - n * kLn2Low;

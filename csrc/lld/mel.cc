@@ -20,8 +20,8 @@ double EqualLoudness(double frequency_hz) {
 }
 
 struct Tables {
-  // Bins first[k] .. first[k+1]-1 lie between the points k and k+1; there filter k rises by 1 - falling[bin], and filter
-  // k-1 falls by falling[bin] (filter m peaks at point m+1).
+  // Bins first[k] .. first[k+1]-1 lie between the points k and k+1; there filter k rises by 1 - falling[bin], and
+  // filter k-1 falls by falling[bin] (filter m peaks at point m+1).
   int first[kBands + 2];
   double falling[kShortBins];
   double log_loudness[kBands];

@@ -17,8 +17,8 @@ float AuditoryLength(const VectorOps& ops, const double* logs);
 // Liftered cepstral coefficients 1 to 14, from the logarithms: logs (26) -> coefficients (14).
 void Mfcc(const VectorOps& ops, const double* logs, float* coefficients);
 
-// RASTA: a band-pass over time (1 to 29 Hz) on the logarithm of each band. Feeds back from the sixth frame on; until then
-// its output is 0. Transposed direct form, 5 taps, one pole.
+// RASTA: a band-pass over time (1 to 29 Hz) on the logarithm of each band. Feeds back from the sixth frame on; until
+// then its output is 0. Transposed direct form, 5 taps, one pole.
 class RastaFilter {
  public:
   RastaFilter() { Reset(); }

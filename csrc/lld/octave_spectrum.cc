@@ -72,8 +72,8 @@ const Tables& Constants() {
   return tables;
 }
 
-// Zeroes what lies between two peaks, more than 2 bins from both. Before the first and after the last peak all stays, as
-// does a spectrum without peaks; with a single peak only bins 0..2 stay (so in the peer). kept: (513).
+// Zeroes what lies between two peaks, more than 2 bins from both. Before the first and after the last peak all stays,
+// as does a spectrum without peaks; with a single peak only bins 0..2 stay (so in the peer). kept: (513).
 void KeepPeaks(const VectorOps& ops, const float* magnitudes, double* kept) {
   constexpr int kLast = kLongBins - 1;
   uint8_t peak[kLongBins + 4] = {};  // two zeros on either side

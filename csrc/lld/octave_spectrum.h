@@ -13,8 +13,8 @@ struct OctaveAxis {
 };
 const OctaveAxis& GetOctaveAxis();
 
-// Keeps what is near a peak, smooths, interpolates with a natural cubic spline, clips at 0 and fades out what lies below
-// about 65 Hz. magnitudes: (513) -> octaves (513).
+// Keeps what is near a peak, smooths, interpolates with a natural cubic spline, clips at 0 and fades out what lies
+// below about 65 Hz. magnitudes: (513) -> octaves (513).
 void OctaveSpectrum(const VectorOps& ops, const float* magnitudes, float* octaves);
 
 }  // namespace edgeaff::lld

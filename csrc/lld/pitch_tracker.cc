@@ -30,6 +30,14 @@ void LocalCosts(const PitchCandidates& candidates, double* costs) {
   costs[kCandidates] = unvoiced;
 }
 
+// Natural logarithms of the candidates' frequencies; 0 for empty places.
+void LogFrequencies(const PitchCandidates& candidates, double* logs) {
+  for (int k = 0; k < kCandidates; ++k) {
+    const double f = candidates.frequency_hz[k];
+    logs[k] = f > 0.0 ? std::log(f) : 0.0;
+  }
+}
+
 }  // namespace
 
 void PitchTracker::Reset() {
@@ -47,12 +55,12 @@ int PitchTracker::BestState() const {
   return best;
 }
 
-// The transition between two voiced states compares their interval with that of the last evaluated pair, in the order of
-// these loops and across frames: a peculiarity of the definition. Ties go to the lowest state.
+// The transition between two voiced states compares their interval with that of the last evaluated pair, in the order
+// of these loops and across frames: a peculiarity of the definition. Ties go to the lowest state.
 void PitchTracker::Advance(const PitchCandidates& now, const double* local, signed char* from) {
   const PitchCandidates& before = At(1).candidates;
   double log_now[kCandidates];
-  for (int k = 0; k < kCandidates; ++k) log_now[k] = now.frequency_hz[k] > 0.0f ? std::log(double{now.frequency_hz[k]}) : 0.0;
+  LogFrequencies(now, log_now);
   double costs[kStates];
   for (int state = 0; state < kStates; ++state) {
     double best = 0.0;
@@ -128,10 +136,7 @@ int PitchTracker::Step(const PitchCandidates& candidates, Pitch* decided) {
   } else {
     started_ = true;
     for (int k = 0; k < kStates; ++k) costs_[k] = local[k];
-    for (int k = 0; k < kCandidates; ++k) {
-      const double f = candidates.frequency_hz[k];
-      log_before_[k] = f > 0.0 ? std::log(f) : 0.0;
-    }
+    LogFrequencies(candidates, log_before_);
   }
   ++pending_;
   signed char path[kMostDecided + 1];

@@ -10,9 +10,10 @@ struct Pitch {
   float voicing;  // of the state on the path; for unvoiced, of the first candidate
 };
 
-// Six candidates and "unvoiced" make 7 states. A frame is decided when all 7 best paths agree on it. max_lag < 29: agreement
-// first, then the oldest frames are forced from the currently best path, so that frame t - max_lag is decided when frame t is
-// in. max_lag = 29 keeps the peer's order: with more than 30 frames pending, force one instead of looking for agreement.
+// Six candidates and "unvoiced" make 7 states. A frame is decided when all 7 best paths agree on it. max_lag < 29:
+// agreement first, then the oldest frames are forced from the currently best path, so that frame t - max_lag is decided
+// when frame t is in. max_lag = 29 keeps the peer's order: with more than 30 frames pending, force one instead of
+// looking for agreement.
 class PitchTracker {
  public:
   static constexpr int kMostDecided = kLongestPitchLag + 2;
@@ -20,7 +21,8 @@ class PitchTracker {
   explicit PitchTracker(int max_lag) : max_lag_(max_lag) { Reset(); }
   void Reset();
 
-  // Takes one frame; writes the frames decided now, oldest first, to `decided` (room for kMostDecided); returns how many.
+  // Takes one frame; writes the frames decided now, oldest first, to `decided` (room for kMostDecided).
+  // Returns how many.
   int Step(const PitchCandidates& candidates, Pitch* decided);
 
   // The frames still open, from the best path.

@@ -1,14 +1,15 @@
 // Polyphase resampling with a Kaiser-windowed sinc.
 //
 // Output n lies at input position p = n * down / up = c + fraction / up, kept in integers, so it never drifts.
-//   y[n] = sum_{k = -(H-1)}^{H} x[c + k] h(k - fraction / up),  h(d) = kaiser(d / H) sinc(2 fc d) (each phase sums to 1)
+//   y[n] = sum_{k = -(H-1)}^{H} x[c + k] h(k - fraction / up),  h(d) = kaiser(d / H) sinc(2 fc d), sum 1
 //
 //   x:   . . . c-H+1 ... c | c+1 ... c+H . . .      2H taps around p; the output waits for x[c + H]: delay H samples
 //
-// fc = half the lower rate (-6 dB there). Choice: H spans 2.5 ms where the lower rate is at least 16 kHz, up to 4 ms below:
-// the transition band must narrow with the rate. With 110 dB it is fc -+ 0.7 kHz at 16 kHz, so aliases and images reach no
-// lower than 7.3 kHz. Rates with more than 512 phases (44,101 Hz has 16,000) interpolate linearly between the outputs of
-// two neighbouring ones of 512 phases; the error of that is below -105 dB. Twin: edgeaff/features/resample_reference.py.
+// fc = half the lower rate (-6 dB there). Choice: H spans 2.5 ms where the lower rate is at least 16 kHz, up to 4 ms
+// below: the transition band must narrow with the rate. With 110 dB it is fc -+ 0.7 kHz at 16 kHz, so aliases and
+// images reach no lower than 7.3 kHz. Rates with more than 512 phases (44,101 Hz has 16,000) interpolate linearly
+// between the outputs of two neighbouring ones of 512 phases; the error of that is below -105 dB. Twin:
+// edgeaff/features/resample_reference.py.
 #include "lld/resample.h"
 
 #include <cmath>

@@ -16,7 +16,7 @@ class Resampler {
   static constexpr int kLowestRateHz = 8000;
   static constexpr int kHighestRateHz = 96000;
 
-  // Both rates in [kLowestRateHz, kHighestRateHz]. Equal rates: samples pass unchanged (scaled, saturated), without delay.
+  // Both rates in [kLowestRateHz, kHighestRateHz]. Equal rates: samples pass (scaled, saturated) without delay.
   Resampler(int input_rate_hz, int output_rate_hz);
 
   // How many outputs the next Push of n samples, or Finish, writes; exact.

@@ -1,10 +1,10 @@
 // Vectors for the per-instruction-set files of this room (vector_ops_*.cc and what they include), and for nothing else.
 //
 // The same source is compiled once per instruction set: a file sets EDGEAFF_SIMD_BYTES (16, 32 or 64) and
-// EDGEAFF_SIMD_NAMESPACE, then includes the code. Everything here lives in that namespace with internal linkage, and nothing
-// from the standard library is instantiated: a function compiled for AVX-512 must never be merged with a common one.
-// Loads and stores need no alignment. Multiply-add is fused where the instruction set has it, so results differ in the last
-// bits between instruction sets, but never between two runs on one.
+// EDGEAFF_SIMD_NAMESPACE, then includes the code. Everything here lives in that namespace with internal linkage, and
+// nothing from the standard library is instantiated: a function compiled for AVX-512 must never be merged with a common
+// one. Loads and stores need no alignment. Multiply-add is fused where the instruction set has it, so results differ in
+// the last bits between instruction sets, but never between two runs on one.
 #pragma once
 
 #if defined(__AVX2__) || defined(__AVX512F__)

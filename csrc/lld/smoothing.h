@@ -22,7 +22,7 @@ class Smoother {
     return written;
   }
 
-  // The average for the last row, and for one more behind it, as if the last row repeated. Changes nothing. False: no rows.
+  // The average for the last row, and for one more behind it, as if the last row repeated. False: no rows.
   bool Edge(float* out, float* behind) const {
     if (count_ == 0) return false;
     Average(before_, last_, last_, out);

@@ -1,8 +1,8 @@
 // The hot loops of this room, one table of functions per instruction set.
 //
-// A stream takes its table once, when it is made, so a later change of the limit (cpu_features.h) never changes a running
-// stream. All functions are pure: no state, no allocation, thread-safe; pointers need no alignment; n >= 0. Sums run in
-// several partial sums whose order is fixed per instruction set.
+// A stream takes its table once, when it is made, so a later change of the limit (cpu_features.h) never changes a
+// running stream. All functions are pure: no state, no allocation, thread-safe; pointers need no alignment; n >= 0.
+// Sums run in several partial sums whose order is fixed per instruction set.
 #pragma once
 #include <cstdint>
 
@@ -15,18 +15,18 @@ struct VectorOps {
   // Sum of a[i]^2, and of (a[i] - b[i])^2, in double.
   double (*square_sum)(const float* a, int n);
   double (*squared_difference)(const float* a, const float* b, int n);
-  // out[lag - low] = sum of x[i] * x[i + lag] over i < lag, for lag = low..high (low >= 1). The bits for a lag do not depend
-  // on low and high.
+  // out[lag - low] = sum of x[i] * x[i + lag] over i < lag, for lag = low..high (low >= 1). The bits for a lag do not
+  // depend on low and high.
   void (*lag_dots)(const double* x, int low, int high, double* out);
-  // Correlation, means removed, of the first L samples with the L that follow, L = low..high, from the lag_dots and from
-  // sums over the samples before each index (sums[0] = 0): of x, of x^2, and how often x changed. out[L - low]; NaN where
-  // one of the two stretches is constant.
+  // Correlation, means removed, of the first L samples with the L that follow, L = low..high, from the lag_dots and
+  // from sums over the samples before each index (sums[0] = 0): of x, of x^2, and how often x changed. out[L - low];
+  // NaN where one of the two stretches is constant.
   void (*correlations)(const double* lag_dots, const double* sums, const double* squares, const int* changes, int low,
                        int high, double* out);
   // Largest less smallest of n >= 1 samples, rounded to float32.
   float (*peak_to_peak)(const float* x, int n);
-  // Magnitudes 0..256 of 512 real samples (and their squares, not rounded to float32), and 0..512 of 1024; inputs already
-  // windowed and zero-padded.
+  // Magnitudes 0..256 of 512 real samples (and their squares, not rounded to float32), and 0..512 of 1024; inputs
+  // already windowed and zero-padded.
   void (*magnitudes_512)(const float* samples, float* magnitudes, double* power);
   void (*magnitudes_1024)(const float* samples, float* magnitudes);
   // Natural logarithm of positive normal numbers, exponential for |x| < 700; error below 1e-15 relative.
@@ -40,9 +40,9 @@ struct VectorOps {
   void (*add_scaled)(const float* a, float scale, int n, float* sum);
   // Pairs i = 1..n-2 with x[i-1] x[i] < 0, or x[i] = 0 and x[i-1] x[i+1] <= 0.
   int (*zero_crossings)(const float* x, int n);
-  // flags[i] = 1 where a[i] > a[i-1] and a[i] > a[i+1] (rise_only: a[i] >= a[i+1]), i = 1..n-2; else 0; flags[0], [n-1] = 0.
+  // flags[i] = 1 where a[i] > a[i-1] and a[i] > a[i+1] (rise_only: a[i] >= a[i+1]), i = 1..n-2; else 0.
   void (*peak_flags)(const float* a, int n, bool rise_only, uint8_t* flags);
-  // flags[i] = 1 where a[i] is strictly above, or strictly below, its two neighbours on either side, i = 2..n-3; else 0.
+  // flags[i] = 1 where a[i] is strictly above, or strictly below, both neighbours on both sides, i = 2..n-3; else 0.
   void (*extremum_flags)(const double* a, int n, uint8_t* flags);
 };
 

@@ -76,8 +76,8 @@ static inline double FinishLag(const double* x, int lag, int i, F64 sum) {
   return total;
 }
 
-// Four neighbouring lags at a time share the loads of x[i]. The bits for a lag must not depend on which lags are asked for
-// beside it (voice_quality.cc says why), so each is finished as if it stood alone.
+// Four neighbouring lags at a time share the loads of x[i]. The bits for a lag must not depend on which lags are asked
+// for beside it (voice_quality.cc says why), so each is finished as if it stood alone.
 static void LagDots(const double* x, int low, int high, double* out) {
   int lag = low;
   for (; lag + 3 <= high; lag += 4) {
@@ -210,9 +210,10 @@ static void ExtremumFlags(const double* a, int n, uint8_t* flags) {
   }
 }
 
-static constexpr VectorOps kOps = {DotF32,         DotF64,        SquareSum,  SquaredDifference, LagDots,    Correlations,
-                                   PeakToPeak,     Magnitudes512, Magnitudes1024, LogF64,        ExpF64,     EntropySum,
-                                   CentralMoments, AddScaled,     ZeroCrossings,  PeakFlags,     ExtremumFlags};
+static constexpr VectorOps kOps = {
+    DotF32,         DotF64, SquareSum, SquaredDifference, LagDots,        Correlations, PeakToPeak,    Magnitudes512,
+    Magnitudes1024, LogF64, ExpF64,    EntropySum,        CentralMoments, AddScaled,    ZeroCrossings, PeakFlags,
+    ExtremumFlags};
 
 }  // namespace EDGEAFF_SIMD_NAMESPACE
 }  // namespace edgeaff

@@ -1,5 +1,5 @@
-// Within 25 % of the pitch period T = 16000 / F0, the lag with the highest correlation of a stretch with the one after it is
-// the period found:
+// Within 25 % of the pitch period T = 16000 / F0, the lag with the highest correlation of a stretch with the one after
+// it is the period found:
 //
 //   start          start+lag        start+2 lag
 //     |<---- lag ----->|<---- lag ------>|        next start = start + lag (or + T where no lag is a peak)
@@ -45,8 +45,8 @@ struct VoiceQuality::Walk {
     int changes[kMostStretch];  // samples 1..i that differ from the one before
     const float* stretch = samples + start;
     const int size = 2 * high;
-    // No offset is taken off: as they are, float32 samples add up exactly in double, so covariances that are 0 (a stretch
-    // in digital silence but for a few samples) come out as 0, and as ties.
+    // No offset is taken off: as they are, float32 samples add up exactly in double, so covariances that are 0 (a
+    // stretch in digital silence but for a few samples) come out as 0, and as ties.
     for (int i = 0; i < size; ++i) exact[i] = stretch[i];
     changes[0] = 0;
     for (int i = 1; i < size; ++i) changes[i] = changes[i - 1] + (stretch[i] != stretch[i - 1]);
@@ -69,9 +69,9 @@ struct VoiceQuality::Walk {
     return best;
   }
 
-  // 20 log10 of the RMS of the average period over that of what differs from it. All in float32, sums from first to last:
-  // where nothing but rounding differs (one period after silence, perfectly periodic sound) the result, and whether it is
-  // exactly 0, depends on it.
+  // 20 log10 of the RMS of the average period over that of what differs from it. All in float32, sums from first to
+  // last: where nothing but rounding differs (one period after silence, perfectly periodic sound) the result, and
+  // whether it is exactly 0, depends on it.
   float LogHnr() {
     starts[periods] = end;  // the stretch after the last period takes part
     const int number = periods + 1;

@@ -35,7 +35,7 @@ def stretch_correlations(samples: np.ndarray, low: int, high: int) -> np.ndarray
         (high - low + 1,) float64 in [-1, 1]; NaN where one of the two is constant (no comparison with it is true, so
         neither this lag nor its neighbours are peaks).
     """
-    x = samples[: 2 * high] - samples[0]  # a constant offset would cost digits in the sums below
+    x = samples[: 2 * high]  # no offset is taken off: float32 values add up exactly, so a covariance of 0 comes out as 0
     lags = np.arange(low, high + 1)
     used = np.arange(LONGEST_LAG)[None, :] < lags[:, None]
     padded = np.concatenate([x, np.zeros(2 * LONGEST_LAG - len(x))])

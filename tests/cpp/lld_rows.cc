@@ -1,5 +1,5 @@
-// lld_rows MAX_PITCH_LAG INSTRUCTION_SET < int16 samples at 16 kHz > float32 rows of 65 columns: for test_cpp_programs.py,
-// which compares them with stored ones on processors that Python does not run on here.
+// lld_rows MAX_PITCH_LAG INSTRUCTION_SET < int16 samples at 16 kHz > float32 rows of 65 columns: for
+// test_cpp_programs.py, which compares them with stored ones on processors that Python does not run on here.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
@@ -14,7 +14,9 @@ int main(int count, char** arguments) {
   CHECK(edgeaff::SetInstructionSetLimit(arguments[2]));
   edgeaff::LldStream stream(std::atoi(arguments[1]));
   std::vector<int16_t> samples(533);
-  while (const size_t n = std::fread(samples.data(), sizeof(int16_t), samples.size(), stdin)) stream.Push(samples.data(), n);
+  while (const size_t n = std::fread(samples.data(), sizeof(int16_t), samples.size(), stdin)) {
+    stream.Push(samples.data(), n);
+  }
   stream.Finish(false);
   std::vector<float> rows(static_cast<size_t>(stream.rows_ready()) * edgeaff::lld::kColumns);
   stream.Pop(stream.rows_ready(), rows.data());
