@@ -83,7 +83,9 @@ def real_voices(folder: Path, every: int) -> dict[str, np.ndarray]:
     import av
 
     found: dict[str, np.ndarray] = {}
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in {".flac", ".wav", ".opus", ".ogg", ".mp3", ".m4a"})
+    paths = sorted(
+        path for path in folder.rglob("*") if path.suffix in {".flac", ".wav", ".opus", ".ogg", ".mp3", ".m4a"}
+    )
     for path in paths[::every]:
         with av.open(str(path)) as container:
             rate_hz = container.streams.audio[0].rate
