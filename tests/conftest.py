@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_variable, "2")
+    os.environ.setdefault(_variable, os.environ.get("OMP_NUM_THREADS", "2"))
 
 ROOT = Path(__file__).parent.parent
 SHARED = Path(os.environ.get("EDGEAFF_SHARED", ROOT.parent / "shared"))
