@@ -9,6 +9,8 @@ import argparse
 import json
 import os
 import platform
+import subprocess
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,15 @@ def processor() -> str:
     return platform.machine()
 
 
+def commit() -> str | None:
+    """Returns the commit of the source folder, with "+" where files differ from it; None outside a git folder."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def peer_version() -> str | None:
     """Returns the version of the opensmile package, or None."""
     try:
@@ -42,6 +53,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     voices = bench.real_voices(args.voices, args.every) if args.voices else {}
     minutes = {"native": args.minutes, "numpy": max(1, args.minutes // 5), "opensmile": args.minutes}
     return {
+        "run": {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "commit": commit()},
         "machine": {"processor": processor(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)},
         "versions": {"python": platform.python_version(), "numpy": np.__version__, "opensmile": peer_version()},
         "build": build_info() if bench.has_native() else None,
