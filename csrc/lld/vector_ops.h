@@ -8,6 +8,21 @@
 
 namespace edgeaff {
 
+// A first-order recurrence y[i] = x[i] + c[i] y[i-1] over kSize values, made parallel by doubling: after three passes
+// each value holds what its last 8 inputs give, and only a chain of steps of 8 is left.
+struct Recurrence {
+  static constexpr int kSize = 520;  // 513 values, then zeros
+  // Products of the last 1, 2, 4 and 8 coefficients at i; 0 where fewer exist.
+  double step1[kSize], step2[kSize], step4[kSize], step8[kSize];
+
+  explicit Recurrence(const double* coefficients, int n) {
+    for (int i = 0; i < kSize; ++i) step1[i] = i > 0 && i < n ? coefficients[i] : 0.0;
+    for (int i = 0; i < kSize; ++i) step2[i] = i > 1 ? step1[i] * step1[i - 1] : 0.0;
+    for (int i = 0; i < kSize; ++i) step4[i] = i > 3 ? step2[i] * step2[i - 2] : 0.0;
+    for (int i = 0; i < kSize; ++i) step8[i] = i > 7 ? step4[i] * step4[i - 4] : 0.0;
+  }
+};
+
 struct VectorOps {
   // Sum of a[i] * b[i], i < n.
   float (*dot_f32)(const float* a, const float* b, int n);
@@ -36,6 +51,13 @@ struct VectorOps {
   double (*entropy_sum)(const double* a, double floor, double scale, int n);
   // sums[m] = sum of (f[i] - centre)^(m + 2) a[i], m = 0, 1, 2.
   void (*central_moments)(const double* a, const double* f, double centre, int n, double* sums);
+  // Solves a recurrence in place: x (Recurrence::kSize) becomes y.
+  void (*solve_recurrence)(const Recurrence& recurrence, double* x);
+  // out[i] = a[i] where one of flags[i-2..i+2] is set, else 0. flags must be readable from -2 to n + 1.
+  void (*keep_near)(const float* a, const uint8_t* flags, int n, double* out);
+  // out[j] = max(w0[j] a[i] + w1[j] a[i+1] + w2[j] b[k+1] + w3[j] b[k], 0) * scale[j]; i = segment[j], k = last-1-i.
+  void (*spline_points)(const int* segment, const double* const* weights, const double* scale, const double* a,
+                        const double* b, int last, int n, float* out);
   // sum[i] += scale * a[i], each product and sum rounded to float32 (never fused).
   void (*add_scaled)(const float* a, float scale, int n, float* sum);
   // Pairs i = 1..n-2 with x[i-1] x[i] < 0, or x[i] = 0 and x[i-1] x[i+1] <= 0.

@@ -178,6 +178,49 @@ static void CentralMoments(const double* a, const double* f, double centre, int 
   }
 }
 
+static void SolveRecurrence(const Recurrence& recurrence, double* x) {
+  constexpr int kBefore = 8;  // zeros before the first value
+  double first[kBefore + Recurrence::kSize], second[kBefore + Recurrence::kSize];
+  for (int i = 0; i < kBefore; ++i) first[i] = second[i] = 0.0;
+  double* a = first + kBefore;
+  double* b = second + kBefore;
+  for (int i = 0; i < Recurrence::kSize; i += kLanes64) Store(a + i, Load(x + i));
+  const auto pass = [](const double* step, int back, const double* from, double* to) {
+    for (int i = 0; i < Recurrence::kSize; i += kLanes64) {
+      Store(to + i, MulAdd(Load(step + i), Load(from + i - back), Load(from + i)));
+    }
+  };
+  pass(recurrence.step1, 1, a, b);
+  pass(recurrence.step2, 2, b, a);
+  pass(recurrence.step4, 4, a, b);
+  F64 last[8 / kLanes64] = {};
+  for (int i = 0; i < Recurrence::kSize; i += 8) {
+    for (int v = 0; v < 8 / kLanes64; ++v) {
+      const int at = i + v * kLanes64;
+      last[v] = MulAdd(Load(recurrence.step8 + at), last[v], Load(b + at));
+      Store(x + at, last[v]);
+    }
+  }
+}
+
+static void KeepNear(const float* a, const uint8_t* flags, int n, double* out) {
+  for (int i = 0; i < n; ++i) {
+    const int near = flags[i - 2] | flags[i - 1] | flags[i] | flags[i + 1] | flags[i + 2];
+    out[i] = static_cast<double>(a[i]) * static_cast<double>(near);  // flags are 0 or 1; a branch would often be wrong
+  }
+}
+
+static void SplinePoints(const int* segment, const double* const* weights, const double* scale, const double* a,
+                         const double* b, int last, int n, float* out) {
+  const double* from_end = b + last - 1;
+  for (int j = 0; j < n; ++j) {
+    const int i = segment[j];
+    const double y = weights[0][j] * a[i] + weights[1][j] * a[i + 1] + weights[2][j] * from_end[1 - i] +
+                     weights[3][j] * from_end[-i];
+    out[j] = static_cast<float>((y > 0.0 ? y : 0.0) * scale[j]);
+  }
+}
+
 static void AddScaled(const float* a, float scale, int n, float* sum) {
   for (int i = 0; i < n; ++i) sum[i] += scale * a[i];
 }
@@ -212,8 +255,8 @@ static void ExtremumFlags(const double* a, int n, uint8_t* flags) {
 
 static constexpr VectorOps kOps = {
     DotF32,         DotF64, SquareSum, SquaredDifference, LagDots,        Correlations, PeakToPeak,    Magnitudes512,
-    Magnitudes1024, LogF64, ExpF64,    EntropySum,        CentralMoments, AddScaled,    ZeroCrossings, PeakFlags,
-    ExtremumFlags};
+    Magnitudes1024, LogF64, ExpF64,    EntropySum,        CentralMoments, SolveRecurrence, KeepNear, SplinePoints,
+    AddScaled,      ZeroCrossings, PeakFlags, ExtremumFlags};
 
 }  // namespace EDGEAFF_SIMD_NAMESPACE
 }  // namespace edgeaff
