@@ -39,7 +39,7 @@ def main() -> None:
         )
         print(f"{name:15s} {recall}")
         print(f"{'':15s} false per 100: {row['false_per_100']} {row['false_interval']}, face-free: {row['false_on_face_free']}, "
-              f"{row['latency']}, {row['jitter']}, {row.get('tracked_face_seconds', '')}")  # fmt: skip
+              f"{row['latency']}, {row['jitter']}, {row.get('tracks', '')}")  # fmt: skip
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -1,8 +1,9 @@
 """SsdDetector: our own single-shot detector, the one that ships (its network: edgeaff/training/face_detector).
 
 A candidate that the network is not sure of gets a second look: the picture around it, enlarged, goes through the same
-network once more, and the two answers are averaged. Measured on the validation part at one false box per 100 views: recall
-of faces of 30 to 60 px 0.69 -> 0.76, of larger ones 0.960 -> 0.966; about 0.3 ms per candidate, nothing for clear faces.
+network once more, and the two answers are averaged. Measured on the validation part at the threshold: recall
+of faces of 16 to 30 px 0.34 -> 0.49, of 30 to 60 px 0.81 -> 0.81, of larger ones 0.97 -> 0.97, false boxes per 100 face-free
+views 2.0 -> 1.5; about 0.3 ms per candidate, nothing for clear faces.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from edgeaff.types import FaceBox, FaceDetection, TrackedFace
 
 NANOSECONDS = 1_000_000_000
 CONFIRMING_HITS = 3
+CONFIRMING_SCORE = 0.8  # one detection at least; there our detector's validation has 0.2 false boxes per 100 views
 CONFIRMING_SECONDS = 0.3  # two hits this far apart confirm as well: slow cameras
 INSTANT_SCORE = 0.85  # a detection this strong is usable at once, until the detector runs again
 MEMORY_SECONDS = 0.25  # a track that searches miss is remembered this much longer than it is usable
@@ -47,6 +48,7 @@ class _Track:
     smooth: np.ndarray
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
     hits: int = 1
+    peak: float = 0.0
     confirmed: bool = False
 
     def predict(self, pts_ns: int, limit_seconds: float = math.inf) -> np.ndarray:
@@ -179,7 +181,8 @@ class FaceTracker:
 
     def _start(self, box: np.ndarray, score: float, pts_ns: int) -> _Track:
         centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-        track = _Track(self._next_id, pts_ns, pts_ns, centre, size, score, np.concatenate([centre, size]))
+        shown = np.concatenate([centre, size])
+        track = _Track(self._next_id, pts_ns, pts_ns, centre, size, score, shown, peak=score)
         self._next_id += 1
         return track
 
@@ -193,7 +196,9 @@ class FaceTracker:
         track.velocity = track.velocity + gain * residual / elapsed
         track.hits += 1
         waited = (pts_ns - track.first_pts_ns) / NANOSECONDS
-        track.confirmed = track.confirmed or track.hits >= CONFIRMING_HITS or waited >= CONFIRMING_SECONDS
+        track.peak = max(track.peak, score)
+        lasting = track.hits >= CONFIRMING_HITS or waited >= CONFIRMING_SECONDS
+        track.confirmed = track.confirmed or (lasting and track.peak >= CONFIRMING_SCORE)
         measured = np.concatenate([centre, size])
         track.smooth = self._smooth(track.smooth, measured, elapsed) if track.confirmed else measured
         track.centre, track.size, track.score, track.detected_pts_ns = centre, size, score, pts_ns

@@ -94,9 +94,13 @@ def test_a_lone_weak_detection_is_never_shown() -> None:
     assert not any(run(FaceTracker(max_faces=3), frames))
 
 
-def test_weak_detections_are_shown_from_the_third_hit() -> None:
-    shown = run(FaceTracker(max_faces=1), [[detection(300, 100, score=0.6)]] * 4)
+def test_detections_below_the_instant_score_are_shown_from_the_third_hit() -> None:
+    shown = run(FaceTracker(max_faces=1), [[detection(300, 100, score=score)] for score in (0.6, 0.82, 0.6, 0.6)])
     assert [len(faces) for faces in shown] == [0, 0, 1, 1]
+
+
+def test_what_is_never_strong_is_never_shown_however_long_it_lasts() -> None:
+    assert not any(run(FaceTracker(max_faces=1), [[detection(300, 100, score=0.75)]] * 90))
 
 
 @pytest.mark.parametrize("rate_hz", [2, 5, 7.5, 15, 30, 60])
@@ -105,7 +109,7 @@ def test_the_first_face_costs_at_most_a_second(rate_hz: float, stride: int) -> N
     tracker = FaceTracker(max_faces=1)
     for number in range(200):
         pts_ns = round(number * 1e9 / rate_hz)
-        found = [detection(300, 100, score=0.55)] if number % stride == 0 else None
+        found = [detection(300, 100, score=0.82)] if number % stride == 0 else None
         if tracker.update(pts_ns, None, found):
             break
     assert pts_ns <= max(1.0, stride / rate_hz) * 1e9

@@ -172,7 +172,7 @@ class Augmenter:
 
     def _background(self, rng: Generator, width: int, height: int) -> np.ndarray:
         index = int(self._negatives[rng.integers(len(self._negatives))])
-        return _random_crop(rng, self._cache[index], width, height, zoom=(1.0, 2.0))
+        return random_crop(rng, self._cache[index], width, height, zoom=(1.0, 2.0))
 
     def _draw_mosaic(self, rng: Generator, width: int, height: int) -> Scene:
         columns, rows = ((2, 1), (2, 2), (3, 2), (2, 2))[rng.integers(4)]
@@ -198,7 +198,7 @@ class Augmenter:
             return Scene(texture(rng, width, height))
         share = np.cumsum(self.negative_weights)
         position = int(min(np.searchsorted(share, rng.random() * share[-1]), len(share) - 1))
-        image = _random_crop(rng, self._cache[int(self._negatives[position])], width, height, zoom=(0.6, 3.0))
+        image = random_crop(rng, self._cache[int(self._negatives[position])], width, height, zoom=(0.6, 3.0))
         return Scene(image, negative=position)
 
 
@@ -234,7 +234,7 @@ def _mirror(scene: Scene) -> None:
     scene.landmarks[..., 0] = width - scene.landmarks[..., 0]
 
 
-def _random_crop(
+def random_crop(
     rng: Generator, source: np.ndarray, width: int, height: int, *, zoom: tuple[float, float]
 ) -> np.ndarray:
     """Returns a (height, width) view of a picture at a log-uniform zoom over "just covers"; black where it ends."""

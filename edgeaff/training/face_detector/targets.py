@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeaff.detection.boxes import pair_iou
 from edgeaff.training.face_detector.augment import Scene
 
 STRIDES = (8, 16, 32)
@@ -37,15 +38,6 @@ def make_cells(width: int, height: int) -> Cells:
         parts.append(np.stack([xs.ravel() + 0.5, ys.ravel() + 0.5, np.ones(xs.size)]) * stride)
     x, y, stride = np.concatenate(parts, 1).astype(np.float32)
     return Cells(x, y, stride)
-
-
-def pair_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Returns the intersection over union of every box of a (n, 4) with every box of b (m, 4), (n, m)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.prod(np.maximum(high - low, 0), axis=2)
-    area_a, area_b = np.prod(a[:, 2:] - a[:, :2], axis=1), np.prod(b[:, 2:] - b[:, :2], axis=1)
-    return inter / np.maximum(area_a[:, None] + area_b[None] - inter, 1e-6)
 
 
 def pair_cover(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from edgeaff.backends import load_graph
 from edgeaff.detection.boxes import fit_letterbox, pair_iou
 from edgeaff.detection.decode import decode_maps
 from edgeaff.detection.ssd import SsdDetector
-from edgeaff.training.face_detector.augment import _random_crop
+from edgeaff.training.face_detector.augment import random_crop
 from edgeaff.training.face_detector.data import Picture, PictureCache, is_validation
 from edgeaff.training.face_detector.targets import pair_cover
 
@@ -88,7 +88,7 @@ def make_views(faces_folder: Path, cache_folder: Path) -> list[View]:
             views.append(_place(picture, image, int(rng.integers(40, 161)), detail=2))
         if not len(picture.boxes) and not len(picture.ignore):
             for _ in range(3):
-                crop = _random_crop(rng, image, 320, 192, zoom=(0.6, 3.0))
+                crop = random_crop(rng, image, 320, 192, zoom=(0.6, 3.0))
                 views.append(View(crop, picture.boxes, picture.ignore, LONG_SIDE, _kind(picture)))
     return views
 
