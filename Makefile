@@ -56,6 +56,10 @@ check: dev                   ## ruff, mypy, import contract, forbidden includes
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python tests/tools/check_includes.py
+	$(VENV)/bin/python tests/tools/check_spills.py
+
+gpu-check:      ## on a machine with a card: build, test, sanitize, bench (STEP=one of them), with the python3 there
+	STEP='$(STEP)' $(PYTHON) tests/tools/gpu_check.py
 
 bench: dev                   ## latency and parity
 	$(VENV)/bin/python benchmarks/latency.py

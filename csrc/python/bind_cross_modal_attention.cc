@@ -6,6 +6,7 @@
 #include <string>
 
 #include "bindings.h"
+#include "edgeaff/roof_probe.h"
 
 namespace py = pybind11;
 
@@ -68,6 +69,11 @@ void BindCrossModalAttention(py::module_& module) {
     const CrossModalAttentionParams params = ParamsFrom(sizes, audio, video, weights, output);
     py::gil_scoped_release release;
     return CrossModalAttentionCpu(params, threads);
+  });
+  // Floating point operations done by `repeats` rounds of multiply-adds on registers.
+  module.def("roof_probe", [](int64_t repeats) {
+    py::gil_scoped_release release;
+    return RoofProbe(repeats);
   });
 #ifdef EDGEAFF_WITH_CUDA
   // Returns "" or the name of the CUDA error.

@@ -16,7 +16,7 @@ from edgeaff.ops.arrays import Operand, describe, empty_like
 
 _TYPE_CODES = {"float32": 0, "float16": 1, "bfloat16": 2}
 _CPU_TYPES = ("float32", "bfloat16")
-CUDA_HEAD_SIZES = (32, 64, 128)
+CUDA_HEAD_SIZES = (16, 32, 64, 128)
 _ABSENT = (0, 0, 0)
 
 
@@ -52,7 +52,7 @@ def cross_modal_attention(
         kv_video: (B, Tk, 2D) keys, then values, of the video stream.
         alpha: weight of the audio queries' direction: a number, or a 0-d float32 array.
         beta: weight of the video queries' direction.
-        num_heads: heads; D / num_heads is a multiple of 16 up to 256 on the CPU, and 32, 64 or 128 on CUDA.
+        num_heads: heads; D / num_heads is a multiple of 16 up to 256 on the CPU; 16, 32, 64 or 128 on CUDA.
         key_mask_audio: (B, Tk) bool or uint8, False = this audio key does not exist.
         key_mask_video: (B, Tk) the same of video keys.
         band: W: query i sees key j where 0 <= (i + Tk - Tq) - j < W; None = all.
@@ -228,7 +228,7 @@ def _run_cuda(packed: tuple[Any, ...], head_size: int, stream: int) -> None:
     """Queues the CUDA kernel.
 
     Raises:
-        ArgumentError: the head size is none of the three.
+        ArgumentError: the head size is none of the four.
         BackendUnavailableError: this build has no CUDA.
         DeviceError: the driver refuses the launch.
     """
@@ -240,7 +240,7 @@ def _run_cuda(packed: tuple[Any, ...], head_size: int, stream: int) -> None:
         )
     if head_size not in CUDA_HEAD_SIZES:
         raise ArgumentError(
-            f"num_heads must give a head size of 32, 64 or 128 on CUDA, got head size {head_size}; choose other heads."
+            f"num_heads must give a head size of 16, 32, 64 or 128 on CUDA, got head size {head_size}; choose other heads."
         )
     error = launch(*packed, stream)
     if error:

@@ -86,6 +86,37 @@ def test_dlpack_in_is_the_same_kind_out() -> None:
     np.testing.assert_array_equal(result.numpy(), cross_modal_attention(**case))
 
 
+class Exporter:
+    """A library that offers DLPack and the array API, as CuPy and JAX do."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.dtype, self.device = array, array.dtype, "cpu"
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.array.__dlpack_device__()
+
+    @staticmethod
+    def __array_namespace__() -> Any:
+        class Namespace:
+            @staticmethod
+            def empty(shape: tuple, *, dtype: Any, device: str) -> Exporter:
+                assert device == "cpu"
+                return Exporter(np.empty(shape, dtype))
+
+        return Namespace
+
+
+def test_any_exporter_of_dlpack_is_read_and_its_kind_given_back() -> None:
+    case = make_case(1, 2, 9, 11, 2, 32, masks=True, band=6, residuals=True)
+    shown = {name: Exporter(v) if isinstance(v, np.ndarray) else v for name, v in case.items()}
+    result = cross_modal_attention(**shown)
+    assert isinstance(result, Exporter)
+    np.testing.assert_array_equal(result.array, cross_modal_attention(**case))
+
+
 @pytest.mark.needs_torch
 def test_tensor_with_gradient_is_sent_to_the_adapter() -> None:
     import torch
@@ -106,12 +137,12 @@ def test_cuda_array_interface_is_read_in_place() -> None:
 
 def test_arrays_on_a_card_without_a_cuda_build_say_what_to_install() -> None:
     if build_info()["cuda"]:
-        expected: tuple[type[Exception], str] = (ArgumentError, "head size of 32, 64 or 128 on CUDA, got head size 16")
+        expected: tuple[type[Exception], str] = (ArgumentError, "head size of 16, 32, 64 or 128 on CUDA, got head size 8")
     else:
         expected = (BackendUnavailableError, "install the CUDA toolkit .* EDGEAFF_CUDA=ON")
     rows, keys = CudaArray((1, 3, 32)), CudaArray((1, 5, 64))
     with pytest.raises(expected[0], match=expected[1]):
-        cross_modal_attention(rows, keys, rows, keys, 1.0, 1.0, num_heads=2, out=CudaArray((1, 3, 32)))
+        cross_modal_attention(rows, keys, rows, keys, 1.0, 1.0, num_heads=4, out=CudaArray((1, 3, 32)))
 
 
 def test_device_array_of_an_unknown_library_needs_out() -> None:

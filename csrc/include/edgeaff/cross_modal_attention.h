@@ -39,7 +39,7 @@ struct CrossModalAttentionParams {
   int64_t query_count = 0;   // Tq
   int64_t key_count = 0;     // Tk
   int num_heads = 0;         // H
-  int head_size = 0;         // CPU: a multiple of 16 up to 256; CUDA: 32, 64 or 128
+  int head_size = 0;         // CPU: a multiple of 16 up to 256; CUDA: 16, 32, 64 or 128
   int64_t band = 0;          // W; 0 = no band
   AttentionModality audio;
   AttentionModality video;

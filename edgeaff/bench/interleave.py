@@ -1,0 +1,95 @@
+"""Fair timing on a machine that others use too: all competitors in turn, many rounds, wall and CPU time."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Times per call of one competitor, one entry per round. wall_us, cpu_us: (rounds,) microseconds."""
+
+    wall_us: np.ndarray
+    cpu_us: np.ndarray
+
+    def row(self) -> dict[str, float]:
+        """Returns the figures of a results row; cpu_share is CPU time / wall time."""
+        return {
+            "n": int(self.wall_us.size),
+            "min_us": round(float(self.wall_us.min()), 2),
+            "p50_us": round(float(np.median(self.wall_us)), 2),
+            "p90_us": round(float(np.percentile(self.wall_us, 90)), 2),
+            "p99_us": round(float(np.percentile(self.wall_us, 99)), 2),
+            "cpu_min_us": round(float(self.cpu_us.min()), 2),
+            "cpu_p50_us": round(float(np.median(self.cpu_us)), 2),
+            "cpu_share": round(float(self.cpu_us.sum() / self.wall_us.sum()), 3),
+        }
+
+
+def interleave(competitors: dict[str, Callable[[], Any]], *, rounds: int, calls: int = 1) -> dict[str, Timing]:
+    """Returns the times of all competitors, each called once per round and `calls` times in a row.
+
+    Args:
+        competitors: what to time, by name; single-threaded, so that the CPU time of the process is theirs.
+        rounds: how often each is timed.
+        calls: calls per timing; their mean counts.
+
+    Returns:
+        Timings by name.
+    """
+    for function in competitors.values():
+        for _ in range(5):
+            function()
+    wall = {name: np.empty(rounds) for name in competitors}
+    cpu = {name: np.empty(rounds) for name in competitors}
+    for index in range(rounds):
+        for name, function in competitors.items():
+            function()  # brings its data back to the caches
+            cpu_start, start = time.process_time_ns(), time.perf_counter_ns()
+            for _ in range(calls):
+                function()
+            wall[name][index] = (time.perf_counter_ns() - start) / calls / 1e3
+            cpu[name][index] = (time.process_time_ns() - cpu_start) / calls / 1e3
+    return {name: Timing(wall[name], cpu[name]) for name in competitors}
+
+
+def ratio(slower: Timing, faster: Timing) -> float:
+    """Returns how many times faster the second is: the median over rounds of the ratio of CPU times."""
+    return round(float(np.median(slower.cpu_us / faster.cpu_us)), 3)
+
+
+def describe_machine() -> dict[str, Any]:
+    """Returns what a reader needs to know about the machine and the moment."""
+    from edgeaff.ops import build_info
+
+    versions = {}
+    for name in ("numpy", "torch", "onnxruntime", "openvino"):
+        try:
+            versions[name] = __import__("importlib.metadata").metadata.version(name)
+        except ImportError:  # PackageNotFoundError is one
+            versions[name] = None
+    return {
+        "processor": _processor_name(),
+        "cores": os.cpu_count(),
+        "platform": platform.platform(terse=True),
+        "python": platform.python_version(),
+        "versions": versions,
+        "build": build_info(),
+        "load_average": [round(value, 2) for value in os.getloadavg()],
+    }
+
+
+def _processor_name() -> str:
+    """Returns the processor's name where the system gives one."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
