@@ -8,7 +8,6 @@ frames, unannotated rows, missing crops, two people in a video, names that lie a
 from __future__ import annotations
 
 import csv
-import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
