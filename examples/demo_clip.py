@@ -15,10 +15,14 @@ import numpy as np
 SECONDS, FPS, RATE_HZ = 12, 25, 44_100
 WIDTH, HEIGHT = 640, 480
 VIEW = (88.0, 22.0, 288.0, 216.0)  # x, y, width, height of the part of the portrait that is shown
-# (x, y, radius, dx, dy per unit of smile), in pixels of the portrait: mouth corners, lower lip, cheeks, inner brows
-HANDLES = (
-    (205, 141, 9, -2.5, -4.5), (243, 142, 9, 2.5, -4.5), (224, 148, 10, 0, 3.5),
-    (199, 125, 12, 0, -2.0), (249, 127, 12, 0, -2.0), (212, 93, 8, -1.5, -3.5), (239, 94, 8, 1.5, -3.5),
+# (x, y, radius x, radius y, dx, dy), in pixels of the portrait: mouth corners, lips, cheeks, inner brows
+SMILE = (
+    (205, 141, 9, 9, -2.5, -4.5), (243, 142, 9, 9, 2.5, -4.5), (224, 148, 10, 10, 0, 3.5),
+    (199, 125, 12, 12, 0, -2.0), (249, 127, 12, 12, 0, -2.0), (212, 93, 8, 8, -1.5, -3.5), (239, 94, 8, 8, 1.5, -3.5),
+)  # fmt: skip
+FROWN = (
+    (205, 141, 9, 9, 4.2, 9.8), (243, 142, 9, 9, -4.2, 9.8), (224, 153, 22, 9, 0, -13.3), (224, 136, 22, 7, 0, 3.5),
+    (199, 125, 12, 12, 0, 4.2), (249, 127, 12, 12, 0, 4.2), (212, 93, 8, 8, 3.5, 6.3), (239, 94, 8, 8, -3.5, 6.3),
 )  # fmt: skip
 FACE = (150, 50, 300, 210)  # x0, y0, x1, y1: where the warp acts
 FORMANTS = ((600, 250, 1.0), (1500, 350, 0.5), (2600, 500, 0.25))
@@ -40,25 +44,30 @@ def mood(seconds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return smile, np.clip(excitement, 0, 1)
 
 
-def displacement() -> tuple[np.ndarray, np.ndarray]:
-    """Returns (dx, dy) of every pixel of the face for a full smile, portrait pixels."""
+Fields = tuple[np.ndarray, np.ndarray]
+
+
+def displacement(handles: tuple[tuple[float, ...], ...]) -> Fields:
+    """Returns (dx, dy) of every pixel of the face, portrait pixels, for the full expression."""
     x, y = np.meshgrid(np.arange(FACE[0], FACE[2]), np.arange(FACE[1], FACE[3]))
-    weights = [
-        np.exp(-((x - centre_x) ** 2 + (y - centre_y) ** 2) / (2 * radius**2))
-        for centre_x, centre_y, radius, _, _ in HANDLES
-    ]
-    return (
-        sum(weight * handle[3] for weight, handle in zip(weights, HANDLES, strict=True)),
-        sum(weight * handle[4] for weight, handle in zip(weights, HANDLES, strict=True)),
-    )
+    along_x, along_y = np.zeros(x.shape), np.zeros(x.shape)
+    for centre_x, centre_y, radius_x, radius_y, dx, dy in handles:
+        weight = np.exp(-(((x - centre_x) / radius_x) ** 2 + ((y - centre_y) / radius_y) ** 2) / 2)
+        along_x += dx * weight
+        along_y += dy * weight
+    return along_x, along_y
 
 
-def picture(image: np.ndarray, field: tuple[np.ndarray, np.ndarray], smile: float, seconds: float) -> np.ndarray:
-    """Returns one frame, (HEIGHT, WIDTH, 3) uint8 RGB: the portrait with its face warped and its head swaying a little."""
+def picture(image: np.ndarray, fields: tuple[Fields, Fields], smile: float, seconds: float) -> np.ndarray:
+    """Returns one frame, (HEIGHT, WIDTH, 3) uint8 RGB: the portrait with its face warped and its head swaying a little.
+
+    fields: displacement of a full smile and of a full frown; smile: 1 the one, -1 the other, 0 the portrait as it is.
+    """
     from PIL import Image
 
     x, y = np.meshgrid(np.arange(FACE[0], FACE[2]), np.arange(FACE[1], FACE[3]))
-    source_x, source_y = x - smile * field[0], y - smile * field[1]
+    field = fields[0] if smile >= 0 else fields[1]
+    source_x, source_y = x - abs(smile) * field[0], y - abs(smile) * field[1]
     column, row = source_x.astype(int), source_y.astype(int)
     right, down = (source_x - column)[..., None], (source_y - row)[..., None]
     top = image[row, column] * (1 - right) + image[row, column + 1] * right
@@ -94,14 +103,14 @@ def write_clip(path: Path) -> None:
     """Writes the clip: H.264 or MPEG-4 video at 25 fps, AAC sound at 44.1 kHz."""
     import av
 
-    image, samples, field = portrait(), voice(), displacement()
+    image, samples, fields = portrait(), voice(), (displacement(SMILE), displacement(FROWN))
     with av.open(str(path), "w") as container:
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         video = container.add_stream(codec, rate=FPS, width=WIDTH, height=HEIGHT, pix_fmt="yuv420p")
         audio = container.add_stream("aac", rate=RATE_HZ, layout="mono")
         for index in range(SECONDS * FPS):
             smile, _ = mood(np.array(index / FPS))
-            frame = av.VideoFrame.from_ndarray(picture(image, field, float(smile), index / FPS), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(picture(image, fields, float(smile), index / FPS), format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, FPS)
             container.mux(video.encode(frame))
             start, end = index * RATE_HZ // FPS, (index + 1) * RATE_HZ // FPS

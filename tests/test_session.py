@@ -30,10 +30,11 @@ def clip() -> tuple[Push, ...]:
         import demo_clip
     finally:
         sys.path.pop(0)
-    image, field = demo_clip.portrait(), demo_clip.displacement()
+    image = demo_clip.portrait()
+    fields = demo_clip.displacement(demo_clip.SMILE), demo_clip.displacement(demo_clip.FROWN)
     pushes: list[Push] = []
     for index in range(75):
-        pushes.append(("video", index * SECOND // 25, demo_clip.picture(image, field, np.sin(index / 20), index / 25)))
+        pushes.append(("video", index * SECOND // 25, demo_clip.picture(image, fields, np.sin(index / 20), index / 25)))
     voice = demo_clip.voice()[: 3 * demo_clip.RATE_HZ]
     positions = np.arange(3 * RATE) * demo_clip.RATE_HZ / RATE
     samples = np.interp(positions, np.arange(len(voice)), voice).astype(np.int16)
