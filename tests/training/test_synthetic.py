@@ -86,3 +86,20 @@ def test_real_names_lengths_and_rates_are_planned(shared):
     assert counts["train"] > 340 and counts["valid"] > 65 and counts["test"] > 130
     assert all(plan.frames >= 40 and 7 <= plan.rate <= 60 for plan in plans)
     assert len(read_plans(shared / "data/affect/affwild2_format", limit=2)) == 6
+
+
+@pytest.mark.needs_shared
+@pytest.mark.needs_cv2
+def test_the_command_writes_a_corpus_from_what_is_at_hand(tmp_path, capsys, shared):
+    from edgeaff.cli.main import main
+
+    arguments = ["synth", str(tmp_path / "c"), "--data", str(shared), "--limit", "1", "--scale", "0.005"]
+    assert main(arguments) == 0
+    assert '"tracks": 3' in capsys.readouterr().out.splitlines()[-1]
+    assert [track.split for track in read_corpus(tmp_path / "c", test_list=tmp_path / "c" / TEST_LIST)] == [
+        "train",
+        "valid",
+        "test",
+    ]
+    assert main(arguments) == 2
+    assert main(["synth", str(tmp_path / "d"), "--data", str(tmp_path)]) == 2
