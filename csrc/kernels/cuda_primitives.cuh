@@ -1,5 +1,5 @@
 // The few instructions that the attention kernels use beyond plain CUDA, each as one function. With EDGEAFF_EMULATE_CUDA they (and
-// threads, barriers and shuffles) come from tests/cpp/cuda_emulation.h, so that the very same kernels run on the host, slowly.
+// threads, barriers and shuffles) come from tests/cpp/emulation/cuda_emulation.h, so that the very same kernels run on the host, slowly.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>

@@ -1,4 +1,4 @@
-"""The CUDA kernels' index arithmetic, run on the host thread by thread (tests/cpp/cuda_emulation.h), against the NumPy twin."""
+"""The CUDA kernels' index arithmetic, run on the host thread by thread (tests/cpp/emulation/cuda_emulation.h), against the NumPy twin."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def emulate(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Any:
     library = tmp_path_factory.mktemp("emulated") / "attention.so"
     subprocess.run(
         ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-Werror", "-Wno-unknown-pragmas",
-         f"-I{top}/include", f"-I{root}/csrc/include", f"-I{root}/csrc/kernels", f"-I{root}/tests/cpp",
-         str(root / "tests/cpp/emulated_attention.cc"), "-o", str(library)],
+         f"-I{top}/include", f"-I{root}/csrc/include", f"-I{root}/csrc/kernels", f"-I{root}/tests/cpp/emulation",
+         str(root / "tests/cpp/emulation/emulated_attention.cc"), "-o", str(library)],
         check=True,
     )  # fmt: skip
     return ctypes.CDLL(str(library)).emulate

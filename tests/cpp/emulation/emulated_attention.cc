@@ -1,8 +1,8 @@
 // The CUDA kernels of cross_modal_attention on the host, behind one C function; built and called by
 // tests/ops/test_cuda_kernel_emulated.py.
 #define EDGEAFF_EMULATE_CUDA 1
-#include "../../csrc/kernels/attention_float.cuh"
-#include "../../csrc/kernels/attention_half.cuh"
+#include "attention_float.cuh"
+#include "attention_half.cuh"
 
 namespace edgeaff {
 namespace {
