@@ -59,7 +59,7 @@ wider).
 {comparison}
 
 Box jitter on still heads (per cent of the face size per frame, median), time per 640 x 360 frame on one core with resizing and
-post-processing (detectors taking turns on a machine that other work shared), and face-seconds covered after the tracker:
+post-processing (detectors taking turns on a machine that other work shared: compare the processor time), and face-seconds covered after the tracker:
 
 {behaviour}
 
@@ -122,6 +122,7 @@ def make_card(export: dict[str, Any], comparison: dict[str, Any]) -> str:
                 f"{jitter['centre_percent']:.2f}",
                 f"{jitter['size_percent']:.2f}",
                 f"{latency['median_ms']:.2f}",
+                f"{latency['processor_median_ms']:.2f}",
                 " / ".join(f"{value['covered']:.3f}" for value in tracks.values()) or "-",
                 " / ".join(f"{value['false_seconds']:.1f}" for value in tracks.values()) or "-",
             ]
