@@ -53,8 +53,8 @@ measured.
 
 ## On real clips and pictures, beside others
 {pictures} frames and pictures ({face_free} known to hold no face), threshold fixed before. Truth is a consensus of YuNet-n
-at 640 with OpenCV's SSD or ULFG: every row but ours is flattered by its own vote. Brackets: 95 % interval (frames of one clip resemble each other, so the true interval is
-wider).
+at 640 with OpenCV's SSD or ULFG: every row but ours is flattered by its own vote. Brackets: 95 % interval (frames of one
+clip resemble each other, so the true interval is wider).
 
 {comparison}
 
@@ -67,7 +67,7 @@ tracker makes of whole clips:
 Where ours fired falsely: {false_where}.
 Heads seen from behind are the main kind, with scores up to 0.76; the data hold hardly any. After that was seen the tracker
 was made to ask for one detection of at least 0.8 per track (0.2 false boxes per 100 views on the validation part), which
-removes them; nothing else was chosen with these clips in view.
+removes them, and suppression to run once more after votes; nothing else was chosen with these clips in view.
 
 ## How to train it again, or longer
 ```
