@@ -125,3 +125,28 @@ def test_a_system_without_fusion_is_refused():
 
     with pytest.raises(ArgumentError, match="cross-modal fusion"):
         export_window(torch.nn.Linear(2, 2), video_size=2, audio_size=2)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_window_of_the_papers_transformer_is_exported(residual):
+    import onnx
+    import onnxruntime
+    import torch
+
+    from edgeaff.export.to_onnx import export_window
+    from edgeaff.training.models.transformer import AudioVideoTransformer, TransformerConfig
+
+    torch.manual_seed(0)
+    sizes = {"video_size": 6, "audio_size": 5, "size": 8, "num_heads": 2, "ffn_size": 8, "layers": 1}
+    system = AudioVideoTransformer(TransformerConfig(**sizes, residual=residual))
+    data = export_window(system, video_size=6, audio_size=5, ticks=12)
+    model = onnx.load_from_string(data)
+    (node,) = (node for node in model.graph.node if node.domain == "edgeaff")
+    assert {a.name: a.i for a in node.attribute if a.name in {"num_heads", "band"}} == {"num_heads": 2, "band": 0}
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    shapes = {value.name: value.shape for value in session.get_inputs()}
+    assert shapes == {"video": [1, 12, 6], "audio": [1, 12, 5], "video_mask": [1, 12], "audio_mask": [1, 12]}
+    feed = {name: np.zeros(shape, bool if "mask" in name else np.float32) for name, shape in shapes.items()}
+    (values,) = session.run(["values"], feed)  # nothing is there: finite all the same
+    assert values.shape == (1, 12, 2)
+    assert np.isfinite(values).all()
