@@ -15,7 +15,7 @@ CSRC := $(shell find csrc cmake -type f 2>/dev/null)
 
 .PHONY: help dev demo test test-slow system-test check bench gpu-check wheel clean
 help:           ## what there is
-	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
 $(VENV)/bin/uv:
 	$(PYTHON) -m venv $(VENV)
@@ -61,8 +61,8 @@ check: dev                   ## ruff, mypy, import contract, forbidden includes
 gpu-check:      ## on a machine with a card: build, test, sanitize, bench (STEP=one of them), with the python3 there
 	STEP='$(STEP)' $(PYTHON) tests/tools/gpu_check.py
 
-bench: dev                   ## latency and parity
-	$(VENV)/bin/python benchmarks/latency.py
+bench: dev                   ## every benchmark
+	for script in benchmarks/*.py; do $(VENV)/bin/python $$script || exit 1; done
 
 wheel: $(VENV)/.dev-packages ## wheel and sdist in dist/, with the full list of CUDA architectures where nvcc is
 	rm -rf dist

@@ -331,7 +331,8 @@ class Trainer:
 
         source = self.average if self.config.average else self.module
         state = {name: tensor.contiguous() for name, tensor in source.state_dict().items()}
-        save_file(state, path, metadata={"system": self.system.name, "config": json.dumps(asdict(self.config))})
+        # One entry: safetensors writes several in an order that changes from run to run.
+        save_file(state, path, metadata={"run": json.dumps({"system": self.system.name, "config": asdict(self.config)})})
 
     def _save(self) -> None:
         """Writes everything that the next step depends on; the .json last, so that it vouches for the tensors."""
