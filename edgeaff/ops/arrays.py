@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,12 @@ from edgeaff.ops import native
 
 _DLPACK_TYPES = {(2, 32): "float32", (2, 16): "float16", (4, 16): "bfloat16", (6, 8): "bool", (1, 8): "uint8"}
 _DLPACK_DEVICES = {1: "cpu", 3: "cpu", 2: "cuda", 13: "cuda"}  # 3 pinned host memory, 13 managed memory
+_NUMPY_NUMBERS = {
+    np.dtype(np.float32).num: "float32",
+    np.dtype(np.float16).num: "float16",
+    np.dtype(np.bool_).num: "bool",
+    np.dtype(np.uint8).num: "uint8",
+}
 _NUMPY_TYPES = {
     np.dtype(np.float32): "float32",
     np.dtype(np.float16): "float16",
@@ -108,38 +115,28 @@ def _describe_numpy(array: np.ndarray, name: str) -> Operand:
     Raises:
         ArgumentError: it cannot be read in place.
     """
-    size = array.itemsize
-    if any(stride % size for stride in array.strides):
+    address, shape, strides, number = native().describe_numpy(array)
+    if strides is None:
         raise ArgumentError(
-            f"{name} must have strides that are multiples of its {size} bytes, got {array.strides}; copy it first."
+            f"{name} must have strides that are multiples of its {array.itemsize} bytes, got {array.strides}; copy it first."
         )
-    return Operand(
-        name,
-        array.__array_interface__["data"][0],
-        array.shape,
-        tuple(stride // size for stride in array.strides),
-        _NUMPY_TYPES.get(array.dtype) or str(array.dtype),
-        "cpu",
-        0,
-        None,
-        array,
-    )
+    dtype = _NUMPY_NUMBERS.get(number) or str(array.dtype)
+    return Operand(name, address, shape, strides, dtype, "cpu", 0, None, array)
 
 
 def _describe_torch(array: Any, name: str) -> Operand:
     """Returns a torch tensor's description by its own attributes: a quarter of the time of DLPack, and no import."""
-    device = array.device
-    return Operand(
-        name,
-        array.data_ptr(),
-        tuple(array.shape),
-        array.stride(),
-        str(array.dtype).removeprefix("torch."),
-        device.type,
-        device.index or 0,
-        None,
-        array,
-    )
+    device, index = "cpu", 0
+    if not array.is_cpu:
+        device, index = array.device.type, array.device.index or 0
+    dtype = _name_torch_type(array.dtype)
+    return Operand(name, array.data_ptr(), tuple(array.shape), array.stride(), dtype, device, index, None, array)
+
+
+@cache
+def _name_torch_type(dtype: Any) -> str:
+    """Returns a torch type's name without the module."""
+    return str(dtype).removeprefix("torch.")
 
 
 def _describe_dlpack(array: Any, name: str) -> Operand:

@@ -17,7 +17,7 @@ from edgeaff.ops.arrays import Operand, describe, empty_like
 _TYPE_CODES = {"float32": 0, "float16": 1, "bfloat16": 2}
 _CPU_TYPES = ("float32", "bfloat16")
 CUDA_HEAD_SIZES = (16, 32, 64, 128)
-_ABSENT = (0, 0, 0)
+_ABSENT = (0, 0, 0, 0, 0, 0)  # mask and its stride, bias, residual and its strides
 
 
 def cross_modal_attention(
@@ -124,18 +124,18 @@ def _check_sizes(found: dict[str, Operand], num_heads: int, band: int | None) ->
         raise ArgumentError(
             f"q_audio must be float32, bfloat16 or (on CUDA) float16, got {query.dtype}; cast it to float32."
         )
-    expected: dict[str, tuple[tuple[int, ...], str]] = {
-        "q": ((batch, query_count, channels), query.dtype),
-        "kv": ((batch, key_count, 2 * channels), query.dtype),
-        "residual": ((batch, query_count, channels), query.dtype),
-        "key_mask": ((batch, key_count), "bool"),
-        "age_bias": ((num_heads, band or 0), "float32"),
-    }
+    rows, pairs = (batch, query_count, channels), (batch, key_count, 2 * channels)
     for name, operand in found.items():
-        if name.startswith("age_bias") and band is None:
+        if name.startswith("kv"):
+            _check_operand(operand, pairs, query.dtype, query)
+        elif name.startswith(("q", "residual")):
+            _check_operand(operand, rows, query.dtype, query)
+        elif name.startswith("key_mask"):
+            _check_operand(operand, (batch, key_count), "bool", query)
+        elif band is None:
             raise ArgumentError(f"{name} must come with a band, got band=None; pass band={operand.shape[-1]}.")
-        shape, dtype = expected[name.rsplit("_", 1)[0]]
-        _check_operand(operand, shape, dtype, query)
+        else:
+            _check_operand(operand, (num_heads, band), "float32", query)
     return batch, query_count, key_count, channels, channels // num_heads
 
 
@@ -145,10 +145,10 @@ def _check_operand(operand: Operand, shape: tuple[int, ...], dtype: str, first: 
     Raises:
         ArgumentError: one of them does not fit.
     """
-    if tuple(operand.shape) != shape:
+    if operand.shape != shape:
         raise ArgumentError(
-            f"{operand.name} must have shape {shape}, got {tuple(operand.shape)}; check it against q_audio "
-            f"{tuple(first.shape)} and num_heads."
+            f"{operand.name} must have shape {shape}, got {operand.shape}; check it against q_audio "
+            f"{first.shape} and num_heads."
         )
     if operand.dtype != dtype and not (dtype == "bool" and operand.dtype == "uint8"):
         raise ArgumentError(f"{operand.name} must be {dtype}, got {operand.dtype}; cast it.")
@@ -157,7 +157,7 @@ def _check_operand(operand: Operand, shape: tuple[int, ...], dtype: str, first: 
             f"{operand.name} must lie on {first.device}:{first.device_index} as q_audio does, got "
             f"{operand.device}:{operand.device_index}; move it."
         )
-    if shape[-1] > 1 and operand.strides[-1] != 1 and 0 not in shape:
+    if operand.strides[-1] != 1 and shape[-1] > 1 and 0 not in shape:
         raise ArgumentError(
             f"{operand.name} must be contiguous along its last axis, got strides {operand.strides}; copy it."
         )
@@ -167,13 +167,17 @@ def _check_operand(operand: Operand, shape: tuple[int, ...], dtype: str, first: 
 
 def _modality(found: dict[str, Operand], which: str) -> tuple[int, ...]:
     """Returns the addresses and strides of one modality, in the order of csrc/python/bind_cross_modal_attention.cc."""
-
-    def rows(name: str) -> tuple[int, int, int]:
-        operand = found.get(f"{name}_{which}")
-        return _ABSENT if operand is None else (operand.address, operand.strides[0], operand.strides[1])
-
-    mask, bias = rows("key_mask"), rows("age_bias")
-    return (*rows("q"), *rows("kv"), mask[0], mask[1], bias[0], *rows("residual"))
+    query, pair = found["q_" + which], found["kv_" + which]
+    rest: tuple[int, ...] = _ABSENT
+    if len(found) > 4:
+        mask, bias = found.get("key_mask_" + which), found.get("age_bias_" + which)
+        residual = found.get("residual_" + which)
+        rest = (
+            *((0, 0) if mask is None else (mask.address, mask.strides[0])),
+            0 if bias is None else bias.address,
+            *((0, 0, 0) if residual is None else (residual.address, *residual.strides[:2])),
+        )
+    return (query.address, *query.strides[:2], pair.address, *pair.strides[:2], *rest)
 
 
 def _weights(alpha: Any, beta: Any, target: Operand) -> tuple[float, float, int, int]:
