@@ -81,7 +81,7 @@ class AttentionTile {
   using T = typename M::Element;
   using Reg = typename V::Reg;
   static constexpr int W = V::kWidth;
-  static constexpr int kLongestSum = 32;
+  static constexpr int kLongestSum = 32, kLongestValueSum = 128;
   static constexpr int kDotKeys = 4;   // leftover keys up to this many are done as dot products
 
  public:
@@ -437,7 +437,17 @@ class AttentionTile {
     }
     Reg acc[R][C];
     const char* a = reinterpret_cast<const char*>(scores_ + r * score_stride_ + k0);
-    MultiplyTile<M, R, C>(a, score_stride_ * 4, b, b_stride, k1 > k0 ? k1 - k0 : 0, acc);
+    const int64_t steps_seen = k1 > k0 ? k1 - k0 : 0;
+    const int64_t part = kLongestValueSum / M::kPack;
+    MultiplyTile<M, R, C>(a, score_stride_ * 4, b, b_stride, steps_seen < part ? steps_seen : part, acc);
+    for (int64_t k = part; k < steps_seen; k += part) {   // sums over many keys are done in parts, as those of scores
+      const int64_t left = steps_seen - k;
+      Reg more[R][C];
+      MultiplyTile<M, R, C>(a + 4 * k, score_stride_ * 4, b + k * b_stride, b_stride, left < part ? left : part, more);
+      for (int i = 0; i < R; ++i) {
+        for (int c = 0; c < C; ++c) acc[i][c] = V::Add(acc[i][c], more[i][c]);
+      }
+    }
     for (int i = 0; i < R; ++i) WriteRow<C>(from + r + i, c, sums_[r + i], acc[i]);
   }
 
