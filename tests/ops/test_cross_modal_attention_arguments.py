@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError
-from edgeaff.ops import build_info
+from edgeaff.ops import build_info, native
 from edgeaff.ops.arrays import describe
 from edgeaff.ops.cross_modal_attention import cross_modal_attention
 from tests.ops.attention_cases import make_case
@@ -143,6 +144,13 @@ def test_arrays_on_a_card_without_a_cuda_build_say_what_to_install() -> None:
     rows, keys = CudaArray((1, 3, 32)), CudaArray((1, 5, 64))
     with pytest.raises(expected[0], match=expected[1]):
         cross_modal_attention(rows, keys, rows, keys, 1.0, 1.0, num_heads=4, out=CudaArray((1, 3, 32)))
+
+
+def test_build_without_cuda_holds_none_of_it_and_one_with_it_names_its_architectures() -> None:
+    info = build_info()
+    holds_runtime = b"cudaLaunchKernel" in Path(str(native().__file__)).read_bytes()
+    assert info["cuda"] == holds_runtime == bool(info["cuda_architectures"])
+    assert info["cuda"] == hasattr(native(), "cross_modal_attention_cuda")
 
 
 def test_device_array_of_an_unknown_library_needs_out() -> None:
