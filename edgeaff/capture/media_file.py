@@ -21,6 +21,19 @@ _TEXT_AS_PICTURES = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # FFmpeg wo
 _WRAPS_AT_33_BITS = frozenset({"mpegts", "mpeg"})
 
 
+def open_container(av: Any, address: str, **options: Any) -> Any:
+    """Returns an open container; bad bytes in its metadata are ignored by every PyAV (from 19 on without being asked to).
+
+    Args:
+        av: the module.
+        address: what FFmpeg opens.
+        options: of av.open.
+    """
+    if int(av.__version__.split(".")[0]) < 19:
+        options["metadata_errors"] = "ignore"
+    return av.open(address, **options)
+
+
 def order_of(unit: VideoFrame | AudioChunk) -> tuple[int, bool]:
     """Returns the sort key of the merged order: by pts; on a tie the picture comes first."""
     return unit.pts_ns, isinstance(unit, AudioChunk)
@@ -141,8 +154,8 @@ class MediaFile:
 
     def _open(self) -> Any:
         try:
-            return self._av.open(
-                f"file:{self.path}", metadata_errors="ignore", options={"protocol_whitelist": "file"}
+            return open_container(
+                self._av, f"file:{self.path}", options={"protocol_whitelist": "file"}
             )  # the whitelist keeps playlists inside a file from reaching the network
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgeaff.capture.clocks import StreamClock
 from edgeaff.capture.live import LiveSource
+from edgeaff.capture.media_file import open_container
 from edgeaff.capture.timeline import NANOSECONDS, Timeline
 from edgeaff.capture.track import TrackDecoder, shift_of
 from edgeaff.errors import BackendUnavailableError, DeviceError
@@ -71,9 +72,7 @@ class NetworkStream(LiveSource):
 
     def _open(self) -> Any:
         try:
-            container = self._av.open(
-                self.uri, metadata_errors="ignore", timeout=self._timeouts, options=dict(self._options)
-            )
+            container = open_container(self._av, self.uri, timeout=self._timeouts, options=dict(self._options))
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise DeviceError(f"{self.uri} must be an open stream, got: {reason}; is it sending?") from error

@@ -212,9 +212,7 @@ def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
 
     if scheme == "gst":
         return Camera(pipeline=target)
-    return Camera(
-        target, fps=_number(options, "fps", float), size=_size(options), pixel_format=options.get("format")
-    )
+    return Camera(target, fps=_number(options, "fps", float), size=_size(options), pixel_format=options.get("format"))
 
 
 def _require(wanted: bool, scheme: str, what: str) -> None:

@@ -66,10 +66,22 @@ class PictureMaker:
         # change and from a tiny copy (test_decoded_pictures_are_freed_without_the_garbage_collector).
         tiny: Any = type(self._reformatter)().reformat(frame, width=2, height=2, format="gray")
         try:
-            matrices = [bytes(data) for data in tiny.side_data if data.type.name == "DISPLAYMATRIX"]
-        except ValueError:  # PyAV's list stops at a kind it does not know (EXIF in a JPEG): the angle still comes through
+            matrices = display_matrices(tiny.side_data)
+        except (
+            ValueError
+        ):  # PyAV's list stops at a kind it does not know (EXIF in a JPEG): the angle still comes through
             return round(frame.rotation / 90) % 4, False
         return orientation_of(np.frombuffer(matrices[0], dtype=np.int32)) if matrices else (0, False)
+
+
+def display_matrices(side_data: Any) -> list[bytes]:
+    """Returns the display matrices of a frame. PyAV's side_data is a list of entries up to 18, a mapping by kind from 19 on."""
+    found = []
+    for item in side_data:
+        kind, data = (item.type, item) if hasattr(item, "type") else (item, side_data[item])
+        if kind.name == "DISPLAYMATRIX":
+            found.append(bytes(data))
+    return found
 
 
 def samples_of(frame: Any) -> np.ndarray:
