@@ -1,5 +1,7 @@
 """edgeaff models: lists, describes and verifies bundles; imports VGGFace weights that the user has.
 
+`edgeaff models verify [BUNDLE]` checks the file and replays its golden sequences on every backend that is installed.
+
 `edgeaff models import VGG_FACE.caffemodel --output vggface.npz` reads one of the six public layouts; nothing in it is run.
 """
 
@@ -42,7 +44,28 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.action == "verify":
         print("verified: every member has the sha256 that the bundle states, and the preprocessing is this edgeaff's")
+        replay_golden(bundle)
     return 0
+
+
+def replay_golden(bundle: ModelBundle) -> None:
+    """Prints how each installed backend agrees with the reference outputs of a bundle.
+
+    Raises:
+        BundleError: one of them agrees less than its precision must.
+    """
+    from edgeaff.export.certificate import GOLDEN, certify_available, describe, require_parity
+
+    if GOLDEN not in bundle.members:
+        print(f"not replayed: the bundle has no golden sequences ({GOLDEN})")
+        return
+    certificates, absent = certify_available(bundle)
+    for certificate in certificates:
+        print(describe(certificate))
+    for backend, reason in absent.items():
+        print(f"{backend}: not replayed: {reason}")
+    for certificate in certificates:
+        require_parity(certificate)
 
 
 def import_weights(options: argparse.Namespace) -> int:

@@ -8,19 +8,26 @@ The folder holds what the three trainings wrote:
 | `face_encoder.onnx`, `face_encoder.json` | edgeaff.training.face_encoder (crop margin, figures) |
 | `affect_step.onnx`, `golden.npz`, `tail.json` | edgeaff.training.default (statistics, uncertainty, accuracy, provenance) |
 | `step.npz` (optional) | edgeaff.export.pack_step |
+
+`--certify` replays the golden sequences on onnxruntime, native and openvino and puts their certificates into the manifest; a
+backend that is missing or disagrees with the reference is an error, and nothing is written.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgeaff.bundle import BUNDLE_SCHEMA, ModelBundle
 from edgeaff.errors import ArgumentError
+from edgeaff.export.certificate import BACKENDS, certify, describe, require_parity
 from edgeaff.spec import PreprocessSpec
 
+logger = logging.getLogger(__name__)
 GRAPHS = ("face_detector", "face_encoder", "affect_step")
 INTENDED_USE = (
     "Apparent valence and arousal of a person who knows of it and agrees, on the device. Not a measurement of what anybody feels. Not for "
@@ -34,16 +41,19 @@ LICENCES = {
 }
 
 
-def assemble(parts: Path, output: Path, *, model_id: str) -> None:
+def assemble(parts: Path, output: Path, *, model_id: str, certified: Sequence[str] = ()) -> None:
     """Writes the bundle.
 
     Args:
         parts: folder with the files of the table above.
         output: bundle to write.
         model_id: name and version of the model.
+        certified: backends whose certificates go into the manifest.
 
     Raises:
         ArgumentError: a file is missing.
+        BackendUnavailableError: a backend to certify is not installed.
+        BundleError: a backend to certify disagrees with the reference.
     """
     members = {f"{name}.onnx": read(parts / f"{name}.onnx") for name in GRAPHS}
     members["golden.npz"] = read(parts / "golden.npz")
@@ -55,7 +65,23 @@ def assemble(parts: Path, output: Path, *, model_id: str) -> None:
     spec = PreprocessSpec(
         **{**tail.get("spec", {}), "detector_id": detector["id"], "crop_margin": encoder["crop_margin"]}
     )
-    ModelBundle.save(output, make_manifest(spec, model_id, detector, encoder, tail), members)
+    manifest = make_manifest(spec, model_id, detector, encoder, tail)
+    if certified:
+        manifest["certificates"] = certificates(ModelBundle(output, manifest, spec, members), certified)
+    ModelBundle.save(output, manifest, members)
+
+
+def certificates(bundle: ModelBundle, backends: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns the certificates of these backends, each at or above the floor of its precision.
+
+    Raises:
+        BackendUnavailableError: one is not installed.
+        BundleError: one disagrees with the reference.
+    """
+    made = [certify(bundle, backend) for backend in backends]
+    for certificate in made:
+        require_parity(certificate)
+    return made
 
 
 def make_manifest(
@@ -100,8 +126,13 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model-id", default="edgeaff-edge-0.1")
+    parser.add_argument("--certify", action="store_true", help="replay the golden sequences and keep the certificates")
     options = parser.parse_args()
-    assemble(options.parts, options.output, model_id=options.model_id)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    certified = BACKENDS if options.certify else ()
+    assemble(options.parts, options.output, model_id=options.model_id, certified=certified)
+    for certificate in ModelBundle.load(options.output).manifest["certificates"]:
+        logger.info("%s", describe(certificate))
 
 
 if __name__ == "__main__":
