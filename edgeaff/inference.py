@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgeaff.backends import Graph, load_graph
+from edgeaff.backends import GRAPH_BACKENDS, Graph, load_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.spec import NANOSECONDS
@@ -190,6 +190,9 @@ def load_predictor(bundle: ModelBundle, backend: str = "default") -> Predictor:
         ArgumentError: the backend is unknown, or the bundle has nothing for it.
     """
     chosen = bundle.manifest["default_backend"] if backend == "default" else backend
+    known = (*GRAPH_BACKENDS, "native")
+    if chosen not in known:
+        raise ArgumentError(f"backend must be one of default, {', '.join(known)}, got {chosen!r}; choose one of them.")
     if chosen == "native":
         if "step.npz" not in bundle.members:
             raise ArgumentError(

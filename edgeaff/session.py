@@ -107,7 +107,7 @@ class Session:
             video=video,
             audio=audio,
             max_faces=max_faces,
-            detector_stride=detector_stride or int(manifest["detector"].get("stride", 1)),
+            detector_stride=int(manifest["detector"].get("stride", 1)) if detector_stride is None else detector_stride,
             staleness_seconds=staleness_seconds,
             max_skew_seconds=max_skew_seconds,
         )
@@ -120,7 +120,12 @@ class Session:
     # --- what goes in -------------------------------------------------------------------------------------------------------
 
     def push_frame(self, image: np.ndarray, *, pts_ns: int) -> list[AffectEvent]:
-        """Returns the events that this frame completes. image: (H, W, 3) uint8 RGB; pts_ns: int nanoseconds."""
+        """Returns the events that this frame completes.
+
+        Args:
+            image: (H, W, 3) uint8 RGB; not copied, and a second frame of one tick may be read later: pass a buffer of its own.
+            pts_ns: time of the frame, int nanoseconds.
+        """
         return self._events(self._preprocessor.push_frame(image, pts_ns=pts_ns))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[AffectEvent]:

@@ -453,15 +453,19 @@ class JumpGate:
             (jump, deliveries): jump says that all state restarts first; deliveries are to be called in order.
         """
         if newest_ns is None or pts_ns - newest_ns <= JUMP_NS:
-            if self._held is not None:
-                self.dropped += 1
-                self._held = None
+            self.drop_held()
             return False, [deliver]
         if self._held is not None and abs(pts_ns - self._held[0]) <= JUMP_CONFIRM_NS:
             first = self._held[1]
             self._held = None
             return True, [first, deliver]
-        if self._held is not None:
-            self.dropped += 1
+        self.drop_held()
         self._held = (pts_ns, deliver)
         return False, []
+
+    def drop_held(self) -> int:
+        """Returns how many inputs were held, 0 or 1, and drops them."""
+        held = int(self._held is not None)
+        self.dropped += held
+        self._held = None
+        return held

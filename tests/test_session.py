@@ -193,6 +193,19 @@ def test_several_faces_have_events_of_their_own() -> None:
     assert [event.seq for event in events] == list(range(len(events)))
 
 
+@pytest.mark.parametrize("option", [{"detector_stride": 0}, {"staleness_seconds": "1"}, {"max_faces": 0}])
+def test_options_out_of_range_are_refused_by_name(option: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match=next(iter(option))):
+        edgeaff.Session(**option)
+
+
+def test_pushed_faces_must_be_pairs() -> None:
+    crop = np.zeros((96, 96, 3), np.uint8)
+    for wrong in (crop, (None, crop)):
+        with pytest.raises(ArgumentError, match="TrackedFace"):
+            edgeaff.Session(audio=False).push_face([wrong], pts_ns=0)  # type: ignore[list-item]
+
+
 def test_other_detector_is_refused_naming_both() -> None:
     class Other:
         id = "other-detector"

@@ -51,4 +51,6 @@ def load_graph(model: bytes, *, backend: str = "onnxruntime", threads: int = 1) 
         from edgeaff.backends.openvino import OpenVinoGraph
 
         return OpenVinoGraph(model, threads=threads)
-    raise ArgumentError(f"backend must be one of {', '.join(GRAPH_BACKENDS)}, got {backend!r}; choose one of them.")
+    raise ArgumentError(
+        f"backend of a graph must be one of {', '.join(GRAPH_BACKENDS)}, got {backend!r}; choose one of them."
+    )

@@ -50,6 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EdgeaffError as error:
         print(f"edgeaff: {one_line(error)}", file=sys.stderr)
         return UNUSABLE
+    except OSError as error:  # a full disk, a folder that went away
+        print(
+            f"edgeaff: output must stay writable, got {one_line(error)}; free space or write elsewhere.",
+            file=sys.stderr,
+        )
+        return UNUSABLE
 
 
 def one_line(error: BaseException) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
-from edgeaff.errors import MediaError
+from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.types import AffectEvent
 
+PICTURES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
 READ = ("frames", "audio_frames")  # what a source counts that is no trouble
 
 
@@ -42,6 +45,8 @@ def run(options: argparse.Namespace) -> int:
     from edgeaff.delivery.open import open_sink
     from edgeaff.runtime import Runtime
 
+    for name, endings in PICTURES.items():
+        check_destination(name, getattr(options, name), options.input, endings)
     runtime = Runtime(
         options.bundle,
         video=options.input,
@@ -70,6 +75,25 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(summary(runtime, options))
     return 0
+
+
+def check_destination(name: str, path: str | None, source: str, endings: tuple[str, ...]) -> None:
+    """Checks before anything is computed that a picture or video can be written at its end; None passes.
+
+    Raises:
+        ArgumentError: the ending is unknown, the folder is not writable, or the path is the input itself.
+    """
+    if path is None:
+        return
+    file = Path(path)
+    if file.suffix.lower() not in endings:
+        raise ArgumentError(f"--{name} must end in {', '.join(endings)}, got {path!r}; rename it.")
+    if file.is_dir() or not os.access(file.parent, os.W_OK):
+        raise ArgumentError(
+            f"--{name} must be a file that can be written, got {path!r}; make its folder, or choose another."
+        )
+    if file.exists() and Path(source).exists() and file.samefile(source):
+        raise ArgumentError(f"--{name} must be another file than the input, got {path!r}; choose another.")
 
 
 def collect(runtime: Any, sinks: list[Any], events: list[AffectEvent], *, quiet: bool, keep: bool) -> None:

@@ -65,7 +65,7 @@ class Preprocessor:
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ArgumentError(f"{name} must be an int >= 1, got {value!r}; pass 1 or more.")
         for name, seconds in (("staleness_seconds", staleness_seconds), ("max_skew_seconds", max_skew_seconds)):
-            if not 0 <= seconds <= 60:
+            if not isinstance(seconds, (int, float)) or not 0 <= seconds <= 60:
                 raise ArgumentError(f"{name} must be in [0, 60], got {seconds!r}; pass seconds.")
         self.parts = parts
         self.spec = parts.spec
@@ -102,7 +102,8 @@ class Preprocessor:
             raise ArgumentError(
                 f"image must have shape (H, W, 3) and dtype uint8 (RGB), got {shape}; convert it first."
             )
-        return self._offer(check_pts(pts_ns), lambda: self._segment.push_frame(pts_ns, image))
+        pts_ns = check_pts(pts_ns)
+        return self._offer(pts_ns, lambda: self._segment.push_frame(pts_ns, image))
 
     def push_face(self, faces: Sequence[tuple[TrackedFace, np.ndarray]], *, pts_ns: int) -> list[TickInput]:
         """Returns the ticks that went out because of a frame whose faces are known. Enters after detection and tracking.
@@ -112,18 +113,24 @@ class Preprocessor:
             pts_ns: time of the frame.
 
         Raises:
-            ArgumentError: a crop or pts_ns is not what it must be, or video is not declared.
+            ArgumentError: a pair, a crop or pts_ns is not what it must be, or video is not declared.
             SessionStateError: after finish.
         """
         self._check_open("push_face", self.video, "video")
         expected = (self.spec.crop_size_px, self.spec.crop_size_px, 3)
-        for _, crop in faces:
+        for pair in faces:
+            if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], TrackedFace)):
+                raise ArgumentError(
+                    f"faces must hold (TrackedFace, crop) pairs, got {type(pair).__name__}; pass a list of tuples."
+                )
+            crop = pair[1]
             if not isinstance(crop, np.ndarray) or crop.shape != expected or crop.dtype != np.uint8:
                 raise ArgumentError(
                     f"crop must have shape {expected} and dtype uint8, got {getattr(crop, 'shape', type(crop).__name__)}; crop it first."
                 )
         known = tuple(faces[: self._max_faces])
-        return self._offer(check_pts(pts_ns), lambda: self._segment.push_faces(pts_ns, known))
+        pts_ns = check_pts(pts_ns)
+        return self._offer(pts_ns, lambda: self._segment.push_faces(pts_ns, known))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[TickInput]:
         """Returns the ticks that went out because of this sound.
@@ -139,10 +146,10 @@ class Preprocessor:
         """
         self._check_open("push_audio", self.audio, "audio")
         samples = check_samples(samples, sample_rate_hz)
-        check_pts(pts_ns)
+        pts_ns, rate_hz = check_pts(pts_ns), int(sample_rate_hz)
         if samples.size == 0:
             return []
-        return self._offer(pts_ns, lambda: self._segment.push_audio(pts_ns, samples, sample_rate_hz))
+        return self._offer(pts_ns, lambda: self._segment.push_audio(pts_ns, samples, rate_hz))
 
     def push_lld(self, rows: np.ndarray, *, pts_ns: int) -> list[TickInput]:
         """Returns the ticks that went out because of final LLD rows. Enters after the LLD stream.
@@ -161,7 +168,7 @@ class Preprocessor:
             raise ArgumentError(
                 f"rows must be finite with shape (n, {LLD_SIZE}), got {rows.shape}; pass LLDs without deltas."
             )
-        check_pts(pts_ns)
+        pts_ns = check_pts(pts_ns)
         if len(rows) == 0:
             return []
         return self._offer(pts_ns, lambda: self._segment.push_lld(pts_ns, rows.astype(np.float32)))
@@ -174,7 +181,8 @@ class Preprocessor:
             SessionStateError: after finish.
         """
         self._check_open("advance", True, "")
-        return self._offer(check_pts(pts_ns), lambda: self._segment.advance(pts_ns))
+        pts_ns = check_pts(pts_ns)
+        return self._offer(pts_ns, lambda: self._segment.advance(pts_ns))
 
     def finish(self) -> list[TickInput]:
         """Returns the ticks held back; afterwards only reset is allowed.
@@ -184,6 +192,7 @@ class Preprocessor:
         """
         self._check_open("finish", True, "")
         self._finished = True
+        self.counts.inputs_unconfirmed += self._gate.drop_held()
         return self._segment.finish()
 
     def _new_segment(self) -> _Segment:
@@ -199,8 +208,9 @@ class Preprocessor:
 
     def _offer(self, pts_ns: int, deliver: Callable[[], None]) -> list[TickInput]:
         ticks: list[TickInput] = []
+        dropped = self._gate.dropped
         jump, deliveries = self._gate.offer(pts_ns, self._segment.scheduler.newest_ns, deliver)
-        self.counts.inputs_unconfirmed = self._gate.dropped
+        self.counts.inputs_unconfirmed += self._gate.dropped - dropped
         if jump:
             self.counts.jumps += 1
             ticks += self._segment.finish()

@@ -90,7 +90,11 @@ def test_plot_is_written(tmp_path: Path) -> None:
         (["run"], 2, "INPUT"),
         (["run", "a.wav", "--output", "events.txt"], 2, ".jsonl, .csv"),
         (["run", "a.wav", "--max-faces", "0"], 2, "max_faces"),
-        (["run", "a.wav", "--backend", "magic"], 2, "backend"),
+        (["run", "a.wav", "--backend", "magic"], 2, "native"),
+        (["run", "a.wav", "--plot", "a.foo"], 2, ".png"),
+        (["run", "a.wav", "--plot", "nowhere/a.png"], 2, "nowhere"),
+        (["run", "a.wav", "--overlay", "a.foo"], 2, ".mp4"),
+        (["run", "a.wav", "--overlay", "nowhere/a.mp4"], 2, "nowhere"),
         (["run", "none.mp4"], 3, "none.mp4"),
         (["run", "a.wav", "--bundle", "none.eaff"], 3, "none.eaff"),
         (["nonsense"], 2, "nonsense"),
@@ -112,6 +116,21 @@ def test_bad_usage_and_input_have_their_exit_codes(
         got = int(stop.code or 0)
     message = capsys.readouterr().err
     assert got == code and words in message and "Traceback" not in message
+
+
+def test_overlay_never_writes_over_the_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = write_wav(tmp_path / "a.wav", 0.2).rename(tmp_path / "a.mp4")
+    before = clip.read_bytes()
+    assert main(["run", str(clip), "--overlay", str(clip)]) == 2
+    assert "another file" in capsys.readouterr().err and clip.read_bytes() == before
+
+
+def test_full_disk_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "events.jsonl").symlink_to("/dev/full")
+    clip = write_wav(tmp_path / "a.wav", 0.2)
+    assert main(["run", str(clip), "--output", str(tmp_path / "events.jsonl"), "--quiet"]) == 3
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "space" in message
 
 
 def test_interrupted_run_keeps_what_was_computed(tmp_path: Path) -> None:

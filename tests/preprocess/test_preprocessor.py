@@ -217,6 +217,33 @@ def test_single_far_frame_is_dropped_and_counted() -> None:
     assert pre.counts.inputs_unconfirmed == 1 and pre.counts.jumps == 0
 
 
+def test_far_input_that_nothing_confirms_is_counted_and_the_count_outlives_reset() -> None:
+    pre = make(audio=False)
+    for expected in (1, 2):
+        pre.push_frame(picture(9), pts_ns=0)
+        pre.push_frame(picture(9), pts_ns=100 * SECOND)
+        assert pre.finish() == []
+        assert pre.counts.inputs_unconfirmed == expected
+        pre.reset()
+        pre.push_frame(picture(9), pts_ns=0)
+        assert pre.counts.inputs_unconfirmed == expected
+        pre.reset()
+
+
+def test_numpy_integers_are_times_like_any_other() -> None:
+    epoch = 1_763_000_000 * SECOND  # 30 times this is beyond int64
+    pushes = [(epoch, picture(9)), (epoch + 40 * MS, picture(9))]
+    plain, numpy = make(audio=False), make(audio=False)
+    expected = [tick for pts, image in pushes for tick in plain.push_frame(image, pts_ns=pts)]
+    ticks = [tick for pts, image in pushes for tick in numpy.push_frame(image, pts_ns=np.int64(pts))]
+    same(ticks, expected)
+    assert len(ticks) == 2 and all(type(tick.pts_ns) is int for tick in ticks)
+    sound = make(video=False)
+    samples = tone(1.0, 16_000)
+    ticks = sound.push_audio(samples, pts_ns=np.int64(epoch), sample_rate_hz=np.int32(16_000)) + sound.finish()
+    assert len(ticks) == 30 and all(type(tick.pts_ns) is int for tick in ticks)
+
+
 def test_confirmed_jump_restarts_without_ticks_in_the_hole() -> None:
     pre = make(audio=False)
     pre.push_frame(picture(9), pts_ns=0)
