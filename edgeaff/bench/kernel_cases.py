@@ -166,22 +166,13 @@ def newest_row_competitors(seed: int = 1) -> Competitors:
     dense = (normal(2, D), normal(2))
     rows = {name: rng.standard_normal((T, D)).astype(np.float32) for name in ("audio", "video")}
     folded = NewestRow(
-        Direction(*query["audio"], *pair["video"], ALPHA),
-        Direction(*query["video"], *pair["audio"], BETA),
-        *dense,
-        num_heads=HEADS,
+        Direction(*query["audio"], *pair["video"], ALPHA), Direction(*query["video"], *pair["audio"], BETA), *dense, num_heads=HEADS
     )
     linear = torch.nn.functional.linear
     tensors = {name: torch.from_numpy(value)[None] for name, value in rows.items()}
     weights = {
         key: tuple(torch.from_numpy(part) for part in parts)
-        for key, parts in (
-            ("qa", query["audio"]),
-            ("qv", query["video"]),
-            ("ka", pair["audio"]),
-            ("kv", pair["video"]),
-            ("d", dense),
-        )
+        for key, parts in (("qa", query["audio"]), ("qv", query["video"]), ("ka", pair["audio"]), ("kv", pair["video"]), ("d", dense))
     }
 
     def as_written() -> Any:
@@ -226,9 +217,7 @@ def step_competitors(seed: int = 2) -> Competitors:
             feeds[entry.name] = np.ones(entry.shape, np.float32)
     competitors["onnxruntime step graph"] = lambda: session.run(None, feeds)
     tensors: Any = [torch.from_numpy(feeds[name]) for name in ("video", "audio", "present")]
-    memory = {
-        name.removeprefix("state_"): torch.from_numpy(v) for name, v in feeds.items() if name.startswith("state_")
-    }
+    memory = {name.removeprefix("state_"): torch.from_numpy(v) for name, v in feeds.items() if name.startswith("state_")}
 
     def in_torch() -> Any:
         with torch.inference_mode():
