@@ -9,53 +9,31 @@ import argparse
 import json
 import os
 import platform
-import subprocess
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgeaff.bench import lld as bench
+from edgeaff.bench.machine import describe_run, package_version, processor_name
 from edgeaff.ops import build_info
-
-
-def processor() -> str:
-    """Returns the name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else []:
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
-
-
-def commit() -> str | None:
-    """Returns the commit of the source folder, with "+" where files differ from it; None outside a git folder."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+", "--exclude=*"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def peer_version() -> str | None:
-    """Returns the version of the opensmile package, or None."""
-    try:
-        return version("opensmile")
-    except PackageNotFoundError:
-        return None
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Returns all results."""
-    names = (["native"] if bench.has_native() else []) + ["numpy"] + (["opensmile"] if peer_version() else [])
+    names = (
+        (["native"] if bench.has_native() else []) + ["numpy"] + (["opensmile"] if package_version("opensmile") else [])
+    )
     voices = bench.real_voices(args.voices, args.every) if args.voices else {}
     minutes = {"native": args.minutes, "numpy": max(1, args.minutes // 5), "opensmile": args.minutes}
     return {
-        "run": {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "commit": commit()},
-        "machine": {"processor": processor(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)},
-        "versions": {"python": platform.python_version(), "numpy": np.__version__, "opensmile": peer_version()},
+        "run": describe_run(Path(__file__).parent),
+        "machine": {"processor": processor_name(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)},
+        "versions": {
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "opensmile": package_version("opensmile"),
+        },
         "build": build_info() if bench.has_native() else None,
         "agreement": bench.measure_agreement(bench.sounds()),
         "agreement_real_voices": bench.measure_agreement(voices),

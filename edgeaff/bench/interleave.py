@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,33 +61,3 @@ def interleave(competitors: dict[str, Callable[[], Any]], *, rounds: int, calls:
 def ratio(slower: Timing, faster: Timing) -> float:
     """Returns how many times faster the second is: the median over rounds of the ratio of CPU times."""
     return round(float(np.median(slower.cpu_us / faster.cpu_us)), 3)
-
-
-def describe_machine() -> dict[str, Any]:
-    """Returns what a reader needs to know about the machine and the moment."""
-    from edgeaff.ops import build_info
-
-    versions = {}
-    for name in ("numpy", "torch", "onnxruntime", "openvino"):
-        try:
-            versions[name] = __import__("importlib.metadata").metadata.version(name)
-        except ImportError:  # PackageNotFoundError is one
-            versions[name] = None
-    return {
-        "processor": _processor_name(),
-        "cores": os.cpu_count(),
-        "platform": platform.platform(terse=True),
-        "python": platform.python_version(),
-        "versions": versions,
-        "build": build_info(),
-        "load_average": [round(value, 2) for value in os.getloadavg()],
-    }
-
-
-def _processor_name() -> str:
-    """Returns the processor's name where the system gives one."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from edgeaff.bench import kernel_cases as cases
-from edgeaff.bench.interleave import Timing, describe_machine, interleave, ratio
+from edgeaff.bench.interleave import Timing, interleave, ratio
+from edgeaff.bench.machine import describe_machine
 from edgeaff.ops import native, reference
 from edgeaff.ops.cross_modal_attention import cross_modal_attention
 

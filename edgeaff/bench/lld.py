@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeaff.bench.machine import peak_mib, resident_mib
 from edgeaff.features import lld, lld_stream
 from edgeaff.features.resample import Resampler
 from edgeaff.ops import native, set_instruction_set
@@ -311,33 +312,20 @@ def _memory(name: str, minutes: int) -> None:
         assert other is not None
         other(second)
         sound = np.tile(second, 60 * minutes)
-        before = _resident_mib()
+        before = resident_mib()
         other(sound)
-        added = _peak_mib() - before
+        added = peak_mib() - before
     else:
         stream = (lld.LldStream if name == "native" else lld_stream.LldStream)()
         for _ in range(5):
             stream.push(second)
             stream.pop()
-        before = _resident_mib()
+        before = resident_mib()
         for _ in range(60 * minutes):
             stream.push(second)
             stream.pop()
-        added = _resident_mib() - before
+        added = resident_mib() - before
     sys.stdout.write(json.dumps({"minutes": minutes, "added_mib": _rounded(added)}) + "\n")
-
-
-def _status_mib(field: str) -> float:
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith(field)) / 1_024
-
-
-def _resident_mib() -> float:
-    return _status_mib("VmRSS")
-
-
-def _peak_mib() -> float:
-    return _status_mib("VmHWM")
 
 
 def _rounded(value: float, digits: int = 2) -> float:

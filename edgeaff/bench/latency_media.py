@@ -1,0 +1,91 @@
+"""The made camera and microphone of the latency benchmark: 30 pictures a second with one face, and a voice-like buzz."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from edgeaff.bench.lld import RATE_HZ, voice
+from edgeaff.detection.detector import FaceDetector
+from edgeaff.ops.crop_resize import crop_resize
+from edgeaff.spec import NANOSECONDS
+from edgeaff.types import FaceBox, FaceDetection
+
+FPS, WIDTH, HEIGHT = 30, 640, 480
+PICTURES = 60
+VIEW = (88.0, 22.0, 376.0, 238.0)  # x0, y0, x1, y1: the part of the portrait that is shown
+GIVEN_BOX = FaceBox(260.0, 130.0, 420.0, 330.0)
+
+
+@dataclass(frozen=True)
+class Media:
+    """What camera and microphone deliver, over and over.
+
+    Attributes:
+        kind: "portrait": a face the detector finds; "noise, box given": no portrait is installed, see GivenFace.
+        images: (H, W, 3) uint8 RGB pictures; they sway to and fro.
+        samples: (n,) int16 mono at 16 kHz.
+    """
+
+    kind: str
+    images: list[np.ndarray]
+    samples: np.ndarray = field(repr=False)
+
+    def image(self, tick: int) -> np.ndarray:
+        """Returns the picture of a tick."""
+        return self.images[tick % len(self.images)]
+
+    def sound(self, tick: int) -> np.ndarray:
+        """Returns the samples between the picture of the tick before and this one; 533 or 534."""
+        start, end = tick * RATE_HZ // FPS, (tick + 1) * RATE_HZ // FPS
+        return np.take(self.samples, np.arange(start, end), mode="wrap")
+
+
+class GivenFace:
+    """Runs the real detector and reports a fixed box: all stages work where no picture of a face is at hand."""
+
+    def __init__(self, detector: FaceDetector) -> None:
+        self._detector = detector
+        self.id = detector.id
+
+    def detect(self, image: np.ndarray) -> list[FaceDetection]:
+        """Returns the fixed box, after the detector's work on the (H, W, 3) uint8 RGB picture."""
+        self._detector.detect(image)
+        return [FaceDetection(GIVEN_BOX, 1.0, None)]
+
+
+def pts_ns(tick: int) -> int:
+    """Returns the time of a tick's picture."""
+    return tick * NANOSECONDS // FPS
+
+
+def make_media(seconds: float = 20.0) -> Media:
+    """Returns pictures and a voice. seconds: length of the voice before it comes again."""
+    path = portrait_path()
+    if path is None:
+        noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+        return Media(
+            "noise, box given", [np.roll(noise, 2 * shift, axis=1) for shift in range(PICTURES)], voice(seconds)
+        )
+    from PIL import Image
+
+    portrait = np.ascontiguousarray(Image.open(path).convert("RGB"))
+    images = []
+    for index in range(PICTURES):
+        angle = 2 * np.pi * index / PICTURES
+        x, y = 3 * np.sin(angle), 1.5 * np.sin(2 * angle)
+        view = (VIEW[0] + x, VIEW[1] + y, VIEW[2] + x, VIEW[3] + y)
+        images.append(crop_resize(portrait, view, width=WIDTH, height=HEIGHT))
+    return Media("portrait", images, voice(seconds))
+
+
+def portrait_path() -> Path | None:
+    """Returns the public-domain portrait that scikit-image ships, or None where it or Pillow is not installed."""
+    spec = find_spec("skimage")
+    if spec is None or spec.origin is None or find_spec("PIL") is None:
+        return None
+    path = Path(spec.origin).parent / "data" / "astronaut.png"
+    return path if path.is_file() else None
