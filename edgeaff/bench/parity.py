@@ -19,11 +19,13 @@ from edgeaff.errors import BackendUnavailableError
 from edgeaff.export.certificate import PACKED, agreement
 from edgeaff.export.from_onnx import read_step, reference_values, require_same
 from edgeaff.export.pack_step import pack_step
+from edgeaff.export.quantize import quantize_step
 from edgeaff.inference import Predictor, StreamingPredictor, load_predictor, replay
 
 MODALITIES = {"audio_video": (1.0, 1.0), "audio": (0.0, 1.0), "video": (1.0, 0.0)}  # what is kept of (video, audio)
 CASES = (
     ("onnxruntime", "fp32", "audio_video"),
+    ("onnxruntime", "int8", "audio_video"),
     ("onnxruntime", "fp32", "audio"),
     ("onnxruntime", "fp32", "video"),
     ("openvino", "fp32", "audio_video"),
@@ -102,12 +104,14 @@ def make_predictor(bundle: ModelBundle, edge: Any, backend: str, precision: str)
         bundle: the bundle.
         edge: its torch system.
         backend: onnxruntime, openvino or native.
-        precision: fp32; int8 = the system's weights packed again, for the native step.
+        precision: fp32; int8 = native: the system's weights packed again; else the graph quantised dynamically.
     """
     if precision == "fp32":
         if backend == "native":
             return load_predictor(bundle, backend)
         return StreamingPredictor(load_graph(bundle.graph_bytes("affect_step"), backend=backend))
+    if backend != "native":
+        return StreamingPredictor(load_graph(quantize_step(bundle.graph_bytes("affect_step")), backend=backend))
     weights = {name: value.numpy() for name, value in edge.state_dict().items()}
     return StreamingPredictor(NativeStep(pack_step(weights, num_heads=edge.config.num_heads, precision=precision)))
 

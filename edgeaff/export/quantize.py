@@ -1,4 +1,4 @@
-"""The face encoder with 8-bit weights and activations (QDQ nodes) for the CPU, and what that costs and gains.
+"""Graphs with 8-bit weights and activations for the CPU: the face encoder (QDQ nodes), what that costs and gains, and the step.
 
 `python -m edgeaff.export.quantize face_encoder.onnx heads.npz FERPLUS OUTPUT.onnx --json FIGURES.json` calibrates on faces of the
 training part, measures on the test part, and writes nothing that is below the bar: CCC with the float32 encoder at least 0.995, a
@@ -76,6 +76,35 @@ def quantize_face_encoder(model: bytes, crops: np.ndarray) -> bytes:
         quantised = onnx.load(target)
     quantised.ir_version = IR_VERSION
     onnx.checker.check_model(quantised, full_check=True)
+    return bytes(quantised.SerializeToString())
+
+
+def quantize_step(model: bytes) -> bytes:
+    """Returns a step graph with 8-bit weights and dynamic 8-bit activations in its matrix products; the fusion node stays whole.
+
+    Args:
+        model: `affect_step.onnx`, float32.
+
+    Returns:
+        ONNX; inputs, outputs and states as before, float32.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float.onnx", Path(folder) / "quantised.onnx"
+        source.write_bytes(model)
+        quantize_dynamic(
+            source,
+            target,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+        )
+        quantised = onnx.load(target)
+    quantised.ir_version = IR_VERSION
+    onnx.checker.check_model(quantised)
     return bytes(quantised.SerializeToString())
 
 

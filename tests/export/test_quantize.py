@@ -63,6 +63,20 @@ def test_quantised_encoder_is_small_and_near(model):
     assert 0.99 < found < 0.999999
 
 
+def test_quantised_step_keeps_the_fusion_node():
+    import onnx
+
+    from edgeaff.export.quantize import quantize_step
+
+    step = ModelBundle.load().graph_bytes("affect_step")
+    before, after = (onnx.load_from_string(one) for one in (step, quantize_step(step)))
+    kinds = [node.op_type for node in after.graph.node]
+    assert kinds.count("CrossModalAttention") == 1 and len(after.functions) >= 1
+    assert kinds.count("MatMulInteger") >= 20
+    for side in ("input", "output"):
+        assert [item.name for item in getattr(after.graph, side)] == [item.name for item in getattr(before.graph, side)]
+
+
 def test_speed_is_measured_for_both(model):
     from edgeaff.export.quantize import measure_speed
 
