@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 
-# `import edgeaff` alone loads next to nothing, so what a program needs is imported
-_IMPORT = "import time; start = time.perf_counter(); from edgeaff import Session; print(time.perf_counter() - start)"
+_IMPORT = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
+IMPORTS = {"import_seconds": "import edgeaff", "import_session_seconds": "from edgeaff import Session"}
+"""The first loads next to nothing; the second what a program needs, NumPy included."""
 _SESSION = "from edgeaff.bench.latency_process import _one_session; _one_session()"
 CORE = ("numpy", "onnxruntime")
 SESSION_TICKS = 90
 
 
 def measure_process(imports: int = 7) -> dict[str, float]:
-    """Returns figures of fresh processes; of `from edgeaff import Session` the median of so many."""
-    seconds = [float(_run(_IMPORT)) for _ in range(imports)]
-    return {"import_seconds": round(float(np.median(seconds)), 4), **json.loads(_run(_SESSION))}
+    """Returns figures of fresh processes; of importing the median. imports: how often each import is timed."""
+    seconds = {name: [float(_run(_IMPORT.format(code))) for _ in range(imports)] for name, code in IMPORTS.items()}
+    medians = {name: round(float(np.median(values)), 4) for name, values in seconds.items()}
+    return {**medians, **json.loads(_run(_SESSION))}
 
 
 def _run(code: str) -> str:

@@ -36,9 +36,10 @@ def as_markdown(result: dict[str, Any]) -> str:
         ),
         "",
     ]
-    for name, value in result["cpu_ratios"].items():
-        text = f"{value} times our CPU time" if value is not None else "no ratio: a CPU share was below 0.9"
-        lines.append(f"- {name.removeprefix('vs_')}: {text}")
+    for what, key in (("whole tick", "cpu_ratios"), ("model alone", "cpu_ratios_of_the_model_alone")):
+        for name, value in result[key].items():
+            text = f"{value} times our CPU time" if value is not None else "no ratio: a CPU share was below 0.9"
+            lines.append(f"- {what}, {name.removeprefix('vs_')}: {text}")
     bars = [{**row, "asked": row["bar"], "bar": name} for name, row in result["bars"].items()]
     lines += ["", *_table(bars, ("bar", "asked", "measured", "met")), ""]
     lines += [f"- left out: {name}: {why}" for name, why in result["left_out"].items()]
