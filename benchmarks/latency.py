@@ -1,36 +1,19 @@
-"""Measures what a tick costs, stage by stage and as a whole: `python benchmarks/latency.py [--json PATH]`. See edgeaff/bench/latency.py."""
+"""Measures what a tick costs: `python benchmarks/latency.py [--json PATH]`, the same as `edgeaff bench`. See edgeaff/bench/latency.py."""
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: one thread is what is measured
-
 import argparse
-import json
-from pathlib import Path
+import sys
+
+from edgeaff.cli import bench
 
 
-def main() -> None:
-    """Measures, prints Markdown and writes the JSON."""
-    from edgeaff.bench.latency import run
-    from edgeaff.bench.latency_table import as_markdown
-
+def main() -> int:
+    """Returns the exit code, after measuring."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ticks", type=int, default=1_024, help="per engine, back to back (default 1024)")
-    parser.add_argument("--rounds", type=int, default=300, help="timings per stage (default 300)")
-    parser.add_argument("--camera-seconds", type=float, default=10.0, help="per engine in camera mode (default 10)")
-    parser.add_argument("--no-peers", action="store_true", help="leave the window recomputation out")
-    parser.add_argument("--json", type=Path, help="write the results here")
-    options = parser.parse_args()
-    result = run(
-        ticks=options.ticks, rounds=options.rounds, camera_seconds=options.camera_seconds, peers=not options.no_peers
-    )
-    print(as_markdown(result))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    bench.add_arguments(parser)
+    return bench.run(parser.parse_args())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
