@@ -38,7 +38,7 @@ PLANS = {"EmoDB": Plan(80, 500), "CREMA-D": Plan(60, 350), "JL-Corpus": Plan(60,
 
 
 def is_held_out(clip: Clip) -> bool:
-    """Returns whether the speaker is kept for calibration: two of EmoDB, an eighth of CREMA-D's and EmoGator's small ones.
+    """Returns whether the speaker is kept for calibration: two of EmoDB, about an eighth of EmoGator's (the rule picks none of CREMA-D's).
 
     JL-Corpus has two speakers only and loses none.
     """
