@@ -12,6 +12,7 @@ from edgeaff.types import AffectEvent, Status, VideoFrame
 
 FACES = 8
 COLOURS = {"valence": "#1f6fb2", "arousal": "#c8442c"}
+STYLES = ("-", "--", ":", "-.")  # by face
 SHADES = {
     Status.NO_FACE: "#d9d9d9",
     Status.NO_AUDIO: "#efe6d2",
@@ -52,14 +53,13 @@ def plot_events(events: Sequence[AffectEvent], source: str, path: str) -> None:
 
 def draw_values(axes: Any, events: Sequence[AffectEvent]) -> None:
     """Draws both values over time, a band of one standard deviation, and shades what is not OK."""
-    seconds = np.array([event.pts_ns for event in events]) / 1e9
-    for name, colour in COLOURS.items():
-        value = np.array([np.nan if getattr(event, name) is None else getattr(event, name) for event in events])
-        std = np.array(
-            [np.nan if getattr(event, f"{name}_std") is None else getattr(event, f"{name}_std") for event in events]
-        )
-        axes.fill_between(seconds, value - std, value + std, color=colour, alpha=0.15, linewidth=0)
-        axes.plot(seconds, value, color=colour, label=name, linewidth=1.6)
+    seconds = np.unique([event.pts_ns for event in events]) / 1e9
+    for index, series in enumerate(series_of(events)):
+        for name, colour in COLOURS.items():
+            value, std = column(series, name), column(series, f"{name}_std")
+            axes.fill_between(seconds, value - std, value + std, color=colour, alpha=0.15, linewidth=0)
+            label, style = (name, "-") if index == 0 else (None, STYLES[index % len(STYLES)])
+            axes.plot(seconds, value, color=colour, label=label, linestyle=style, linewidth=1.6)
     for status, start, end in runs(events):
         if status in SHADES:
             axes.axvspan(start / 1e9, end / 1e9, color=SHADES[status], zorder=0, linewidth=0)
@@ -68,6 +68,21 @@ def draw_values(axes: Any, events: Sequence[AffectEvent]) -> None:
     axes.set(xlim=(seconds[0], seconds[-1] + 1 / 30), ylim=(-1, 1), xlabel="seconds", ylabel="apparent affect")
     axes.axhline(0, color="#999999", linewidth=0.6)
     axes.legend(loc="upper right", frameon=False, ncols=2)
+
+
+def series_of(events: Sequence[AffectEvent]) -> list[list[AffectEvent | None]]:
+    """Returns the lines to draw, an event or None per tick: one line, or one per track where ticks have several faces."""
+    ticks = sorted({event.pts_ns for event in events})
+    if len(ticks) == len(events):
+        return [list(events)]
+    found = {(event.face.track_id if event.face else None, event.pts_ns): event for event in events}
+    return [[found.get((track, tick)) for tick in ticks] for track in dict.fromkeys(track for track, _ in found)]
+
+
+def column(series: Sequence[AffectEvent | None], name: str) -> np.ndarray:
+    """Returns one field of a line, NaN where there is no value. (n,) float64."""
+    values = [None if event is None else getattr(event, name) for event in series]
+    return np.array([np.nan if value is None else value for value in values])
 
 
 def runs(events: Sequence[AffectEvent]) -> list[tuple[Status, int, int]]:

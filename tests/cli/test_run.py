@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import edgeaff
 from edgeaff.cli.main import main
+from edgeaff.cli.plot import series_of
 from edgeaff.delivery.files import CSV_COLUMNS
+from edgeaff.types import FaceBox, TrackedFace
 
 pytestmark = pytest.mark.needs_media
 TICK_NS = 1_000_000_000 / 30
@@ -82,6 +85,17 @@ def test_plot_is_written(tmp_path: Path) -> None:
     picture = tmp_path / "affect.png"
     assert run(write_wav(tmp_path / "a.wav", 1.0), tmp_path, "--plot", str(picture))[0] == 0
     assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_plot_draws_every_face_as_a_line_of_its_own() -> None:
+    crop = np.zeros((96, 96, 3), np.uint8)
+    faces = [(TrackedFace(track, FaceBox(0, 0, 9, 9), 0.9), crop + np.uint8(90 * track)) for track in (0, 1)]
+    session = edgeaff.Session(audio=False, max_faces=2)
+    events = session.push_face(faces, pts_ns=0) + session.push_face(faces[1:], pts_ns=33_333_333) + session.finish()
+    first, second = series_of(events)
+    assert [event is None for event in first] == [False, True]
+    assert [event.face.track_id for event in second if event and event.face] == [1, 1]
+    assert series_of(events[1:]) == [events[1:]]
 
 
 @pytest.mark.parametrize(
