@@ -123,7 +123,7 @@ class Session:
         """Returns the events that this frame completes.
 
         Args:
-            image: (H, W, 3) uint8 RGB; not copied, and a second frame of one tick may be read later: pass a buffer of its own.
+            image: (H, W, 3) uint8 RGB; the buffer may be reused after the call.
             pts_ns: time of the frame, int nanoseconds.
         """
         return self._events(self._preprocessor.push_frame(image, pts_ns=pts_ns))

@@ -11,6 +11,7 @@ protected by tests/test_sync.py and tests/test_session.py (chunking and interlea
 
 from __future__ import annotations
 
+import copy
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
@@ -278,9 +279,11 @@ class FrameTimeline:
         frame = _Frame(self._spec.frame_tick(pts_ns), pts_ns, payload)
         previous_tick = self.newest_tick
         late = self._next_tick is not None and frame.tick < self._next_tick
+        if late or frame.tick == previous_tick:
+            frame.payload = copy.deepcopy(payload)  # it waits, and the caller may reuse its buffer meanwhile
         if late:
             self._held = frame
-        elif previous_tick is not None and frame.tick == previous_tick:
+        elif frame.tick == previous_tick:
             self._newest_other[frame.tick] = frame
         else:
             self._settle_gap(frame.tick)

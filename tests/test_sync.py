@@ -204,6 +204,16 @@ def test_late_frame_only_stands_in_for_a_tick_without_own_frame() -> None:
     assert taken is not None and taken.pts_ns == 134 * MS
 
 
+def test_a_frame_that_waits_is_not_changed_by_a_caller_who_reuses_the_buffer() -> None:
+    lane = FrameTimeline(SPEC, lambda pts, payload: int(payload[0]))
+    buffer = np.array([1])
+    lane.push(0, buffer)
+    buffer[0] = 2
+    lane.push(10 * MS, buffer)  # second frame of tick 0: tick 1 takes it
+    buffer[0] = 3
+    assert [frame.result for frame in map(lane.take, range(2)) if frame] == [1, 2]
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(1, 150), min_size=1, max_size=40))
 def test_frame_lane_gives_the_same_whether_taken_early_or_at_the_end(gaps_ms: list[int]) -> None:
