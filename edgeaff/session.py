@@ -123,7 +123,7 @@ class Session:
         """Returns the events that this frame completes.
 
         Args:
-            image: (H, W, 3) uint8 RGB; the buffer may be reused after the call.
+            image: (H, W, 3) uint8 RGB; the buffer may be reused after the call, but for a frame held after a jump of 10 s.
             pts_ns: time of the frame, int nanoseconds.
         """
         return self._events(self._preprocessor.push_frame(image, pts_ns=pts_ns))
