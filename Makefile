@@ -72,9 +72,9 @@ clean:                       ## everything that was made
 	rm -rf .venv build dist demo runs *.egg-info edgeaff/ops/*.so
 
 # --- real components: PulseAudio, GStreamer's RTSP server, mosquitto ------------------------------------------------------
-system-test: dev             ## the tests with real components; installs the Debian packages they need
+system-test: dev             ## the tests with real components; installs the Debian packages they need, fails where one is missing
 	sh tests/tools/install_system_packages.sh
-	$(VENV)/bin/python -m pytest -m system tests/system
+	EDGEAFF_REQUIRE=media,cv2,native $(VENV)/bin/python -m pytest -m system tests/system
 
 # --- the C++ core: sanitizers, and aarch64 under qemu ---------------------------------------------------------------------
 .PHONY: test-sanitize test-aarch64

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -97,3 +98,42 @@ def virtual_microphone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vir
     os.environ.clear()
     os.environ.update(before)
     microphone.kill()
+
+
+class Broker:
+    def __init__(self):
+        self.port = free_port()
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [find_program("mosquitto"), "-p", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def kill(self):
+        stop(self.process)
+
+
+@pytest.fixture
+def broker():
+    broker = Broker()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def received(broker):
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    messages = []
+    client = Client(CallbackAPIVersion.VERSION2)
+    client.on_message = lambda client, data, message: messages.append(json.loads(message.payload))
+    client.on_connect = lambda client, *rest: client.subscribe("test/affect")
+    client.reconnect_delay_set(1, 1)
+    client.connect_async("127.0.0.1", broker.port)
+    client.loop_start()
+    wait_for(client.is_connected, 5.0, "connection of the subscriber")
+    yield messages
+    client.disconnect()
+    client.loop_stop()

@@ -1,55 +1,14 @@
 """MqttSink with mosquitto: events arrive, a broker that is killed costs events but not the sink."""
 
-import json
-import subprocess
 import time
 
 import pytest
 
 from edgeaff.delivery.mqtt import MqttSink
 from tests.delivery.events import events
-from tests.system.conftest import find_program, free_port, stop, wait_for
+from tests.system.conftest import wait_for
 
 pytestmark = pytest.mark.system
-
-
-class Broker:
-    def __init__(self):
-        self.port = free_port()
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(
-            [find_program("mosquitto"), "-p", str(self.port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    def kill(self):
-        stop(self.process)
-
-
-@pytest.fixture
-def broker():
-    broker = Broker()
-    yield broker
-    broker.kill()
-
-
-@pytest.fixture
-def received(broker):
-    from paho.mqtt.client import Client
-    from paho.mqtt.enums import CallbackAPIVersion
-
-    messages = []
-    client = Client(CallbackAPIVersion.VERSION2)
-    client.on_message = lambda client, data, message: messages.append(json.loads(message.payload))
-    client.on_connect = lambda client, *rest: client.subscribe("test/affect")
-    client.reconnect_delay_set(1, 1)
-    client.connect_async("127.0.0.1", broker.port)
-    client.loop_start()
-    wait_for(client.is_connected, 5.0, "connection of the subscriber")
-    yield messages
-    client.disconnect()
-    client.loop_stop()
 
 
 def test_events_arrive_complete_and_in_order(broker, received):

@@ -1,9 +1,10 @@
-"""RTSP from GStreamer and MPEG-TS over UDP, on the loopback."""
+"""RTSP and MPEG-TS from GStreamer, and a clap and flash as MPEG-TS over UDP and TCP, on the loopback."""
 
 import socket
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,14 +21,16 @@ from tests.system.conftest import find_program, free_port, stop, wait_for
 pytestmark = [pytest.mark.system, pytest.mark.needs_media]
 
 
-class RtspServer:
-    def __init__(self):
-        self.port = free_port()
-        self.uri = f"rtsp://127.0.0.1:{self.port}/live"
+class GstSender:
+    """sender.py or ts_server.py in a process of its own."""
+
+    def __init__(self, script, uri):
+        self.script, self.port = script, free_port()
+        self.uri = uri.format(port=self.port)
         self.start()
 
     def start(self):
-        script = Path(__file__).parent / "rtsp_server.py"
+        script = Path(__file__).parent / self.script
         self.process = subprocess.Popen(
             [find_program("/usr/bin/python3"), str(script), str(self.port)], stdout=subprocess.PIPE, text=True
         )
@@ -38,11 +41,15 @@ class RtspServer:
         self.process.stdout.close()
 
 
-@pytest.fixture
-def rtsp_server():
-    server = RtspServer()
-    yield server
-    server.kill()
+@pytest.fixture(params=["rtsp", "tcp"])
+def sender(request):
+    addresses = {
+        "rtsp": ("rtsp_server.py", "rtsp://127.0.0.1:{port}/live"),
+        "tcp": ("ts_server.py", "tcp://127.0.0.1:{port}"),
+    }
+    sender = GstSender(*addresses[request.param])
+    yield sender
+    sender.kill()
 
 
 def read(source, seconds):
@@ -55,8 +62,8 @@ def read(source, seconds):
     return units, ages
 
 
-def test_rtsp_gives_picture_and_sound_on_our_clock(rtsp_server):
-    with open_source(rtsp_server.uri) as source:
+def test_stream_gives_picture_and_sound_on_our_clock(sender):
+    with open_source(sender.uri) as source:
         read(source, 1.0)
         units, ages = read(source, 5.0)
         counts = source.counts
@@ -70,18 +77,19 @@ def test_rtsp_gives_picture_and_sound_on_our_clock(rtsp_server):
     assert counts["reconnects"] == 0
 
 
-def test_rtsp_server_that_dies_and_returns_is_found_again(rtsp_server):
-    with NetworkStream(rtsp_server.uri, read_seconds=1.0) as source:
+def test_sender_that_dies_and_returns_is_found_again(sender):
+    with NetworkStream(sender.uri, read_seconds=1.0) as source:
         assert source.take(5.0) is not None
-        rtsp_server.kill()
+        sender.kill()
         wait_for(lambda: (source.take(0), source.health().state is Health.LOST)[1], 10.0, "loss of the stream")
-        rtsp_server.start()
+        sender.start()
         returned = time.monotonic()
         wait_for(lambda: source.take(0.1) is not None and source.health().state is Health.OK, 10.0, "recovery")
         assert time.monotonic() - returned < 5.0  # opening takes 1.1 s, the opening burst 0.3 s, the back-off up to 1 s
 
 
-def test_udp_stream_keeps_clap_and_flash_together(tmp_path):
+@pytest.mark.parametrize("scheme", ["udp", "tcp"])
+def test_stream_keeps_clap_and_flash_together(tmp_path, scheme):
     times = frame_times(25, 8)
     frames, samples, _ = clap_and_flash(times, sample_rate_hz=48_000)
     path = write_clip(
@@ -94,11 +102,11 @@ def test_udp_stream_keeps_clap_and_flash_together(tmp_path):
         time_base=Fraction(1, 25),
         audio_codec="mp2",
     )
-    port = free_port(socket.SOCK_DGRAM)
-    sender = threading.Thread(target=send_udp, args=(path.read_bytes(), 8.0, port), daemon=True)
-    sender.start()
     flashes, claps = [], []
-    with NetworkStream(f"udp://127.0.0.1:{port}", max_frames=10) as source:
+    with (
+        sending(scheme, path.read_bytes(), 8.0) as port,
+        NetworkStream(f"{scheme}://127.0.0.1:{port}", max_frames=10) as source,
+    ):
         end = time.monotonic() + 7.0
         while time.monotonic() < end:
             unit = source.take(0.2)
@@ -108,16 +116,31 @@ def test_udp_stream_keeps_clap_and_flash_together(tmp_path):
                 loud = np.flatnonzero(np.abs(unit.samples.astype(float)) > 0.05 * 32_768)
                 if loud.size and (not claps or unit.pts_ns > claps[-1] + 3e8):
                     claps.append(unit.pts_ns + loud[0] / unit.sample_rate_hz * 1e9)
-    sender.join(3.0)
     assert len(flashes) >= 3
     nearest = [min(claps, key=lambda clap: abs(clap - flash)) - flash for flash in flashes]
     assert np.abs(nearest).max() < 25e6
 
 
-def send_udp(data, seconds, port):
-    """Sends a transport stream in real time, seven packets a datagram."""
-    step, started = 188 * 7, time.monotonic()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for first in range(0, len(data), step):
-            time.sleep(max(0.0, started + seconds * first / len(data) - time.monotonic()))
-            sender.sendto(data[first : first + step], ("127.0.0.1", port))
+@contextmanager
+def sending(scheme, data, seconds):
+    """Sends a transport stream in real time, seven packets at a time, to the port that this gives."""
+    port = free_port(socket.SOCK_DGRAM if scheme == "udp" else socket.SOCK_STREAM)
+    listening = socket.create_server(("127.0.0.1", port)) if scheme == "tcp" else None
+
+    def work():
+        with listening.accept()[0] if listening else socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as connection:
+            step, started = 188 * 7, time.monotonic()
+            for first in range(0, len(data), step):
+                time.sleep(max(0.0, started + seconds * first / len(data) - time.monotonic()))
+                part = data[first : first + step]
+                try:
+                    connection.sendall(part) if listening else connection.sendto(part, ("127.0.0.1", port))
+                except ConnectionError:  # the reader has closed
+                    return
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    yield port
+    thread.join(3.0)
+    if listening:
+        listening.close()
