@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.errors import BundleError, SpecMismatchError
+from edgeaff.errors import ArgumentError, BundleError, SpecMismatchError
 from edgeaff.spec import PreprocessSpec
 
 BUNDLE_SCHEMA = 1
@@ -60,9 +61,14 @@ class ModelBundle:
             The bundle; nothing in it has been handed to a runtime yet.
 
         Raises:
+            ArgumentError: path is no path.
             BundleError: the file is missing, no bundle, damaged, or not what its manifest says.
             SpecMismatchError: it was made for another preprocessing than this edgeaff has.
         """
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise ArgumentError(
+                f"bundle must be a ModelBundle, a path or None, got {path!r}; pass for example 'affect.eaff'."
+            )
         path = DEFAULT_BUNDLE if path is None else Path(path)
         members = _read_members(path)
         _verify_sums(path, members)

@@ -112,7 +112,7 @@ def parse_uri(uri: str | os.PathLike[str]) -> SourceUri:
     Raises:
         ArgumentError: the scheme or an option is unknown, or the target is missing.
     """
-    text = os.fspath(uri)
+    text = os.fspath(uri) if isinstance(uri, (str, os.PathLike)) else None
     if not isinstance(text, str) or not text:
         raise ArgumentError(f"uri must be a path or a source URI, got {uri!r}; pass for example 'clip.mp4'.")
     match = _SCHEME.fullmatch(text)

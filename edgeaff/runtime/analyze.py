@@ -92,12 +92,21 @@ def analyze(
         options: bundle, backend, max_faces, detector_stride, smoothing, staleness_seconds as in Runtime.
 
     Raises:
+        ArgumentError: path or audio is no path.
         MediaError: the file cannot be used.
     """
     events = []
-    with Runtime(video=Path(path), audio=Path(audio) if audio is not None else None, **options) as runtime:
+    with Runtime(
+        video=_as_path("path", path), audio=None if audio is None else _as_path("audio", audio), **options
+    ) as runtime:
         for event in runtime:
             events.append(event)
             if progress is not None:
                 progress(event)
         return AffectTable(events, runtime.warnings)
+
+
+def _as_path(name: str, path: Any) -> Path:
+    if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+        raise ArgumentError(f"{name} must be the path of a media file, got {path!r}; pass for example 'clip.mp4'.")
+    return Path(path)

@@ -27,10 +27,10 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """Returns the options of a TOML file.
 
     Args:
-        path: the file; its keys are the keyword arguments of Runtime, at top level or in a table [runtime].
+        path: the file; its keys are the keyword arguments of Runtime, all at top level or all in a table [runtime].
 
     Raises:
-        ArgumentError: the file cannot be read, is no TOML, or has an unknown key.
+        ArgumentError: the file cannot be read, is no TOML, or has an unknown key, or one beside [runtime].
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -45,13 +45,24 @@ def read_config(path: str | Path) -> dict[str, Any]:
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise ArgumentError(f"config must be TOML, got {path} ({error}); mend that line.") from error
-    values = values.get("runtime", values)
+    if "runtime" in values:
+        table = values.pop("runtime")
+        if not isinstance(table, dict):
+            raise ArgumentError(f"{path}: runtime must be a table, got {table!r}; write [runtime] above its keys.")
+        for key in values:
+            advice = f"move it below [runtime] as {_nearest(key)!r}." if _nearest(key) else "leave it out."
+            raise ArgumentError(f"{path}: [runtime] must hold all keys, got {key!r}; {advice}")
+        values = table
     for key in values:
         if key not in OPTIONS:
-            close = difflib.get_close_matches(key, OPTIONS, n=1)
-            advice = f"did you mean {close[0]!r}?" if close else f"known keys are {', '.join(OPTIONS)}."
+            close = _nearest(key, "runtime")
+            advice = f"did you mean {close!r}?" if close else f"known keys are {', '.join(OPTIONS)}."
             raise ArgumentError(f"{path}: keys must be options of Runtime, got {key!r}; {advice}")
     return values
+
+
+def _nearest(key: str, *more: str) -> str:
+    return next(iter(difflib.get_close_matches(key, (*OPTIONS, *more), n=1)), "")
 
 
 def merge_options(arguments: dict[str, Any], config: str | Path | None) -> dict[str, Any]:
