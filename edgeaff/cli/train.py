@@ -6,12 +6,8 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError
-
-if TYPE_CHECKING:
-    from edgeaff.training.train import TrainConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,39 +52,21 @@ def _smoke(system: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from edgeaff.training.checks import check_features, check_splits
+    from edgeaff.training.config import read_config
     from edgeaff.training.feature_cache import FeatureCache
     from edgeaff.training.models import find_system
-    from edgeaff.training.train import Trainer, check_features
+    from edgeaff.training.train import Trainer
 
     for name in ("config", "features", "output"):
         if getattr(options, name) is None:
             raise ArgumentError(f"{name} must be given without --smoke, got none; see edgeaff train --help.")
-    config = _read_config(options.config)
+    config = read_config(options.config)
     system = find_system(config.system)
     cache = FeatureCache.open(options.features)
     train, valid = cache.read_all("train"), cache.read_all("valid")
-    if not train or not valid:
-        raise ArgumentError(
-            f"features must hold train and valid tracks, got {len(train)} and {len(valid)}; extract both splits."
-        )
+    check_splits(train, valid)
     check_features(system, [*train, *valid])
     best = Trainer(system, config, train, valid, options.output).run()
     print(json.dumps({"system": system.name, "best_ccc_mean": best, "run": str(options.output)}))
     return 0
-
-
-def _read_config(path: Path) -> TrainConfig:
-    from edgeaff.training.train import TrainConfig
-
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        import tomli as tomllib  # type: ignore[no-redef]
-    shipped = Path(__file__).parents[1] / "training" / "configs" / f"{path}.toml"
-    chosen = path if path.is_file() or not shipped.is_file() else shipped
-    try:
-        return TrainConfig.from_dict(tomllib.loads(chosen.read_text(encoding="utf-8")))
-    except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
-        raise ArgumentError(
-            f"config must be a readable TOML file, or paper or fast, got {path} ({error}); correct it."
-        ) from error

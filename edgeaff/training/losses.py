@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 EPSILON = 1e-8
 
@@ -71,3 +71,33 @@ def flattened_ccc_loss(
     weight = torch.ones_like(target[..., :1]) if mask is None else mask.unsqueeze(-1).to(target.dtype)
     squared = (weight * (prediction - target).square()).sum() / (weight.sum() * target.shape[-1]).clamp_min(1.0)
     return 1.0 - ccc(prediction, target, mask).mean() + squared_error_weight * squared
+
+
+LOSSES = {"sequence_ccc": sequence_ccc_loss, "flattened_ccc": flattened_ccc_loss}
+
+
+def training_outputs(module: nn.Module, loss: str, inputs: dict[str, Tensor]) -> Tensor:
+    """Returns what the loss of a module is computed from: (B, T, C), apart from the loss so that processes can share it.
+
+    Args:
+        module: a system.
+        loss: key of LOSSES.
+        inputs: keyword -> (B, T, ...).
+    """
+    return module(**inputs)
+
+
+def training_loss(module: nn.Module, loss: str, outputs: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+    """Returns the loss of a batch.
+
+    Args:
+        module: a system.
+        loss: key of LOSSES.
+        outputs: of `training_outputs`.
+        labels: (B, T, 2).
+        valid: (B, T) bool.
+
+    Returns:
+        Scalar.
+    """
+    return LOSSES[loss](outputs, labels, valid)

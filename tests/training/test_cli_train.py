@@ -84,6 +84,6 @@ def test_missing_arguments_are_named(capsys):
 def test_shipped_configs_are_valid(name):
     from pathlib import Path
 
-    from edgeaff.cli.train import _read_config
+    from edgeaff.training.config import read_config
 
-    assert _read_config(Path(name)).system == "transformer_av"
+    assert read_config(Path(name)).system == "transformer_av"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import time
 from pathlib import Path
@@ -18,9 +19,10 @@ from edgeaff.training.default_bundle.calibrate import collect, fit_table, interv
 from edgeaff.training.default_bundle.data import FaceBank, Prepared, PseudoCorpus
 from edgeaff.training.default_bundle.evaluation import face_report, recitals, voice_report
 from edgeaff.training.default_bundle.fit import FitConfig, evaluate, fit
-from edgeaff.training.default_bundle.prepare import LONG_TICKS, column_statistics, is_held_out, make_sessions, prepare
+from edgeaff.training.default_bundle.prepare import column_statistics, is_held_out, make_sessions, prepare
 from edgeaff.training.default_bundle.sessions import VoiceSession, load_sessions, save_sessions
-from edgeaff.training.default_bundle.voices import CORPORA, Clip, load_clips
+from edgeaff.training.default_bundle.unseen import corpora_left_out, speakers_left_out, unseen_voices
+from edgeaff.training.default_bundle.voices import Clip, load_clips
 from edgeaff.training.default_bundle.write import load_weights, write_all
 from edgeaff.training.models.edge import Edge, EdgeConfig
 
@@ -38,7 +40,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("runs/default_bundle/out"))
     parser.add_argument("--minutes", type=float, default=20.0, help="budget of the final training")
     parser.add_argument("--unseen", choices=["none", "speakers", "corpora", "both"], default="none")
-    parser.add_argument("--unseen-minutes", type=float, default=2.0, help="budget of each leave-out training")
+    parser.add_argument("--unseen-steps", type=int, default=90, help="of each leave-out training (0.7 s each)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of sessions")
     parser.add_argument(
         "--start", type=Path, help="edge_weights.safetensors to go on from, for example of older descriptors"
@@ -83,41 +85,6 @@ def train(
     return fit(corpus, config, edge_config, watch=lambda model: evaluate(model, watch), start_from=start_from)
 
 
-def unseen_voices(
-    kind: str, clips: list[Clip], sessions: list[VoiceSession], spec: PreprocessSpec, faces: FaceBank, minutes: float
-) -> dict[str, Any]:
-    """Returns the reports of systems that never heard some speakers (two of EmoDB at a time) or a whole corpus.
-
-    They are trained on the short sessions, which hold one voice each, so that nobody left out is heard in company.
-
-    Args:
-        kind: "speakers" or "corpora".
-        clips: all clips.
-        sessions: raw sessions of all speakers.
-        spec: of the model.
-        faces: any bank; these systems are trained on sound alone.
-        minutes: budget of each training.
-
-    Returns:
-        Reports by what was left out; for speakers one report over all folds.
-    """
-    emodb = sorted({clip.speaker for clip in clips if clip.corpus == "EmoDB"})
-    if kind == "speakers":
-        folds = [(f"{a}+{b}", {a, b}) for a, b in zip(emodb[::2], emodb[1::2], strict=True)]
-    else:
-        folds = [(corpus, {clip.speaker for clip in clips if clip.corpus == corpus}) for corpus in CORPORA]
-    reports = {}
-    for name, out in folds:
-        kept = [s for s in sessions if s.speaker not in out and len(s.lld) <= LONG_TICKS]
-        statistics = column_statistics(kept, spec)
-        prepared = prepare(kept, spec, statistics)
-        model = train(prepared, faces, prepared, faces, minutes, mode_shares=(0.0, 1.0, 0.0, 0.0))
-        heard = recitals([clip for clip in clips if clip.speaker in out], spec)
-        reports[name] = voice_report(model, heard, spec, statistics)
-        logger.info("without %s: %s", name, reports[name])
-    return reports
-
-
 def main() -> None:
     """Runs the recipe."""
     arguments = _arguments()
@@ -134,11 +101,16 @@ def main() -> None:
     )
     train_faces, valid_faces = face_bank(arguments.faces, "train"), face_bank(arguments.faces, "valid")
     results: dict[str, Any] = {}
-    for kind in ("speakers", "corpora"):
+    for kind, folds in (("speakers", speakers_left_out(clips)), ("corpora", corpora_left_out(clips))):
         if arguments.unseen in {kind, "both"}:
-            everyone = sessions + held_sessions
             results[f"unseen_{kind}"] = unseen_voices(
-                kind, clips, everyone, spec, train_faces, arguments.unseen_minutes
+                folds,
+                clips,
+                sessions + held_sessions,
+                spec,
+                FitConfig(minutes=math.inf, steps=arguments.unseen_steps),
+                video_size=train_faces.descriptors.shape[2],
+                work=arguments.work,
             )
     if arguments.minutes > 0:
         statistics = column_statistics(sessions, spec)

@@ -91,7 +91,7 @@ def hear(model: Edge, recital: Recital, spec: PreprocessSpec, statistics: dict[s
 def voice_report(
     model: Edge, heard: Sequence[Recital], spec: PreprocessSpec, statistics: dict[str, Any], *, seed: int = 0
 ) -> dict[str, Any]:
-    """Returns the agreement with the labels of clips from sound alone, with a bootstrap over speakers.
+    """Returns the agreement with the labels of clips from sound alone, with a bootstrap over recitals.
 
     Args:
         model: in evaluation mode.
@@ -104,7 +104,21 @@ def voice_report(
         arousal_ccc, arousal_interval (95 %), arousal_pearson, valence_ccc, clips, speakers.
     """
     said = [hear(model, recital, spec, statistics) for recital in heard]
-    labels = [recital.affect for recital in heard]
+    speakers = len({recital.session.speaker for recital in heard})
+    return agreement(said, [recital.affect for recital in heard], seed=seed) | {"speakers": speakers}
+
+
+def agreement(said: Sequence[np.ndarray], labels: Sequence[np.ndarray], *, seed: int = 0) -> dict[str, Any]:
+    """Returns the agreement over all clips together, with a bootstrap over the arrays (recitals or speakers).
+
+    Args:
+        said: one (clips, 2) array a recital or speaker.
+        labels: the same shapes.
+        seed: of the bootstrap.
+
+    Returns:
+        arousal_ccc, arousal_interval (95 %), arousal_pearson, valence_ccc, clips.
+    """
     arousal = [x[:, 1] for x in said], [y[:, 1] for y in labels]
     interval = measures.bootstrap(*arousal, repeats=500, seed=seed)
     return {
@@ -113,7 +127,6 @@ def voice_report(
         "arousal_pearson": round(measures.concatenated(*arousal, measures.pearson), 4),
         "valence_ccc": round(measures.concatenated([x[:, 0] for x in said], [y[:, 0] for y in labels]), 4),
         "clips": int(sum(len(y) for y in labels)),
-        "speakers": len({recital.session.speaker for recital in heard}),
     }
 
 

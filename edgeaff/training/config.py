@@ -1,0 +1,130 @@
+"""The configuration of a training run, as read from TOML."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from edgeaff.errors import ArgumentError
+from edgeaff.training.losses import LOSSES
+
+CONFIGS = Path(__file__).parent / "configs"
+SHIPPED = ("paper", "fast")
+# Smallest and largest value of each number; learning_rate must be above 0.
+_RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31),
+    "learning_rate": (0.0, 10.0),
+    "weight_decay": (0.0, 10.0),
+    "batch": (1, 100_000),
+    "epochs": (1, 1_000_000),
+    "patience": (0, 1_000_000),
+    "warmup_share": (0.0, 1.0),
+    "clip": (0.0, math.inf),
+    "average": (0.0, 1.0),
+    "most_missing": (0.0, 1.0),
+    "modality_dropout": (0.0, 1.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        system: name in SYSTEMS.
+        seed: of weights, order, dropout.
+        loss: key of LOSSES. Paper: sequence_ccc.
+        learning_rate: Paper: 1e-5.
+        weight_decay: of AdamW; 0 is plain Adam, as in the paper.
+        batch: sequences per step, over all processes.
+        epochs: at most. One epoch draws each 100 annotated ticks once on average.
+        patience: epochs without a better validation before it stops.
+        warmup_share: of all steps with a rising rate; 0 = constant rate without cosine, as in the paper.
+        clip: largest gradient norm; 0 = none.
+        average: exponential average of the weights; 0 = none.
+        most_missing: windows with a larger share of unannotated ticks are not drawn.
+        modality_dropout: chance that a modality of a sequence loses a random share of its ticks.
+        amp: mixed precision: bfloat16 on a CPU, float16 with a scaled loss on CUDA.
+    """
+
+    system: str = "transformer_av"
+    seed: int = 0
+    loss: str = "sequence_ccc"
+    learning_rate: float = 1e-5
+    weight_decay: float = 0.0
+    batch: int = 32
+    epochs: int = 50
+    patience: int = 10
+    warmup_share: float = 0.0
+    clip: float = 0.0
+    average: float = 0.0
+    most_missing: float = 0.25
+    modality_dropout: float = 0.0
+    amp: bool = False
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+        """Returns the configuration with these values.
+
+        Args:
+            values: as read from TOML.
+
+        Returns:
+            The configuration.
+
+        Raises:
+            ArgumentError: a key is unknown, or a value has the wrong type or range.
+        """
+        known = {entry.name: entry.default for entry in fields(cls)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ArgumentError(f"config must have keys of {sorted(known)}, got {unknown}; correct the file.")
+        for name, value in values.items():
+            _check(name, value, type(known[name]))
+        config = cls(**values)
+        if config.loss not in LOSSES:
+            raise ArgumentError(f"loss must be one of {sorted(LOSSES)}, got {config.loss!r}; correct the file.")
+        return config
+
+
+def _check(name: str, value: Any, kind: type) -> None:
+    """Checks one value.
+
+    Raises:
+        ArgumentError: it has the wrong type or is out of range.
+    """
+    allowed = (int, float) if kind is float else (kind,)
+    if not isinstance(value, allowed) or (isinstance(value, bool) and kind is not bool):
+        raise ArgumentError(f"{name} must be of type {kind.__name__}, got {value!r}; correct the file.")
+    if name in _RANGES:
+        low, high = _RANGES[name]
+        if not low <= value <= high or (name == "learning_rate" and value == 0):
+            raise ArgumentError(f"{name} must be in {low:g}..{high:g}, got {value!r}; correct the file.")
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Returns the configuration in a file.
+
+    Args:
+        path: TOML file, or `paper` or `fast`, which ship.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ArgumentError: the file cannot be read, or holds what no configuration holds.
+    """
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        import tomli as tomllib  # type: ignore[no-redef]
+    chosen = CONFIGS / f"{path}.toml" if str(path) in SHIPPED and not path.is_file() else path
+    try:
+        values = tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ArgumentError(
+            f"config must be a readable TOML file, or {' or '.join(SHIPPED)}, got {path} ({error}); correct it."
+        ) from error
+    return TrainConfig.from_dict(values)
