@@ -41,16 +41,13 @@ def run(options: argparse.Namespace) -> int:
             "see edgeaff synth --help."
         )
     try:
-        from edgeaff.training.default_bundle.voices import load_clips
-        from edgeaff.training.face_encoder.data import read_split
-        from edgeaff.training.synthetic import FacePictures, read_plans, write_corpus
+        from edgeaff.training.synthetic import read_casts, read_plans, write_corpus
 
-        faces = read_split(affect / "fer2013plus", "train")
-        clips = load_clips(data)
+        casts = read_casts(data)
     except ImportError as error:
         raise BackendUnavailableError(f"synth needs more, got: {error}; pip install 'edgeaff[train,live]'.") from error
     plans = read_plans(affect / "affwild2_format", scale=options.scale, limit=options.limit)
-    truth = write_corpus(options.output, plans, FacePictures(faces.images, faces.affect), clips, seed=options.seed)
+    truth = write_corpus(options.output, plans, casts, seed=options.seed)
     frames = sum(len(values) for values in truth.values())
     print(json.dumps({"corpus": str(options.output), "tracks": len(truth), "frames": frames}))
     return 0

@@ -6,7 +6,7 @@ import pytest
 from edgeaff.errors import ArgumentError
 from edgeaff.spec import PreprocessSpec
 from edgeaff.training.corpora import fit_rows, frame_times_ns, rows_of_ticks
-from edgeaff.training.corpora.affwild2 import crop_files, read_annotation, read_corpus, video_name
+from edgeaff.training.corpora.affwild2 import crop_files, read_annotation, read_corpus, side_of, video_name
 from edgeaff.training.corpora.submission import filled_from_nearest, write_single_file, write_track_files
 
 pytestmark = pytest.mark.needs_torch
@@ -146,6 +146,27 @@ def test_test_list_gives_tracks_without_labels(tmp_path):
         ("2", "test", 0),
         ("3_right", "test", 0),
     ]
+
+
+def test_labels_of_test_tracks_are_read_where_they_are(tmp_path):
+    _write_labels(tmp_path / "VA_Set/Train_Set/1.txt", [(0, 0)])
+    _write_labels(tmp_path / "VA_Set/Test_Set/2.txt", [(0.5, 0.5), (0.25, 0)])
+    (tmp_path / "list.txt").write_text("2\n3\n")
+    tracks = read_corpus(tmp_path, test_list=tmp_path / "list.txt")
+    assert [(track.name, track.split, len(track.labels)) for track in tracks] == [
+        ("1", "train", 1),
+        ("2", "test", 2),
+        ("3", "test", 0),
+    ]
+
+
+def test_people_stand_where_their_track_says():
+    names = ["1", "2_left", "2", "3", "3_right", "4_1", "5_left", "5_right"]
+    sides = {name: side_of(name, names) for name in names}
+    assert sides == {
+        "1": None, "2_left": "left", "2": "right", "3": "left", "3_right": "right", "4_1": None, "5_left": "left",
+        "5_right": "right",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("difference", [-2, -1, 0, 1, 3])

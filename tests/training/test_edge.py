@@ -43,6 +43,16 @@ def test_step_by_step_equals_the_whole_sequence():
     assert (_by_steps(model, *stream) - whole).abs().max() < 1e-5
 
 
+@pytest.mark.parametrize("band", [1, 2])
+def test_the_shortest_memories_step_as_the_whole_sequence(band):
+    config = EdgeConfig(video_size=12, audio_size=9, size=16, num_heads=4, ffn_size=24, layers=1, band=band)
+    model = _model(config)
+    stream = _stream(config, 9, batch=2)
+    with torch.no_grad():
+        whole = model(*stream).clamp(-1, 1)
+    assert (_by_steps(model, *stream) - whole).abs().max() < 1e-6
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_step_by_step_equals_the_whole_sequence_over_10000_ticks():

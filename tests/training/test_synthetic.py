@@ -9,7 +9,16 @@ from edgeaff.errors import ArgumentError
 from edgeaff.training.corpora import fit_rows, frame_times_ns
 from edgeaff.training.corpora.affwild2 import crop_files, read_corpus
 from edgeaff.training.default_bundle.voices import Clip
-from edgeaff.training.synthetic import TEST_LIST, FacePictures, TrackPlan, read_plans, write_corpus
+from edgeaff.training.synthetic import (
+    TEST_LIST,
+    Cast,
+    FacePictures,
+    TrackPlan,
+    read_casts,
+    read_plans,
+    split_of_speaker,
+    write_corpus,
+)
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media]
 PLANS = [
@@ -30,7 +39,8 @@ def corpus(tmp_path_factory):
         for arousal in (-0.3, 0.5)
     ]
     root = tmp_path_factory.mktemp("corpus") / "aff"
-    return root, write_corpus(root, PLANS, FacePictures(images, affect), clips, seed=1)
+    cast = Cast(FacePictures(images, affect), clips)
+    return root, write_corpus(root, PLANS, dict.fromkeys(("train", "valid", "test"), cast), seed=1)
 
 
 def test_every_track_is_found_with_video_and_crops(corpus):
@@ -76,7 +86,7 @@ def test_crops_show_the_face_of_the_row(corpus):
 def test_a_folder_with_files_is_refused(tmp_path):
     (tmp_path / "x").write_text("")
     with pytest.raises(ArgumentError, match="must be an empty folder"):
-        write_corpus(tmp_path, PLANS, FacePictures(np.zeros((1, 48, 48), np.uint8), np.zeros((1, 2))), [])
+        write_corpus(tmp_path, PLANS, {})
 
 
 @pytest.mark.needs_shared
@@ -86,6 +96,23 @@ def test_real_names_lengths_and_rates_are_planned(shared):
     assert counts["train"] > 340 and counts["valid"] > 65 and counts["test"] > 130
     assert all(plan.frames >= 40 and 7 <= plan.rate <= 60 for plan in plans)
     assert len(read_plans(shared / "data/affect/affwild2_format", limit=2)) == 6
+
+
+@pytest.mark.needs_shared
+@pytest.mark.needs_cv2
+def test_no_speaker_is_in_two_splits_and_faces_are_split_as_published(shared):
+    casts = read_casts(shared)
+    speakers = {split: {clip.speaker for clip in cast.clips} for split, cast in casts.items()}
+    for one, other in (("train", "valid"), ("train", "test"), ("valid", "test")):
+        assert not speakers[one] & speakers[other]
+    assert [len(casts[split].faces.images) for split in ("train", "valid", "test")] == [
+        28_556,
+        3_579,
+        3_573,
+    ]  # two faces of train have no vote
+    assert all(len(names) >= 20 for names in speakers.values())
+    assert all(len(cast.clips) >= 100 for cast in casts.values())
+    assert all(split_of_speaker(clip) == split for split, cast in casts.items() for clip in cast.clips)
 
 
 @pytest.mark.needs_shared

@@ -6,13 +6,14 @@
 <root>/**/{cropped_aligned|cropped}/**/<track>/00001.jpg                           crops, 1-based, gaps = no detection
 <root>/**/<video>.{mp4,avi,mkv,mov,webm}                                           batch1/, batch2/ or anything else
 ```
+Test annotations were never given out; a corpus of one's own, or a made-up one, may have them in Test_Set.
 A track is a video name with `_left` or `_right` where two people are annotated; `_1`, `_2`, `_3` belong to the video's name.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from edgeaff.training.corpora.record import UNANNOTATED, Track
 logger = logging.getLogger(__name__)
 HEADER = ("valence", "arousal")
 ANNOTATION_FOLDERS = ("VA_Set", "VA_Estimation_Challenge")
-SPLIT_FOLDERS = {"train": ("Training_Set", "Train_Set"), "valid": ("Validation_Set",)}
+SPLIT_FOLDERS = {"train": ("Training_Set", "Train_Set"), "valid": ("Validation_Set",), "test": ("Test_Set",)}
 CROP_FOLDERS = ("cropped_aligned", "cropped")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 SIDES = ("_left", "_right")
@@ -35,6 +36,23 @@ def video_name(track: str) -> str:
         if track.endswith(side):
             return track[: -len(side)]
     return track
+
+
+def side_of(track: str, others: Iterable[str]) -> str | None:
+    """Returns where the person of a track stands in the video: "left", "right", or None where one person is annotated.
+
+    Args:
+        track: name.
+        others: names of all tracks of the corpus; the one without suffix stands opposite the one with.
+
+    Returns:
+        The side.
+    """
+    left, right = SIDES
+    for side, other in ((left, right), (right, left)):
+        if track.endswith(side) or track + other in others:
+            return side.removeprefix("_")
+    return None
 
 
 def read_annotation(path: Path) -> np.ndarray:
@@ -135,7 +153,7 @@ def read_corpus(root: Path, *, test_list: Path | None = None) -> list[Track]:
         name = path.stem
         if name in tracks and tracks[name].split != split:
             raise ArgumentError(
-                f"{name} must be in one split, got train and valid; the two generations must not be mixed."
+                f"{name} must be in one split, got {tracks[name].split} and {split}; the two generations must not be mixed."
             )
         if name not in tracks:
             tracks[name] = Track(name, split, read_annotation(path), videos.get(video_name(name)), crops.get(name))
@@ -145,6 +163,8 @@ def read_corpus(root: Path, *, test_list: Path | None = None) -> list[Track]:
             f"{root}; point at the folder that the annotations were unpacked in."
         )
     for name in read_track_list(test_list) if test_list else []:
+        if name in tracks and tracks[name].split == "test":
+            continue
         if name in tracks:
             raise ArgumentError(
                 f"{name} must not be annotated, got it in {test_list} and in {tracks[name].split}; check the list."

@@ -224,7 +224,7 @@ class Edge(nn.Module):
         Returns:
             (B, 2), and the next state (same names and shapes).
         """
-        ages = torch.cat([state["age_mask"], torch.ones_like(state["age_mask"][:, :1])], dim=1)
+        ages = torch.cat([state["age_mask"], torch.ones_like(video[:, :1])], dim=1)
         key_mask = ages > 0.5
         following: State = {"age_mask": ages[:, 1:]}
         hidden = {name: token.unsqueeze(1) for name, token in self._tokens(video, audio, present).items()}

@@ -1,6 +1,7 @@
 """The systems of the paper's Table 1 and the one that ships, by name: what each takes and how it is made.
 
-`width` scales the networks that learn from pixels, so that they can be trained where no GPU is; every table says so.
+`width` scales the networks that learn from pixels, `sizes` names other sizes of those that learn from features, so that they can
+be trained where no GPU is, or on another descriptor than VGGFace's; every table says so.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -48,21 +50,46 @@ class System:
     from_pixels: bool = False
     streaming: bool = False
 
-    def build(self, *, width: float = 1.0) -> nn.Module:
+    def build(self, *, width: float = 1.0, sizes: Mapping[str, Any] | None = None) -> nn.Module:
         """Returns the network.
 
         Args:
-            width: scales the channels of a system that learns from pixels; the others have one size.
+            width: scales the channels of a system that learns from pixels; the others have none.
+            sizes: other sizes of a system that learns from features, by the names of its constructor or configuration
+                (`video_size`, `audio_size`, `size`, `units` ...); None = as published.
 
         Returns:
             The network, freshly initialised from torch's global random state.
 
         Raises:
-            ArgumentError: width is given for a system without it.
+            ArgumentError: width or sizes is given for a system without it, or a size has another name.
         """
         if width != 1.0 and not self.from_pixels:
             raise ArgumentError(f"width must be 1 for {self.name}, got {width}; only systems on pixels have a width.")
-        return self.make(**({"width": width} if self.from_pixels else {}))
+        if sizes and self.from_pixels:
+            raise ArgumentError(f"sizes must be empty for {self.name}, got {dict(sizes)}; scale it with width.")
+        try:
+            return self.make(**({"width": width} if self.from_pixels else dict(sizes or {})))
+        except TypeError as error:
+            raise ArgumentError(f"sizes must have names that {self.name} knows, got {error}; correct them.") from error
+
+    def inputs_for(self, sizes: Mapping[str, Any] | None = None) -> Shapes:
+        """Returns keyword of forward -> shape of one tick, where `video_size` and `audio_size` are other than published.
+
+        Args:
+            sizes: as for `build`.
+
+        Returns:
+            The shapes.
+        """
+        given = sizes or {}
+        own = {"video": "video_size", "audio": "audio_size", "features": f"{self.modality}_size"}
+        return {name: (given[own[name]],) if own.get(name) in given else shape for name, shape in self.inputs.items()}
+
+    @property
+    def modality(self) -> str:
+        """What `features` of a system with one input are: "audio" or "video"."""
+        return "audio" if self.name.endswith("_a") else "video"
 
     def made_up_inputs(self, batch: int, ticks: int, *, seed: int = 0, device: str = "cpu") -> dict[str, Tensor]:
         """Returns random inputs of the right shapes: keyword -> (batch, ticks, *shape)."""
@@ -79,8 +106,17 @@ class System:
 _CROP96, _CROP112 = (3, 96, 96), (3, 112, 112)
 
 
-def _transformer(input_size: int) -> nn.Module:
-    return SingleTransformer(input_size, TransformerConfig())
+def _single_transformer(modality: str, **sizes: Any) -> nn.Module:
+    config = TransformerConfig(**sizes)
+    return SingleTransformer(config.audio_size if modality == "audio" else config.video_size, config)
+
+
+def _transformer(**sizes: Any) -> nn.Module:
+    return AudioVideoTransformer(TransformerConfig(**sizes))
+
+
+def _edge(**sizes: Any) -> nn.Module:
+    return Edge(EdgeConfig(**sizes))
 
 
 SYSTEMS: dict[str, System] = {
@@ -136,7 +172,7 @@ SYSTEMS: dict[str, System] = {
         System(
             "transformer_a",
             "Transformer (A)",
-            partial(_transformer, PAPER_VECTOR),
+            partial(_single_transformer, "audio"),
             {"features": (PAPER_VECTOR,)},
             100,
             None,
@@ -144,7 +180,7 @@ SYSTEMS: dict[str, System] = {
         System(
             "transformer_v",
             "Transformer (V)",
-            partial(_transformer, PAPER_VECTOR),
+            partial(_single_transformer, "video"),
             {"features": (PAPER_VECTOR,)},
             100,
             (0.381, 0.489),
@@ -152,7 +188,7 @@ SYSTEMS: dict[str, System] = {
         System(
             "transformer_av",
             "Transformer (A+V)",
-            AudioVideoTransformer,
+            _transformer,
             {"video": (PAPER_VECTOR,), "audio": (PAPER_VECTOR,)},
             100,
             (0.396, 0.525),
@@ -160,7 +196,7 @@ SYSTEMS: dict[str, System] = {
         System(
             "edge",
             "edge (A+V, streaming)",
-            Edge,
+            _edge,
             {"video": (EdgeConfig().video_size,), "audio": (LLD_SIZE,), "present": (2,)},
             100,
             None,
