@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.spec import NANOSECONDS
 
 WINDOW_TICKS = 100  # Paper: section 4.3, sequences of 100 frames.
+PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
 STATE = "state_"
 NEXT = "next_"
 
@@ -28,9 +30,19 @@ class Prediction:
 
 
 class Predictor(Protocol):
-    """Turns the inputs of one tick into a prediction. The state is a value: it may be kept, copied and handed in again."""
+    """Turns the inputs of one tick into a prediction. The state is a value: it may be kept, copied and handed in again.
+
+    Attributes:
+        backend: what computes.
+        precision: fp32, fp16, bf16 or int8.
+        state_layout: what a state looks like; predictors with equal layouts read each other's states.
+        memory_ticks: most past ticks that a state depends on.
+    """
 
     backend: str
+    precision: str
+    state_layout: Hashable
+    memory_ticks: int
 
     def initial_state(self) -> Any:
         """Returns the state before the first tick."""
@@ -47,6 +59,7 @@ class StreamingPredictor:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.backend = graph.backend
+        self.precision = precision_of(graph)
         self._state_names = [name for name in graph.inputs if name.startswith(STATE)]
         missing = [name for name in ("video", "audio", "present", *self._state_names) if name not in graph.inputs]
         missing += [NEXT + name for name in self._state_names if NEXT + name not in graph.outputs]
@@ -57,6 +70,15 @@ class StreamingPredictor:
         self._absent = {
             name: np.zeros((1, int(graph.inputs[name][-1] or 0)), np.float32) for name in ("video", "audio")
         }
+        self.state_layout: Hashable = tuple((name, graph.inputs[name]) for name in sorted(self._state_names))
+        self.memory_ticks = int(getattr(graph, "memory_ticks", 0)) or self._count_memory_ticks()
+
+    def _count_memory_ticks(self) -> int:
+        """Returns (layers + 1) * (W - 1): a key of layer n has seen W - 1 ticks before it, each of which saw W - 1 before that."""
+        layers = sum(name.startswith(f"{STATE}video_") for name in self._state_names)
+        shapes = [self._graph.inputs[name] for name in self._state_names]
+        kept = max((shape[1] or 0 for shape in shapes if len(shape) > 1), default=0)
+        return (layers + 1) * kept
 
     def initial_state(self) -> dict[str, np.ndarray]:
         """Returns the empty state: zeros, which the graph reads as no past."""
@@ -88,12 +110,15 @@ class WindowPredictor:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.backend = graph.backend
+        self.precision = precision_of(graph)
+        self.memory_ticks = WINDOW_TICKS
         missing = [name for name in ("video", "audio", "video_mask", "audio_mask") if name not in graph.inputs]
         if missing:
             raise BundleError(
                 f"a window graph must have video, audio and their masks, got none named {missing}; export it again."
             )
         self._sizes = {name: int(graph.inputs[name][-1] or 0) for name in ("video", "audio")}
+        self.state_layout: Hashable = ("window", *self._sizes.values())  # the inputs themselves
 
     def initial_state(self) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
         """Returns the empty window."""
@@ -113,6 +138,12 @@ class WindowPredictor:
             feeds[name], feeds[f"{name}_mask"] = rows, mask
         values = self._graph.run(feeds)["values"][0, -1]
         return Prediction(float(values[0]), float(values[1])), state
+
+
+def precision_of(graph: Graph) -> str:
+    """Returns the precision that a graph says it has: fp32, fp16, bf16 or int8; fp32 where it says nothing."""
+    stated = getattr(graph, "precision", "float32")
+    return PRECISIONS.get(stated, stated)
 
 
 @dataclass(slots=True)

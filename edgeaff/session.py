@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ import numpy as np
 
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
+from edgeaff.features.face import FaceEncoder
+from edgeaff.handover import Candidate, TickPair, prepare, require_same_descriptors, take_over
 from edgeaff.inference import Coverage, Predictor, Smoother, Uncertainty, load_predictor
 from edgeaff.preprocess import FaceInput, InputCounts, InputTap, Preprocessor, TickInput, parts_from_bundle
 from edgeaff.spec import NANOSECONDS
@@ -30,11 +33,12 @@ FORGET_TRACK_NS = NANOSECONDS // 2
 
 @dataclass
 class Subject:
-    """The state that belongs to one face: predictor, coverage, smoothing, first evidence."""
+    """The state that belongs to one face: predictor, its last inputs, coverage, smoothing, first evidence."""
 
     state: Any
     valence: Smoother
     arousal: Smoother
+    history: deque[TickPair] = field(default_factory=deque)
     video_coverage: Coverage = field(default_factory=Coverage)
     audio_coverage: Coverage = field(default_factory=Coverage)
     first_evidence_ns: int | None = None
@@ -43,8 +47,8 @@ class Subject:
     def copy(self) -> Subject:
         """Returns an independent copy; the predictor state is a value and shared."""
         return Subject(
-            self.state, copy.copy(self.valence), copy.copy(self.arousal), self.video_coverage.copy(), self.audio_coverage.copy(),
-            self.first_evidence_ns, self.last_seen_ns,
+            self.state, copy.copy(self.valence), copy.copy(self.arousal), self.history.copy(), self.video_coverage.copy(),
+            self.audio_coverage.copy(), self.first_evidence_ns, self.last_seen_ns,
         )  # fmt: skip
 
 
@@ -154,6 +158,35 @@ class Session:
         self._seq = 0
         self._restart()
 
+    def swap_backend(self, backend: str | Candidate) -> None:
+        """Lets another backend go on from here: the next tick is its own, the values continue, no event comes or goes.
+
+        Args:
+            backend: a name, which is loaded and tested now, or what `edgeaff.handover.prepare` made of this bundle.
+
+        Raises:
+            ArgumentError: the backend is unknown, or was prepared for another bundle.
+            BackendUnavailableError: it is not installed, or has no device here; the session goes on as before.
+            BundleError: it fails its self-test; the session goes on as before.
+        """
+        candidate = prepare(self.bundle, backend) if isinstance(backend, str) else backend
+        if (candidate.bundle.manifest, candidate.bundle.members) != (self.bundle.manifest, self.bundle.members):
+            raise ArgumentError(
+                f"backend must be prepared for {self.bundle!r}, got one for {candidate.bundle!r}; prepare it from the same file."
+            )
+        encoder, graph = self._preprocessor.parts.encoder, candidate.encoder
+        if not isinstance(encoder, FaceEncoder) or graph is None or graph.backend == encoder.graph.backend:
+            encoder = None
+        else:
+            require_same_descriptors(encoder.graph, graph, self.bundle.spec.crop_size_px)
+        subjects = (self._nobody, *self._subjects.values())
+        states = [take_over(self._predictor, candidate.predictor, one.state, one.history) for one in subjects]
+        for subject, state in zip(subjects, states, strict=True):
+            subject.state = state
+        self._predictor = candidate.predictor
+        if encoder is not None and graph is not None:
+            encoder.graph = graph
+
     @property
     def counts(self) -> InputCounts:
         """What was repaired or dropped so far, by cause."""
@@ -169,7 +202,8 @@ class Session:
     def _restart(self) -> None:
         valence_seconds, arousal_seconds = self._smoothing
         state = self._predictor.initial_state()
-        self._nobody = Subject(state, Smoother(valence_seconds), Smoother(arousal_seconds))
+        history: deque[TickPair] = deque(maxlen=self._predictor.memory_ticks)
+        self._nobody = Subject(state, Smoother(valence_seconds), Smoother(arousal_seconds), history)
         self._subjects: dict[int, Subject] = {}
 
     def _events(self, ticks: list[TickInput]) -> list[AffectEvent]:
@@ -210,6 +244,7 @@ class Session:
     def _step(self, subject: Subject, tick: TickInput, face: FaceInput | None) -> Estimate:
         video = face.descriptor if face is not None else None
         prediction, subject.state = self._predictor.step(subject.state, video, tick.audio)
+        subject.history.append((video, tick.audio))
         if subject.first_evidence_ns is None and (face is not None or tick.audio is not None):
             subject.first_evidence_ns = tick.pts_ns
         video_coverage = subject.video_coverage.push(face is not None)

@@ -20,6 +20,7 @@ class NativeStep:
     Attributes:
         backend: "native".
         precision: of the packed weights: float32, bfloat16 or int8.
+        memory_ticks: most past ticks that a state depends on.
         inputs: name -> shape.
         outputs: names in order.
     """
@@ -52,6 +53,7 @@ class NativeStep:
         except (ValueError, KeyError) as error:
             raise BundleError(f"step.npz must hold a whole packed edge model, got: {error}; pack it again.") from error
         self.precision: str = meta["precision"]
+        self.memory_ticks: int = (meta["layers"] + 1) * (meta["band"] - 1)
         self.inputs: dict[str, tuple[int | None, ...]] = {
             "video": (1, meta["video_size"]),
             "audio": (1, meta["audio_size"]),

@@ -135,6 +135,9 @@ def _make_call(session: Any, call: Call, recompute: bool) -> list[AffectEvent]:
         return list(session.push_lld(array_of(call), pts_ns=head["pts_ns"]))
     if call.name == "advance":
         return list(session.advance(head["pts_ns"]))
+    if call.name == "swap_backend":
+        session.swap_backend(head["backend"])
+        return []
     if call.name in ("finish", "reset"):
         return list(getattr(session, call.name)() or [])
     raise MediaError(f"the recording must hold calls of Session, got {call.name!r}; it comes from a newer edgeaff.")

@@ -189,6 +189,12 @@ class RecordedSession:
         self._recorder.note(Record("C", {"call": "advance", "pts_ns": int(pts_ns)}))
         return self._session.advance(pts_ns)
 
+    def swap_backend(self, backend: Any) -> None:
+        """Same as Session.swap_backend; the call is noted with the backend's name once it has been made."""
+        self._session.swap_backend(backend)
+        name = backend if isinstance(backend, str) else backend.backend
+        self._recorder.note(Record("C", {"call": "swap_backend", "backend": name}))
+
     def finish(self) -> list[AffectEvent]:
         """Returns the events of Session.finish; the call is noted first."""
         self._recorder.note(Record("C", {"call": "finish"}))

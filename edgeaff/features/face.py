@@ -7,7 +7,7 @@ does, so its rule and margin are part of `PreprocessSpec`, and with it of the bu
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -91,6 +91,9 @@ def normalise(crops: np.ndarray) -> np.ndarray:
 class FaceEncoder:
     """Descriptor of faces, through the graph of a bundle.
 
+    Attributes:
+        graph: what computes; may be replaced between two calls by the same graph on another backend.
+
     Args:
         graph: takes `face` (1, 3, S, S) float32 in [-1, 1], gives `descriptor` (1, D) float32.
         spec: how faces are cropped.
@@ -104,7 +107,7 @@ class FaceEncoder:
             raise SpecMismatchError(
                 f"spec.crop_rule must be {CROP_RULE!r}, got {spec.crop_rule!r}; use a bundle made for this edgeaff."
             )
-        self._graph = graph
+        self.graph: Any = graph
         self._spec = spec
 
     def crop(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
@@ -142,5 +145,5 @@ class FaceEncoder:
         for one in crops:
             if one.shape != (side, side, 3):
                 raise ArgumentError(f"crops must be ({side}, {side}, 3) uint8 RGB, got {one.shape}; use crop().")
-            rows.append(self._graph.run({INPUT_NAME: normalise(one)[None]})[OUTPUT_NAME])
+            rows.append(self.graph.run({INPUT_NAME: normalise(one)[None]})[OUTPUT_NAME])
         return np.concatenate(rows).astype(np.float32, copy=False) if rows else np.zeros((0, 0), np.float32)

@@ -1,0 +1,170 @@
+"""Hands a running stream from one backend to another between two ticks, so that its values continue.
+
+```
+prepare(bundle, "tensorrt")        any thread: load or build the engine, replay the golden sequences      -> Candidate, or BundleError
+session.swap_backend(candidate)    between two ticks: the state goes over, the next tick is the new engine's
+```
+A state that both graphs hold under the same names and shapes is handed over as it is. One that they do not share (the rings
+of the native step, whose values are folded with the output layer) is made anew from the inputs that it depends on: W - 1 past ticks for
+each layer of attention between a token and the output, 297 in the default bundle, not the last 100 alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgeaff.backends import GRAPH_BACKENDS, Graph, load_graph
+from edgeaff.bundle import ModelBundle
+from edgeaff.errors import BundleError
+from edgeaff.inference import Predictor, load_predictor, replay
+from edgeaff.measures import ccc
+
+LEAST_CCC = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.995, "int8": 0.995}
+LEAST_COSINE = 0.995  # of a face descriptor with that of the engine that serves; float32 engines reach 0.9999999
+GOLDEN = "golden.npz"
+TickPair = tuple[np.ndarray | None, np.ndarray | None]  # (D,) descriptor and (A,) audio vector of a tick; None = absent
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backend that has passed its self-test and waits to take over.
+
+    Attributes:
+        backend: name as `Session.swap_backend` takes it.
+        bundle: what it was made from.
+        predictor: the loaded model.
+        encoder: graph of the face encoder that goes with it, or None where the bundle has none.
+        figures: ccc_valence, ccc_arousal, max_abs_difference of the self-test, seconds that preparing took.
+    """
+
+    backend: str
+    bundle: ModelBundle
+    predictor: Predictor
+    encoder: Graph | None
+    figures: dict[str, float]
+
+
+def prepare(bundle: ModelBundle, backend: str, *, predictor: Predictor | None = None) -> Candidate:
+    """Returns a backend that is ready to take over; takes as long as its engine takes to load or build, on any thread.
+
+    Args:
+        bundle: with golden sequences.
+        backend: as in `edgeaff.inference.load_predictor`.
+        predictor: one that is loaded already, for example of an engine of one's own.
+
+    Raises:
+        ArgumentError: the backend is unknown.
+        BackendUnavailableError: it is not installed, or has no device here.
+        BundleError: it fails its self-test.
+    """
+    start = time.perf_counter()
+    made = load_predictor(bundle, backend) if predictor is None else predictor
+    figures = self_test(bundle, made)
+    encoder = load_encoder(bundle, made.backend)
+    figures["seconds"] = round(time.perf_counter() - start, 3)
+    return Candidate(backend, bundle, made, encoder, figures)
+
+
+def load_encoder(bundle: ModelBundle, backend: str) -> Graph | None:
+    """Returns the face encoder where it goes with this backend of the model: ONNX Runtime beside the native step.
+
+    Args:
+        bundle: where the graph comes from.
+        backend: of the model.
+
+    Returns:
+        The graph, None where the bundle has none.
+    """
+    if not bundle.has_graph("face_encoder"):
+        return None
+    return load_graph(
+        bundle.graph_bytes("face_encoder"), backend=backend if backend in GRAPH_BACKENDS else "onnxruntime"
+    )
+
+
+def self_test(bundle: ModelBundle, predictor: Predictor) -> dict[str, float]:
+    """Returns how a predictor agrees with the reference over the golden sequences.
+
+    Args:
+        bundle: holds golden.npz.
+        predictor: what is to be tested.
+
+    Returns:
+        ccc_valence, ccc_arousal, max_abs_difference.
+
+    Raises:
+        BundleError: the bundle has no golden sequences, or the agreement is below the floor of the precision (LEAST_CCC).
+    """
+    if GOLDEN not in bundle.members:
+        raise BundleError(
+            f"{bundle.path} must hold {GOLDEN} to test a backend with, got none; export the bundle again."
+        )
+    golden = bundle.arrays(GOLDEN)
+    values = replay(predictor, golden["video"], golden["audio"], golden["present"])
+    if not np.isfinite(values).all():
+        raise BundleError(f"{predictor.backend} must give finite values, got NaN or infinity; it is not used here.")
+    figures = {
+        f"ccc_{name}": ccc(values[..., column], golden["values"][..., column])
+        for column, name in enumerate(("valence", "arousal"))
+    }
+    for name, found in figures.items():
+        least = LEAST_CCC[predictor.precision]
+        if not found >= least:
+            raise BundleError(
+                f"{predictor.backend} {predictor.precision}: {name} with the golden outputs must be at least {least}, "
+                f"got {found:.6f}; it is not used here."
+            )
+    return {**figures, "max_abs_difference": float(np.abs(values - golden["values"]).max())}
+
+
+def take_over(old: Predictor, new: Predictor, state: Any, history: Sequence[TickPair]) -> Any:
+    """Returns the state with which a new predictor continues.
+
+    Args:
+        old: what served until now.
+        new: what serves from now on.
+        state: the state of `old`.
+        history: inputs of the last ticks, the newest last: all since the start of the stream, or at least `memory_ticks`.
+
+    Returns:
+        A state of `new` after the same ticks.
+    """
+    if old.state_layout == new.state_layout:
+        return state
+    made = new.initial_state()
+    for video, audio in history:
+        _, made = new.step(made, video, audio)
+    return made
+
+
+def require_same_descriptors(served: Graph, candidate: Graph, crop_size_px: int) -> float:
+    """Returns the lowest cosine between descriptors of two face encoders, over made pictures.
+
+    Args:
+        served: the graph that serves.
+        candidate: the graph that is to take over.
+        crop_size_px: side of a crop.
+
+    Raises:
+        BundleError: it is below LEAST_COSINE.
+    """
+    rows, columns = np.mgrid[0:crop_size_px, 0:crop_size_px].astype(np.float32) * (np.pi / crop_size_px)
+    lowest = 1.0
+    for wave in (1, 2, 3):
+        face = np.stack([np.sin(wave * rows) * np.cos((wave + shift) * columns) for shift in range(3)])[None]
+        first, second = (
+            np.asarray(graph.run({"face": face.astype(np.float32)})["descriptor"], np.float64)[0]
+            for graph in (served, candidate)
+        )
+        lowest = min(lowest, float(first @ second / max(np.linalg.norm(first) * np.linalg.norm(second), 1e-30)))
+    if not lowest >= LEAST_COSINE:
+        raise BundleError(
+            f"the face encoder on {candidate.backend} must give descriptors with a cosine of at least {LEAST_COSINE} to those "
+            f"of {served.backend}, got {lowest:.6f}; it is not used here."
+        )
+    return lowest
