@@ -15,6 +15,7 @@ COMMANDS = {
     "replay": "make the events of a recorded session again, byte for byte",
     "models": "list, describe and verify bundles",
     "train": "train a system of the paper, or prove that it can learn (--smoke)",
+    "doctor": "look at this machine: what will not work, and what to do",
     "bench": "measure on this machine what a tick costs",
     "synth": "write a made-up corpus in the layout of Aff-Wild2",
 }

@@ -1,0 +1,207 @@
+"""How late the sound is against the picture, from claps and flashes that happen at the same instants.
+
+A lamp switched on with a clap, a clapperboard before a bright screen, or a clip that plays both. A flash is a picture that is
+much brighter than the one before, a clap is the first loud millisecond after quiet. The picture knows the instant to half a
+frame, so several pairs are needed; their median is reported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgeaff.cli.doctor.finding import FAIL, OK, WARN, Finding
+from edgeaff.errors import ArgumentError
+from edgeaff.types import AudioChunk, VideoFrame
+
+LEAST_PAIRS = 3
+_QUIET_SECONDS = 0.3  # after a flash or clap none is looked for
+_PAIR_SECONDS = 0.45
+_HOP_SECONDS = 0.001
+_LEAST_RISE = 10.0  # grey levels of 255, mean of the picture
+_LEAST_PEAK = 0.01  # of full scale
+_TICK_MS, _SKEW_MS, _UNSTEADY_MS = 1000 / 30, 250.0, 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class AvOffset:
+    """What was measured.
+
+    Attributes:
+        offset_ms: sound minus picture, median over the pairs: positive where the sound is late. None below LEAST_PAIRS.
+        spread_ms: standard deviation over the pairs, None likewise.
+        half_frame_ms: what one picture leaves open.
+        flashes: how many were seen.
+        claps: how many were heard.
+        pairs: how many met.
+    """
+
+    offset_ms: float | None
+    spread_ms: float | None
+    half_frame_ms: float
+    flashes: int
+    claps: int
+    pairs: int
+
+
+@dataclass
+class Track:
+    """Times in seconds and a level at each: brightness of a picture, or loudness of a millisecond."""
+
+    times: list[float] = field(default_factory=list)
+    levels: list[float] = field(default_factory=list)
+
+    def add(self, times: Sequence[float] | np.ndarray, levels: Sequence[float] | np.ndarray) -> None:
+        """Appends levels at rising times."""
+        self.times.extend(map(float, times))
+        self.levels.extend(map(float, levels))
+
+
+def brightness(frame: VideoFrame) -> float:
+    """Returns the mean of every 8th pixel, 0 to 255."""
+    return float(frame.image[::8, ::8].mean())
+
+
+def loudness(chunk: AudioChunk) -> tuple[np.ndarray, np.ndarray]:
+    """Returns start and peak (of full scale) of each millisecond of a chunk; an incomplete one at its end is left out."""
+    scale = 32_768.0 if chunk.samples.dtype == np.int16 else 1.0
+    hop = max(1, round(chunk.sample_rate_hz * _HOP_SECONDS))
+    count = chunk.samples.size // hop
+    peaks = np.abs(chunk.samples[: count * hop].astype(np.float32)).reshape(count, hop).max(axis=1) / scale
+    return chunk.pts_ns / 1e9 + np.arange(count) * hop / chunk.sample_rate_hz, peaks
+
+
+def flash_times(pictures: Track) -> np.ndarray:
+    """Returns the times of pictures much brighter than the one before, seconds."""
+    levels = np.array(pictures.levels)
+    rises = np.diff(levels, prepend=levels[:1])
+    return _onsets(np.array(pictures.times), rises, max(_LEAST_RISE, 0.5 * float(rises.max(initial=0.0))))
+
+
+def clap_times(sound: Track) -> np.ndarray:
+    """Returns the times of the first loud millisecond after quiet, seconds."""
+    peaks = np.array(sound.levels)
+    if not peaks.size:
+        return peaks
+    floor = 8 * float(np.median(peaks))
+    return _onsets(np.array(sound.times), peaks, max(_LEAST_PEAK, floor, 0.3 * float(peaks.max())))
+
+
+def _onsets(times: np.ndarray, levels: np.ndarray, threshold: float) -> np.ndarray:
+    found: list[float] = []
+    last = -np.inf  # of anything above the threshold: an onset comes after quiet
+    for moment in times[levels >= threshold]:
+        if moment - last > _QUIET_SECONDS:
+            found.append(float(moment))
+        last = moment
+    return np.array(found)
+
+
+def measure(units: Iterable[VideoFrame | AudioChunk | int]) -> AvOffset:
+    """Returns the offset between the sound and the picture of a source.
+
+    Args:
+        units: what a source yields; instants (int) are passed over.
+    """
+    pictures, sound = Track(), Track()
+    for unit in units:
+        if isinstance(unit, VideoFrame):
+            pictures.add([unit.pts_ns / 1e9], [brightness(unit)])
+        elif isinstance(unit, AudioChunk):
+            sound.add(*loudness(unit))
+    flashes, claps = flash_times(pictures), clap_times(sound)
+    half_frame_ms = 500 * float(np.median(np.diff(pictures.times))) if len(pictures.times) > 1 else 0.0
+    differences = [float(claps[np.abs(claps - flash).argmin()] - flash) for flash in flashes] if claps.size else []
+    pairs = np.array([difference for difference in differences if abs(difference) <= _PAIR_SECONDS]) * 1e3
+    enough = pairs.size >= LEAST_PAIRS
+    return AvOffset(
+        round(float(np.median(pairs)), 1) if enough else None,
+        round(float(pairs.std()), 1) if enough else None,
+        round(half_frame_ms, 1),
+        int(flashes.size),
+        int(claps.size),
+        int(pairs.size),
+    )
+
+
+def judge(found: AvOffset) -> Finding:
+    """Returns what the offset means for the model, whose steps are 33 ms apart."""
+    data: dict[str, Any] = asdict(found)
+    if found.offset_ms is None or found.spread_ms is None:
+        text = (
+            f"{found.flashes} flashes, {found.claps} claps, {found.pairs} together: at least {LEAST_PAIRS} are needed"
+        )
+        advice = (
+            "clap near the microphone as a lamp goes on before the camera, once a second, and keep still otherwise."
+        )
+        return Finding("av_offset", FAIL, text, advice, data)
+    offset, side = found.offset_ms, "late" if found.offset_ms > 0 else "early"
+    text = (
+        f"the sound is {abs(offset):.0f} ms {side} (+- {found.half_frame_ms:.0f} ms of the frame rate, spread "
+        f"{found.spread_ms:.0f} ms, {found.pairs} pairs)"
+    )
+    if found.spread_ms > max(_UNSTEADY_MS, 1.5 * found.half_frame_ms):
+        return Finding(
+            "av_offset", WARN, text, "the offset is not steady: measure again with fewer echoes and more light.", data
+        )
+    if abs(offset) <= _TICK_MS + found.half_frame_ms:
+        return Finding("av_offset", OK, text, "", data)
+    advice = f"open the microphone as mic:NAME?latency={offset / 1e3:.3f}, or mend the clip."
+    return Finding("av_offset", WARN if abs(offset) <= _SKEW_MS else FAIL, text, advice, data)
+
+
+def parse_sources(arguments: Sequence[str]) -> tuple[str, str | None]:
+    """Returns the URIs of picture and sound; the sound is None where it is that of the picture's file or stream.
+
+    Args:
+        arguments: video=URI and audio=URI, or one URI for both.
+
+    Raises:
+        ArgumentError: there is no picture, or one is named twice.
+    """
+    found: dict[str, str] = {}
+    for argument in arguments:
+        key, equals, uri = argument.partition("=")
+        name, value = (key, uri) if equals and key in ("video", "audio") else ("video", argument)
+        if name in found or not value:
+            raise ArgumentError(f"--av-offset must name {name} once, got {' '.join(arguments)!r}; mend it.")
+        found[name] = value
+    if "video" not in found:
+        raise ArgumentError(f"--av-offset must name the picture, got {' '.join(arguments)!r}; add video=camera:0.")
+    return found["video"], found.get("audio")
+
+
+def check_av_offset(video: Any, audio: Any, *, seconds: float = 10.0) -> list[Finding]:
+    """Returns the offset between two sources, or in one file or stream.
+
+    Args:
+        video: path, URI or source of the pictures.
+        audio: path, URI or source of the sound, None for that of `video`.
+        seconds: how long to listen to live sources; files are read whole.
+
+    Raises:
+        ArgumentError: seconds is out of range, or a modality is missing.
+    """
+    from edgeaff.capture.group import combine
+
+    if not 2 <= seconds <= 600:
+        raise ArgumentError(f"--seconds must be in [2, 600], got {seconds:g}; 10 give ten claps.")
+    source = combine(video, audio)
+    if not (source.has_video and source.has_audio):
+        lack = "audio" if source.has_video else "video"
+        raise ArgumentError(f"--av-offset must have picture and sound, got no {lack}; add {lack}=URI.")
+    with source:
+        found = measure(_for_seconds(source, seconds) if source.is_live else source)
+    return [judge(found)]
+
+
+def _for_seconds(source: Any, seconds: float) -> Iterable[VideoFrame | AudioChunk | int]:
+    end = time.monotonic() + seconds
+    for unit in source.inputs():
+        yield unit
+        if time.monotonic() >= end:
+            return

@@ -1,0 +1,90 @@
+"""The bundle: whether it is whole, and whether each backend of this machine gives what its certificate says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgeaff.bundle import ModelBundle
+from edgeaff.cli.doctor.finding import FAIL, OK, WARN, Finding
+from edgeaff.cli.doctor.machine import _split
+from edgeaff.errors import BundleError, EdgeaffError
+
+
+def check_bundle(path: str | None) -> list[Finding]:
+    """Returns whether the bundle can be used, then a self-test per backend.
+
+    Args:
+        path: the bundle, None for the one that ships.
+    """
+    try:
+        bundle = ModelBundle.load(path)
+    except EdgeaffError as error:
+        return [Finding("bundle", FAIL, *_split(error))]
+    manifest = bundle.manifest
+    text = f"{manifest['model_id']} ({manifest['preset']}), preprocessing {bundle.spec.fingerprint}, {len(bundle.members)} members verified"
+    data = {"model_id": manifest["model_id"], "fingerprint": bundle.spec.fingerprint, "path": str(bundle.path)}
+    return [Finding("bundle", OK, text, "", data), *check_engines(bundle)]
+
+
+def check_engines(bundle: ModelBundle) -> list[Finding]:
+    """Returns the self-test of each backend: the golden sequences of the bundle, computed here.
+
+    Args:
+        bundle: a verified bundle.
+    """
+    from edgeaff.export.certificate import BACKENDS, GOLDEN, certify_available
+
+    if GOLDEN not in bundle.members:
+        return [Finding("engine", WARN, "the bundle has no golden sequences", "export it with them to have it tested.")]
+    default = str(bundle.manifest["default_backend"])
+    findings = []
+    for backend in BACKENDS:
+        name = f"{backend}{' (default)' if backend == default else ''}"
+        try:
+            made, absent = certify_available(bundle, (backend,))
+        except EdgeaffError as error:
+            findings.append(Finding("engine", FAIL if backend == default else WARN, f"{name}: {error}", "use another."))
+            continue
+        if absent:
+            level = FAIL if backend == default else OK
+            text, advice = _split(BundleError(absent[backend]))
+            findings.append(
+                Finding("engine", level, f"{name}: {text}", advice if level == FAIL else "", {"backend": backend})
+            )
+        for certificate in made:
+            findings.append(_judge(bundle, name, certificate))
+    return findings
+
+
+def _judge(bundle: ModelBundle, name: str, certificate: dict[str, Any]) -> Finding:
+    from edgeaff.export.certificate import describe, require_parity
+
+    text = f"{name}: {describe(certificate).partition(': ')[2]}"
+    differences = engine_differences(bundle, certificate)
+    if differences:
+        text += f"; the bundle was certified with {', '.join(differences)}"
+    try:
+        require_parity(certificate)
+    except BundleError as error:
+        return Finding("engine", FAIL, f"{name}: {_split(error)[0]}", "choose another backend.", certificate)
+    return Finding("engine", OK, text, "", {**certificate, "differences": differences})
+
+
+def engine_differences(bundle: ModelBundle, certificate: dict[str, Any]) -> list[str]:
+    """Returns what was other on the machine that certified the bundle: "onnxruntime 1.32.0 (here 1.30.1)".
+
+    Args:
+        bundle: holds the certificates.
+        certificate: made here, of one backend.
+    """
+    there = next(
+        (known for known in bundle.manifest["certificates"] if known["backend"] == certificate["backend"]), None
+    )
+    if there is None:
+        return []
+    here = certificate["versions"]
+    return [
+        f"{name} {value} (here {here.get(name)})"
+        for name, value in sorted(there["versions"].items())
+        if here.get(name) != value
+    ]
