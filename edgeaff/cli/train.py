@@ -66,7 +66,7 @@ def _train(options: argparse.Namespace) -> int:
     cache = FeatureCache.open(options.features)
     train, valid = cache.read_all("train"), cache.read_all("valid")
     check_splits(train, valid)
-    check_features(system, [*train, *valid])
+    check_features(system, [*train, *valid], config.sizes)
     best = Trainer(system, config, train, valid, options.output).run()
     print(json.dumps({"system": system.name, "best_ccc_mean": best, "run": str(options.output)}))
     return 0

@@ -61,14 +61,15 @@ def load_run(folder: Path) -> tuple[System, nn.Module, dict[str, Any]]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         run = json.loads(metadata["run"])
         system = find_system(run["system"])
+        config = TrainConfig.from_dict(run["config"])
     except (SafetensorError, KeyError, ValueError) as error:
         raise ArgumentError(f"run must be written by edgeaff train, got {path} ({error}); train again.") from error
-    module = system.build()
+    module = system.build(width=config.width, sizes=config.sizes)
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
         raise ArgumentError(
-            f"weights in {path} must be of {system.name} at full size, got others ({str(error).splitlines()[1].strip()}); "
+            f"weights in {path} must be of {system.name} as its configuration says, got others ({str(error).splitlines()[1].strip()}); "
             "build the network yourself and load_state_dict the file."
         ) from error
     return system, module.eval(), run

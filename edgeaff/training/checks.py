@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,23 +14,25 @@ from edgeaff.training.models.registry import System
 from edgeaff.training.sequences import system_inputs
 
 
-def check_features(system: System, tracks: Sequence[Any]) -> None:
+def check_features(system: System, tracks: Sequence[Any], sizes: Mapping[str, Any] | None = None) -> None:
     """Checks, before anything is trained, that the features are what the system takes.
 
     Args:
         system: of the registry.
         tracks: all tracks of the run.
+        sizes: of the network, where they are not the published ones.
 
     Raises:
         ArgumentError: a width differs, or a track holds a value that is not finite.
     """
+    wanted = system.inputs_for(sizes)
     for track in tracks:
         if len(track.labels) == 0:
             raise ArgumentError(f"{track.name} must have at least one tick, got none; extract the track again.")
         for name, value in system_inputs(system, track, slice(0, None)).items():
-            if value.shape[1:] != system.inputs[name]:
+            if value.shape[1:] != wanted[name]:
                 raise ArgumentError(
-                    f"{name} of {track.name} must have shape (T, {system.inputs[name][0]}) for {system.name}, got "
+                    f"{name} of {track.name} must have shape (T, {wanted[name][0]}) for {system.name}, got "
                     f"{value.shape}; extract features with the preset that the system belongs to."
                 )
             if not np.isfinite(value).all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "average": (0.0, 1.0),
     "most_missing": (0.0, 1.0),
     "modality_dropout": (0.0, 1.0),
+    "window_ticks": (0, 1_000_000),
+    "steps_per_epoch": (0, 1_000_000),
+    "width": (1 / 64, 4.0),
 }
 
 
@@ -39,7 +42,7 @@ class TrainConfig:
         learning_rate: Paper: 1e-5.
         weight_decay: of AdamW; 0 is plain Adam, as in the paper.
         batch: sequences per step, over all processes.
-        epochs: at most. One epoch draws each 100 annotated ticks once on average.
+        epochs: at most.
         patience: epochs without a better validation before it stops.
         warmup_share: of all steps with a rising rate; 0 = constant rate without cosine, as in the paper.
         clip: largest gradient norm; 0 = none.
@@ -47,6 +50,10 @@ class TrainConfig:
         most_missing: windows with a larger share of unannotated ticks are not drawn.
         modality_dropout: chance that a modality of a sequence loses a random share of its ticks.
         amp: mixed precision: bfloat16 on a CPU, float16 with a scaled loss on CUDA.
+        window_ticks: length of the sequences that are drawn; 0 = the system's own. Validation always takes the system's.
+        steps_per_epoch: 0 = as many as draw every tick once on average.
+        width: of a system that learns from pixels; 1 = as published.
+        sizes: of a system that learns from features, where they are not the published ones (`System.build`).
     """
 
     system: str = "transformer_av"
@@ -63,6 +70,10 @@ class TrainConfig:
     most_missing: float = 0.25
     modality_dropout: float = 0.0
     amp: bool = False
+    window_ticks: int = 0
+    steps_per_epoch: int = 0
+    width: float = 1.0
+    sizes: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
@@ -77,7 +88,7 @@ class TrainConfig:
         Raises:
             ArgumentError: a key is unknown, or a value has the wrong type or range.
         """
-        known = {entry.name: entry.default for entry in fields(cls)}
+        known = {entry.name: {} if entry.default is MISSING else entry.default for entry in fields(cls)}
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ArgumentError(f"config must have keys of {sorted(known)}, got {unknown}; correct the file.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from edgeaff.errors import ArgumentError
+
 EPSILON = 1e-8
 
 
@@ -73,18 +75,52 @@ def flattened_ccc_loss(
     return 1.0 - ccc(prediction, target, mask).mean() + squared_error_weight * squared
 
 
-LOSSES = {"sequence_ccc": sequence_ccc_loss, "flattened_ccc": flattened_ccc_loss}
+def binned_loss(logits: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Returns NISL's loss: cross entropy of the bin that a label is in, and 1 - CCC of the expectation over the bins.
+
+    After the published description (Deng et al.), both with weight 1; without its second annotation set and teacher.
+
+    Args:
+        logits: (B, T, C, bins), the bins evenly from -1 to 1.
+        target: (B, T, C).
+        mask: (B, T) bool, True = valid.
+
+    Returns:
+        Scalar.
+    """
+    bins = logits.shape[-1]
+    edges = torch.linspace(-1.0, 1.0, bins + 1, dtype=logits.dtype, device=logits.device)
+    expectation = torch.softmax(logits, dim=-1) @ ((edges[1:] + edges[:-1]) / 2)
+    where = ((target + 1.0) * (bins / 2)).long().clamp(0, bins - 1)
+    each = -torch.log_softmax(logits, dim=-1).gather(-1, where.unsqueeze(-1)).squeeze(-1).mean(dim=-1)
+    weight = torch.ones_like(each) if mask is None else mask.to(each.dtype)
+    entropy = (weight * each).sum() / weight.sum().clamp_min(1.0)
+    return entropy + 1.0 - ccc(expectation, target, mask).mean()
+
+
+LOSSES = {"sequence_ccc": sequence_ccc_loss, "flattened_ccc": flattened_ccc_loss, "binned": binned_loss}
 
 
 def training_outputs(module: nn.Module, loss: str, inputs: dict[str, Tensor]) -> Tensor:
-    """Returns what the loss of a module is computed from: (B, T, C), apart from the loss so that processes can share it.
+    """Returns what the loss of a module is computed from, apart from the loss so that processes can share it.
 
     Args:
         module: a system.
         loss: key of LOSSES.
         inputs: keyword -> (B, T, ...).
+
+    Returns:
+        (B, T, C) values; for "binned" (B, T, C, bins) logits.
+
+    Raises:
+        ArgumentError: the loss wants bins and the module has none.
     """
-    return module(**inputs)
+    if loss != "binned":
+        return module(**inputs)
+    logits = getattr(module, "logits", None)
+    if logits is None:
+        raise ArgumentError(f"loss must be one of values, got 'binned' for {type(module).__name__}; it is nisl_v's.")
+    return logits(**inputs)
 
 
 def training_loss(module: nn.Module, loss: str, outputs: Tensor, labels: Tensor, valid: Tensor) -> Tensor:

@@ -64,7 +64,8 @@ class Draw:
 
     def __init__(self, tracks: Sequence[Any], system: System, config: TrainConfig) -> None:
         self.rng = np.random.default_rng([config.seed, 1])
-        self._system, self._config, self._ticks = system, config, system.window_ticks
+        self._system, self._config = system, config
+        self._ticks = config.window_ticks or system.window_ticks
         self._tracks = [track for track in tracks if annotated(track.labels).sum() >= 2]
         if not self._tracks:
             raise ArgumentError(
@@ -72,7 +73,8 @@ class Draw:
             )
         lengths = np.array([max(1, len(track.labels)) for track in self._tracks], dtype=np.float64)
         self._odds = lengths / lengths.sum()
-        self.steps_per_epoch = max(1, math.ceil(lengths.sum() / self._ticks / config.batch))
+        once = max(1, math.ceil(lengths.sum() / self._ticks / config.batch))
+        self.steps_per_epoch = config.steps_per_epoch or once
 
     def batch(self, rank: int = 0, ranks: int = 1) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Returns inputs by keyword, labels (B, T, 2) and valid (B, T).

@@ -74,7 +74,7 @@ class Trainer:
         train: training tracks.
         valid: validation tracks.
         folder: of the run.
-        module: the network, where features are not of the registry's sizes; None = as in the registry.
+        module: the network, where neither the registry nor the configuration has its sizes.
         device: "cpu" or "cuda", "cuda:1", ...
         made_from: what the checkpoint shall say of the features: fingerprint, encoder and the like; JSON.
     """
@@ -96,7 +96,9 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.system, self.config, self.folder = system, config, folder
         self.device = torch.device(device)
-        self.module = (system.build() if module is None else module).to(self.device)
+        self.module = (system.build(width=config.width, sizes=config.sizes) if module is None else module).to(
+            self.device
+        )
         self.average = copy.deepcopy(self.module)
         self._shared = self._ranks.wrap(self.module, config.loss)
         if self._ranks.rank:  # other dropout in each process

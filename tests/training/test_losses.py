@@ -1,11 +1,22 @@
 """The losses agree with `edgeaff.measures`, ignore masked frames, and have gradients."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from edgeaff import measures
-from edgeaff.training.losses import ccc, flattened_ccc_loss, sequence_ccc_loss
+from edgeaff.errors import ArgumentError
+from edgeaff.training.losses import (
+    binned_loss,
+    ccc,
+    flattened_ccc_loss,
+    sequence_ccc_loss,
+    training_loss,
+    training_outputs,
+)
+from edgeaff.training.models import find_system
 
 pytestmark = pytest.mark.needs_torch
 
@@ -59,3 +70,44 @@ def test_perfect_prediction_has_no_loss_and_constants_are_finite():
     loss.backward()
     assert loss.item() == pytest.approx(1.0)
     assert torch.isfinite(flat.grad).all()
+
+
+def test_binned_loss_is_cross_entropy_and_ccc_of_the_expectation():
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 7, 2, 20, dtype=torch.float64), torch.rand(2, 7, 2, dtype=torch.float64) * 2 - 1
+    mask = torch.rand(2, 7) > 0.3
+    centres = torch.linspace(-0.95, 0.95, 20, dtype=torch.float64)
+    weights = torch.softmax(logits, dim=-1)
+    entropies, kept = [], []
+    for b in range(2):
+        for t in range(7):
+            if mask[b, t]:
+                kept.append(((weights[b, t] * centres).sum(-1), target[b, t]))
+                for c in range(2):
+                    index = min(19, math.floor((target[b, t, c].item() + 1) / 0.1))
+                    entropies.append(-math.log(weights[b, t, c, index].item()))
+    x, y = (torch.stack(side) for side in zip(*kept, strict=True))
+    agreement = np.mean([measures.ccc(x[:, c].numpy(), y[:, c].numpy()) for c in range(2)])
+    assert binned_loss(logits, target, mask).item() == pytest.approx(np.mean(entropies) + 1 - agreement, abs=1e-6)
+
+
+def test_binned_loss_wants_bins_and_lets_nisl_learn():
+    system = find_system("nisl_v")
+    torch.manual_seed(0)
+    module = system.build(width=1 / 16)
+    inputs = system.made_up_inputs(1, 4)
+    labels, valid = (
+        torch.tensor([[[0.5, -0.5], [0.1, 0.9], [-1.0, 1.0], [0.3, 0.2]]]),
+        torch.ones(1, 4, dtype=torch.bool),
+    )
+    optimiser = torch.optim.Adam(module.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(12):
+        loss = training_loss(module, "binned", training_outputs(module, "binned", inputs), labels, valid)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0]
+    with pytest.raises(ArgumentError, match="it is nisl_v's"):
+        training_outputs(find_system("rnn_a").build(), "binned", {})
