@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from edgeaff.errors import ArgumentError
+from edgeaff.inference import Uncertainty
 from edgeaff.spec import PreprocessSpec
 from edgeaff.training.default_bundle.calibrate import GRID, Errors, fit_table, interval_coverage
 from edgeaff.training.default_bundle.data import FaceBank, Prepared, PseudoCorpus, gaps, trailing_share
@@ -161,3 +163,27 @@ def test_voices_at_hand_are_read_and_speakers_are_disjoint(shared):
     assert held and not held & kept
     assert all(np.abs(clip.affect).max() <= 1 for clip in clips)
     assert -60 < active_level_db(clips[0].samples) < 0
+
+
+def test_intervals_hold_what_they_say_where_errors_have_long_tails():
+    rng = np.random.default_rng(3)
+
+    def errors(count):
+        video, audio = rng.random(count), rng.random(count)
+        scale = (0.3 - 0.2 * video)[:, None] * np.array([1.0, 1.3])
+        return Errors(scale * rng.standard_t(2.5, (count, 2)), rng.uniform(-1, 1, (count, 2)), video, audio)
+
+    table, fresh = fit_table(errors(40_000)), errors(40_000)
+    shares = interval_coverage(table, fresh)
+    for name in ("valence", "arousal"):
+        assert shares[f"{name}_68"] == pytest.approx(0.6827, abs=0.015)
+        assert shares[f"{name}_95"] == pytest.approx(0.95, abs=0.01)
+        assert shares[f"{name}_one_std"] > 0.75  # the reason for a table of its own
+    said = Uncertainty(table)
+    assert said.half_widths(0.5, 0.5) == pytest.approx([1.959964 * std for std in said.std(0.5, 0.5)])
+    assert all(a < b for a, b in zip(said.half_widths(0.5, 0.5, percent=68), said.std(0.5, 0.5), strict=True))
+    with pytest.raises(ArgumentError, match="percent must be 68 or 95"):
+        said.half_widths(0.5, 0.5, percent=90)
+    del table["valence_half_68"], table["arousal_half_68"]
+    with pytest.raises(ArgumentError, match="95 with this bundle"):
+        Uncertainty(table).half_widths(0.5, 0.5, percent=68)

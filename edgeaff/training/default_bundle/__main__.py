@@ -43,7 +43,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--unseen-steps", type=int, default=90, help="of each leave-out training (0.7 s each)")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of sessions")
     parser.add_argument(
-        "--start", type=Path, help="edge_weights.safetensors to go on from, for example of older descriptors"
+        "--start",
+        type=Path,
+        help="edge_weights.safetensors to go on from; with --minutes 0 they are calibrated and measured as they are",
     )
     parser.add_argument("--results", type=Path, help="JSON file for the figures")
     return parser.parse_args()
@@ -112,12 +114,13 @@ def main() -> None:
                 video_size=train_faces.descriptors.shape[2],
                 work=arguments.work,
             )
-    if arguments.minutes > 0:
+    if arguments.minutes > 0 or arguments.start:
         statistics = column_statistics(sessions, spec)
         held = prepare(held_sessions, spec, statistics, cache=arguments.work)
-        start_from = load_weights(arguments.start) if arguments.start else None
-        prepared = prepare(sessions, spec, statistics, cache=arguments.work)
-        edge = train(prepared, train_faces, held, valid_faces, arguments.minutes, start_from=start_from)
+        edge = start_from = load_weights(arguments.start) if arguments.start else None
+        if arguments.minutes > 0 or edge is None:
+            prepared = prepare(sessions, spec, statistics, cache=arguments.work)
+            edge = train(prepared, train_faces, held, valid_faces, arguments.minutes, start_from=start_from)
         results |= finish(edge, spec, statistics, held, valid_faces, held_clips, arguments)
     if arguments.results:
         arguments.results.write_text(json.dumps(results, indent=1) + "\n")
@@ -149,12 +152,13 @@ def finish(
     """
     shares = (0.25, 0.15, 0.15, 0.45)
 
-    def held_batches(seed: int) -> list[Any]:
-        corpus = PseudoCorpus(held, valid_faces, np.random.default_rng(seed), mode_shares=shares, augment=False)
-        return [corpus.batch(64, 300) for _ in range(12)]
+    def held_batches(*seeds: int) -> list[Any]:
+        draws = (np.random.default_rng(seed) for seed in seeds)
+        corpora = [PseudoCorpus(held, valid_faces, rng, mode_shares=shares, augment=False) for rng in draws]
+        return [corpus.batch(64, 300) for corpus in corpora for _ in range(12)]
 
-    table = fit_table(collect(edge, held_batches(11)))
-    fresh = held_batches(12)
+    table = fit_table(collect(edge, held_batches(11, 14)))
+    fresh = held_batches(12, 15)
     accuracy = {
         "pseudo_corpus_held_out_ccc": evaluate(edge, fresh),
         "interval_coverage": interval_coverage(table, collect(edge, fresh)),

@@ -20,6 +20,8 @@ from edgeaff.training.models.edge import Edge
 GRID = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 WINDOW_TICKS = 100
 NORMAL_95 = 1.959964
+SHARE_68 = 0.6827  # within one standard deviation of a normal distribution
+NAMES = ("valence", "arousal")
 ROUNDS = 6  # of fitting the grid points to what the interpolation between them leaves over
 
 
@@ -72,15 +74,16 @@ def fit_table(errors: Errors, *, fewest: float = 1500.0) -> dict[str, Any]:
     """Returns the uncertainty table of the manifest.
 
     The standard deviation stated is the 95 % quantile of |error| / 1.96, so that value +- 1.96 std holds 95 % of the
-    cases even where errors have longer tails than a normal distribution.
+    cases even where errors have longer tails than a normal distribution. Then value +- std holds more than 68 % (with a
+    face) or less (valence from sound alone), so the half-width that holds 68 % is a table of its own.
 
     Args:
         errors: of the calibration half.
         fewest: grid points with less (interpolation-weighted) ticks take the nearest point that has enough.
 
     Returns:
-        video_coverage, audio_coverage, valence_std, arousal_std (rows: video), abstain_above_std,
-        audio_only_valence_max_std.
+        video_coverage, audio_coverage, valence_std, arousal_std, valence_half_68, arousal_half_68 (rows: video),
+        abstain_above_std, audio_only_valence_max_std.
     """
     video, audio = _hat(errors.video_coverage), _hat(errors.audio_coverage)
     size = len(GRID)
@@ -91,25 +94,20 @@ def fit_table(errors: Errors, *, fewest: float = 1500.0) -> dict[str, Any]:
         for i in range(size)
         for j in range(size)
     ]
-    tables = []
-    for column in range(2):
-        magnitude = np.abs(errors.error[:, column])
-        grid = np.full((size, size), float(np.quantile(magnitude, 0.95)) / NORMAL_95)
-        for _ in range(ROUNDS):
-            ratio = magnitude / _interpolated(grid, errors)
-            step = {point: _weighted_quantile(ratio, video[:, point[0]] * audio[:, point[1]], 0.95) for point in known}
-            grid *= np.array([step[point] / NORMAL_95 for point in near]).reshape(size, size) ** 0.8
-            grid = 0.5 * grid + 0.5 * _blurred(grid)  # neighbouring ticks are alike, so a grid point holds few cases
-        tables.append(_settled(grid, errors, column))
-    for grid in tables:  # without any face, less sound is never better evidence
-        grid[0] = np.maximum.accumulate(grid[0][::-1])[::-1]
+    grids = {
+        (name, share): _quantile_grid(errors, column, share, known, near)
+        for column, name in enumerate(NAMES)
+        for share in (SHARE_68, 0.95)
+    }
     aside = np.abs(errors.target - errors.target.mean(axis=0))
     guess = np.quantile(aside, 0.95, axis=0) / NORMAL_95  # the same figure for always saying the mean
     return {
         "video_coverage": list(GRID),
         "audio_coverage": list(GRID),
-        "valence_std": np.round(tables[0], 4).tolist(),
-        "arousal_std": np.round(tables[1], 4).tolist(),
+        "valence_std": np.round(grids["valence", 0.95] / NORMAL_95, 4).tolist(),
+        "arousal_std": np.round(grids["arousal", 0.95] / NORMAL_95, 4).tolist(),
+        "valence_half_68": np.round(grids["valence", SHARE_68], 4).tolist(),
+        "arousal_half_68": np.round(grids["arousal", SHARE_68], 4).tolist(),
         # Choice: a number clearly worse than always saying the mean is no number; valence from sound has to be better.
         "abstain_above_std": round(float(1.3 * guess.max()), 4),
         "audio_only_valence_max_std": round(float(0.85 * guess[0]), 4),
@@ -129,10 +127,32 @@ def _interpolated(grid: np.ndarray, errors: Errors) -> np.ndarray:
     return np.einsum("nv,va,na->n", _hat(errors.video_coverage), grid, _hat(errors.audio_coverage))
 
 
-def _settled(grid: np.ndarray, errors: Errors, column: int) -> np.ndarray:
-    """Returns the grid scaled so that the interpolated 95 % intervals hold 95 % over everything."""
-    ratio = np.abs(errors.error[:, column]) / _interpolated(grid, errors)
-    return grid * float(np.quantile(ratio, 0.95)) / NORMAL_95
+def _quantile_grid(
+    errors: Errors, column: int, share: float, known: list[tuple[int, int]], near: list[tuple[int, int]]
+) -> np.ndarray:
+    """Returns the grid whose interpolation holds a share of |error|, everywhere and over everything.
+
+    Args:
+        errors: of the calibration half.
+        column: 0 valence, 1 arousal.
+        share: quantile of |error|.
+        known: grid points with enough ticks.
+        near: for every grid point, in order, the known one that stands for it.
+
+    Returns:
+        (len(GRID), len(GRID)), rows: video.
+    """
+    video, audio = _hat(errors.video_coverage), _hat(errors.audio_coverage)
+    magnitude = np.abs(errors.error[:, column])
+    grid = np.full((len(GRID), len(GRID)), float(np.quantile(magnitude, share)))
+    for _ in range(ROUNDS):
+        ratio = magnitude / _interpolated(grid, errors)
+        step = {point: _weighted_quantile(ratio, video[:, point[0]] * audio[:, point[1]], share) for point in known}
+        grid *= np.array([step[point] for point in near]).reshape(grid.shape) ** 0.8
+        grid = 0.5 * grid + 0.5 * _blurred(grid)  # neighbouring ticks are alike, so a grid point holds few cases
+    grid *= float(np.quantile(magnitude / _interpolated(grid, errors), share))
+    grid[0] = np.maximum.accumulate(grid[0][::-1])[::-1]  # without any face, less sound is never better evidence
+    return grid
 
 
 def interval_coverage(table: dict[str, Any], errors: Errors) -> dict[str, float]:
@@ -143,11 +163,13 @@ def interval_coverage(table: dict[str, Any], errors: Errors) -> dict[str, float]
         errors: of the other half.
 
     Returns:
-        Keys valence_68, valence_95, arousal_68, arousal_95.
+        Keys valence_68, valence_95, arousal_68, arousal_95, and valence_one_std, arousal_one_std: within +- std.
     """
     result = {}
-    for column, name in enumerate(("valence", "arousal")):
-        ratio = np.abs(errors.error[:, column]) / _interpolated(np.asarray(table[f"{name}_std"]), errors)
-        result[f"{name}_68"] = round(float(np.mean(ratio <= 0.994458)), 4)
-        result[f"{name}_95"] = round(float(np.mean(ratio <= NORMAL_95)), 4)
+    for column, name in enumerate(NAMES):
+        magnitude = np.abs(errors.error[:, column])
+        std = _interpolated(np.asarray(table[f"{name}_std"]), errors)
+        half = _interpolated(np.asarray(table[f"{name}_half_68"]), errors)
+        shares = {"68": magnitude <= half, "95": magnitude <= NORMAL_95 * std, "one_std": magnitude <= std}
+        result |= {f"{name}_{key}": round(float(np.mean(inside)), 4) for key, inside in shares.items()}
     return result
