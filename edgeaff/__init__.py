@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from edgeaff.bundle import ModelBundle
     from edgeaff.capture.push import PushAudio, PushVideo
     from edgeaff.errors import EdgeaffError
-    from edgeaff.runtime import Runtime, analyze
+    from edgeaff.runtime import Policy, Runtime, analyze
     from edgeaff.session import Session
     from edgeaff.spec import PreprocessSpec
-    from edgeaff.types import AffectEvent, AudioChunk, FaceDetection, Status, VideoFrame, circumplex
+    from edgeaff.types import AffectEvent, AudioChunk, FaceDetection, Status, StatusEvent, VideoFrame, circumplex
 
 __version__ = "0.1.0"
 
@@ -25,20 +25,22 @@ _HOMES = {
     "EdgeaffError": "edgeaff.errors",
     "FaceDetection": "edgeaff.types",
     "ModelBundle": "edgeaff.bundle",
+    "Policy": "edgeaff.runtime",
     "PreprocessSpec": "edgeaff.spec",
     "PushAudio": "edgeaff.capture.push",
     "PushVideo": "edgeaff.capture.push",
     "Runtime": "edgeaff.runtime",
     "Session": "edgeaff.session",
     "Status": "edgeaff.types",
+    "StatusEvent": "edgeaff.types",
     "VideoFrame": "edgeaff.types",
     "analyze": "edgeaff.runtime",
     "circumplex": "edgeaff.types",
 }
 
 __all__ = [
-    "AffectEvent", "AudioChunk", "EdgeaffError", "FaceDetection", "ModelBundle", "PreprocessSpec", "PushAudio", "PushVideo", "Runtime",
-    "Session", "Status", "VideoFrame", "__version__", "analyze", "circumplex",
+    "AffectEvent", "AudioChunk", "EdgeaffError", "FaceDetection", "ModelBundle", "Policy", "PreprocessSpec", "PushAudio", "PushVideo",
+    "Runtime", "Session", "Status", "StatusEvent", "VideoFrame", "__version__", "analyze", "circumplex",
 ]  # fmt: skip
 
 

@@ -148,6 +148,14 @@ class Session:
         """Returns the events that go out because time has come to pts_ns without any delivery."""
         return self._events(self._preprocessor.advance(pts_ns))
 
+    def degrade(self, step: int) -> None:
+        """Leaves out work from the next frame on. A live Runtime calls it when it falls behind; a Session never does by itself.
+
+        Args:
+            step: 0 nothing; 1 the detector runs every 0.3 s; 2 and faces are encoded on every second frame.
+        """
+        self._preprocessor.degrade(step)
+
     def finish(self) -> list[AffectEvent]:
         """Returns the events held back. After it only reset() is allowed."""
         return self._events(self._preprocessor.finish())
@@ -293,7 +301,7 @@ class Session:
             valence_std=estimate.valence_std if say_valence else None,
             arousal_std=estimate.arousal_std if say_arousal else None,
             status=status,
-            video_age_ms=age_ms(tick.pts_ns, tick.frame_pts_ns),
+            video_age_ms=age_ms(tick.pts_ns, tick.frame_pts_ns if face is None else face.encoded_pts_ns),
             audio_age_ms=age_ms(tick.pts_ns, tick.audio_centre_ns),
             video_coverage=estimate.video_coverage if self._preprocessor.video else None,
             audio_coverage=estimate.audio_coverage if self._preprocessor.audio else None,

@@ -6,7 +6,8 @@ All times are `pts_ns`: int nanoseconds on the one timeline of the session.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +136,54 @@ class AffectEvent:
                 "box": [float(value) for value in self.face.box],
                 "score": float(self.face.score),
             }
+        return row
+
+
+STATUS_SOURCES = ("camera", "mic", "stream", "sink", "reader", "engine", "runtime")
+STATUS_KINDS = {
+    "lost": "a device, stream or receiver is gone; it is tried again",
+    "frozen": "a camera repeats its picture; nothing is delivered until it is opened anew",
+    "stalled": "nothing comes from a device that is open",
+    "garbage": "unreadable input is left out and counted",
+    "overflow": "sound was lost before it reached us; it shows as a hole",
+    "refused": "a device refuses what was asked for and runs otherwise",
+    "dropped": "a consumer is too slow; what it misses is counted",
+    "failed": "user code raised; the exception surfaces where events are read",
+    "degraded": "the worker falls behind; less work is done per frame",
+    "restored": "one step of that is taken back",
+    "suspended": "the process stood still",
+    "recovered": "what was wrong is over",
+    "ended": "a source is over",
+    "swapped": "another engine computes from here on",
+    "swap_refused": "another engine was refused; the old one goes on",
+    "first_face": "the first face of the session was seen",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StatusEvent:
+    """Something that happened to the machinery, not to the subject.
+
+    Attributes:
+        time_ns: monotonic clock.
+        source: one of `STATUS_SOURCES`: where it happened.
+        name: which of them, for example "camera:0".
+        kind: one of `STATUS_KINDS`.
+        message: what is wrong and what to do, one sentence; empty where nothing is wrong.
+        counts: counters that belong to it, by name.
+    """
+
+    time_ns: int
+    source: str
+    name: str
+    kind: str
+    message: str = ""
+    counts: Mapping[str, int | float] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields in order, ready for JSON."""
+        row: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        row["counts"] = dict(self.counts)
         return row
 
 

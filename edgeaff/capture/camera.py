@@ -66,6 +66,7 @@ class Camera(LiveSource):
         super().__init__(name, freeze_seconds=freeze_seconds, **live)
         if pixel_format is not None and len(pixel_format) != 4:
             raise ArgumentError(f"format must be four characters, got {pixel_format!r}; pass for example MJPG.")
+        self._counts.update(failed_reads=0)
         self.device, self._pipeline = device, pipeline
         self._fps, self._size, self._pixel_format = fps, size, pixel_format
         self._opener = opener or self._open_cv2
@@ -107,11 +108,12 @@ class Camera(LiveSource):
         failures = 0
         while failures < _FAILED_READS:
             good, image = device.read()
-            if good and image is not None and image.size:
+            if good and _is_picture(image):
                 failures = 0
                 yield VideoFrame(self._time_of(device), self._to_rgb(image))
             else:
                 failures += 1
+                self._counts["failed_reads"] += 1
                 yield None
         raise DeviceError(f"{self.name} must give pictures, got {failures} failed reads; is it unplugged?")
 
@@ -124,12 +126,19 @@ class Camera(LiveSource):
     def _to_rgb(self, image: np.ndarray) -> np.ndarray:
         if image.ndim == 2:
             return np.repeat(image[:, :, None], 3, axis=2)
+        image = image[:, :, :3]
         if self._cv2 is not None:
             return self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB)
         return np.ascontiguousarray(image[:, :, ::-1])
 
     def _shut(self, device: Any) -> None:
         device.release()
+
+
+def _is_picture(image: Any) -> bool:
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or not image.size:
+        return False
+    return image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
 
 
 def has_gstreamer(cv2: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -163,6 +164,9 @@ class LiveGroup:
         self.close()
 
     def close(self) -> None:
-        """Closes all."""
+        """Closes all, within half a second together."""
         for source in self.sources:
-            source.close()
+            source.end()
+        deadline = time.monotonic() + 0.5
+        for source in self.sources:
+            source.join(deadline)

@@ -71,7 +71,7 @@ class LiveSource:
         self._reconnects_allowed = reconnect
         self._connect_seconds = connect_seconds
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._stop = threading.Event()
         self._first_attempt = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -135,22 +135,49 @@ class LiveSource:
 
     def close(self) -> None:
         """Stops within half a second; a thread stuck in the driver is left behind."""
+        self.end()
+        self.join(time.monotonic() + 0.5)
+
+    def end(self) -> None:
+        """Asks the capture thread to end; does not wait for it."""
         self._stop.set()
+        self._first_attempt.set()  # wakes whoever waits for the device to open
         self.inbox.close()
         self._state = Health.ENDED
+
+    def join(self, deadline: float) -> None:
+        """Waits for the capture thread.
+
+        Args:
+            deadline: time.monotonic() at which it is left behind.
+        """
         for thread in self._threads:
-            if thread is not threading.current_thread():
-                thread.join(timeout=0.5 / len(self._threads))
+            if thread is not threading.current_thread() and thread.ident is not None:
+                thread.join(max(0.0, deadline - time.monotonic()))
+
+    @property
+    def skew_ppm(self) -> float | None:
+        """How much slower its clock runs than the monotonic clock; None where it has none of its own."""
+        return None
+
+    @property
+    def kind(self) -> str:
+        """What it is in a StatusEvent: "camera", "mic", or "stream" for both."""
+        if self.has_video and self.has_audio:
+            return "stream"
+        return "camera" if self.has_video else "mic"
 
     def _spawn(self) -> None:
         with self._lock:
+            if self._stop.is_set():
+                return
             self._generation += 1
             self._alive_ns = self._clock()
             thread = threading.Thread(
                 target=self._work, args=(self._generation,), name=f"edgeaff-{self.name}", daemon=True
             )
             self._threads = [old for old in self._threads if old.is_alive()] + [thread]
-        thread.start()
+            thread.start()
 
     # --- the capture thread -------------------------------------------------------------------------------------------
 
@@ -175,6 +202,9 @@ class LiveSource:
             except EdgeaffError as error:
                 reason = str(error)
                 self._first_error = self._first_error or error
+            except Exception as error:  # noqa: BLE001 - whatever a driver's binding raises is a lost device, not a dead thread
+                reason = f"{self.name} must keep working, got {type(error).__name__}: {error}; check the device."
+                self._first_error = self._first_error or DeviceError(reason)
             self._first_attempt.set()
             if not self._is_current(generation):
                 return
@@ -240,7 +270,11 @@ class LiveSource:
     # --- the reader ---------------------------------------------------------------------------------------------------
 
     def health(self) -> SourceHealth:
-        """Returns how the source is doing now. Also starts a new thread when the old one is stuck."""
+        """Returns how the source is doing now. Also starts a new thread when the old one is stuck. From any thread."""
+        with self._lock:
+            return self._health()
+
+    def _health(self) -> SourceHealth:
         now = self._clock()
         age = None if self._last_ns is None else (now - self._last_ns) / NANOSECONDS
         silent = now - self._alive_ns

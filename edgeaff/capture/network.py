@@ -70,6 +70,11 @@ class NetworkStream(LiveSource):
         self._counts.update(bad_packets=0, repaired_pts=0, rebased_jumps=0)
         self._last_ns_of: dict[bool, int] = {}
 
+    @property
+    def kind(self) -> str:
+        """What it is in a StatusEvent."""
+        return "stream"
+
     def _open(self) -> Any:
         try:
             container = open_container(self._av, self.uri, timeout=self._timeouts, options=dict(self._options))

@@ -36,7 +36,7 @@ class _PushSource(LiveSource):
         self._state = Health.ENDED
         self.inbox.close()
 
-    def close(self) -> None:
+    def end(self) -> None:
         """Same as `finish`."""
         self.finish()
 
@@ -142,6 +142,11 @@ class PushAudio(_PushSource):
         super().__init__("pushed audio", max_audio_seconds=max_audio_seconds, clock=clock)
         self.sample_rate_hz = int(sample_rate_hz)
         self._sample_clock = SampleClock(self.sample_rate_hz)
+
+    @property
+    def skew_ppm(self) -> float:
+        """How much slower the pushed clock runs than the monotonic clock, where chunks are pushed without a time."""
+        return self._sample_clock.skew_ppm
 
     def push(self, samples: np.ndarray, *, pts_ns: int | None = None) -> int:
         """Hands sound over.

@@ -138,6 +138,9 @@ def _make_call(session: Any, call: Call, recompute: bool) -> list[AffectEvent]:
     if call.name == "swap_backend":
         session.swap_backend(head["backend"])
         return []
+    if call.name == "degrade":
+        session.degrade(head["step"])
+        return []
     if call.name in ("finish", "reset"):
         return list(getattr(session, call.name)() or [])
     raise MediaError(f"the recording must hold calls of Session, got {call.name!r}; it comes from a newer edgeaff.")

@@ -27,7 +27,7 @@ class QueuedSink:
     """Hands events to another sink on a thread of its own. When that sink is slow or broken the oldest events go.
 
     An event that fails is tried again every half second: a full disk or a killed broker is survived, and what was lost
-    meanwhile is counted.
+    meanwhile is counted. Any other exception ends the sink; it is kept in `error`.
     """
 
     def __init__(self, sink: Sink, *, capacity: int = 256, name: str | None = None) -> None:
@@ -49,6 +49,8 @@ class QueuedSink:
         self._events: deque[AffectEvent] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._failing = False
+        self.error: BaseException | None = None
         self._counts = {"written": 0, "dropped": 0, "failures": 0}
         self._thread = threading.Thread(target=self._work, name=f"edgeaff-{self.name}", daemon=True)
         self._thread.start()
@@ -57,7 +59,16 @@ class QueuedSink:
     def counts(self) -> dict[str, int]:
         """Returns events written and dropped, and failed attempts."""
         with self._changed:
-            return dict(self._counts)
+            counts = dict(self._counts)
+        lost = int(getattr(self._sink, "lost", 0))  # taken over by the sink, but lost by it
+        counts["written"] -= lost
+        counts["dropped"] += lost
+        return counts
+
+    @property
+    def failing(self) -> bool:
+        """Returns whether the last attempt failed, or the sink itself says that its receiver is gone (`connected`)."""
+        return self._failing or getattr(self._sink, "connected", True) is False
 
     @property
     def waiting(self) -> int:
@@ -76,15 +87,19 @@ class QueuedSink:
             self._events.append(event)
             self._changed.notify()
 
+    def end(self) -> None:
+        """Asks the thread to deliver what waits and to end; does not wait for it."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+
     def close(self, *, timeout_seconds: float = 0.8) -> None:
         """Delivers what waits, within a time limit, then closes the sink.
 
         Args:
             timeout_seconds: what still waits then is dropped and counted.
         """
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        self.end()
         self._thread.join(timeout_seconds)
         with self._changed:
             self._counts["dropped"] += len(self._events)
@@ -102,12 +117,25 @@ class QueuedSink:
         self.close()
 
     def _work(self) -> None:
-        while (event := self._next()) is not None:
-            self._deliver(event)
+        try:
+            while (event := self._next()) is not None:
+                self._deliver(event)
+        except Exception as error:  # noqa: BLE001 - a mistake in the sink's code: kept for whoever made it
+            self.error = error
+            self._failed(error)
+            self._give_up()
         try:
             self._sink.close()
-        except (OSError, EdgeaffError) as error:
+        except Exception as error:  # noqa: BLE001 - the same
+            if not isinstance(error, (OSError, EdgeaffError)):
+                self.error = self.error or error
             self._failed(error)
+
+    def _give_up(self) -> None:
+        with self._changed:
+            self._closing = True
+            self._counts["dropped"] += 1 + len(self._events)
+            self._events.clear()
 
     def _next(self) -> AffectEvent | None:
         with self._changed:
@@ -127,6 +155,7 @@ class QueuedSink:
                 continue
             with self._changed:
                 self._counts["written"] += 1
+                self._failing = False
             return
 
     def _is_useless(self) -> bool:
@@ -136,6 +165,7 @@ class QueuedSink:
     def _failed(self, error: Any) -> None:
         with self._changed:
             self._counts["failures"] += 1
+            self._failing = True
             sentence = f"{self.name}: {error}"
             if sentence not in self.warnings and len(self.warnings) < 20:
                 self.warnings.append(sentence)

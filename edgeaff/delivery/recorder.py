@@ -195,6 +195,11 @@ class RecordedSession:
         name = backend if isinstance(backend, str) else backend.backend
         self._recorder.note(Record("C", {"call": "swap_backend", "backend": name}))
 
+    def degrade(self, step: int) -> None:
+        """Same as Session.degrade; the call is noted first."""
+        self._recorder.note(Record("C", {"call": "degrade", "step": int(step)}))
+        self._session.degrade(step)
+
     def finish(self) -> list[AffectEvent]:
         """Returns the events of Session.finish; the call is noted first."""
         self._recorder.note(Record("C", {"call": "finish"}))

@@ -9,7 +9,11 @@ import numpy as np
 from edgeaff.detection.tracker import FaceTracker
 from edgeaff.errors import ArgumentError
 from edgeaff.preprocess.inputs import FaceInput, FoundFace, PreprocessParts
+from edgeaff.spec import NANOSECONDS
 from edgeaff.types import TrackedFace
+
+SPARSE_DETECTION_NS = 3 * NANOSECONDS // 10  # a confirmed track is usable for 0.5 s: one search may fail
+MOST_DEGRADED = 2
 
 
 class FaceFront:
@@ -25,19 +29,31 @@ class FaceFront:
         self._max_faces = max_faces
         self._tracker = FaceTracker(max_faces=max_faces, staleness_seconds=parts.spec.face_staleness_seconds)
         self._count = 0
+        self._frames = 0
+        self._searched_ns: int | None = None
+        self._known: dict[int, tuple[np.ndarray, int]] = {}  # track -> descriptor and time of the frame it is of
+        self.degraded = 0  # see Session.degrade
 
     def process(self, pts_ns: int, payload: Any) -> tuple[FaceInput, ...]:
         """Returns the usable faces of one frame: a picture, or (face, crop) pairs known already."""
         assert self._parts.encoder is not None
         tap = self._parts.tap
         pairs = self._find(pts_ns, payload) if tap is None else tap.faces(pts_ns, lambda: self._find(pts_ns, payload))
-        if not pairs:
-            return ()
-        descriptors = self._parts.encoder.encode_crops([crop for _, crop, _ in pairs])
-        return tuple(
-            FaceInput(face, crop, descriptor, detected)
-            for (face, crop, detected), descriptor in zip(pairs, descriptors, strict=True)
-        )
+        self._frames += 1
+        kept = self._known if self.degraded >= 2 and self._frames % 2 == 0 else {}
+        described = [kept.get(face.track_id) for face, _, _ in pairs]
+        missing = [index for index, known in enumerate(described) if known is None]
+        if missing:
+            descriptors = self._parts.encoder.encode_crops([pairs[index][1] for index in missing])
+            for index, descriptor in zip(missing, descriptors, strict=True):
+                described[index] = (descriptor, pts_ns)
+        self._known = {}
+        found = []
+        for (face, crop, detected), known in zip(pairs, described, strict=True):
+            assert known is not None
+            self._known[face.track_id] = known
+            found.append(FaceInput(face, crop, known[0], detected, known[1]))
+        return tuple(found)
 
     def _find(self, pts_ns: int, payload: Any) -> list[FoundFace]:
         assert self._parts.encoder is not None
@@ -50,7 +66,11 @@ class FaceFront:
         if self._parts.detector is None:
             raise ArgumentError("detector must be given to push frames, got None; push faces with push_face instead.")
         due = self._count % self._stride == 0
+        if self.degraded and self._searched_ns is not None:
+            due = pts_ns - self._searched_ns >= SPARSE_DETECTION_NS
         self._count += 1
+        if due:
+            self._searched_ns = pts_ns
         detections = self._parts.detector.detect(image) if due else None
         faces = self._tracker.update(pts_ns, image, detections)[: self._max_faces]
         return [(face, self._tracker.detected_pts_ns(face.track_id)) for face in faces]

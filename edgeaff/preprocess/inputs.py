@@ -53,12 +53,13 @@ class Normaliser(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FaceInput:
-    """One usable face of a frame. crop: (96, 96, 3) uint8 RGB; descriptor: (D,) float32."""
+    """One usable face of a frame. crop: (96, 96, 3) uint8 RGB; descriptor: (D,) float32, of the frame at encoded_pts_ns."""
 
     face: TrackedFace
     crop: np.ndarray
     descriptor: np.ndarray
     detected_pts_ns: int
+    encoded_pts_ns: int
 
 
 @dataclass(frozen=True, slots=True)

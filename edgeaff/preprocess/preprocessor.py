@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError, SessionStateError
-from edgeaff.preprocess.faces import FaceFront
+from edgeaff.preprocess.faces import MOST_DEGRADED, FaceFront
 from edgeaff.preprocess.inputs import (
     LLD_SIZE,
     FaceInput,
@@ -80,6 +80,7 @@ class Preprocessor:
     def reset(self) -> None:
         """Starts anew, as after construction; the counts go on."""
         self._gate = JumpGate()
+        self._degraded = 0
         self._segment = self._new_segment()
         self._finished = False
 
@@ -173,6 +174,17 @@ class Preprocessor:
             return []
         return self._offer(pts_ns, lambda: self._segment.push_lld(pts_ns, rows.astype(np.float32)))
 
+    def degrade(self, step: int) -> None:
+        """Leaves out work from the next frame on; see Session.degrade.
+
+        Raises:
+            ArgumentError: there is no such step.
+        """
+        if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= MOST_DEGRADED:
+            raise ArgumentError(f"step must be an int in [0, {MOST_DEGRADED}], got {step!r}; 0 leaves out nothing.")
+        self._degraded = step
+        self._segment.degrade(step)
+
     def advance(self, pts_ns: int) -> list[TickInput]:
         """Returns the ticks that went out because time has come to pts_ns with nothing delivered.
 
@@ -233,10 +245,15 @@ class _Segment:
         self._sound = SoundFront(spec, owner.counts, owner.parts.tap) if owner.audio else None
         self._steps = AudioSteps(spec, owner.parts.normaliser) if owner.audio else None
         self._started = False
+        self.degrade(owner._degraded)
 
     def _process_frame(self, pts_ns: int, payload: Any) -> tuple[FaceInput, ...]:
         assert self._faces is not None
         return self._faces.process(pts_ns, payload)
+
+    def degrade(self, step: int) -> None:
+        if self._faces is not None:
+            self._faces.degraded = step
 
     def push_frame(self, pts_ns: int, image: np.ndarray) -> None:
         self._deliver_frame(pts_ns, image)

@@ -20,6 +20,7 @@ OPTIONS: dict[str, Any] = {
     "smoothing": None,
     "policy": None,
     "staleness_seconds": 0.5,
+    "ladder": True,
 }
 
 

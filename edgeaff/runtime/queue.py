@@ -1,72 +1,104 @@
-"""The bounded queue between the inference thread and whoever reads events."""
+"""The bounded queue between a thread of the runtime and whoever reads."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
-from edgeaff.errors import ArgumentError
-from edgeaff.types import AffectEvent
+from edgeaff.runtime.policy import Policy, as_policy
 
-POLICIES = ("every", "latest")
+T = TypeVar("T")
 
 
-class EventQueue:
+class EventQueue(Generic[T]):
     """Hands events from one thread to another, never growing beyond its capacity.
 
     Args:
-        policy: "every" keeps events in order; "latest" keeps the newest only.
-        capacity: most events held.
+        policy: a Policy, "every" or "latest".
+        capacity: most events held, in place of the policy's.
         lossless: when full, "every" makes the producer wait (file mode) instead of dropping the oldest (live).
+        clock: monotonic seconds, for the age of what waits.
+
+    Attributes:
+        dropped: events that went because the reader was too slow.
+        stale: of these, the ones that had waited for longer than the policy allows.
+        read: whether anything was ever asked for.
 
     Raises:
         ArgumentError: the policy is unknown.
     """
 
-    def __init__(self, policy: str = "every", *, capacity: int = 256, lossless: bool = True) -> None:
-        if policy not in POLICIES:
-            raise ArgumentError(f"policy must be one of {', '.join(POLICIES)}, got {policy!r}; choose one.")
-        self._events: deque[AffectEvent] = deque()
-        self._capacity = 1 if policy == "latest" else capacity
-        self._lossless = lossless and policy == "every"
+    def __init__(
+        self,
+        policy: Policy | str = "every",
+        *,
+        capacity: int | None = None,
+        lossless: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        chosen = as_policy(policy)
+        self._items: deque[tuple[float, T]] = deque()
+        self._capacity = 1 if chosen.keep == "latest" else capacity or chosen.capacity
+        self._lossless = lossless and chosen.keep == "every"
+        self._max_age = None if self._lossless else chosen.max_age_seconds
         self._changed = threading.Condition()
+        self._clock = clock
         self._closed = False
         self.dropped = 0
+        self.stale = 0
+        self.read = False
 
-    def put(self, event: AffectEvent) -> bool:
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: T) -> bool:
         """Returns whether the event was added (False once closed); waits when lossless and full."""
         with self._changed:
-            while self._lossless and len(self._events) >= self._capacity and not self._closed:
+            while self._lossless and len(self._items) >= self._capacity and not self._closed:
                 self._changed.wait()
             if self._closed:
                 return False
-            if len(self._events) >= self._capacity:
-                self._events.popleft()
+            if len(self._items) >= self._capacity:
+                self._items.popleft()
                 self.dropped += 1
-            self._events.append(event)
+            self._items.append((self._clock(), item))
             self._changed.notify_all()
             return True
 
-    def get(self, timeout_seconds: float | None = None) -> AffectEvent | None:
+    def get(self, timeout_seconds: float | None = None) -> T | None:
         """Returns the next event, or None after the timeout or when the queue is closed and empty."""
         with self._changed:
-            self._changed.wait_for(lambda: self._events or self._closed, timeout_seconds)
-            if not self._events:
+            self.read = True
+            self._changed.wait_for(self._has_fresh, timeout_seconds)
+            if not self._items:
                 return None
-            event = self._events.popleft()
+            _, item = self._items.popleft()
             self._changed.notify_all()
-            return event
+            return item
+
+    def _has_fresh(self) -> Any:
+        """Returns whether the reader has anything to do, after dropping what is too old."""
+        if self._max_age is not None:
+            limit = self._clock() - self._max_age
+            while self._items and self._items[0][0] < limit:
+                self._items.popleft()
+                self.dropped += 1
+                self.stale += 1
+        return self._items or self._closed
 
     @property
     def finished(self) -> bool:
         """Whether nothing more will come."""
         with self._changed:
-            return self._closed and not self._events
+            return self._closed and not self._items
 
     def close(self, *, discard: bool = False) -> None:
         """Lets readers end after what is there; discard throws that away too."""
         with self._changed:
             self._closed = True
             if discard:
-                self._events.clear()
+                self._items.clear()
             self._changed.notify_all()

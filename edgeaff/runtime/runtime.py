@@ -1,19 +1,20 @@
-"""Runtime: capture + Session + delivery, on a thread of its own.
+"""Runtime: capture + Session + delivery, each on threads of its own.
 
 ```
-source -> [worker thread: Session -> sinks] -> EventQueue -> iterator | poll | async for | callback thread
+sources -> [worker: Session] -+-> EventQueue -> iterator | poll | async for
+   |            |             +-> callbacks, sinks (a bounded queue and a thread each)
+   +-- monitor -+-> StatusChannel -> on_status, on_first_face
 ```
-User code never runs on the worker; what the worker raises surfaces where the user reads.
+User code never runs on a capture thread, the worker or the monitor; what it raises surfaces where the user reads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
@@ -23,23 +24,19 @@ from edgeaff.bundle import ModelBundle
 from edgeaff.capture.group import combine
 from edgeaff.delivery.recorder import Recorder
 from edgeaff.errors import ArgumentError, SessionStateError
+from edgeaff.runtime import snapshot
 from edgeaff.runtime.config import merge_options
-from edgeaff.runtime.queue import EventQueue
+from edgeaff.runtime.ladder import Ladder
+from edgeaff.runtime.monitor import Monitor
+from edgeaff.runtime.outlets import Outlets
+from edgeaff.runtime.policy import Policy, as_policy
+from edgeaff.runtime.stats import RuntimeHealth, RuntimeStats
+from edgeaff.runtime.status import StatusChannel
+from edgeaff.runtime.worker import Worker
 from edgeaff.session import Session
-from edgeaff.types import AffectEvent, AudioChunk, VideoFrame
+from edgeaff.types import AffectEvent, StatusEvent
 
-
-@dataclass(slots=True)
-class RuntimeStats:
-    """What happened so far: events by status, inputs repaired or dropped by cause, events dropped for slow readers."""
-
-    events: int = 0
-    events_by_status: dict[str, int] = field(default_factory=dict)
-    events_dropped: int = 0
-    frames: int = 0
-    samples: int = 0
-    inputs: dict[str, int] = field(default_factory=dict)
-    source: dict[str, int] = field(default_factory=dict)
+STOP_SECONDS = 0.95
 
 
 class Runtime:
@@ -54,8 +51,9 @@ class Runtime:
         max_faces: most faces with events of their own per tick.
         detector_stride: run the detector on every n-th taken frame.
         smoothing: (valence_seconds, arousal_seconds), None for the bundle's.
-        policy: "every" or "latest": which events a slow reader gets.
+        policy: which events a slow reader gets: "every", "latest" or a Policy.
         staleness_seconds: status STALE after so long without any delivery.
+        ladder: live only: do less work per frame while the worker falls behind (see runtime/ladder.py).
         sinks: objects with write(event) and close(), called for every event; a Recorder among them records the session.
         config: TOML file with any of these options; arguments win.
 
@@ -76,25 +74,29 @@ class Runtime:
         max_faces: int = 1,
         detector_stride: int | None = None,
         smoothing: tuple[float, float] | None = None,
-        policy: str | None = None,
+        policy: Policy | str | None = None,
         staleness_seconds: float = 0.5,
+        ladder: bool = True,
         sinks: Sequence[Any] = (),
         config: str | os.PathLike[str] | None = None,
     ) -> None:
         arguments = {
             "bundle": bundle, "video": video, "audio": audio, "backend": backend, "strict": strict, "max_faces": max_faces,
             "detector_stride": detector_stride, "smoothing": smoothing, "policy": policy, "staleness_seconds": staleness_seconds,
+            "ladder": ladder,
         }  # fmt: skip
         options = merge_options(arguments, os.fspath(config) if config is not None else None)
         if options["video"] is None and options["audio"] is None:
             raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
+        chosen_policy = as_policy(options["policy"])
         self._source = combine(options["video"], options["audio"])
-        self._live = self._source.is_live
+        self._live = bool(self._source.is_live)
         self._source_name = " and ".join(str(name) for name in (options["video"], options["audio"]) if name is not None)
         recorder = next((sink for sink in sinks if isinstance(sink, Recorder)), None)
+        has_video = self._source.has_video if self._live else True
         session = Session(
             options["bundle"],
-            video=self._source.has_video if self._live else True,
+            video=has_video,
             audio=self._source.has_audio if self._live else True,
             backend=options["backend"],
             max_faces=options["max_faces"],
@@ -103,42 +105,56 @@ class Runtime:
             staleness_seconds=options["staleness_seconds"],
             tap=recorder,
         )
-        self._session: Any = session if recorder is None else recorder.wrap(session)
-        self._queue = EventQueue(options["policy"] or "every", lossless=not self._live)
-        self._sinks = list(sinks)
-        self._stats = RuntimeStats()
-        self._stop = threading.Event()
-        self._worker: threading.Thread | None = None
-        self._callbacks: list[tuple[Callable[[AffectEvent], None], EventQueue, threading.Thread]] = []
         self._error: BaseException | None = None
-        self._lost = (0, 0)
+        self._failed = False
+        self._error_lock = threading.Lock()
+        self._pid: int | None = None
+        self.status = StatusChannel(self._fail)
+        self._outlets = Outlets(sinks, chosen_policy, live=self._live, on_error=self._fail)
+        self._worker = Worker(
+            self._source,
+            session if recorder is None else recorder.wrap(session),
+            outlets=self._outlets,
+            status=self.status,
+            ladder=Ladder() if self._live and has_video and options["ladder"] else None,
+            on_error=self._fail,
+        )
+        self._monitor = Monitor(self.status, self._outlets, on_error=self._fail)
 
     # --- life ---------------------------------------------------------------------------------------------------------------
 
     def start(self) -> Runtime:
-        """Returns the runtime, with its worker started.
+        """Returns the runtime, with its threads started.
 
         Raises:
             SessionStateError: it was started before.
         """
-        if self._worker is not None:
+        if self._pid is not None:
             raise SessionStateError("start must be called once, got a second call; make a new Runtime.")
-        self._worker = threading.Thread(target=self._work, name="edgeaff-runtime", daemon=True)
-        for _, _, thread in self._callbacks:
-            thread.start()
+        self._pid = os.getpid()
+        self.status.start()
+        self._outlets.start()
         self._worker.start()
+        self._monitor.start(self._sources(), lambda: snapshot.counters(self._worker.session.counts))
         return self
 
     def stop(self) -> None:
-        """Stops within a second from any state; events not read yet are thrown away."""
-        self._stop.set()
+        """Stops within a second from any state; events not read yet are thrown away, sinks get what was delivered.
+
+        What still hangs then (a driver, a sink, a callback) is left behind on its own thread. In a forked child it does nothing.
+        """
+        if self._pid is not None and self._pid != os.getpid():
+            return
+        deadline = time.monotonic() + STOP_SECONDS
+        self._worker.stop.set()
+        self._outlets.discard()
         if self._live:
             self._source.close()  # wakes a worker that waits for input
-        self._queue.close(discard=True)
-        for _, queue, _ in self._callbacks:
-            queue.close(discard=True)
-        if self._worker is not None and self._worker is not threading.current_thread():
-            self._worker.join(timeout=5.0)
+        self._worker.join(deadline - time.monotonic())
+        if not self._worker.alive:
+            self._outlets.close_sinks()
+        self._monitor.close()
+        self.status.close(max(0.0, min(0.2, deadline - time.monotonic())))
 
     def __enter__(self) -> Runtime:
         return self.start()
@@ -170,12 +186,15 @@ class Runtime:
 
     def finish(self) -> None:
         """Says that nothing more will be pushed, so that the events end."""
-        for source in getattr(self._source, "sources", ()):
+        for source in self._sources():
             if hasattr(source, "finish"):
                 source.finish()
 
+    def _sources(self) -> tuple[Any, ...]:
+        return tuple(getattr(self._source, "sources", ())) if self._live else ()
+
     def _pushable(self, modality: str, kind: str) -> Any:
-        for source in getattr(self._source, "sources", ()):
+        for source in self._sources():
             if type(source).__name__ == kind:
                 return source
         raise ArgumentError(
@@ -185,63 +204,81 @@ class Runtime:
     # --- delivery -----------------------------------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[AffectEvent]:
-        """Yields events until the source ends; raises what the worker raised."""
+        """Yields events until the source ends; raises what the worker or a callback raised."""
         while True:
-            event = self._queue.get()
+            event = self._next(None)
             if event is None:
-                self._raise_worker_error()
                 return
             yield event
 
     def poll(self, timeout_seconds: float = 0.0) -> AffectEvent | None:
         """Returns the next event, or None when there is none within the timeout."""
-        event = self._queue.get(timeout_seconds)
-        if event is None:
-            self._raise_worker_error()
-        return event
+        return self._next(timeout_seconds)
 
     async def __aiter__(self) -> AsyncIterator[AffectEvent]:
         """Yields events without blocking the event loop."""
         while True:
-            event = await asyncio.to_thread(self._queue.get)
+            event = await asyncio.to_thread(self._next, None)
             if event is None:
-                self._raise_worker_error()
                 return
             yield event
 
-    def on_event(self, callback: Callable[[AffectEvent], None], *, policy: str = "every") -> None:
+    def _next(self, timeout_seconds: float | None) -> AffectEvent | None:
+        self._check_process()
+        event = self._outlets.queue.get(timeout_seconds)
+        if event is None:
+            self._raise_error()
+        return event
+
+    def on_event(self, callback: Callable[[AffectEvent], None], *, policy: Policy | str = "every") -> None:
         """Calls back for every event on a thread of its own; an exception in it surfaces in join, iteration or poll.
 
         Args:
             callback: called with each AffectEvent.
-            policy: "every" or "latest", when the callback is slower than the events.
+            policy: which events it gets when it is slower than they come.
 
         Raises:
             SessionStateError: the runtime runs already.
         """
-        if self._worker is not None:
+        if self._pid is not None:
             raise SessionStateError("on_event must be called before start, got it after; register callbacks first.")
-        queue = EventQueue(policy, lossless=True)
-        thread = threading.Thread(target=self._call_back, args=(callback, queue), name="edgeaff-callback", daemon=True)
-        self._callbacks.append((callback, queue, thread))
+        self._outlets.add_callback(callback, as_policy(policy))
+
+    def on_status(self, callback: Callable[[StatusEvent], None]) -> None:
+        """Calls back for every StatusEvent from now on, on a thread of its own; an exception surfaces as in `on_event`."""
+        self.status.subscribe(callback)
+
+    def on_first_face(self, callback: Callable[[StatusEvent], None]) -> None:
+        """Calls back once, when the first face of the session is measured: the place for the notice that people are owed."""
+
+        def notice(event: StatusEvent) -> None:
+            if event.kind == "first_face":
+                callback(event)
+
+        self.status.subscribe(notice)
 
     def join(self) -> None:
         """Waits until the source has ended and every callback has returned, without reading events oneself."""
-        while not self._queue.finished:
-            self._queue.get()
-        for _, _, thread in self._callbacks:
-            thread.join()
-        self._raise_worker_error()
+        self._check_process()
+        queue = self._outlets.queue
+        while not queue.finished:
+            queue.get()
+        self._outlets.join_callbacks()
+        self._monitor.close()
+        self.status.close()
+        self._raise_error()
 
     @property
     def finished(self) -> bool:
         """Whether the source has ended and every event has been read."""
-        return self._queue.finished
+        return self._outlets.queue.finished
+
+    # --- what it says of itself ---------------------------------------------------------------------------------------------
 
     @property
     def warnings(self) -> list[str]:
-        """What was found wrong with the source so far, one sentence each."""
-        return list(self._source.warnings)
+        """What was found wrong with the source and the sinks so far, one sentence each."""
+        return [*self._source.warnings, *(text for sink in self._outlets.queued_sinks for text in sink.warnings)]
 
     @property
     def source_name(self) -> str:
@@ -254,88 +291,36 @@ class Runtime:
         return self._source.duration_seconds
 
     def stats(self) -> RuntimeStats:
-        """Returns a snapshot of the counters."""
-        counts = dataclasses.asdict(self._session.counts)
-        dropped = self._queue.dropped + sum(queue.dropped for _, queue, _ in self._callbacks)
-        return dataclasses.replace(
-            self._stats,
-            events_by_status=dict(self._stats.events_by_status),
-            events_dropped=dropped,
-            inputs=counts,
-            source=dict(self._source.counts),
-        )
+        """Returns a snapshot of the counters and measures."""
+        return snapshot.stats(self._worker, self._outlets, self._source)
 
-    # --- the worker ---------------------------------------------------------------------------------------------------------
+    def health(self) -> RuntimeHealth:
+        """Returns how sources, worker and sinks are doing now."""
+        return snapshot.health(self._worker, self._outlets, self._monitor, self._sources(), failed=self._failed)
 
-    def _work(self) -> None:
-        try:
-            with self._source as source:
-                for unit in source.inputs() if self._live else source:
-                    if self._stop.is_set():
-                        return
-                    self._deliver(self._push(unit))
-                self._deliver(self._session.finish())
-        except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
-            self._error = error
-        finally:
-            self._close_sinks()
-            self._queue.close()
-            for _, queue, _ in self._callbacks:
-                queue.close()
+    # --- errors -------------------------------------------------------------------------------------------------------------
 
-    def _push(self, unit: VideoFrame | AudioChunk | int) -> list[AffectEvent]:
-        if isinstance(unit, int):
-            return self._session.advance(unit)
-        if isinstance(unit, VideoFrame):
-            self._stats.frames += 1
-            return self._session.push_frame(unit.image, pts_ns=unit.pts_ns)
-        self._stats.samples += len(unit.samples)
-        return self._session.push_audio(unit.samples, pts_ns=unit.pts_ns, sample_rate_hz=unit.sample_rate_hz)
-
-    def _deliver(self, events: list[AffectEvent]) -> None:
-        for event in self._stamped(events) if self._live else events:
-            self._stats.events += 1
-            name = event.status.value
-            self._stats.events_by_status[name] = self._stats.events_by_status.get(name, 0) + 1
-            for sink in self._sinks:
-                sink.write(event)
-            for _, queue, _ in self._callbacks:
-                queue.put(event)
-            self._queue.put(event)
-
-    def _stamped(self, events: list[AffectEvent]) -> list[AffectEvent]:
-        """Returns the events with what only a live runtime knows: latency, and inputs dropped since the last one."""
-        if not events:
-            return events
-        now = self._source.now_ns()
-        counts = self._source.counts
-        lost = (counts.get("frames_replaced", 0), counts.get("samples_dropped", 0))
-        new = lost[0] - self._lost[0] + (lost[1] > self._lost[1])  # frames, and 1 for sound that was lost
-        self._lost = lost
-        stamped = []
-        for index, event in enumerate(events):
-            latency_ms = None if now is None else max(0.0, round((now - event.pts_ns) / 1e6, 3))
-            stamped.append(dataclasses.replace(event, latency_ms=latency_ms, dropped_since_last=0 if index else new))
-        return stamped
-
-    def _call_back(self, callback: Callable[[AffectEvent], None], queue: EventQueue) -> None:
-        try:
-            while (event := queue.get()) is not None:
-                callback(event)
-        except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
+    def _fail(self, name: str, error: BaseException) -> None:
+        """Keeps the first error for the reader and ends the run; called on any thread but the user's."""
+        with self._error_lock:
+            self._failed = True
             self._error = self._error or error
-            queue.close(discard=True)
-            self._stop.set()
-            self._queue.close()
+        if name != "worker":
+            message = f"{name} must not raise, got {type(error).__name__}: {error}; it surfaces where events are read."
+            self.status.emit("sink" if self._is_sink(name) else "reader", "failed", message, name=name)
+        self._worker.stop.set()
+        self._outlets.queue.close()
 
-    def _close_sinks(self) -> None:
-        for sink in self._sinks:
-            try:
-                sink.close()
-            except OSError as error:
-                self._error = self._error or error
+    def _is_sink(self, name: str) -> bool:
+        return name not in ("callback", "status")
 
-    def _raise_worker_error(self) -> None:
-        if self._error is not None and self._queue.finished:
+    def _check_process(self) -> None:
+        if self._pid is not None and self._pid != os.getpid():
+            raise SessionStateError(
+                "Runtime must be used in the process that started it, got its forked child; make a new one there."
+            )
+
+    def _raise_error(self) -> None:
+        if self._error is not None and self._outlets.queue.finished:
             error, self._error = self._error, None
             raise error

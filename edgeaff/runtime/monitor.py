@@ -1,0 +1,213 @@
+"""The monitor: looks at sources, session and sinks ten times a second and says what began and what ended.
+
+It runs on a thread of its own, so that it notices a worker that hangs as well as a device that does. Something wrong is a
+condition: it is reported when it begins and when it is over, not in between.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgeaff.capture.health import Health
+from edgeaff.delivery.queued import QueuedSink
+from edgeaff.runtime.outlets import Outlets
+from edgeaff.runtime.status import StatusChannel
+
+PERIOD_SECONDS = 0.1
+QUIET_SECONDS = 1.0  # a counter that has not grown for so long: over
+SINK_GRACE_SECONDS = 1.0  # a receiver that is away for less (a broker that is being connected to) is not reported
+SUSPENDED_SECONDS = 2.0
+
+_BY_STATE = {Health.LOST: "lost", Health.RECONNECTING: "lost", Health.STALLED: "stalled", Health.FROZEN: "frozen"}
+_SOURCE_COUNTERS = {
+    "failed_reads": ("garbage", "pictures could not be read; they are left out"),
+    "bad_packets": ("garbage", "packets are damaged; they are skipped"),
+    "audio_overflows": ("overflow", "the driver lost sound; it shows as a hole"),
+    "audio_gaps": ("overflow", "sound is missing; it shows as a hole"),
+    "samples_dropped": ("overflow", "the worker is too slow for the sound; the oldest goes and shows as a hole"),
+}
+_INPUT_COUNTERS = {
+    "samples_not_finite": ("mic", "garbage", "samples are no numbers; they count as silence"),
+    "sound_restarts": ("mic", "overflow", "a hole in the sound was too long to fill; its analysis started anew"),
+}
+
+
+@dataclass
+class _Condition:
+    """Something that is wrong now. last: when it was seen last; source, name: for its end."""
+
+    source: str
+    name: str
+    kind: str
+    since: float
+    last: float
+    told: bool
+
+
+class Monitor:
+    """Watches a runtime.
+
+    Args:
+        status: where to say what changes.
+        outlets: sinks and queues.
+        on_error: called with a name and the exception that ended a sink.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        status: StatusChannel,
+        outlets: Outlets,
+        *,
+        on_error: Callable[[str, BaseException], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._status, self._outlets, self._on_error, self._clock = status, outlets, on_error, clock
+        self._conditions: dict[tuple[str, str], _Condition] = {}
+        self._counters: dict[tuple[str, str], int] = {}
+        self._warnings: dict[str, int] = {}
+        self._ended: set[str] = set()
+        self._dead_sinks: set[int] = set()
+        self._last_look: tuple[float, float] | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, sources: Sequence[Any], inputs: Callable[[], Mapping[str, int]]) -> None:
+        """Starts looking.
+
+        Args:
+            sources: live sources; empty in file mode.
+            inputs: gives the counters of the session.
+        """
+        arguments = (tuple(sources), inputs)
+        self._thread = threading.Thread(target=self._work, args=arguments, name="edgeaff-monitor", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread after a last look; may be called again."""
+        self._stop.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(0.5)
+
+    def _work(self, sources: tuple[Any, ...], inputs: Callable[[], Mapping[str, int]]) -> None:
+        while not self._stop.wait(PERIOD_SECONDS):
+            self.look(sources, inputs())
+
+    def look(self, sources: Sequence[Any], inputs: Mapping[str, int]) -> None:
+        """Looks once and reports what changed.
+
+        Args:
+            sources: as for `start`.
+            inputs: the counters of the session.
+        """
+        now = self._clock()
+        self._look_at_time(now)
+        for source in sources:
+            self._look_at_source(source, now)
+        if sources:
+            for counter, (place, kind, text) in _INPUT_COUNTERS.items():
+                name = next((source.name for source in sources if source.kind in (place, "stream")), place)
+                self._counter(place, name, counter, inputs.get(counter, 0), kind, text, now)
+        for sink in self._outlets.queued_sinks:
+            self._look_at_sink(sink, now)
+        self._counter(
+            "reader", "reader", "events_dropped", self._outlets.dropped, "dropped",
+            "events come faster than they are read; the oldest go", now,
+        )  # fmt: skip
+        self._close_conditions(now)
+
+    def _look_at_time(self, now: float) -> None:
+        asleep = _asleep_seconds()
+        if self._last_look is not None:
+            gap = max(now - self._last_look[0], asleep - self._last_look[1])
+            if gap > SUSPENDED_SECONDS:
+                message = f"the process must run all the time, got a stop of {gap:.1f} s; what came meanwhile is lost."
+                self._raise("runtime", "runtime", "suspended", message, {"seconds": round(gap, 1)}, now)
+        self._last_look = (now, asleep)
+
+    def _look_at_source(self, source: Any, now: float) -> None:
+        health = source.health()
+        kind = _BY_STATE.get(health.state)
+        for state_kind in ("lost", "stalled", "frozen"):
+            if state_kind == kind:
+                self._raise(source.kind, source.name, kind, health.detail, {"reconnects": health.reconnects}, now)
+            elif health.state in (Health.OK, Health.ENDED):
+                self._over(source.name, state_kind, now)
+        if health.state is Health.ENDED and source.name not in self._ended:
+            self._ended.add(source.name)
+            self._status.emit(source.kind, "ended", health.detail, name=source.name)
+        counts = source.counts
+        for counter, (kind, text) in _SOURCE_COUNTERS.items():
+            if counter in counts:
+                self._counter(source.kind, source.name, counter, counts[counter], kind, text, now)
+        for warning in source.warnings[self._warnings.get(source.name, 0) :]:
+            if "refuses" in warning:
+                self._status.emit(source.kind, "refused", warning, name=source.name)
+        self._warnings[source.name] = len(source.warnings)
+
+    def _look_at_sink(self, sink: QueuedSink, now: float) -> None:
+        counts = sink.counts
+        if sink.error is not None:
+            if id(sink) not in self._dead_sinks:
+                self._dead_sinks.add(id(sink))
+                self._on_error(sink.name, sink.error)
+            return
+        if sink.failing:
+            reason = sink.warnings[-1] if sink.warnings else f"{sink.name} must be reachable, got no connection."
+            self._raise("sink", sink.name, "lost", f"{reason}; it is tried again.", counts, now, SINK_GRACE_SECONDS)
+        else:
+            self._over(sink.name, "lost", now)
+        self._counter(
+            "sink",
+            sink.name,
+            "dropped",
+            counts["dropped"],
+            "dropped",
+            "the sink is too slow; its oldest events go",
+            now,
+        )
+
+    def _counter(self, source: str, name: str, counter: str, value: int, kind: str, text: str, now: float) -> None:
+        before = self._counters.get((name, counter), 0)
+        self._counters[name, counter] = value
+        if value > before:
+            self._raise(source, name, kind, f"{name}: {text}, {counter} {value}.", {counter: value}, now)
+
+    def _raise(
+        self, source: str, name: str, kind: str, message: str, counts: Mapping[str, int | float], now: float,
+        grace_seconds: float = 0.0,
+    ) -> None:  # fmt: skip
+        condition = self._conditions.get((name, kind))
+        if condition is None:
+            condition = self._conditions[name, kind] = _Condition(source, name, kind, now, now, False)
+        condition.last = now
+        if not condition.told and now - condition.since >= grace_seconds:
+            condition.told = True
+            self._status.emit(source, kind, message, name=name, counts=counts)
+
+    def _over(self, name: str, kind: str, now: float) -> None:
+        condition = self._conditions.pop((name, kind), None)
+        if condition is not None and condition.told:
+            counts = {"seconds": round(now - condition.since, 3)}
+            self._status.emit(condition.source, "recovered", f"{name}: {kind} is over.", name=name, counts=counts)
+
+    def _close_conditions(self, now: float) -> None:
+        """Ends what is counted, not looked at, once it has not been seen for a while."""
+        for (name, kind), condition in list(self._conditions.items()):
+            if kind in ("garbage", "overflow", "dropped", "suspended") and now - condition.last >= QUIET_SECONDS:
+                self._over(name, kind, now)
+
+    def problems(self) -> list[str]:
+        """Returns what is wrong now, as "name: kind"."""
+        return [f"{name}: {kind}" for (name, kind), condition in list(self._conditions.items()) if condition.told]
+
+
+def _asleep_seconds() -> float:
+    """Returns how long the machine has slept since it started, 0 where the system does not say."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0.0
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

@@ -1,0 +1,117 @@
+"""Where events go: the reader's queue, callbacks, sinks. Nothing of it runs on the worker but the Recorder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from edgeaff.delivery.queued import QueuedSink
+from edgeaff.delivery.recorder import Recorder
+from edgeaff.runtime.policy import Policy
+from edgeaff.runtime.queue import EventQueue
+from edgeaff.runtime.subscriber import Subscriber
+from edgeaff.types import AffectEvent
+
+CLOSE_SECONDS = 0.8
+
+
+class Outlets:
+    """Delivers events without ever waiting for user code in live mode, and without a loss in file mode.
+
+    Live, every sink but a Recorder stands behind a QueuedSink: its errors are survived, counted and reported. In file mode it
+    stands behind a lossless queue: its errors end the run and surface where the user reads.
+    """
+
+    def __init__(
+        self, sinks: Sequence[Any], policy: Policy, *, live: bool, on_error: Callable[[str, BaseException], None]
+    ) -> None:
+        self.queue: EventQueue[AffectEvent] = EventQueue(policy, lossless=not live)
+        self.queued_sinks: list[QueuedSink] = []
+        self.recorders = [sink for sink in sinks if isinstance(sink, Recorder)]
+        self._live, self._on_error = live, on_error
+        self._callbacks: list[Subscriber[AffectEvent]] = []
+        self._file_sinks: list[Subscriber[AffectEvent]] = []
+        self._closed = False
+        for sink in sinks:
+            if isinstance(sink, Recorder):
+                continue
+            if isinstance(sink, QueuedSink):
+                self.queued_sinks.append(sink)
+            elif live:
+                self.queued_sinks.append(QueuedSink(sink))
+            else:
+                waiting: EventQueue[AffectEvent] = EventQueue(lossless=True)
+                self._file_sinks.append(
+                    Subscriber(
+                        sink.write, waiting, name=type(sink).__name__, on_error=self._on_error, at_end=sink.close
+                    )
+                )
+
+    def add_callback(self, callback: Callable[[AffectEvent], None], policy: Policy) -> None:
+        """Calls back for every event, on a thread of its own."""
+        waiting: EventQueue[AffectEvent] = EventQueue(policy, lossless=not self._live)
+        self._callbacks.append(Subscriber(callback, waiting, name="callback", on_error=self._on_error))
+
+    def start(self) -> None:
+        """Starts all threads."""
+        for subscriber in (*self._callbacks, *self._file_sinks):
+            subscriber.start()
+
+    def deliver(self, event: AffectEvent) -> None:
+        """Hands one event to all; called on the worker."""
+        for recorder in self.recorders:
+            recorder.write(event)
+        for sink in self.queued_sinks:
+            sink.write(event)
+        for subscriber in (*self._file_sinks, *self._callbacks):
+            subscriber.queue.put(event)
+        self.queue.put(event)
+
+    def finish(self) -> None:
+        """Flushes and closes the sinks, then lets readers and callbacks end after what waits for them."""
+        self._close_sinks(None if not self._live else CLOSE_SECONDS)
+        for subscriber in self._callbacks:
+            subscriber.queue.close()
+        self.queue.close()
+
+    def discard(self) -> None:
+        """Throws away what readers and callbacks have not had yet. Sinks get everything."""
+        self.queue.close(discard=True)
+        for subscriber in self._callbacks:
+            subscriber.queue.close(discard=True)
+
+    def close_sinks(self) -> None:
+        """Flushes and closes the sinks within their time limit; may be called again."""
+        self._close_sinks(CLOSE_SECONDS)
+
+    def join_callbacks(self) -> None:
+        """Waits until every callback has returned."""
+        for subscriber in self._callbacks:
+            subscriber.join()
+
+    def _close_sinks(self, timeout_seconds: float | None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        for subscriber in self._file_sinks:
+            subscriber.queue.close()
+        for sink in self.queued_sinks:
+            sink.end()
+        for recorder in self.recorders:
+            recorder.close(timeout_seconds=_left(deadline, 2.0))
+        for subscriber in self._file_sinks:
+            subscriber.join(None if deadline is None else _left(deadline, 0.0))
+        for sink in self.queued_sinks:
+            sink.close(timeout_seconds=_left(deadline, CLOSE_SECONDS))
+
+    @property
+    def dropped(self) -> int:
+        """Events that slow callbacks missed, and a slow reader if anyone reads."""
+        missed = sum(subscriber.queue.dropped for subscriber in self._callbacks)
+        return missed + (self.queue.dropped if self.queue.read else 0)
+
+
+def _left(deadline: float | None, otherwise: float) -> float:
+    return otherwise if deadline is None else max(0.0, deadline - time.monotonic())

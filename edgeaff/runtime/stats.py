@@ -1,0 +1,104 @@
+"""What a Runtime counts and measures."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+KEPT = 2048  # of each measure: the last 68 s of ticks
+
+
+@dataclass(slots=True)
+class RuntimeStats:
+    """What happened so far.
+
+    Attributes:
+        events: delivered by the worker.
+        events_by_status: the same by status.
+        events_dropped: what slow readers and callbacks missed.
+        frames: pictures taken by the worker.
+        samples: of sound taken by the worker.
+        inputs: repaired or dropped by the session, by cause.
+        source: delivered, repaired or dropped by the sources, by cause.
+        sinks: written, dropped and failures, by the sink's name.
+        stages_ms: p50, p95 and p99 of the last 2048: "frame" and "sound" (work of the session), "latency" (capture to
+            delivery, live only).
+        queues: what waits now: "events", "frames", "sound_ms", "sinks".
+        skew_ppm: of the microphone's clock against the monotonic clock, None where there is none.
+        degradations: steps down the ladder so far.
+    """
+
+    events: int = 0
+    events_by_status: dict[str, int] = field(default_factory=dict)
+    events_dropped: int = 0
+    frames: int = 0
+    samples: int = 0
+    inputs: dict[str, int] = field(default_factory=dict)
+    source: dict[str, int] = field(default_factory=dict)
+    sinks: dict[str, dict[str, int]] = field(default_factory=dict)
+    stages_ms: dict[str, dict[str, float]] = field(default_factory=dict)
+    queues: dict[str, float] = field(default_factory=dict)
+    skew_ppm: float | None = None
+    degradations: int = 0
+
+
+class Measures:
+    """Keeps the last values of each stage and gives their quantiles."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._values: dict[str, deque[float]] = {}
+
+    def add(self, stage: str, milliseconds: float) -> None:
+        """Notes one value."""
+        with self._lock:
+            self._values.setdefault(stage, deque(maxlen=KEPT)).append(milliseconds)
+
+    def quantiles(self) -> dict[str, dict[str, float]]:
+        """Returns p50, p95 and p99 of each stage, milliseconds."""
+        with self._lock:
+            stages = {stage: sorted(values) for stage, values in self._values.items()}
+        return {
+            stage: {f"p{share}": round(values[min(len(values) - 1, len(values) * share // 100)], 3) for share in (50, 95, 99)}
+            for stage, values in stages.items()
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeHealth:
+    """How a Runtime is doing now.
+
+    Attributes:
+        state: "new", "starting", "running", "degraded", "failed", "ended" or "stopped".
+        healthy: running, possibly degraded, with every source OK and no sink failing.
+        sources: by name: kind, state, detail, age_ms of the last delivery, reconnects, frames and sound_ms that wait, skew_ppm.
+        worker: alive, age_ms of what it took last, event_age_ms since the last event, busy_share of the last second.
+        sinks: by name: state ("ok", "failing"), waiting, written, dropped, failures.
+        ladder: step (0 is full work), name of the step, degradations so far.
+        engine: backend that computes.
+        problems: what is wrong now, one sentence each.
+    """
+
+    state: str
+    healthy: bool
+    sources: dict[str, dict[str, Any]]
+    worker: dict[str, Any]
+    sinks: dict[str, dict[str, Any]]
+    ladder: dict[str, Any]
+    engine: dict[str, Any]
+    problems: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns nested mappings of numbers, texts and None: what StatusServer takes."""
+        return {
+            "state": self.state,
+            "healthy": self.healthy,
+            "sources": self.sources,
+            "worker": self.worker,
+            "sinks": self.sinks,
+            "ladder": self.ladder,
+            "engine": self.engine,
+            "problems": {str(index): text for index, text in enumerate(self.problems)},
+        }

@@ -1,0 +1,102 @@
+"""The status channel: StatusEvents from any thread to callbacks, each on a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+from edgeaff.errors import ArgumentError
+from edgeaff.runtime.queue import EventQueue
+from edgeaff.runtime.subscriber import Subscriber
+from edgeaff.types import STATUS_KINDS, STATUS_SOURCES, StatusEvent
+
+LOG_SIZE = 256
+
+
+class StatusChannel:
+    """Takes StatusEvents and hands them on. `emit` never waits and never runs user code.
+
+    Args:
+        on_error: called with a name and the exception when a callback raises.
+        clock: monotonic nanoseconds.
+    """
+
+    def __init__(
+        self, on_error: Callable[[str, BaseException], None], *, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._on_error, self._clock = on_error, clock
+        self._log: deque[StatusEvent] = deque(maxlen=LOG_SIZE)
+        self._subscribers: list[Subscriber[StatusEvent]] = []
+        self._lock = threading.Lock()
+        self._started = False
+
+    def emit(
+        self,
+        source: str,
+        kind: str,
+        message: str = "",
+        *,
+        name: str = "",
+        counts: Mapping[str, int | float] | None = None,
+    ) -> StatusEvent:
+        """Returns the event, after handing it to all callbacks and the log.
+
+        Args:
+            source: one of STATUS_SOURCES.
+            kind: one of STATUS_KINDS.
+            message: what is wrong and what to do.
+            name: which camera, sink or engine; default the source itself.
+            counts: counters that belong to it.
+
+        Raises:
+            ArgumentError: source or kind is unknown.
+        """
+        if source not in STATUS_SOURCES or kind not in STATUS_KINDS:
+            raise ArgumentError(
+                f"source and kind must be among {', '.join(STATUS_SOURCES)} and {', '.join(STATUS_KINDS)}, got "
+                f"{source!r} and {kind!r}; choose from these."
+            )
+        event = StatusEvent(self._clock(), source, name or source, kind, message, dict(counts or {}))
+        with self._lock:
+            self._log.append(event)
+            subscribers = list(self._subscribers)
+        for subscriber in subscribers:
+            subscriber.queue.put(event)
+        return event
+
+    def subscribe(self, callback: Callable[[StatusEvent], None]) -> None:
+        """Calls back for every event from now on, on a thread of its own; 256 wait, then the oldest go."""
+        queue: EventQueue[StatusEvent] = EventQueue(lossless=False)
+        subscriber = Subscriber(callback, queue, name="status", on_error=self._on_error)
+        with self._lock:
+            self._subscribers.append(subscriber)
+            started = self._started
+        if started:
+            subscriber.start()
+
+    def recent(self) -> list[StatusEvent]:
+        """Returns the last 256 events, oldest first."""
+        with self._lock:
+            return list(self._log)
+
+    def start(self) -> None:
+        """Starts the threads of the callbacks."""
+        with self._lock:
+            self._started = True
+            subscribers = list(self._subscribers)
+        for subscriber in subscribers:
+            subscriber.start()
+
+    def close(self, timeout_seconds: float | None = None) -> None:
+        """Delivers what waits and ends the threads.
+
+        Args:
+            timeout_seconds: how long to wait for callbacks; None waits for ever.
+        """
+        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        for subscriber in self._subscribers:
+            subscriber.queue.close()
+        for subscriber in self._subscribers:
+            subscriber.join(None if deadline is None else max(0.0, deadline - time.monotonic()))

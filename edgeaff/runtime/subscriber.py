@@ -1,0 +1,65 @@
+"""User code on a thread of its own: behind a bounded queue, its exception handed to whoever reads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from edgeaff.runtime.queue import EventQueue
+
+T = TypeVar("T")
+
+
+class Subscriber(Generic[T]):
+    """Calls a function with every item that is put, on a thread of its own."""
+
+    def __init__(
+        self,
+        call: Callable[[T], None],
+        queue: EventQueue[T],
+        *,
+        name: str,
+        on_error: Callable[[str, BaseException], None],
+        at_end: Callable[[], None] | None = None,
+    ) -> None:
+        """Makes the subscriber; `start` begins.
+
+        Args:
+            call: the user's function.
+            queue: what waits for it.
+            name: of the thread, and for messages.
+            on_error: called with name and exception when the function raises; it is not called again after that.
+            at_end: called on the same thread after the last item.
+        """
+        self.name, self.queue = name, queue
+        self._call, self._on_error, self._at_end = call, on_error, at_end
+        self._thread = threading.Thread(target=self._work, name=f"edgeaff-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self._thread.start()
+
+    def join(self, timeout_seconds: float | None = None) -> bool:
+        """Returns whether the thread has ended, waiting for it up to a time limit."""
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        try:
+            while (item := self.queue.get()) is not None:
+                self._call(item)
+        except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
+            self.queue.close(discard=True)
+            self._on_error(self.name, error)
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        if self._at_end is None:
+            return
+        try:
+            self._at_end()
+        except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
+            self._on_error(self.name, error)

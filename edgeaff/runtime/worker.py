@@ -1,0 +1,167 @@
+"""The worker: the one thread that calls the Session. Source in, events out to the outlets, load to the ladder."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from edgeaff.runtime.ladder import STEPS, Ladder, Load
+from edgeaff.runtime.outlets import Outlets
+from edgeaff.runtime.stats import Measures, RuntimeStats
+from edgeaff.runtime.status import StatusChannel
+from edgeaff.types import AffectEvent, VideoFrame
+
+
+class Worker:
+    """Runs a source through a session until it ends or is stopped.
+
+    Args:
+        source: a file source or a LiveGroup.
+        session: a Session or RecordedSession.
+        outlets: where events go.
+        status: where to say what happens.
+        ladder: decides how much work is left out; None for file mode.
+        on_error: called with a name and what ended the worker.
+
+    Attributes:
+        session: who computes; replaced by nobody but a call handed to `submit`.
+        stop: set it to end.
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        session: Any,
+        *,
+        outlets: Outlets,
+        status: StatusChannel,
+        ladder: Ladder | None,
+        on_error: Callable[[str, BaseException], None],
+    ) -> None:
+        self.session = session
+        self.stop = threading.Event()
+        self.stats = RuntimeStats()
+        self.measures = Measures()
+        self.ladder = ladder
+        self.state = "new"
+        self.last_unit: float | None = None
+        self.last_event: float | None = None
+        self._source, self._outlets, self._status, self._on_error = source, outlets, status, on_error
+        self._live = bool(source.is_live)
+        self._lost = (0, 0)
+        self._busy_ns = 0
+        self._saw_face = False
+        self._calls: list[Callable[[Any], None]] = []
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._work, name="edgeaff-runtime", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread."""
+        self.state = "starting"
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def join(self, timeout_seconds: float) -> None:
+        """Waits for the thread, up to a time limit."""
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(timeout_seconds)
+
+    def submit(self, call: Callable[[Any], None]) -> None:
+        """Has `call(session)` made on the worker between two inputs; what it raises ends the worker."""
+        with self._lock:
+            self._calls.append(call)
+
+    def _work(self) -> None:
+        try:
+            with self._source as source:
+                self.state = "running"
+                for unit in source.inputs() if self._live else source:
+                    if self.stop.is_set():
+                        return
+                    self._make_calls()
+                    self._handle(unit)
+                self._deliver(self.session.finish())
+        except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
+            self._on_error("worker", error)
+        finally:
+            self._outlets.finish()
+            if self.state == "running":
+                self.state = "stopped" if self.stop.is_set() else "ended"
+
+    def _handle(self, unit: Any) -> None:
+        started = time.monotonic_ns()
+        self._deliver(self._push(unit))
+        ended = time.monotonic_ns()
+        self._busy_ns += ended - started
+        if not isinstance(unit, int):
+            self.last_unit = ended / 1e9
+            self.measures.add("frame" if isinstance(unit, VideoFrame) else "sound", (ended - started) / 1e6)
+        if self.ladder is not None:
+            self._climb(self.ladder, ended)
+
+    def _push(self, unit: Any) -> list[AffectEvent]:
+        if isinstance(unit, int):
+            return self.session.advance(unit)
+        if isinstance(unit, VideoFrame):
+            self.stats.frames += 1
+            return self.session.push_frame(unit.image, pts_ns=unit.pts_ns)
+        self.stats.samples += len(unit.samples)
+        return self.session.push_audio(unit.samples, pts_ns=unit.pts_ns, sample_rate_hz=unit.sample_rate_hz)
+
+    def _make_calls(self) -> None:
+        if not self._calls:
+            return
+        with self._lock:
+            calls, self._calls = self._calls, []
+        for call in calls:
+            call(self.session)
+
+    def _climb(self, ladder: Ladder, now_ns: int) -> None:
+        counts, before = self._source.counts, ladder.step
+        waiting = max((source.inbox.sizes()[1] for source in self._source.sources), default=0.0)
+        load = Load(self._busy_ns, counts.get("frames", 0), counts.get("frames_replaced", 0), waiting)
+        step = ladder.observe(now_ns, load)
+        if step is None:
+            return
+        self.session.degrade(step)
+        kind = "degraded" if step > before else "restored"
+        self.stats.degradations += step > before
+        message = f"the worker must keep up with the sources, got {ladder.busy_share:.0%} busy; now: {STEPS[step]}."
+        numbers = {"step": step, "busy_share": round(ladder.busy_share, 3), "frames_replaced": load.frames_replaced}
+        self._status.emit("engine", kind, message, name="ladder", counts=numbers)
+
+    def _deliver(self, events: list[AffectEvent]) -> None:
+        for event in self._stamped(events) if self._live else events:
+            if event.face is not None and not self._saw_face:
+                self._saw_face = True
+                message = "a face is being measured; the people in the picture should know."
+                self._status.emit("runtime", "first_face", message, counts={"pts_ns": event.pts_ns})
+            self.stats.events += 1
+            name = event.status.value
+            self.stats.events_by_status[name] = self.stats.events_by_status.get(name, 0) + 1
+            self.last_event = time.monotonic()
+            self._outlets.deliver(event)
+
+    def _stamped(self, events: list[AffectEvent]) -> list[AffectEvent]:
+        """Returns the events with what only a live runtime knows: latency, and inputs dropped since the last one."""
+        if not events:
+            return events
+        now = self._source.now_ns()
+        counts = self._source.counts
+        lost = (counts.get("frames_replaced", 0), counts.get("samples_dropped", 0))
+        new = lost[0] - self._lost[0] + (lost[1] > self._lost[1])  # frames, and 1 for sound that was lost
+        self._lost = lost
+        stamped = []
+        for index, event in enumerate(events):
+            latency_ms = None if now is None else max(0.0, round((now - event.pts_ns) / 1e6, 3))
+            if latency_ms is not None:
+                self.measures.add("latency", latency_ms)
+            stamped.append(dataclasses.replace(event, latency_ms=latency_ms, dropped_since_last=0 if index else new))
+        return stamped
