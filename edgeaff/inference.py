@@ -152,16 +152,18 @@ def precision_of(graph: Graph) -> str:
 class Coverage:
     """Share of the last 100 ticks in which a modality was there; ticks before the first count as absent."""
 
-    _ticks: deque[bool] = field(default_factory=lambda: deque(maxlen=WINDOW_TICKS))
+    _ticks: deque[bool] = field(default_factory=lambda: deque([False] * WINDOW_TICKS, WINDOW_TICKS))
+    _count: int = 0
 
     def push(self, present: bool) -> float:
         """Returns the coverage with this tick counted."""
+        self._count += present - self._ticks[0]
         self._ticks.append(present)
-        return sum(self._ticks) / WINDOW_TICKS
+        return self._count / WINDOW_TICKS
 
     def copy(self) -> Coverage:
         """Returns an independent copy."""
-        return Coverage(deque(self._ticks, WINDOW_TICKS))
+        return Coverage(deque(self._ticks, WINDOW_TICKS), self._count)
 
 
 class Uncertainty:
@@ -177,13 +179,16 @@ class Uncertainty:
         }
         self.abstain_above_std = float(table["abstain_above_std"])
         self.audio_only_valence_max_std = float(table["audio_only_valence_max_std"])
+        self._known: dict[tuple[float, float], tuple[float, float]] = {}  # 101 x 101 coverages at most
 
     def std(self, video_coverage: float, audio_coverage: float) -> tuple[float, float]:
         """Returns (valence_std, arousal_std), interpolated between the calibrated coverages."""
-        return (
-            self._interpolate(self._valence, video_coverage, audio_coverage),
-            self._interpolate(self._arousal, video_coverage, audio_coverage),
-        )
+        key = (video_coverage, audio_coverage)
+        found = self._known.get(key)
+        if found is None:
+            found = (self._interpolate(self._valence, *key), self._interpolate(self._arousal, *key))
+            self._known[key] = found
+        return found
 
     def half_widths(self, video_coverage: float, audio_coverage: float, *, percent: int = 95) -> tuple[float, float]:
         """Returns the half-widths of the intervals (valence, arousal) that hold so many per cent of the cases.

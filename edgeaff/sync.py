@@ -77,6 +77,8 @@ class SoundClock:
 
     def touches_hole(self, start_ns: int, end_ns: int) -> bool:
         """Returns whether [start, end) in nominal time overlaps zeros that were filled in."""
+        if not self._holes:
+            return False
         return any(start_ns < hole_end and hole_start < end_ns for hole_start, hole_end in self._holes)
 
     def place(self, pts_ns: int, count: int, rate_hz: int) -> Placement:
@@ -178,7 +180,7 @@ class RowTimeline:
     """
 
     def __init__(self, groups: tuple[ColumnGroup, ...], *, hold_ns: int = NANOSECONDS // 2) -> None:
-        self._groups = groups
+        self._groups = tuple((index, group.centre_ns, np.array(group.columns)) for index, group in enumerate(groups))
         self._hold_ns = hold_ns
         self._rows: deque[tuple[int, tuple[bool, ...], np.ndarray, int]] = deque()
         self._count = 0
@@ -196,16 +198,15 @@ class RowTimeline:
         """
         lld: np.ndarray | None = None
         newest = (0, 0)
-        for index, group in enumerate(self._groups):
-            found = self._newest(instant_ns, index, group.centre_ns)
+        for index, centre_ns, columns in self._groups:
+            found = self._newest(instant_ns, index, centre_ns)
             if found is None:
                 return None
             start, _, values, row = found
             if lld is None:
                 lld = np.empty_like(values)
-            columns = list(group.columns)
             lld[columns] = values[columns]
-            newest = max(newest, (start + group.centre_ns, row))
+            newest = max(newest, (start + centre_ns, row))
         return None if lld is None else Step(lld, newest[0], newest[1])
 
     def forget_before(self, instant_ns: int) -> None:

@@ -2,6 +2,8 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cstring>
+
 #include "bindings.h"
 #include "vision/crop_resize.h"
 
@@ -10,8 +12,7 @@ namespace py = pybind11;
 namespace edgeaff {
 namespace {
 
-py::array_t<uint8_t> CropResizeArray(const py::array& image, double x0, double y0, double x1, double y1, int height, int width,
-                                     int format) {
+ImageView ViewOf(const py::array& image, int format) {
   const PixelFormat pixel_format = static_cast<PixelFormat>(format);
   ImageView view{};
   view.data = static_cast<const uint8_t*>(image.data());
@@ -21,19 +22,44 @@ py::array_t<uint8_t> CropResizeArray(const py::array& image, double x0, double y
   view.row_stride = image.strides(0);
   view.pixel_stride = image.strides(1);
   view.channel_stride = image.ndim() == 3 ? image.strides(2) : 1;
-  py::array_t<uint8_t> out({height, width, 3});
-  uint8_t* target = out.mutable_data();
+  return view;
+}
+
+void Run(const ImageView& view, const CropBox& box, int height, int width, const Target& target) {
   bool done;
   {
     py::gil_scoped_release release;
-    done = CropResize(view, CropBox{x0, y0, x1, y1}, height, width, target);
+    done = CropResize(view, box, height, width, target);
   }
   if (!done) throw py::value_error("crop_resize: arguments are outside the limits of vision/crop_resize.h");
+}
+
+py::array_t<uint8_t> Pixels(const py::array& image, double x0, double y0, double x1, double y1, int height, int width,
+                            int format) {
+  py::array_t<uint8_t> out({height, width, 3});
+  Run(ViewOf(image, format), CropBox{x0, y0, x1, y1}, height, width, Target{out.mutable_data(), 3 * width, 0});
+  return out;
+}
+
+// The result at the upper left of planes of canvas_height x canvas_width, zeros beside it.
+py::array_t<uint8_t> Planes(const py::array& image, double x0, double y0, double x1, double y1, int height, int width,
+                            int canvas_height, int canvas_width, int format) {
+  py::array_t<uint8_t> out({3, canvas_height, canvas_width});
+  uint8_t* data = out.mutable_data();
+  const ptrdiff_t row = canvas_width, plane = row * canvas_height;
+  for (int c = 0; c < 3; ++c) {
+    for (int y = 0; y < height; ++y) std::memset(data + c * plane + y * row + width, 0, canvas_width - width);
+    std::memset(data + c * plane + height * row, 0, (canvas_height - height) * row);
+  }
+  Run(ViewOf(image, format), CropBox{x0, y0, x1, y1}, height, width, Target{data, row, plane});
   return out;
 }
 
 }  // namespace
 
-void BindCropResize(py::module_& module) { module.def("crop_resize", &CropResizeArray); }
+void BindCropResize(py::module_& module) {
+  module.def("crop_resize", &Pixels);
+  module.def("crop_resize_planes", &Planes);
+}
 
 }  // namespace edgeaff

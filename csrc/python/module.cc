@@ -10,6 +10,8 @@ PYBIND11_MODULE(_C, module) {
   edgeaff::BindBuildInfo(module);
   edgeaff::BindCropResize(module);
   edgeaff::BindCrossModalAttention(module);
+  edgeaff::BindDecodeMaps(module);
   edgeaff::BindLld(module);
   edgeaff::BindLldResample(module);
+  edgeaff::BindThumbnail(module);
 }

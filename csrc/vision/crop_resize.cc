@@ -19,63 +19,76 @@ int Quantise(double weight) { return static_cast<int>(std::floor(weight * kOne +
 
 int Clamp(double value, int high) { return static_cast<int>(std::min(std::max(value, 0.0), static_cast<double>(high))); }
 
+// Weights of one output index, in a buffer that is reused: no allocation per index.
 struct Taps {
-  int first;
+  int first = 0;
   std::vector<int> weights;
 };
 
 // Output index j covers [a, b) of the source. Shrinking: pixel i weighs the share of [a, b) that it covers, written as the
 // difference of the rounded cumulative share, so that weights sum to kOne and rounding never drifts. Whatever lies
 // outside the picture falls to the edge pixel.
-Taps TapsOf(double start, double step, int j, int source_size) {
+void TapsOf(double start, double step, int j, int source_size, Taps* taps) {
   const int high = source_size - 1;
+  taps->weights.clear();
   if (step < 1.0) {
     const double centre = start + (j + 0.5) * step - 0.5;
     const double left = std::floor(centre);
     const int second = Quantise(centre - left);
     const int first = Clamp(left, high), last = Clamp(left + 1.0, high);
-    if (first == last) return {first, {kOne}};
-    return {first, {kOne - second, second}};
+    taps->first = first;
+    if (first == last) {
+      taps->weights.push_back(kOne);
+    } else {
+      taps->weights.push_back(kOne - second);
+      taps->weights.push_back(second);
+    }
+    return;
   }
   const double a = start + j * step, b = start + (j + 1) * step;
   const int first = Clamp(std::floor(a), high), last = std::max(first, Clamp(std::ceil(b) - 1.0, high));
-  Taps taps{first, {}};
+  taps->first = first;
   int before = 0;
   for (int i = first; i <= last; ++i) {
     const int until = i == last ? kOne : Quantise(std::min(std::max((i + 1 - a) / step, 0.0), 1.0));
-    taps.weights.push_back(until - before);
+    taps->weights.push_back(until - before);
     before = until;
   }
-  return taps;
 }
 
-// NV12 has one chroma pixel for two of luma: its weights are those of the luma pixels that it serves.
-Taps HalveTaps(const Taps& luma) {
-  Taps taps{luma.first / 2, {}};
-  for (size_t k = 0; k < luma.weights.size(); ++k) {
-    const size_t index = (luma.first + k) / 2 - taps.first;
-    if (index == taps.weights.size()) taps.weights.push_back(0);
-    taps.weights[index] += luma.weights[k];
+// NV12 has one chroma pixel for two of luma: its weights are those of the luma pixels that it serves. In place: the write
+// index never overtakes the read index.
+void HalveTaps(Taps* taps) {
+  const int first = taps->first / 2;
+  size_t used = 0;
+  for (size_t k = 0; k < taps->weights.size(); ++k) {
+    const size_t index = (taps->first + k) / 2 - first;
+    const int weight = taps->weights[k];
+    if (index == used) {
+      taps->weights[used++] = weight;
+    } else {
+      taps->weights[index] += weight;
+    }
   }
-  return taps;
+  taps->weights.resize(used);
+  taps->first = first;
 }
 
 AxisTable MakeTable(double start, double end, int size, int source_size, bool halve) {
   AxisTable table;
-  std::vector<Taps> all;
   const double step = (end - start) / size;
-  size_t longest = 1;
-  for (int j = 0; j < size; ++j) {
-    Taps taps = TapsOf(start, step, j, source_size);
-    all.push_back(halve ? HalveTaps(taps) : std::move(taps));
-    longest = std::max(longest, all.back().weights.size());
-  }
-  table.stride = static_cast<int>((longest + 7) / 8 * 8);
+  const int most = static_cast<int>(std::min(std::ceil(std::max(step, 1.0)) + 1.0, static_cast<double>(source_size)));
+  table.stride = (most + 7) / 8 * 8;
   table.weights.assign(static_cast<size_t>(table.stride) * size, 0);
+  table.first.resize(size);
+  table.count.resize(size);
+  Taps taps;
   for (int j = 0; j < size; ++j) {
-    table.first.push_back(all[j].first);
-    table.count.push_back(static_cast<int32_t>(all[j].weights.size()));
-    std::copy(all[j].weights.begin(), all[j].weights.end(), table.weights.begin() + static_cast<ptrdiff_t>(j) * table.stride);
+    TapsOf(start, step, j, source_size, &taps);
+    if (halve) HalveTaps(&taps);
+    table.first[j] = taps.first;
+    table.count[j] = static_cast<int32_t>(taps.weights.size());
+    std::copy(taps.weights.begin(), taps.weights.end(), table.weights.begin() + static_cast<ptrdiff_t>(j) * table.stride);
   }
   return table;
 }
@@ -98,7 +111,19 @@ void FilterScalar(const int16_t* row, const AxisTable& table, int base, int32_t*
     for (int k = 0; k < table.count[j]; ++k) {
       for (int c = 0; c < C; ++c) sums[c] += weights[k] * pixels[k * C + c];
     }
-    for (int c = 0; c < C; ++c) out[j * C + c] = sums[c];
+    for (int c = 0; c < C; ++c) out[static_cast<ptrdiff_t>(j) * SumStride(C) + c] = sums[c];
+  }
+}
+
+void PackPixelsScalar(const int32_t* sums, int width, uint8_t* out) {
+  for (int x = 0; x < width; ++x) {
+    for (int c = 0; c < 3; ++c) out[3 * x + c] = RoundSum(sums[4 * x + c]);
+  }
+}
+
+void PackPlanesScalar(const int32_t* sums, int width, uint8_t* const planes[3]) {
+  for (int x = 0; x < width; ++x) {
+    for (int c = 0; c < 3; ++c) planes[c][x] = RoundSum(sums[4 * x + c]);
   }
 }
 
@@ -115,8 +140,6 @@ Kernels BestKernels() {
 }
 
 uint8_t ToByte(int32_t value) { return static_cast<uint8_t>(std::min(std::max(value, 0), 255)); }
-
-uint8_t Round(int32_t sum) { return static_cast<uint8_t>((sum + (1 << (kRowShift - 1))) >> kRowShift); }
 
 struct Span {
   int first, end;
@@ -142,10 +165,10 @@ class PlaneResizer {
     bytes_ = (span.end - span.first) * channels;
     blended_.assign(static_cast<size_t>(bytes_) + columns.stride * channels + kSlack, 0);
     pointers_.resize(static_cast<size_t>(rows.stride));
-    sums_.resize(columns.first.size() * channels);
+    sums_.resize(columns.first.size() * SumStride(channels));
   }
 
-  // Returns the sums (Q21) of output row y: width * channels values, valid until the next call.
+  // Returns the sums (Q21) of output row y: width * SumStride(channels) values, valid until the next call.
   const int32_t* Row(int y) {
     const int count = rows_.count[y];
     const int even = count + (count & 1);
@@ -184,12 +207,43 @@ void Nv12Row(const int32_t* luma, const int32_t* chroma, int width, uint8_t* out
   }
 }
 
-void PackedRow(const int32_t* sums, int width, int channels, bool swap, uint8_t* out) {
-  for (int x = 0; x < width; ++x) {
-    const int32_t* pixel = sums + x * channels;
-    out[3 * x] = Round(pixel[channels == 1 ? 0 : (swap ? 2 : 0)]);
-    out[3 * x + 1] = Round(pixel[channels == 1 ? 0 : 1]);
-    out[3 * x + 2] = Round(pixel[channels == 1 ? 0 : (swap ? 0 : 2)]);
+// Writes the rows of three-channel sums, or of one channel for all three, as packed pixels or as planes.
+class RowWriter {
+ public:
+  RowWriter(const Target& target, int width, int channels, bool swap, const Kernels& kernels)
+      : target_(target), width_(width), channels_(channels), swap_(swap), kernels_(kernels) {}
+
+  void Write(int y, const int32_t* sums) {
+    uint8_t* row = target_.data + y * target_.row_stride;
+    if (channels_ == 1) {
+      wide_.resize(static_cast<size_t>(width_) * 4);
+      for (int x = 0; x < width_; ++x) std::fill_n(&wide_[4 * static_cast<size_t>(x)], 4, sums[x]);
+      sums = wide_.data();
+    }
+    if (target_.plane_stride != 0) {
+      uint8_t* const planes[3] = {row, row + target_.plane_stride, row + 2 * target_.plane_stride};
+      uint8_t* const swapped[3] = {planes[2], planes[1], planes[0]};
+      kernels_.planes(sums, width_, swap_ ? swapped : planes);
+      return;
+    }
+    kernels_.pixels(sums, width_, row);
+    if (!swap_) return;
+    for (int x = 0; x < width_; ++x) std::swap(row[3 * x], row[3 * x + 2]);
+  }
+
+ private:
+  Target target_;
+  int width_, channels_;
+  bool swap_;
+  Kernels kernels_;
+  std::vector<int32_t> wide_;
+};
+
+// Packed pixels to planes, for a format that is converted pixel by pixel.
+void SpreadRow(const uint8_t* pixels, int width, const Target& target, int y) {
+  uint8_t* row = target.data + y * target.row_stride;
+  for (int c = 0; c < 3; ++c) {
+    for (int x = 0; x < width; ++x) row[c * target.plane_stride + x] = pixels[3 * x + c];
   }
 }
 
@@ -226,13 +280,15 @@ bool ValidImage(const ImageView& image) {
 
 }  // namespace
 
-Kernels ScalarKernels() { return {BlendScalar, {FilterScalar<1>, FilterScalar<2>, FilterScalar<3>}}; }
+Kernels ScalarKernels() {
+  return {BlendScalar, {FilterScalar<1>, FilterScalar<2>, FilterScalar<3>}, PackPixelsScalar, PackPlanesScalar};
+}
 
 }  // namespace crop_resize
 
 using namespace crop_resize;  // NOLINT: the tables and kernels above are this file's own
 
-bool CropResize(const ImageView& image, const CropBox& box, int height, int width, uint8_t* out) {
+bool CropResize(const ImageView& image, const CropBox& box, int height, int width, const Target& target) {
   if (!ValidBox(box) || !ValidImage(image) || std::min(height, width) < 1 || std::max(height, width) > kMaxSize) return false;
   const Kernels kernels = BestKernels();
   const AxisTable rows = MakeTable(box.y0, box.y1, height, image.height, false);
@@ -243,7 +299,12 @@ bool CropResize(const ImageView& image, const CropBox& box, int height, int widt
     const uint8_t* chroma_data = image.data + image.height * image.row_stride;
     PlaneResizer luma(image.data, image.row_stride, 1, rows, columns, kernels);
     PlaneResizer chroma(chroma_data, image.row_stride, 2, chroma_rows, chroma_columns, kernels);
-    for (int y = 0; y < height; ++y) Nv12Row(luma.Row(y), chroma.Row(y), width, out + static_cast<size_t>(y) * width * 3);
+    std::vector<uint8_t> pixels(static_cast<size_t>(width) * 3);
+    for (int y = 0; y < height; ++y) {
+      uint8_t* row = target.plane_stride == 0 ? target.data + y * target.row_stride : pixels.data();
+      Nv12Row(luma.Row(y), chroma.Row(y), width, row);
+      if (target.plane_stride != 0) SpreadRow(row, width, target, y);
+    }
     return true;
   }
   const int channels = image.format == PixelFormat::kGrey ? 1 : 3;
@@ -258,7 +319,8 @@ bool CropResize(const ImageView& image, const CropBox& box, int height, int widt
     packed = Pack(image, channels, rows, columns, &data, &row_stride);
   }
   PlaneResizer plane(data, row_stride, channels, rows, columns, kernels);
-  for (int y = 0; y < height; ++y) PackedRow(plane.Row(y), width, channels, swap, out + static_cast<size_t>(y) * width * 3);
+  RowWriter writer(target, width, channels, swap, kernels);
+  for (int y = 0; y < height; ++y) writer.Write(y, plane.Row(y));
   return true;
 }
 

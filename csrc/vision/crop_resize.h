@@ -29,8 +29,15 @@ struct CropBox {
 
 constexpr double kMaxCoordinate = 1e6;
 
-// Writes height x width x 3 bytes RGB, rows packed, to `out`. Thread-safe. Returns false where an argument breaks the rules
-// above or a size is not in 1..16384.
-bool CropResize(const ImageView& image, const CropBox& box, int height, int width, uint8_t* out);
+// Where the result goes; strides in bytes, positive. plane_stride 0: packed pixels, data[y * row_stride + 3 * x + c];
+// else planes, data[c * plane_stride + y * row_stride + x].
+struct Target {
+  uint8_t* data;
+  ptrdiff_t row_stride, plane_stride;
+};
+
+// Writes height x width pixels of three bytes, RGB, to `target`. Thread-safe. Returns false where an argument breaks the
+// rules above or a size is not in 1..16384.
+bool CropResize(const ImageView& image, const CropBox& box, int height, int width, const Target& target);
 
 }  // namespace edgeaff

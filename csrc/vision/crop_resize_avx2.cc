@@ -89,13 +89,51 @@ void Filter3Avx2(const int16_t* row, const AxisTable& table, int base, int32_t* 
       const __m128i pair = _mm256_castsi256_si128(PairOf(weights + k));
       sum = _mm_add_epi32(sum, _mm_madd_epi16(_mm_shuffle_epi8(Load(pixels + 3 * k), order), pair));
     }
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(out + 3 * j), sum);
-    out[3 * j + 2] = _mm_extract_epi32(sum, 2);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 4 * static_cast<ptrdiff_t>(j)), sum);
+  }
+}
+
+// Four pixels as bytes: r g b . r g b . r g b . r g b .
+inline __m128i RoundFour(const int32_t* sums) {
+  const __m128i half = _mm_set1_epi32(1 << (kRowShift - 1));
+  __m128i pixel[4];
+  for (int i = 0; i < 4; ++i) {
+    const __m128i sum = _mm_loadu_si128(reinterpret_cast<const __m128i*>(sums + 4 * i));
+    pixel[i] = _mm_srai_epi32(_mm_add_epi32(sum, half), kRowShift);
+  }
+  return _mm_packus_epi16(_mm_packs_epi32(pixel[0], pixel[1]), _mm_packs_epi32(pixel[2], pixel[3]));
+}
+
+void PackPixelsAvx2(const int32_t* sums, int width, uint8_t* out) {
+  const __m128i close = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+  int x = 0;
+  for (; x + 6 <= width; x += 4) {  // writes 16 bytes for 12: the next pixels overwrite the rest
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 3 * x), _mm_shuffle_epi8(RoundFour(sums + 4 * x), close));
+  }
+  for (; x < width; ++x) {
+    for (int c = 0; c < 3; ++c) out[3 * x + c] = RoundSum(sums[4 * x + c]);
+  }
+}
+
+void PackPlanesAvx2(const int32_t* sums, int width, uint8_t* const planes[3]) {
+  const __m128i apart = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  int x = 0;
+  for (; x + 16 <= width; x += 16) {
+    __m128i four[4];  // rrrr gggg bbbb .... of four pixels each
+    for (int i = 0; i < 4; ++i) four[i] = _mm_shuffle_epi8(RoundFour(sums + 4 * (x + 4 * i)), apart);
+    const __m128i low = _mm_unpacklo_epi32(four[0], four[1]), high = _mm_unpacklo_epi32(four[2], four[3]);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(planes[0] + x), _mm_unpacklo_epi64(low, high));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(planes[1] + x), _mm_unpackhi_epi64(low, high));
+    const __m128i blue = _mm_unpacklo_epi64(_mm_unpackhi_epi32(four[0], four[1]), _mm_unpackhi_epi32(four[2], four[3]));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(planes[2] + x), blue);
+  }
+  for (; x < width; ++x) {
+    for (int c = 0; c < 3; ++c) planes[c][x] = RoundSum(sums[4 * x + c]);
   }
 }
 
 }  // namespace
 
-Kernels Avx2Kernels() { return {BlendAvx2, {Filter1Avx2, Filter2Avx2, Filter3Avx2}}; }
+Kernels Avx2Kernels() { return {BlendAvx2, {Filter1Avx2, Filter2Avx2, Filter3Avx2}, PackPixelsAvx2, PackPlanesAvx2}; }
 
 }  // namespace edgeaff::crop_resize

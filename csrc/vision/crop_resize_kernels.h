@@ -25,13 +25,25 @@ struct AxisTable {
 // out[x] = (sum_k weights[k] * rows[k][x] + 64) >> 7 for x < n. `count` is even (a padded row has weight 0).
 using BlendRows = void (*)(const uint8_t* const* rows, const int16_t* weights, int count, int n, int16_t* out);
 
-// out[j * C + c] = sum_k weight[j][k] * row[(first[j] - base + k) * C + c], Q21, for every output index j.
+// out[j * S + c] = sum_k weight[j][k] * row[(first[j] - base + k) * C + c], Q21, for every output index j. S = SumStride(C):
+// three channels take four places, so that a pixel is one 16-byte store; what lies in the fourth means nothing.
 using FilterRow = void (*)(const int16_t* row, const AxisTable& table, int base, int32_t* out);
+constexpr int SumStride(int channels) { return channels == 3 ? 4 : channels; }
+
+// Rounds the sums of one row of three channels to bytes, into one row per channel: planes[c][x], x < width.
+using PackPlanes = void (*)(const int32_t* sums, int width, uint8_t* const planes[3]);
+
+// The same into packed pixels: out[3 * x + c].
+using PackPixels = void (*)(const int32_t* sums, int width, uint8_t* out);
 
 struct Kernels {
   BlendRows blend;
   FilterRow filter[3];  // for 1, 2 and 3 channels
+  PackPixels pixels;
+  PackPlanes planes;
 };
+
+inline uint8_t RoundSum(int32_t sum) { return static_cast<uint8_t>((sum + (1 << (kRowShift - 1))) >> kRowShift); }
 
 Kernels ScalarKernels();
 Kernels Avx2Kernels();

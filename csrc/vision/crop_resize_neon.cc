@@ -43,14 +43,50 @@ void FilterNeon(const int16_t* row, const AxisTable& table, int base, int32_t* o
     } else {
       // Lanes behind the channels hold the next pixel's values; they are summed and thrown away.
       for (int k = 0; k < table.count[j]; ++k) sum = vmlal_n_s16(sum, vld1_s16(pixels + C * k), weights[k]);
-      vst1_s32(out + C * j, vget_low_s32(sum));
-      if (C == 3) out[3 * j + 2] = vgetq_lane_s32(sum, 2);
+      if (C == 3) {
+        vst1q_s32(out + 4 * static_cast<ptrdiff_t>(j), sum);
+      } else {
+        vst1_s32(out + C * j, vget_low_s32(sum));
+      }
     }
+  }
+}
+
+// Eight sums of one channel as bytes.
+inline uint8x8_t RoundEight(int32x4_t low, int32x4_t high) {
+  const int32x4_t half = vdupq_n_s32(1 << (kRowShift - 1));
+  const int32x4_t a = vshrq_n_s32(vaddq_s32(low, half), kRowShift), b = vshrq_n_s32(vaddq_s32(high, half), kRowShift);
+  return vqmovun_s16(vcombine_s16(vmovn_s32(a), vmovn_s32(b)));
+}
+
+void PackPixelsNeon(const int32_t* sums, int width, uint8_t* out) {
+  int x = 0;
+  for (; x + 8 <= width; x += 8) {
+    const int32x4x4_t low = vld4q_s32(sums + 4 * x), high = vld4q_s32(sums + 4 * (x + 4));
+    uint8x8x3_t bytes;
+    for (int c = 0; c < 3; ++c) bytes.val[c] = RoundEight(low.val[c], high.val[c]);
+    vst3_u8(out + 3 * x, bytes);
+  }
+  for (; x < width; ++x) {
+    for (int c = 0; c < 3; ++c) out[3 * x + c] = RoundSum(sums[4 * x + c]);
+  }
+}
+
+void PackPlanesNeon(const int32_t* sums, int width, uint8_t* const planes[3]) {
+  int x = 0;
+  for (; x + 8 <= width; x += 8) {
+    const int32x4x4_t low = vld4q_s32(sums + 4 * x), high = vld4q_s32(sums + 4 * (x + 4));
+    for (int c = 0; c < 3; ++c) vst1_u8(planes[c] + x, RoundEight(low.val[c], high.val[c]));
+  }
+  for (; x < width; ++x) {
+    for (int c = 0; c < 3; ++c) planes[c][x] = RoundSum(sums[4 * x + c]);
   }
 }
 
 }  // namespace
 
-Kernels NeonKernels() { return {BlendNeon, {FilterNeon<1>, FilterNeon<2>, FilterNeon<3>}}; }
+Kernels NeonKernels() {
+  return {BlendNeon, {FilterNeon<1>, FilterNeon<2>, FilterNeon<3>}, PackPixelsNeon, PackPlanesNeon};
+}
 
 }  // namespace edgeaff::crop_resize

@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from edgeaff.detection.boxes import merge_candidates
+from edgeaff.ops import native
 
 STRIDES = (8, 16, 32)
 SUPPRESS_IOU = 0.3
@@ -29,6 +30,19 @@ def decode_maps(maps: list[np.ndarray], *, score_threshold: float) -> tuple[np.n
 
     Returns:
         boxes (n, 4) float32, scores (n,) float32, points (n, 5, 2) float32.
+    """
+    limit = math.log(score_threshold / (1 - score_threshold))
+    return native().decode_maps(maps, STRIDES, limit, VOTE_MARGIN, MOST_CANDIDATES, SUPPRESS_IOU, VOTE_IOU)
+
+
+def decode_maps_reference(
+    maps: list[np.ndarray], *, score_threshold: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns what `decode_maps` returns, in NumPy: the twin of csrc/vision/decode_maps.
+
+    Args:
+        maps: as there.
+        score_threshold: as there.
     """
     limit = math.log(score_threshold / (1 - score_threshold))
     raw = np.concatenate([grid.reshape(15, -1) for grid in maps], 1)

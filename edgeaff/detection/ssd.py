@@ -14,7 +14,7 @@ from edgeaff.backends import Graph, load_graph
 from edgeaff.detection.boxes import Letterbox, fit_letterbox, pair_iou
 from edgeaff.detection.decode import decode_all, decode_maps
 from edgeaff.errors import ArgumentError, BundleError
-from edgeaff.ops.crop_resize import crop_resize
+from edgeaff.ops.crop_resize import crop_resize, crop_resize_planes
 from edgeaff.types import FaceBox, FaceDetection
 
 DETECTOR_ID = "edgeaff-ssd"
@@ -24,6 +24,7 @@ CANDIDATE_SCORE = 0.3  # below, the first look decides alone: no face
 CLEAR_SCORE = 0.85  # above, the first look decides alone: a face
 MOST_SECOND_LOOKS = 8
 LOOK_SIZE_PX = 96
+LOOK = Letterbox(LOOK_SIZE_PX, LOOK_SIZE_PX, LOOK_SIZE_PX, LOOK_SIZE_PX, 1.0, 1.0)
 LOOK_MARGIN = 2.6  # side of the enlarged square, in longer sides of the box
 LOOK_WEIGHT = 0.5  # of the second look's logit against the first one's
 LOOK_IOU = 0.4
@@ -53,6 +54,18 @@ def place_picture(image: np.ndarray, box: Letterbox) -> np.ndarray:
     canvas = np.zeros((box.canvas_height, box.canvas_width, 3), np.uint8)
     canvas[: box.height, : box.width] = scaled
     return canvas
+
+
+def place_planes(image: np.ndarray, box: Letterbox) -> np.ndarray:
+    """Returns `place_picture` channels first, (1, 3, canvas_height, canvas_width) uint8, in one pass over the picture."""
+    whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+    return _planes(image, whole, box)
+
+
+def _planes(image: np.ndarray, part: tuple[float, float, float, float], box: Letterbox) -> np.ndarray:
+    return crop_resize_planes(
+        image, part, width=box.width, height=box.height, canvas_width=box.canvas_width, canvas_height=box.canvas_height
+    )[None]
 
 
 class SsdDetector:
@@ -121,7 +134,7 @@ class SsdDetector:
         check_picture(image)
         box = fit_letterbox(image.shape[1], image.shape[0], long_side=self.input_long_side, multiple=INPUT_MULTIPLE)
         first_limit = min(CANDIDATE_SCORE, self.score_threshold) if self._second_look else self.score_threshold
-        boxes, scores, points = decode_maps(self._run(place_picture(image, box)), score_threshold=first_limit)
+        boxes, scores, points = decode_maps(self._run(place_planes(image, box)), score_threshold=first_limit)
         boxes, points = box.to_picture(boxes), box.to_picture(points)
         if self._second_look:
             scores = self._look_again(image, boxes, scores)
@@ -131,8 +144,8 @@ class SsdDetector:
         return make_detections(boxes, scores, points)
 
     def _run(self, canvas: np.ndarray) -> list[np.ndarray]:
-        """Returns the three maps, (15, H/stride, W/stride) each, of a (H, W, 3) input."""
-        outputs = self._graph.run({"image": np.ascontiguousarray(canvas.transpose(2, 0, 1))[None]})
+        """Returns the three maps, (15, H/stride, W/stride) each, of a (1, 3, H, W) input."""
+        outputs = self._graph.run({"image": canvas})
         return [outputs[name][0] for name in MAP_NAMES]
 
     def _look_again(self, image: np.ndarray, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -147,7 +160,7 @@ class SsdDetector:
                 float(centre[0] + half),
                 float(centre[1] + half),
             )
-            cells, logits = decode_all(self._run(crop_resize(image, square, width=LOOK_SIZE_PX, height=LOOK_SIZE_PX)))
+            cells, logits = decode_all(self._run(_planes(image, square, LOOK)))
             middle, reach = LOOK_SIZE_PX / 2, extent * (LOOK_SIZE_PX / (4 * half))
             expected = np.concatenate([middle - reach, middle + reach])[None]
             again = logits[pair_iou(expected, cells)[0] >= LOOK_IOU].max(initial=-8.0)

@@ -8,14 +8,13 @@ every frame or every n-th. Same inputs, same tracks.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from edgeaff.detection.assignment import assign
-from edgeaff.detection.boxes import pair_iou
 from edgeaff.errors import ArgumentError
+from edgeaff.ops.thumbnail import grey_thumbnail
 from edgeaff.types import FaceBox, FaceDetection, TrackedFace
 
 NANOSECONDS = 1_000_000_000
@@ -31,31 +30,34 @@ COAST_SECONDS = 0.2  # a box moves on without detections for this long, then sta
 PRIMARY_HYSTERESIS = 1.3
 AGE_LIMIT_SECONDS = 3.0
 CUT_LEVELS = 26.0
-THUMBNAIL_SIZE, SAMPLES_PER_CELL = 32, 4
 TICK_SECONDS = 1 / 30
+LEAST_SIDE = 1e-3  # pixels; so that a box without extent, of a foreign detector, divides nothing by zero
+BARRED = 1e6  # cost of a pair outside the gate
+Pair = tuple[float, float]
 
 
 @dataclass(slots=True)
 class _Track:
-    """centre, size: last measured box (pixels); velocity: pixels per second; smooth: (4,) centre and size shown."""
+    """centre, size: last measured box (pixels); velocity: pixels per second; smooth: centre and size shown.
+
+    Pairs of Python floats, not arrays: a track is a handful of numbers, and NumPy's cost per call is many times theirs.
+    """
 
     track_id: int
     first_pts_ns: int
     detected_pts_ns: int
-    centre: np.ndarray
-    size: np.ndarray
+    centre: Pair
+    size: Pair
     score: float
-    smooth: np.ndarray
-    velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    smooth: tuple[Pair, Pair]
+    velocity: Pair = (0.0, 0.0)
     hits: int = 1
     peak: float = 0.0
     confirmed: bool = False
 
-    def predict(self, pts_ns: int, limit_seconds: float = math.inf) -> np.ndarray:
-        """Returns the box (4,) expected at a time, moving for at most limit_seconds since the last detection."""
-        elapsed = min((pts_ns - self.detected_pts_ns) / NANOSECONDS, limit_seconds)
-        centre = self.centre + self.velocity * elapsed
-        return np.concatenate([centre - self.size / 2, centre + self.size / 2])
+    def predict(self, pts_ns: int) -> Pair:
+        """Returns the centre expected at a time."""
+        return _moved(self.centre, self.velocity, (pts_ns - self.detected_pts_ns) / NANOSECONDS)
 
 
 class FaceTracker:
@@ -146,78 +148,68 @@ class FaceTracker:
 
     def _is_cut(self, image: np.ndarray) -> bool:
         """Returns whether the frame differs from the one before, brightness removed: a lamp switched on is no cut."""
-        thumbnail = make_thumbnail(image)
+        thumbnail = grey_thumbnail(image)
         thumbnail -= thumbnail.mean()
         before, self._thumbnail = self._thumbnail, thumbnail
         return before is not None and float(np.abs(thumbnail - before).mean()) > CUT_LEVELS
 
     def _match(self, pts_ns: int, detections: list[FaceDetection]) -> None:
-        boxes = np.array([found.box for found in detections], float).reshape(-1, 4)
+        boxes = [_centre_and_size(found.box) for found in detections]
         free = set(range(len(detections)))
         for group in ([t for t in self._tracks if t.confirmed], [t for t in self._tracks if not t.confirmed]):
             rest = sorted(free)
-            for row, column in self._pair(group, boxes[rest], pts_ns):
+            for row, column in self._pair(group, [boxes[index] for index in rest], pts_ns):
                 self._correct(group[row], boxes[rest[column]], detections[rest[column]].score, pts_ns)
                 free.discard(rest[column])
         for index in sorted(free):
             self._tracks.append(self._start(boxes[index], detections[index].score, pts_ns))
 
-    def _pair(self, tracks: list[_Track], boxes: np.ndarray, pts_ns: int) -> list[tuple[int, int]]:
-        """Returns (track, box) pairs inside the gate; cost = distance in sizes + lost overlap + change of size."""
-        if not tracks or not len(boxes):
+    def _pair(self, tracks: list[_Track], boxes: list[tuple[Pair, Pair]], pts_ns: int) -> list[tuple[int, int]]:
+        """Returns (track, box) pairs inside the gate."""
+        if not tracks or not boxes:
             return []
-        expected = np.array([track.predict(pts_ns) for track in tracks])
-        overlap = pair_iou(expected, boxes)
-        size_a = np.sqrt(np.prod(expected[:, 2:] - expected[:, :2], axis=1))[:, None]
-        size_b = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))[None]
-        offset = (expected[:, None, :2] + expected[:, None, 2:] - boxes[None, :, :2] - boxes[None, :, 2:]) / 2
-        distance = np.linalg.norm(offset, axis=2) / np.minimum(size_a, size_b)
-        change = np.abs(np.log(size_a / size_b))
-        unseen = np.array([(pts_ns - track.detected_pts_ns) / NANOSECONDS for track in tracks])[:, None]
-        far = distance > GATE_DISTANCE + GATE_GROWTH * unseen
-        barred = (far & (overlap < 0.1)) | (change > math.log(2.0))
-        cost = np.where(barred, 1e6, distance + (1 - overlap) + change)
-        return [(row, column) for row, column in assign(cost) if not barred[row, column]]
+        costs = [[_cost(track, box, pts_ns) for box in boxes] for track in tracks]
+        if len(tracks) == 1 and len(boxes) == 1:  # the usual case
+            return [(0, 0)] if costs[0][0] is not None else []
+        cost = np.array([[BARRED if value is None else value for value in row] for row in costs])
+        return [(row, column) for row, column in assign(cost) if costs[row][column] is not None]
 
-    def _start(self, box: np.ndarray, score: float, pts_ns: int) -> _Track:
-        centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-        shown = np.concatenate([centre, size])
-        track = _Track(self._next_id, pts_ns, pts_ns, centre, size, score, shown, peak=score)
+    def _start(self, box: tuple[Pair, Pair], score: float, pts_ns: int) -> _Track:
+        track = _Track(self._next_id, pts_ns, pts_ns, *box, score, box, peak=score)
         self._next_id += 1
         return track
 
-    def _correct(self, track: _Track, box: np.ndarray, score: float, pts_ns: int) -> None:
+    def _correct(self, track: _Track, box: tuple[Pair, Pair], score: float, pts_ns: int) -> None:
         elapsed = (pts_ns - track.detected_pts_ns) / NANOSECONDS
-        centre, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
-        residual = centre - (track.centre + track.velocity * elapsed)
+        centre, size = box
+        expected = _moved(track.centre, track.velocity, elapsed)
         gain = 1 - (1 - VELOCITY_GAIN) ** max(elapsed / TICK_SECONDS, 1.0)
         if track.hits == 1:
             gain = 0.7  # nothing is known of the velocity yet
-        track.velocity = track.velocity + gain * residual / elapsed
+        residual = (centre[0] - expected[0], centre[1] - expected[1])
+        track.velocity = _moved(track.velocity, residual, gain / elapsed)
         track.hits += 1
         waited = (pts_ns - track.first_pts_ns) / NANOSECONDS
         track.peak = max(track.peak, score)
         lasting = track.hits >= CONFIRMING_HITS or waited >= CONFIRMING_SECONDS
         track.confirmed = track.confirmed or (lasting and track.peak >= CONFIRMING_SCORE)
-        measured = np.concatenate([centre, size])
-        track.smooth = self._smooth(track.smooth, measured, elapsed) if track.confirmed else measured
+        track.smooth = self._smooth(track.smooth, box, elapsed) if track.confirmed else box
         track.centre, track.size, track.score, track.detected_pts_ns = centre, size, score, pts_ns
 
     @staticmethod
-    def _smooth(shown: np.ndarray, measured: np.ndarray, elapsed: float) -> np.ndarray:
+    def _smooth(shown: tuple[Pair, Pair], measured: tuple[Pair, Pair], elapsed: float) -> tuple[Pair, Pair]:
         """Returns the box shown: follows at once what moves or grows, averages what only trembles."""
-        scale = np.sqrt(np.prod(measured[2:]))
-        moved = np.linalg.norm(measured[:2] - shown[:2]) / scale
-        grown = np.abs(measured[2:] - shown[2:]).max() / scale
+        scale = math.sqrt(measured[1][0] * measured[1][1])
+        (dx, dy), (dw, dh) = ((new[0] - old[0], new[1] - old[1]) for old, new in zip(shown, measured, strict=True))
         weights = []
-        for change in (moved, grown):
+        for change in (math.hypot(dx, dy) / scale, max(abs(dw), abs(dh)) / scale):
             still = min(0.3 + 8 * max(change - 0.01, 0.0), 1.0)
-            weights += [1 - (1 - still) ** max(elapsed / TICK_SECONDS, 1.0)] * 2
-        return shown + np.array(weights) * (measured - shown)
+            weights.append(1 - (1 - still) ** max(elapsed / TICK_SECONDS, 1.0))
+        return _moved(shown[0], (dx, dy), weights[0]), _moved(shown[1], (dw, dh), weights[1])
 
     def _weight(self, track: _Track, pts_ns: int) -> float:
         age = min((pts_ns - track.first_pts_ns) / NANOSECONDS, AGE_LIMIT_SECONDS)
-        return float(np.prod(track.size)) * (0.5 + age)
+        return track.size[0] * track.size[1] * (0.5 + age)
 
     def _rank(self, tracks: list[_Track], pts_ns: int) -> list[_Track]:
         ranked = sorted(tracks, key=lambda track: (-self._weight(track, pts_ns), track.track_id))
@@ -232,21 +224,40 @@ class FaceTracker:
 
     def _show(self, track: _Track, pts_ns: int) -> TrackedFace:
         elapsed = min((pts_ns - track.detected_pts_ns) / NANOSECONDS, COAST_SECONDS)
-        centre = track.smooth[:2] + track.velocity * elapsed
-        half = track.smooth[2:] / 2
-        box = FaceBox(*(float(value) for value in (*(centre - half), *(centre + half))))
+        x, y = _moved(track.smooth[0], track.velocity, elapsed)
+        width, height = track.smooth[1]
+        box = FaceBox(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
         return TrackedFace(track.track_id, box, track.score)
 
 
-def make_thumbnail(image: np.ndarray) -> np.ndarray:
-    """Returns a (32, 32) float32 grey view of a picture, each cell the mean of 4 x 4 points of it.
+def _moved(start: Pair, direction: Pair, amount: float) -> Pair:
+    return start[0] + direction[0] * amount, start[1] + direction[1] * amount
 
-    Args:
-        image: (H, W, 3) uint8 RGB of any size.
-    """
-    side = THUMBNAIL_SIZE * SAMPLES_PER_CELL
-    rows = ((np.arange(side) + 0.5) * image.shape[0] / side).astype(np.intp)
-    columns = ((np.arange(side) + 0.5) * image.shape[1] / side).astype(np.intp)
-    points: Any = image[rows[:, None], columns[None]].astype(np.float32)
-    grey = points @ np.array([0.299, 0.587, 0.114], np.float32)
-    return grey.reshape(THUMBNAIL_SIZE, SAMPLES_PER_CELL, THUMBNAIL_SIZE, SAMPLES_PER_CELL).mean((1, 3))
+
+def _centre_and_size(box: FaceBox) -> tuple[Pair, Pair]:
+    x0, y0, x1, y1 = (float(value) for value in box)
+    return ((x0 + x1) / 2, (y0 + y1) / 2), (max(x1 - x0, LEAST_SIDE), max(y1 - y0, LEAST_SIDE))
+
+
+def _cost(track: _Track, box: tuple[Pair, Pair], pts_ns: int) -> float | None:
+    """Returns distance in sizes + lost overlap + change of size between track and box; None outside the gate."""
+    expected, (centre, size) = track.predict(pts_ns), box
+    size_a, size_b = math.sqrt(track.size[0] * track.size[1]), math.sqrt(size[0] * size[1])
+    distance = math.hypot(expected[0] - centre[0], expected[1] - centre[1]) / min(size_a, size_b)
+    change = abs(math.log(size_a / size_b))
+    overlap = _overlap((expected, track.size), box)
+    unseen = (pts_ns - track.detected_pts_ns) / NANOSECONDS
+    far = distance > GATE_DISTANCE + GATE_GROWTH * unseen
+    if (far and overlap < 0.1) or change > math.log(2.0):
+        return None
+    return distance + (1 - overlap) + change
+
+
+def _overlap(a: tuple[Pair, Pair], b: tuple[Pair, Pair]) -> float:
+    """Returns the intersection over union of two boxes given by centre and size."""
+    inter = 1.0
+    for axis in (0, 1):
+        end = min(a[0][axis] + a[1][axis] / 2, b[0][axis] + b[1][axis] / 2)
+        start = max(a[0][axis] - a[1][axis] / 2, b[0][axis] - b[1][axis] / 2)
+        inter *= max(end - start, 0.0)
+    return inter / max(a[1][0] * a[1][1] + b[1][0] * b[1][1] - inter, 1e-9)

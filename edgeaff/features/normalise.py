@@ -189,6 +189,7 @@ class AdaptiveNormaliser:
         self._least_variance = (LEAST_STD_SHARE * self._fixed.std) ** 2
         self._unvoiced = np.zeros(NUM_COLUMNS)
         self._unvoiced[list(CODED_COLUMNS)] = UNVOICED_VALUES
+        self._all_present = np.ones(NUM_COLUMNS, bool)
         self.reset()
 
     def reset(self) -> None:
@@ -212,18 +213,22 @@ class AdaptiveNormaliser:
             (65,) float32 in -8..8; coded columns of unvoiced rows hold their constant.
         """
         row = _checked_row(row)
-        present = present_values(row)
+        voiced = row[F0_COLUMN] > 0 and row[LOG_HNR_COLUMN] > MIXED_BELOW_DB
+        present = self._all_present if voiced else present_values(row)
         if row[RMS_COLUMN] > self._gate:
             self._update(row, present)
         scaled = (row - self._mean) / np.sqrt(np.maximum(self._variance, self._least_variance))
-        scaled = np.clip(scaled, -LARGEST_VALUE, LARGEST_VALUE)
-        return np.where(present, scaled, self._unvoiced).astype(np.float32)
+        np.minimum(np.maximum(scaled, -LARGEST_VALUE, out=scaled), LARGEST_VALUE, out=scaled)
+        return (scaled if voiced else np.where(present, scaled, self._unvoiced)).astype(np.float32)
 
     def _update(self, row: np.ndarray, present: np.ndarray) -> None:
         weight = self._decay * self._weight + self._step
-        gain = np.where(present, self._step / weight, 0.0)
+        gain = self._step / weight
+        if present is not self._all_present:
+            gain = np.where(present, gain, 0.0)
+            weight = np.where(present, weight, self._weight)
         change = row - self._mean
-        self._weight = np.where(present, weight, self._weight)
+        self._weight = weight
         self._mean = self._mean + gain * change
         self._variance = (1 - gain) * (self._variance + gain * change * change)
 

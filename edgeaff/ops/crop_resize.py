@@ -81,7 +81,51 @@ def crop_resize(
     """
     check_image(image, pixel_format)
     x0, y0, x1, y1 = check_box(box)
-    for name, value in (("width", width), ("height", height)):
+    _check_sizes(width=width, height=height)
+    return native().crop_resize(image, x0, y0, x1, y1, int(height), int(width), PIXEL_FORMATS.index(pixel_format))
+
+
+def crop_resize_planes(
+    image: np.ndarray,
+    box: Sequence[float],
+    *,
+    width: int,
+    height: int,
+    canvas_width: int,
+    canvas_height: int,
+    pixel_format: str = "rgb",
+) -> np.ndarray:
+    """Returns what `crop_resize` returns, channels first, at the upper left of a larger canvas: a network's input in one pass.
+
+    Args:
+        image: as for `crop_resize`.
+        box: as for `crop_resize`.
+        width: of the resized box, pixels.
+        height: of the resized box, pixels.
+        canvas_width: of the result, at least `width`.
+        canvas_height: of the result, at least `height`.
+        pixel_format: what `image` holds.
+
+    Returns:
+        (3, canvas_height, canvas_width) uint8, R, G, B; 0 beside the resized box.
+
+    Raises:
+        ArgumentError: an argument is not as above.
+    """
+    check_image(image, pixel_format)
+    x0, y0, x1, y1 = check_box(box)
+    _check_sizes(width=width, height=height, canvas_width=canvas_width, canvas_height=canvas_height)
+    if canvas_width < width or canvas_height < height:
+        raise ArgumentError(
+            f"canvas_width and canvas_height must be at least {width} x {height}, got {canvas_width} x {canvas_height}; "
+            "choose a larger canvas."
+        )
+    code = PIXEL_FORMATS.index(pixel_format)
+    sizes = (int(height), int(width), int(canvas_height), int(canvas_width))
+    return native().crop_resize_planes(image, x0, y0, x1, y1, *sizes, code)
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, value in sizes.items():
         if not 1 <= value <= MAX_SIZE_PX:
             raise ArgumentError(f"{name} must be in 1..{MAX_SIZE_PX}, got {value}; choose another size.")
-    return native().crop_resize(image, x0, y0, x1, y1, int(height), int(width), PIXEL_FORMATS.index(pixel_format))

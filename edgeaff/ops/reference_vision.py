@@ -1,4 +1,4 @@
-"""NumPy twin of csrc/vision/crop_resize: the same integers, written to be read.
+"""NumPy twins of csrc/vision: the same integers, written to be read.
 
 Weights are Q14 and sum to exactly 16384. Columns first (Q14 * byte -> Q7), then rows (Q14 * Q7 -> Q21), then a byte.
 """
@@ -85,3 +85,11 @@ def crop_resize(
     if pixel_format == "grey":
         return np.repeat(result, 3, axis=2)
     return np.ascontiguousarray(result[..., ::-1]) if pixel_format == "bgr" else result
+
+
+def grey_thumbnail(image: np.ndarray, *, size: int = 32, points: int = 4) -> np.ndarray:
+    """Returns what `edgeaff.ops.thumbnail.grey_thumbnail` returns: (size, size) float32 of (H, W, 3) uint8 RGB."""
+    steps = 2 * np.arange(size * points, dtype=np.int64) + 1
+    rows, columns = (steps * length // (2 * size * points) for length in image.shape[:2])
+    grey = image[rows[:, None], columns[None]].astype(np.int64) @ np.array([299, 587, 114])
+    return (grey.reshape(size, points, size, points).sum((1, 3)) / (1000 * points * points)).astype(np.float32)

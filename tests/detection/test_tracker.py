@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from edgeaff.detection.assignment import assign
-from edgeaff.detection.tracker import CUT_LEVELS, FaceTracker, make_thumbnail
+from edgeaff.detection.tracker import CUT_LEVELS, FaceTracker
 from edgeaff.errors import ArgumentError
+from edgeaff.ops.thumbnail import grey_thumbnail
 from edgeaff.types import FaceBox, FaceDetection
 
 FRAME_NS = 33_333_333
@@ -140,22 +141,8 @@ def test_a_lamp_switched_on_is_no_cut() -> None:
 
 
 def test_two_independent_pictures_differ_by_more_than_the_cut_level() -> None:
-    a, b = (make_thumbnail(picture(seed)) for seed in (3, 4))
+    a, b = (grey_thumbnail(picture(seed)) for seed in (3, 4))
     assert np.abs((a - a.mean()) - (b - b.mean())).mean() > CUT_LEVELS
-
-
-def test_thumbnail_is_the_area_mean_where_cells_divide_the_picture() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (128, 256, 3), dtype=np.uint8)
-    grey = image[:, ::2] @ np.array([0.299, 0.587, 0.114])
-    # 256 columns are sampled at every second one, the one right of the cell's middle
-    grey = image[:, 1::2] @ np.array([0.299, 0.587, 0.114])
-    expected = grey.reshape(32, 4, 32, 4).mean((1, 3))
-    np.testing.assert_allclose(make_thumbnail(image), expected, atol=1e-3)
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (7, 5, 3), (31, 64, 3), (1080, 1920, 3)])
-def test_thumbnail_takes_any_size(shape: tuple[int, ...]) -> None:
-    np.testing.assert_allclose(make_thumbnail(np.full(shape, 7, np.uint8)), 7.0, atol=1e-4)
 
 
 def test_primary_changes_only_when_another_is_clearly_larger() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from edgeaff.errors import ArgumentError
 from edgeaff.ops import set_instruction_set
-from edgeaff.ops.crop_resize import crop_resize
+from edgeaff.ops.crop_resize import crop_resize, crop_resize_planes
 from edgeaff.ops.reference_vision import axis_weights
 from edgeaff.ops.reference_vision import crop_resize as twin
 
@@ -203,3 +203,26 @@ def test_crop_resize_says_what_is_wrong(changes, message):
     arguments = {"image": np.zeros((6, 4, 3), np.uint8), "box": (0, 0, 2, 2), "width": 3, "height": 3, **changes}
     with pytest.raises(ArgumentError, match=message):
         crop_resize(arguments.pop("image"), arguments.pop("box"), **arguments)
+
+
+@pytest.mark.needs_native
+@pytest.mark.parametrize("pixel_format", ["rgb", "bgr", "grey", "nv12"])
+@pytest.mark.parametrize("size", [(1, 1), (7, 13), (16, 5), (17, 9), (53, 40)])
+def test_planes_are_the_pixels_channels_first_on_a_black_canvas(instruction_set, pixel_format, size):
+    image = picture(108 if pixel_format == "nv12" else 72, 98)
+    if pixel_format in ("grey", "nv12"):
+        image = np.ascontiguousarray(image[..., 0])
+    width, height = size
+    box = (-3.5, 7.0, 90.25, 60.5)
+    pixels = crop_resize(image, box, width=width, height=height, pixel_format=pixel_format)
+    canvas = {"canvas_width": width + 11, "canvas_height": height + 3}
+    planes = crop_resize_planes(image, box, width=width, height=height, pixel_format=pixel_format, **canvas)
+    expected = np.zeros((3, height + 3, width + 11), np.uint8)
+    expected[:, :height, :width] = pixels.transpose(2, 0, 1)
+    np.testing.assert_array_equal(planes, expected)
+
+
+@pytest.mark.needs_native
+def test_planes_refuse_a_canvas_that_is_too_small():
+    with pytest.raises(ArgumentError, match="canvas_width and canvas_height must be at least 8 x 8, got 8 x 7"):
+        crop_resize_planes(picture(9, 9), (0, 0, 9, 9), width=8, height=8, canvas_width=8, canvas_height=7)

@@ -1,0 +1,46 @@
+// Binds csrc/vision/decode_maps; edgeaff/detection/decode.py names the rules.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "bindings.h"
+#include "vision/decode_maps.h"
+
+namespace py = pybind11;
+
+namespace edgeaff {
+namespace {
+
+using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
+
+// (maps of shape (15, rows, columns), strides, five rules) -> boxes (n, 4), scores (n), points (n, 5, 2).
+py::tuple Decode(const std::vector<FloatArray>& maps, const std::vector<int>& strides, float score_limit, float vote_margin,
+                 int most_candidates, float suppress_iou, float vote_iou) {
+  if (maps.size() != strides.size()) throw py::value_error("decode_maps: one stride per map");
+  std::vector<DetectorMap> views;
+  for (size_t i = 0; i < maps.size(); ++i) {
+    if (maps[i].ndim() != 3 || maps[i].shape(0) != 5 + 2 * kFacePoints) throw py::value_error("decode_maps: maps must be (15, H, W)");
+    views.push_back({maps[i].data(), static_cast<int>(maps[i].shape(1)), static_cast<int>(maps[i].shape(2)), strides[i]});
+  }
+  const DecodeRules rules{score_limit, vote_margin, most_candidates, suppress_iou, vote_iou};
+  const std::vector<DecodedFace> faces = DecodeMaps(views.data(), static_cast<int>(views.size()), rules);
+  const py::ssize_t count = static_cast<py::ssize_t>(faces.size());
+  py::array_t<float> boxes({count, py::ssize_t{4}}), scores(count);
+  py::array_t<float> points({count, py::ssize_t{kFacePoints}, py::ssize_t{2}});
+  float *box = boxes.mutable_data(), *score = scores.mutable_data(), *point = points.mutable_data();
+  for (const DecodedFace& face : faces) {
+    box = std::copy(std::begin(face.box), std::end(face.box), box);
+    *score++ = face.score;
+    point = std::copy(std::begin(face.points), std::end(face.points), point);
+  }
+  return py::make_tuple(boxes, scores, points);
+}
+
+}  // namespace
+
+void BindDecodeMaps(py::module_& module) { module.def("decode_maps", &Decode); }
+
+}  // namespace edgeaff
