@@ -92,15 +92,53 @@ class StreamingPredictor:
         self, state: dict[str, np.ndarray], video: np.ndarray | None, audio: np.ndarray | None
     ) -> tuple[Prediction, dict[str, np.ndarray]]:
         """Returns the prediction of a tick and the state after it. video: (D,), audio: (A,), float32; None = absent."""
-        feeds = dict(state)
-        feeds["video"] = self._absent["video"] if video is None else video[None]
-        feeds["audio"] = self._absent["audio"] if audio is None else audio[None]
-        feeds["present"] = np.array([[video is not None, audio is not None]], np.float32)
-        outputs = self._graph.run(feeds)
+        outputs = self._graph.run(self.feeds(state, video, audio))
         values = outputs["values"][0]
-        return Prediction(float(values[0]), float(values[1])), {
-            name: outputs[NEXT + name] for name in self._state_names
+        return Prediction(float(values[0]), float(values[1])), self.following(outputs)
+
+    def feeds(
+        self, state: dict[str, np.ndarray], video: np.ndarray | None, audio: np.ndarray | None
+    ) -> dict[str, np.ndarray]:
+        """Returns the inputs of the graph for a tick."""
+        return {
+            **state,
+            "video": self._absent["video"] if video is None else video[None],
+            "audio": self._absent["audio"] if audio is None else audio[None],
+            "present": np.array([[video is not None, audio is not None]], np.float32),
         }
+
+    def following(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the state after a tick from the outputs of the graph."""
+        return {name: outputs[NEXT + name] for name in self._state_names}
+
+
+class StridedPredictor:
+    """Computes every n-th tick and holds its value in between, when a tick only enters the window (`affect_append`).
+
+    Args:
+        step: predictor of the whole step.
+        append: graph with the same inputs and states that gives the next state alone.
+        stride: n; a value is at most n - 1 ticks old.
+    """
+
+    def __init__(self, step: StreamingPredictor, append: Graph, stride: int) -> None:
+        self._step, self._append, self._stride = step, append, stride
+        self.backend = step.backend
+
+    def initial_state(self) -> tuple[int, Prediction, dict[str, np.ndarray]]:
+        """Returns the empty state: the first tick is computed."""
+        return 0, Prediction(0.0, 0.0), self._step.initial_state()
+
+    def step(
+        self, state: tuple[int, Prediction, dict[str, np.ndarray]], video: np.ndarray | None, audio: np.ndarray | None
+    ) -> tuple[Prediction, tuple[int, Prediction, dict[str, np.ndarray]]]:
+        """Returns the prediction of a tick and the state after it. video: (D,), audio: (A,), float32; None = absent."""
+        position, held, window = state
+        if position == 0:
+            held, window = self._step.step(window, video, audio)
+        else:
+            window = self._step.following(self._append.run(self._step.feeds(window, video, audio)))
+        return held, ((position + 1) % self._stride, held, window)
 
 
 class WindowPredictor:
@@ -245,20 +283,27 @@ class Smoother:
         return self._value
 
 
-def load_predictor(bundle: ModelBundle, backend: str = "default") -> Predictor:
+def load_predictor(bundle: ModelBundle, backend: str = "default", *, threads: int = 1, stride: int = 1) -> Predictor:
     """Returns the predictor of a bundle.
 
     Args:
         bundle: holds `affect_step` (streaming) or `affect_window`, and `step.npz` for the native step.
         backend: "default" (the bundle's), "onnxruntime", "openvino" or "native".
+        threads: most threads of one run of a graph.
+        stride: compute every n-th tick and hold the value in between; needs `affect_append` in the bundle where it is not 1.
 
     Raises:
-        ArgumentError: the backend is unknown, or the bundle has nothing for it.
+        ArgumentError: an argument is unknown or out of range, or the bundle has nothing for it.
     """
     chosen = bundle.manifest["default_backend"] if backend == "default" else backend
     known = (*GRAPH_BACKENDS, "native")
     if chosen not in known:
         raise ArgumentError(f"backend must be one of default, {', '.join(known)}, got {chosen!r}; choose one of them.")
+    for name, number in (("threads", threads), ("stride", stride)):
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise ArgumentError(f"{name} must be an int >= 1, got {number!r}; pass 1 or more.")
+    if stride > 1 and not bundle.has_graph("affect_append"):
+        raise ArgumentError(f"stride must be 1 for {bundle!r}, got {stride}; it has no graph affect_append.")
     if chosen == "native":
         if "step.npz" not in bundle.members:
             raise ArgumentError(
@@ -267,9 +312,13 @@ def load_predictor(bundle: ModelBundle, backend: str = "default") -> Predictor:
         from edgeaff.backends.native import NativeStep
 
         return StreamingPredictor(NativeStep(bundle.arrays("step.npz")))
-    if bundle.has_graph("affect_step"):
-        return StreamingPredictor(load_graph(bundle.graph_bytes("affect_step"), backend=chosen))
-    return WindowPredictor(load_graph(bundle.graph_bytes("affect_window"), backend=chosen))
+    if not bundle.has_graph("affect_step"):
+        return WindowPredictor(load_graph(bundle.graph_bytes("affect_window"), backend=chosen, threads=threads))
+    step = StreamingPredictor(load_graph(bundle.graph_bytes("affect_step"), backend=chosen, threads=threads))
+    if stride == 1:
+        return step
+    append = load_graph(bundle.graph_bytes("affect_append"), backend=chosen, threads=threads)
+    return StridedPredictor(step, append, stride)
 
 
 def replay(predictor: Predictor, video: np.ndarray, audio: np.ndarray, present: np.ndarray) -> np.ndarray:

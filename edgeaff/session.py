@@ -77,6 +77,8 @@ class Session:
         smoothing: None for the bundle's time constants, or (valence_seconds, arousal_seconds); 0 switches one off.
         staleness_seconds: status STALE after so long without any delivery.
         max_skew_seconds: how far one modality may run ahead before ticks stop waiting for the other.
+        threads: most threads of one run of a graph.
+        stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
         detector: another face detector with the bundle's detector id, for example one that runs elsewhere.
         tap: what records or replaces crops and LLDs (a Recorder or a ReplayTap).
 
@@ -98,14 +100,18 @@ class Session:
         smoothing: tuple[float, float] | None = None,
         staleness_seconds: float = 0.5,
         max_skew_seconds: float = 0.25,
+        threads: int = 1,
+        stride: int = 1,
         detector: Any = None,
         tap: InputTap | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
         manifest = self.bundle.manifest
-        self._predictor: Predictor = load_predictor(self.bundle, backend)
+        self._predictor: Predictor = load_predictor(self.bundle, backend, threads=threads, stride=stride)
         graph_backend = "openvino" if backend == "openvino" else "onnxruntime"
-        parts = parts_from_bundle(self.bundle, video=video, audio=audio, detector=detector, backend=graph_backend)
+        parts = parts_from_bundle(
+            self.bundle, video=video, audio=audio, detector=detector, backend=graph_backend, threads=threads
+        )
         self._preprocessor = Preprocessor(
             dataclasses.replace(parts, tap=tap),
             video=video,

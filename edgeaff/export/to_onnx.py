@@ -1,8 +1,7 @@
 """Torch systems to ONNX graphs: the streaming step of `edge` and the window of the paper's transformer.
 
-Opset 18, IR version 10, static batch 1. The cross-modal attention stays one node, `edgeaff::CrossModalAttention`, with
-its
-plain-ONNX body as a model-local function. Every export is checked and compared with torch before it is handed out.
+Opset 18, IR version 10, static batch 1. The cross-modal attention stays one node, `edgeaff::CrossModalAttention`,
+with its plain-ONNX body as a model-local function. Every export is checked and compared with torch before it is handed out.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class ExportError(EdgeaffError, RuntimeError):
     """An exported graph does not compute what the torch system computes."""
 
 
-class _SymbolicOperator:
+class SymbolicOperator:
     """Stands in for `cross_modal_attention` during export: one opaque node, and a note of the inputs it was given."""
 
     def __init__(self) -> None:
@@ -43,6 +42,7 @@ class _SymbolicOperator:
         self.band = False
 
     def __call__(self, *tensors: Any, num_heads: int, band: int | None = None, **optional: Tensor | None) -> Tensor:
+        """Returns a tensor of the right shape; arguments as those of `cross_modal_attention`."""
         named = dict(zip(REQUIRED, tensors, strict=True)) | optional
         inputs = [named.get(name) for name in INPUTS]
         self.given = {name for name, tensor in zip(INPUTS, inputs, strict=True) if tensor is not None}
@@ -73,14 +73,28 @@ class _StepGraph(nn.Module):
         return (values, *(following[name] for name in self.names))
 
 
-def _to_model(
+def to_model(
     module: nn.Module,
-    operator: _SymbolicOperator,
+    operator: SymbolicOperator,
     arguments: tuple[Tensor, ...],
     inputs: Sequence[str],
     outputs: Sequence[str],
+    *,
+    dynamic: tuple[Any, ...] | None = None,
 ) -> onnx.ModelProto:
-    """Returns the exported graph with the function body attached."""
+    """Returns the exported graph with the function body attached.
+
+    Args:
+        module: what is exported, in evaluation mode after this.
+        operator: the one that `module` calls; says which inputs the fusion was given.
+        arguments: example inputs; a batch that is to be dynamic must be 2 here (the exporter fixes a 1).
+        inputs: names.
+        outputs: names.
+        dynamic: per input, axis -> torch.export.Dim.
+
+    Returns:
+        The checked model.
+    """
     import onnx
 
     with warnings.catch_warnings():  # torch warns about its own internals
@@ -93,6 +107,7 @@ def _to_model(
             opset_version=OPSET,
             input_names=list(inputs),
             output_names=list(outputs),
+            dynamic_shapes=dynamic,
             optimize=True,
             verbose=False,
         )
@@ -109,6 +124,25 @@ def _to_model(
     del model.graph.metadata_props[:]
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def with_batch(model: onnx.ModelProto, batch: int) -> bytes:
+    """Returns a graph of dynamic batch as one of this batch.
+
+    Args:
+        model: inputs and outputs with a free first axis; not changed.
+        batch: the size.
+    """
+    import onnx
+
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    del fixed.graph.value_info[:]
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    fixed = onnx.shape_inference.infer_shapes(fixed)
+    onnx.checker.check_model(fixed, full_check=True)
+    return bytes(fixed.SerializeToString())
 
 
 def check_parity(model: bytes, runs: Sequence[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]) -> float:
@@ -139,7 +173,7 @@ def check_parity(model: bytes, runs: Sequence[tuple[dict[str, np.ndarray], dict[
     return worst
 
 
-def _with_operator(module: System, operator: Callable[..., Tensor]) -> System:
+def with_operator(module: System, operator: Callable[..., Tensor]) -> System:
     """Returns a copy whose fusion calls this operator."""
     twin = copy.deepcopy(module).eval()
     cast(Any, twin).cross.operator = operator
@@ -160,14 +194,14 @@ def export_step(edge: Edge, *, parity_ticks: int = 130) -> bytes:
         The serialised model.
     """
     config = edge.config
-    operator = _SymbolicOperator()
-    module = _StepGraph(_with_operator(edge, operator))
+    operator = SymbolicOperator()
+    module = _StepGraph(with_operator(edge, operator))
     state = edge.initial_state()
     measured = (torch.zeros(1, config.video_size), torch.zeros(1, config.audio_size), torch.ones(1, 2))
     arguments = (*measured, *state.values())
     inputs = ["video", "audio", "present", *(f"state_{name}" for name in state)]
     outputs = ["values", *(f"next_state_{name}" for name in state)]
-    model = _to_model(module, operator, arguments, inputs, outputs).SerializeToString()
+    model = to_model(module, operator, arguments, inputs, outputs).SerializeToString()
     check_parity(model, _step_runs(copy.deepcopy(edge).eval(), parity_ticks))
     return model
 
@@ -203,17 +237,20 @@ class _WindowGraph(nn.Module):
         return torch.clamp(self.system(video, audio, video_mask, audio_mask), -1.0, 1.0)
 
 
-def export_window(system: nn.Module, *, video_size: int, audio_size: int, ticks: int = 100) -> bytes:
-    """Returns `affect_window.onnx`: one window of the paper's audio-visual transformer, batch 1.
+def export_window(
+    system: nn.Module, *, video_size: int, audio_size: int, ticks: int = 100, batch: int | None = 1
+) -> bytes:
+    """Returns `affect_window.onnx`: windows of the paper's audio-visual transformer.
 
-    Inputs `video` (1, T, video_size), `audio` (1, T, audio_size) float32, `video_mask`, `audio_mask` (1, T) bool;
-    output `values` (1, T, 2) in [-1, 1].
+    Inputs `video` (B, T, video_size), `audio` (B, T, audio_size) float32, `video_mask`, `audio_mask` (B, T) bool;
+    output `values` (B, T, 2) in [-1, 1].
 
     Args:
         system: forward(video, audio, video_mask, audio_mask) -> (B, T, 2), with the fusion in `system.cross`.
         video_size: width of the face descriptor.
         audio_size: width of the stacked audio vector.
         ticks: T. Paper: 100 (section 4.3).
+        batch: B; None = any.
 
     Returns:
         The serialised model.
@@ -225,25 +262,38 @@ def export_window(system: nn.Module, *, video_size: int, audio_size: int, ticks:
         raise ArgumentError(
             f"system must have a cross-modal fusion, got {type(system).__name__}; export transformer_av."
         )
-    operator = _SymbolicOperator()
-    module = _WindowGraph(_with_operator(system, operator))
-    names = ["video", "audio", "video_mask", "audio_mask"]
-    rng = np.random.default_rng(0)
-    runs = []
-    for share in (1.0, 0.6, 0.0):
-        feed = {
-            "video": rng.standard_normal((1, ticks, video_size)).astype(np.float32),
-            "audio": rng.standard_normal((1, ticks, audio_size)).astype(np.float32),
-            "video_mask": rng.random((1, ticks)) < share,
-            "audio_mask": rng.random((1, ticks)) < 1.0 if share else np.ones((1, ticks), dtype=bool),
-        }
-        with torch.no_grad():
-            plain = _WindowGraph(copy.deepcopy(system).eval())
-            runs.append((feed, {"values": plain(*(torch.from_numpy(feed[name]) for name in names)).numpy()}))
-    arguments = tuple(torch.from_numpy(runs[1][0][name]) for name in names)
-    model = _to_model(module, operator, arguments, names, ["values"]).SerializeToString()
+    operator = SymbolicOperator()
+    module = _WindowGraph(with_operator(system, operator))
+    runs = _window_runs(system, (ticks, video_size, audio_size), (1, 3, 16) if batch is None else (batch,))
+    names = list(runs[0][0])
+    example = 2 if batch is None else batch
+    rows = {name: np.concatenate([runs[0][0][name]] * 2)[:example] for name in names}
+    free = tuple({0: torch.export.Dim("batch")} for _ in names) if batch is None else None
+    arguments = tuple(torch.from_numpy(rows[name]) for name in names)
+    model = to_model(module, operator, arguments, names, ["values"], dynamic=free).SerializeToString()
     check_parity(model, runs)
     return model
+
+
+def _window_runs(
+    system: nn.Module, sizes: tuple[int, int, int], batches: Sequence[int]
+) -> list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Returns windows, whole, with gaps and without video, and torch outputs. sizes: ticks, video, audio."""
+    ticks, video_size, audio_size = sizes
+    rng = np.random.default_rng(0)
+    plain = _WindowGraph(copy.deepcopy(system).eval())
+    runs = []
+    for batch in batches:
+        for share in (1.0, 0.6, 0.0):
+            feed = {
+                "video": rng.standard_normal((batch, ticks, video_size)).astype(np.float32),
+                "audio": rng.standard_normal((batch, ticks, audio_size)).astype(np.float32),
+                "video_mask": rng.random((batch, ticks)) < share,
+                "audio_mask": rng.random((batch, ticks)) < 1.0 if share else np.ones((batch, ticks), dtype=bool),
+            }
+            with torch.no_grad():
+                runs.append((feed, {"values": plain(*(torch.from_numpy(value) for value in feed.values())).numpy()}))
+    return runs
 
 
 def main() -> None:
@@ -257,7 +307,16 @@ def main() -> None:
     options.output.write_bytes(export_step(load_weights(options.weights)))
 
 
-__all__ = ["ExportError", "check_parity", "export_step", "export_window"]
+__all__ = [
+    "ExportError",
+    "SymbolicOperator",
+    "check_parity",
+    "export_step",
+    "export_window",
+    "to_model",
+    "with_batch",
+    "with_operator",
+]
 
 if __name__ == "__main__":
     main()

@@ -21,6 +21,8 @@ OPTIONS: dict[str, Any] = {
     "policy": None,
     "staleness_seconds": 0.5,
     "ladder": True,
+    "threads": 1,
+    "stride": 1,
 }
 
 

@@ -54,6 +54,8 @@ class Runtime:
         policy: which events a slow reader gets: "every", "latest" or a Policy.
         staleness_seconds: status STALE after so long without any delivery.
         ladder: live only: do less work per frame while the worker falls behind (see runtime/ladder.py).
+        threads: most threads of one run of a graph.
+        stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
         sinks: objects with write(event) and close(), called for every event; a Recorder among them records the session.
         config: TOML file with any of these options; arguments win.
 
@@ -77,13 +79,15 @@ class Runtime:
         policy: Policy | str | None = None,
         staleness_seconds: float = 0.5,
         ladder: bool = True,
+        threads: int = 1,
+        stride: int = 1,
         sinks: Sequence[Any] = (),
         config: str | os.PathLike[str] | None = None,
     ) -> None:
         arguments = {
             "bundle": bundle, "video": video, "audio": audio, "backend": backend, "strict": strict, "max_faces": max_faces,
             "detector_stride": detector_stride, "smoothing": smoothing, "policy": policy, "staleness_seconds": staleness_seconds,
-            "ladder": ladder,
+            "ladder": ladder, "threads": threads, "stride": stride,
         }  # fmt: skip
         options = merge_options(arguments, os.fspath(config) if config is not None else None)
         if options["video"] is None and options["audio"] is None:
@@ -103,6 +107,8 @@ class Runtime:
             detector_stride=options["detector_stride"],
             smoothing=options["smoothing"],
             staleness_seconds=options["staleness_seconds"],
+            threads=options["threads"],
+            stride=options["stride"],
             tap=recorder,
         )
         self._error: BaseException | None = None

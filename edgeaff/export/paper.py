@@ -1,0 +1,281 @@
+"""The `paper` preset as a bundle: `python -m edgeaff.export.paper --output paper_int8.eaff [--precision int8|fp32]`.
+
+VGG-16 up to its first fully-connected layer, our detector, and the paper's transformer over windows of 100 ticks as a step
+(`edgeaff.export.window_step`). What is not given is FABRICATED: random weights of the right sizes, good for measuring speed and
+for nothing else; the manifest, its provenance and the model id say so.
+
+    --vggface weights.npz    weights that `edgeaff models import` made of a file that you have
+    --tail best.safetensors  weights of a training run of transformer_av on descriptors of that very encoder
+    --faces crops.npy        (N, 96, 96, 3) uint8 RGB, to calibrate the 8-bit encoder on; without it: drawn blobs
+
+`--graphs FOLDER` writes every graph as a file of its own as well: static batch 1 and dynamic, float32 and 8-bit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import io
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgeaff.bundle import BUNDLE_SCHEMA, ModelBundle
+from edgeaff.export.assemble import INTENDED_USE
+from edgeaff.export.to_onnx import SymbolicOperator, check_parity, export_window, to_model, with_batch
+from edgeaff.export.window_step import WINDOW_TICKS, export_window_step, window_values
+from edgeaff.features.face import normalise
+from edgeaff.spec import paper_spec
+from edgeaff.training.models.transformer import AudioVideoTransformer
+from edgeaff.training.models.vggface import VggFace
+from edgeaff.training.qdq import quantise_dynamic, quantise_static
+
+FABRICATED = "FABRICATED (random) weights, for measuring speed only"
+PRECISIONS = ("int8", "fp32")
+CALIBRATION_FACES = 32
+GOLDEN_TICKS = 120
+WIDE = {  # no calibration: no value of this preset claims to be near
+    "video_coverage": [0.0, 1.0], "audio_coverage": [0.0, 1.0], "valence_std": [[0.5, 0.5], [0.5, 0.5]],
+    "arousal_std": [[0.5, 0.5], [0.5, 0.5]], "abstain_above_std": 1.0, "audio_only_valence_max_std": 1.0,
+}  # fmt: skip
+logger = logging.getLogger(__name__)
+Graphs = dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class PaperParts:
+    """What the bundle is made of, and where it came from.
+
+    Attributes:
+        encoder: VGGFace in evaluation mode.
+        system: Transformer (A+V) in evaluation mode.
+        encoder_origin: provenance of the encoder's weights.
+        system_origin: provenance of the transformer's weights.
+    """
+
+    encoder: VggFace
+    system: AudioVideoTransformer
+    encoder_origin: str = FABRICATED
+    system_origin: str = FABRICATED
+
+    @property
+    def fabricated(self) -> list[str]:
+        """Names of the parts with made-up weights."""
+        origins = {"face_encoder": self.encoder_origin, "affect_step": self.system_origin}
+        return [name for name, origin in origins.items() if origin == FABRICATED]
+
+
+def fabricated_encoder(seed: int = 0) -> VggFace:
+    """Returns VGGFace with random weights that keep the scale of their inputs (He), so that 8 bits have something to hold."""
+    encoder = VggFace().eval()
+    generator = torch.Generator().manual_seed(seed)
+    for module in encoder.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(cast(torch.Tensor, module.bias))
+    return encoder
+
+
+def fabricated_system(seed: int = 0) -> AudioVideoTransformer:
+    """Returns the paper's transformer, untrained."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AudioVideoTransformer().eval()
+
+
+def drawn_faces(count: int = CALIBRATION_FACES, seed: int = 0) -> np.ndarray:
+    """Returns (count, 96, 96, 3) uint8: bright blobs on darker grounds, the range and smoothness of crops, nobody's face."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:96, :96] / 95.0
+    faces = []
+    for _ in range(count):
+        picture = np.full((96, 96, 3), rng.uniform(20, 120))
+        for _ in range(12):
+            centre, width, level = rng.uniform(0.1, 0.9, 2), rng.uniform(0.03, 0.3), rng.uniform(-120, 160, 3)
+            picture += level * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * width**2))[..., None]
+        faces.append(np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8))
+    return np.stack(faces)
+
+
+def export_encoder(encoder: VggFace) -> tuple[bytes, bytes]:
+    """Returns the encoder as a graph of batch 1 and one of any batch: `face` (B, 3, 96, 96) -> `descriptor` (B, 4096).
+
+    Args:
+        encoder: in evaluation mode; both are compared with it.
+    """
+    batch = {0: torch.export.Dim("batch")}
+    model = to_model(
+        copy.deepcopy(encoder), SymbolicOperator(), (torch.zeros(2, 3, 96, 96),), ["face"], ["descriptor"], dynamic=(batch,)
+    )  # fmt: skip
+    dynamic, static = model.SerializeToString(), with_batch(model, 1)
+    for data, sizes in ((dynamic, (1, 3)), (static, (1,))):
+        runs = []
+        for size in sizes:
+            face = torch.from_numpy(normalise(drawn_faces(size, seed=size)))
+            with torch.no_grad():
+                runs.append(({"face": face.numpy()}, {"descriptor": encoder(face).numpy()}))
+        check_parity(data, runs)
+    return static, dynamic
+
+
+def make_graphs(parts: PaperParts, faces: np.ndarray, *, precision: str) -> Graphs:
+    """Returns every graph by name, without the detector's.
+
+    Args:
+        parts: encoder and system.
+        faces: (N, 96, 96, 3) uint8 RGB, to calibrate on.
+        precision: "fp32" or "int8".
+    """
+    graphs: Graphs = {}
+    graphs["face_encoder"], graphs["face_encoder_dynamic"] = export_encoder(parts.encoder)
+    sizes = {"video_size": parts.system.config.video_size, "audio_size": parts.system.config.audio_size}
+    graphs["affect_window"], graphs["affect_window_dynamic"] = (
+        export_window(parts.system, **sizes, ticks=WINDOW_TICKS, batch=batch) for batch in (1, None)
+    )
+    graphs["affect_step"], graphs["affect_append"] = export_window_step(parts.system)
+    if precision == "fp32":
+        return graphs
+    return {
+        name: quantise_static(graph, _feeds(faces)) if name.startswith("face_encoder") else quantise_dynamic(graph)
+        for name, graph in graphs.items()
+    }
+
+
+def _feeds(faces: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    return ({"face": normalise(face)[None]} for face in faces)
+
+
+@torch.no_grad()
+def make_golden(parts: PaperParts, *, ticks: int = GOLDEN_TICKS, seed: int = 0) -> dict[str, np.ndarray]:
+    """Returns a sequence with gaps and what torch says of it: video, audio, present, values, each (1, ticks, ...).
+
+    Args:
+        parts: its encoder describes drawn faces; the sound is a random walk.
+        ticks: length.
+        seed: of everything drawn.
+    """
+    rng = np.random.default_rng(seed)
+    described = parts.encoder(torch.from_numpy(normalise(drawn_faces(12, seed=seed)))).numpy()
+    video = described[np.arange(ticks) // 10 % len(described)]
+    steps = np.clip(np.cumsum(0.3 * rng.standard_normal((ticks + 63, 65)), axis=0), -4, 4).astype(np.float32)
+    audio = np.stack([np.append(steps[tick : tick + 63].ravel(), np.float32(0)) for tick in range(ticks)])
+    present = np.ones((ticks, 2), np.float32)
+    present[20:35, 0] = present[60:70, 1] = 0.0
+    video, audio = video * present[:, :1], audio * present[:, 1:]
+    whole = (torch.from_numpy(video), torch.from_numpy(audio), torch.from_numpy(present))
+    rows = [(whole[0][tick, None], whole[1][tick, None], whole[2][tick, None]) for tick in range(ticks)]
+    values = [
+        window_values(parts.system, rows[max(0, tick + 1 - WINDOW_TICKS) : tick + 1], WINDOW_TICKS)
+        for tick in range(ticks)
+    ]
+    named = {"video": video, "audio": audio, "present": present, "values": torch.cat(values).numpy()}
+    return {name: np.ascontiguousarray(array[None], np.float32) for name, array in named.items()}
+
+
+def make_manifest(parts: PaperParts, graphs: Graphs, *, precision: str, made_by: ModelBundle) -> dict[str, Any]:
+    """Returns the manifest; detector and LLD statistics are those of the default bundle."""
+    spec = paper_spec(detector_id=made_by.spec.detector_id, crop_margin=made_by.spec.crop_margin)
+    made_up = parts.fabricated
+    return {
+        "schema": BUNDLE_SCHEMA,
+        "model_id": f"edgeaff-paper-{precision}{'-fabricated' if made_up else ''}",
+        "preset": "paper",
+        "spec": spec.to_dict(),
+        "fingerprint": spec.fingerprint,
+        "detector": made_by.manifest["detector"],
+        "face_encoder": {"network": "VGG-16 to fc6 (4096), 96 px", "weights": parts.encoder_origin},
+        "statistics": made_by.manifest["statistics"],
+        "graphs": {name: f"{name}.onnx" for name in graphs},
+        "precisions": {name: precision for name in graphs if name != "face_detector"},
+        "uncertainty": WIDE,
+        "smoothing": made_by.manifest["smoothing"],
+        "default_backend": "onnxruntime",
+        "licences": {
+            "code": "Apache-2.0",
+            "weights": "random numbers" if made_up else "those of the files they were made from",
+            "data": "none" if made_up else "see provenance",
+        },
+        "provenance": f"face_encoder: {parts.encoder_origin}. affect_step, affect_window: {parts.system_origin}.",
+        "fabricated": made_up,
+        "intended_use": f"{FABRICATED}: {', '.join(made_up)}. {INTENDED_USE}" if made_up else INTENDED_USE,
+        "accuracy": {},
+        "certificates": [],
+    }
+
+
+def assemble_paper(parts: PaperParts, output: Path, *, precision: str, faces: np.ndarray) -> Graphs:
+    """Writes the bundle.
+
+    Args:
+        parts: encoder and system.
+        output: bundle to write.
+        precision: "int8" or "fp32".
+        faces: (N, 96, 96, 3) uint8 RGB, to calibrate on.
+
+    Returns:
+        All graphs by name, the dynamic ones too, which are not in the bundle.
+    """
+    base = ModelBundle.load()
+    made = make_graphs(parts, faces, precision=precision)
+    held = {name: graph for name, graph in made.items() if not name.endswith("_dynamic")}
+    held["face_detector"] = base.graph_bytes("face_detector")
+    golden = io.BytesIO()
+    np.savez(golden, **make_golden(parts))  # type: ignore[arg-type]
+    members = {f"{name}.onnx": graph for name, graph in held.items()} | {"golden.npz": golden.getvalue()}
+    ModelBundle.save(output, make_manifest(parts, held, precision=precision, made_by=base), members)
+    return made
+
+
+def read_parts(vggface: Path | None, tail: Path | None) -> PaperParts:
+    """Returns the parts, fabricated where no file is named.
+
+    Args:
+        vggface: weights that `edgeaff models import` wrote.
+        tail: `best.safetensors` of a run of transformer_av.
+    """
+    encoder, system = fabricated_encoder(), fabricated_system()
+    encoder_origin = system_origin = FABRICATED
+    if vggface is not None:
+        from edgeaff.training.importers import read_weights
+
+        weights = read_weights(vggface)
+        encoder.load_weights(weights)
+        encoder_origin = f"imported from a {weights.layout} file with sha256 {weights.sha256}"
+    if tail is not None:
+        from safetensors.torch import load_file
+
+        system.load_state_dict(load_file(tail))
+        system_origin = f"trained by the user ({tail.name})"
+    return PaperParts(encoder.eval(), system.eval(), encoder_origin, system_origin)
+
+
+def main() -> None:
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--precision", choices=PRECISIONS, default="int8")
+    parser.add_argument("--vggface", type=Path)
+    parser.add_argument("--tail", type=Path)
+    parser.add_argument("--faces", type=Path)
+    parser.add_argument("--graphs", type=Path)
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("edgeaff").setLevel(logging.INFO)
+    faces = drawn_faces() if options.faces is None else np.load(options.faces, allow_pickle=False)
+    parts = read_parts(options.vggface, options.tail)
+    graphs = assemble_paper(parts, options.output, precision=options.precision, faces=faces)
+    if options.graphs is not None:
+        options.graphs.mkdir(parents=True, exist_ok=True)
+        for name, graph in graphs.items():
+            (options.graphs / f"{name}.{options.precision}.onnx").write_bytes(graph)
+    logger.info("%s, fabricated: %s", options.output, ", ".join(parts.fabricated) or "nothing")
+
+
+if __name__ == "__main__":
+    main()
