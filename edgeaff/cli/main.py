@@ -14,6 +14,7 @@ COMMANDS = {
     "record": "run and keep the session: crops, descriptors of sound, every decision",
     "replay": "make the events of a recorded session again, byte for byte",
     "models": "list, describe and verify bundles",
+    "extract": "extract the features of a corpus once, in parallel, to train from",
     "train": "train a system of the paper, or prove that it can learn (--smoke)",
     "doctor": "look at this machine: what will not work, and what to do",
     "bench": "measure on this machine what a tick costs",

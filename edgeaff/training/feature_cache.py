@@ -1,16 +1,19 @@
-"""Features on disk, extracted once: a folder with one .npz per track, and the spec that they were made for.
+"""Features on disk, extracted once: a folder with one .npz per track, and what they were made with.
 
 A track is written under another name and then renamed, so an extraction that is killed leaves whole files only, and the
-next one goes on where it stopped.
+next one goes on where it stopped. Wide arrays are memory-mapped on reading: a corpus need not fit into memory.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +21,8 @@ from edgeaff.errors import ArgumentError, SpecMismatchError
 from edgeaff.spec import PreprocessSpec
 
 SPEC_FILE = "spec.json"
+ARRAYS = ("video", "audio", "present", "labels")
+MAPPED = ("video", "audio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +53,34 @@ class FeatureCache:
         folder: made where it is missing.
         spec: what the features are made for.
         encoder_id: which face encoder made the descriptors.
+        statistics: with which sound was normalised; None = not said.
+
+    Attributes:
+        folder: of the features.
+        made_with: fingerprint, encoder_id and, where said, a digest of the statistics.
 
     Raises:
-        SpecMismatchError: the folder holds features of another preprocessing or encoder.
+        SpecMismatchError: the folder holds features of another preprocessing, encoder or normalisation.
     """
 
-    def __init__(self, folder: Path, spec: PreprocessSpec, *, encoder_id: str) -> None:
+    def __init__(
+        self, folder: Path, spec: PreprocessSpec, *, encoder_id: str, statistics: dict[str, Any] | None = None
+    ) -> None:
         self.folder = folder
-        stated = {"fingerprint": spec.fingerprint, "encoder_id": encoder_id}
-        path = folder / SPEC_FILE
-        if path.exists():
-            found = json.loads(path.read_text())
-            if found != stated:
-                raise SpecMismatchError(f"{folder} must hold features of {stated}, got {found}; use another folder.")
+        self.made_with = {"fingerprint": spec.fingerprint, "encoder_id": encoder_id}
+        if statistics is not None:
+            self.made_with["statistics"] = hashlib.sha256(json.dumps(statistics).encode()).hexdigest()[:16]
+        if (folder / SPEC_FILE).exists():
+            found = _read_note(folder)["made_with"]
+            if found != self.made_with:
+                raise SpecMismatchError(
+                    f"{folder} must hold features of {_said(self.made_with)}, got {_said(found)}; use another folder."
+                )
             return
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(stated))
+        part = folder / f".{SPEC_FILE}.{os.getpid()}"
+        part.write_text(json.dumps({"made_with": self.made_with, "spec": spec.to_dict()}, indent=1) + "\n")
+        part.replace(folder / SPEC_FILE)
 
     @classmethod
     def open(cls, folder: Path) -> FeatureCache:
@@ -77,11 +94,25 @@ class FeatureCache:
 
         Raises:
             ArgumentError: the folder holds no features.
+            SpecMismatchError: they were made by another version's preprocessing.
         """
         if not (folder / SPEC_FILE).is_file():
-            raise ArgumentError(f"folder must hold {SPEC_FILE} and features, got {folder}; extract features first.")
+            raise ArgumentError(
+                f"features must be a folder that edgeaff extract made, got {folder} without {SPEC_FILE}; "
+                "run: edgeaff extract CORPUS --cache FOLDER."
+            )
+        note = _read_note(folder)
+        try:
+            here = PreprocessSpec.from_dict(note["spec"]).fingerprint
+        except ValueError as error:
+            raise SpecMismatchError(f"{folder} must be of this version's preprocessing, got: {error}") from error
+        if here != note["made_with"]["fingerprint"]:
+            raise SpecMismatchError(
+                f"{folder} must hold features of fingerprint {here} (this version), got "
+                f"{note['made_with']['fingerprint']}; extract again into another folder."
+            )
         cache = cls.__new__(cls)
-        cache.folder = folder
+        cache.folder, cache.made_with = folder, note["made_with"]
         return cache
 
     def path(self, name: str) -> Path:
@@ -101,7 +132,7 @@ class FeatureCache:
         Raises:
             ArgumentError: the arrays do not have the same number of ticks.
         """
-        arrays = {key: getattr(features, key) for key in ("video", "audio", "present", "labels")}
+        arrays = {key: getattr(features, key) for key in ARRAYS}
         lengths = {key: len(value) for key, value in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise ArgumentError(
@@ -127,12 +158,64 @@ class FeatureCache:
         return len(wanted)
 
     def read(self, name: str) -> Features:
-        """Returns the features of one track."""
-        with np.load(self.path(name), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in ("video", "audio", "present", "labels")}
-            return Features(name, str(archive["split"]), **arrays)
+        """Returns the features of one track; video and audio are mapped, not read, and cannot be written to.
+
+        Raises:
+            ArgumentError: the track's file is damaged.
+        """
+        path = self.path(name)
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {key: archive[key] for key in ARRAYS if key not in MAPPED}
+                split = str(archive["split"])
+            arrays |= {key: _mapped(path, f"{key}.npy") for key in MAPPED}
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ArgumentError(
+                f"{path} must hold the features of a track, got {error}; delete it and extract again."
+            ) from error
+        return Features(name, split, **arrays)
 
     def read_all(self, split: str | None = None) -> list[Features]:
         """Returns the features of all tracks, or of one split, in order of name."""
         everything = [self.read(path.stem) for path in sorted(self.folder.glob("[!.]*.npz"))]
         return [features for features in everything if split in (None, features.split)]
+
+
+def _read_note(folder: Path) -> dict[str, Any]:
+    """Returns what a cache says of itself.
+
+    Raises:
+        ArgumentError: the file is none of ours.
+    """
+    try:
+        note = json.loads((folder / SPEC_FILE).read_text())
+        return {"made_with": dict(note["made_with"]), "spec": dict(note["spec"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArgumentError(
+            f"{folder / SPEC_FILE} must be written by edgeaff extract, got {error}; use another folder."
+        ) from error
+
+
+def _said(made_with: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in made_with.items())
+
+
+def _mapped(path: Path, member: str) -> np.ndarray:
+    """Returns an array of a stored .npz as a read-only map of the file.
+
+    Raises:
+        ValueError: the member is compressed.
+    """
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        entry = archive.getinfo(member)
+        if entry.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{member} is compressed")
+        file.seek(entry.header_offset + 26)  # local header: 26 bytes, then the lengths of name and extra field
+        name, extra = (int.from_bytes(file.read(2), "little") for _ in range(2))
+        file.seek(name + extra, os.SEEK_CUR)
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = read_header(file)
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        return np.memmap(path, dtype, "r", file.tell(), shape, "F" if fortran else "C")

@@ -121,7 +121,7 @@ def main() -> None:
         if arguments.minutes > 0 or edge is None:
             prepared = prepare(sessions, spec, statistics, cache=arguments.work)
             edge = train(prepared, train_faces, held, valid_faces, arguments.minutes, start_from=start_from)
-        results |= finish(edge, spec, statistics, held, valid_faces, held_clips, arguments)
+        results |= finish(edge, spec, statistics, held, valid_faces, held_clips, arguments, unseen=results)
     if arguments.results:
         arguments.results.write_text(json.dumps(results, indent=1) + "\n")
     logger.info("%s", json.dumps(results))
@@ -135,6 +135,8 @@ def finish(
     valid_faces: FaceBank,
     held_clips: list[Clip],
     arguments: argparse.Namespace,
+    *,
+    unseen: dict[str, Any],
 ) -> dict[str, Any]:
     """Calibrates, measures and writes.
 
@@ -146,6 +148,7 @@ def finish(
         valid_faces: held-out faces.
         held_clips: clips of held-out speakers.
         arguments: of the command.
+        unseen: figures of the leave-out trainings, where they were made.
 
     Returns:
         The figures.
@@ -170,10 +173,21 @@ def finish(
         "fingerprint": spec.fingerprint,
         "statistics": statistics,
         "uncertainty": table,
-        "accuracy": accuracy,
+        "accuracy": accuracy | summary_of_unseen(unseen),
     }
     write_all(edge, arguments.output, golden=golden, manifest=manifest)
     return {**accuracy, "uncertainty": table}
+
+
+def summary_of_unseen(unseen: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the manifest says of voices never heard: arousal CCC, pooled over speakers and by corpus."""
+    result: dict[str, Any] = {}
+    if "unseen_speakers" in unseen:
+        result["unseen_speakers_emodb_arousal_ccc"] = unseen["unseen_speakers"]["pooled"]["arousal_ccc"]
+    if "unseen_corpora" in unseen:
+        folds = unseen["unseen_corpora"]["folds"]
+        result["unseen_corpora_arousal_ccc"] = {name: report["arousal_ccc"] for name, report in folds.items()}
+    return result
 
 
 if __name__ == "__main__":

@@ -1,0 +1,167 @@
+"""Extracts the features of a corpus once, into a cache to train from; run it again after a stop and it goes on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeaff.errors import ArgumentError, BackendUnavailableError
+
+if TYPE_CHECKING:
+    from edgeaff.training.extraction import Outcome
+
+SPLITS = ("train", "valid", "test")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of the command."""
+    parser.add_argument("corpus", type=Path, help="folder in a layout of Aff-Wild2, as unpacked")
+    parser.add_argument("--cache", type=Path, required=True, help="folder of the features; made where it is missing")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="processes (default: one per core at hand, %(default)s)",
+    )
+    parser.add_argument("--bundle", type=Path, help="take detector, encoder and statistics from here")
+    parser.add_argument(
+        "--preset", default="edge", help="edge (default): one LLD step a tick; paper: 63 steps stacked to 4096 values"
+    )
+    parser.add_argument("--vggface", type=Path, help="weights of VGGFace that you have: descriptors of 4096 values")
+    parser.add_argument("--colour", choices=["rgb", "bgr"], help="what the first layer of that file expects")
+    parser.add_argument("--split", choices=SPLITS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--test-list", type=Path, help="file with the names of test tracks, one a line")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command. The last line of stdout is one JSON object.
+
+    Args:
+        options: parsed arguments.
+
+    Returns:
+        0 when every track has features, 3 when some were skipped (each is named on stderr).
+
+    Raises:
+        ArgumentError: the corpus is none, or an argument is out of range.
+        BackendUnavailableError: a package of the extra `train` is missing.
+    """
+    try:
+        from edgeaff.training.extraction import extract_corpus
+        from edgeaff.training.feature_cache import FeatureCache
+        from edgeaff.training.recipe import ExtractRecipe
+    except ImportError as error:
+        raise BackendUnavailableError(f"extract needs more, got: {error}; pip install 'edgeaff[train]'.") from error
+    from edgeaff.bundle import ModelBundle
+
+    tracks = _tracks(options)
+    recipe = ExtractRecipe(options.bundle, options.preset, options.vggface, options.colour)
+    bundle = ModelBundle.load(options.bundle)
+    if options.workers < 1:
+        raise ArgumentError(f"workers must be at least 1, got {options.workers}; see edgeaff extract --help.")
+    cache = FeatureCache(
+        options.cache,
+        recipe.spec(bundle),
+        encoder_id=recipe.encoder_id(bundle),
+        statistics=recipe.statistics or bundle.manifest["statistics"],
+    )
+    sizes = [
+        track.media.stat().st_size for track in tracks if track.media and track.name in cache.missing([track.name])
+    ]
+    with _progress(len(sizes), sum(sizes), quiet=options.quiet) as advance:
+        report = extract_corpus(tracks, cache, recipe, workers=options.workers, advance=advance)
+    for name, warnings in sorted(report.warnings.items()):
+        for warning in warnings:
+            print(f"edgeaff: warning: {name}: {' '.join(warning.split())}", file=sys.stderr)
+    for name, reason in sorted(report.skipped.items()):
+        print(f"edgeaff: skipped {name}: {reason}", file=sys.stderr)
+    result = {"cache": str(options.cache), "extracted": len(report.extracted), "already": len(report.already)}
+    print(json.dumps({**result, "skipped": sorted(report.skipped), **cache.made_with}))
+    return 3 if report.skipped else 0
+
+
+def _tracks(options: argparse.Namespace) -> list[Any]:
+    """Returns the tracks asked for.
+
+    Raises:
+        ArgumentError: there is no such folder or file, or no track of the splits.
+    """
+    from edgeaff.training.corpora.affwild2 import read_corpus
+
+    if not options.corpus.is_dir():
+        raise ArgumentError(f"corpus must be a folder, got {options.corpus}; check the path.")
+    if options.test_list is not None and not options.test_list.is_file():
+        raise ArgumentError(f"test-list must be a file of track names, got {options.test_list}; check the path.")
+    tracks = read_corpus(options.corpus, test_list=options.test_list)
+    wanted = options.split or SPLITS
+    chosen = [track for track in tracks if track.split in wanted]
+    if not chosen:
+        held = sorted({track.split for track in tracks})
+        raise ArgumentError(
+            f"split must be one that the corpus holds ({', '.join(held)}), got {wanted}; choose another."
+        )
+    return chosen
+
+
+@contextmanager
+def _progress(tracks: int, total: int, *, quiet: bool) -> Iterator[Callable[[Outcome, int], None] | None]:
+    """Shows a bar by the bytes of the videos, so that the time to go is honest; plain lines where rich is missing.
+
+    Args:
+        tracks: to extract.
+        total: bytes of their videos.
+        quiet: show nothing.
+
+    Yields:
+        What to call for each track, or None.
+    """
+    if quiet or not tracks:
+        yield None
+        return
+    done = 0
+
+    def count() -> str:
+        return f"{done}/{tracks} tracks"
+
+    try:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+    except ImportError:
+
+        def line(outcome: Outcome, size: int) -> None:
+            nonlocal done
+            done += 1
+            print(f"edgeaff: {count()}: {outcome.name}", file=sys.stderr)
+
+        yield line
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(count(), total=total)
+
+        def advance(outcome: Outcome, size: int) -> None:
+            nonlocal done
+            done += 1
+            bar.update(task, advance=size, description=count())
+
+        yield advance

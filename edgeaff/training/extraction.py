@@ -1,0 +1,207 @@
+"""Features of a whole corpus: several processes, each track written as soon as it is there, broken ones named.
+
+```
+tracks not in the cache, longest video first --> N processes, each with its own Preprocessor parts --> cache
+                                                          |-> what was skipped, and why
+```
+A process that is killed loses the tracks it was at, no others: the cache holds whole tracks only. Workers end with the
+process that started them, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from edgeaff.errors import ArgumentError, EdgeaffError
+from edgeaff.training.corpora.affwild2 import side_of
+from edgeaff.training.corpora.record import Track
+from edgeaff.training.extract import extract_track
+from edgeaff.training.feature_cache import FeatureCache
+from edgeaff.training.recipe import ExtractRecipe, LoadedParts
+
+LOCK = ".lock"
+
+
+@dataclass(slots=True)
+class ExtractReport:
+    """What an extraction did.
+
+    Attributes:
+        extracted: tracks made now.
+        already: tracks that the cache held before.
+        skipped: track -> why it has no features.
+        warnings: track -> what is wrong with its video, though it has features.
+    """
+
+    extracted: list[str] = field(default_factory=list)
+    already: list[str] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of one track: name; why it was skipped, or None; warnings."""
+
+    name: str
+    skipped: str | None
+    warnings: tuple[str, ...]
+
+
+def extract_corpus(
+    tracks: Sequence[Track],
+    cache: FeatureCache,
+    recipe: ExtractRecipe,
+    *,
+    workers: int = 1,
+    advance: Callable[[Outcome, int], None] | None = None,
+) -> ExtractReport:
+    """Fills the cache with the features of the tracks that it lacks.
+
+    Args:
+        tracks: of the corpus; those without a video are skipped and named.
+        cache: made for the recipe.
+        recipe: how the parts of the preprocessing are made in each process.
+        workers: processes; 1 = in this one.
+        advance: called for each track that is done, with its outcome and the bytes of its video.
+
+    Returns:
+        What was done.
+
+    Raises:
+        ArgumentError: workers is below 1, or another process extracts into the cache.
+    """
+    if workers < 1:
+        raise ArgumentError(f"workers must be at least 1, got {workers}; see edgeaff extract --help.")
+    names = [track.name for track in tracks]
+    report = ExtractReport()
+    with _locked(cache.folder):
+        for part in cache.folder.glob(".*.npz"):  # halves of a killed run
+            part.unlink()
+        wanted = set(cache.missing(names))
+        report.already = [name for name in names if name not in wanted]
+        jobs = []
+        for track in tracks:
+            if track.name not in wanted:
+                continue
+            if track.media is None:
+                report.skipped[track.name] = "there is no video of this name in the corpus"
+            else:
+                jobs.append(Job(track, side_of(track.name, names), track.media.stat().st_size))
+        jobs.sort(key=lambda job: -job.size)
+        for job, outcome in _outcomes(jobs, cache, recipe, workers):
+            if outcome.skipped is None:
+                report.extracted.append(outcome.name)
+            else:
+                report.skipped[outcome.name] = outcome.skipped
+            if outcome.warnings:
+                report.warnings[outcome.name] = list(outcome.warnings)
+            if advance is not None:
+                advance(outcome, job.size)
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One track to extract; side: which of two people; size: of the video in bytes."""
+
+    track: Track
+    side: str | None
+    size: int
+
+
+def _outcomes(
+    jobs: Sequence[Job], cache: FeatureCache, recipe: ExtractRecipe, workers: int
+) -> Iterator[tuple[Job, Outcome]]:
+    if workers == 1 or len(jobs) < 2:
+        parts = recipe.load() if jobs else None
+        for job in jobs:
+            assert parts is not None
+            yield job, extract_one(job, cache, parts)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (recipe, cache))
+    try:
+        futures: dict[Future[Outcome], Job] = {pool.submit(_work, job): job for job in jobs}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool as error:
+        raise EdgeaffError(
+            f"workers must live to the end, got {error}; give fewer --workers (memory?) and run the command again, it goes on."
+        ) from error
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def extract_one(job: Job, cache: FeatureCache, parts: LoadedParts) -> Outcome:
+    """Extracts one track into the cache; what cannot be read is named in the outcome.
+
+    Args:
+        job: the track.
+        cache: to write to.
+        parts: of the preprocessing.
+
+    Returns:
+        The outcome.
+    """
+    warnings: list[str] = []
+    try:
+        features = extract_track(
+            job.track, parts.parts, descriptor_size=parts.descriptor_size, side=job.side, warn=warnings.append
+        )
+        cache.write(features)
+    except EdgeaffError as error:
+        return Outcome(job.track.name, " ".join(str(error).split()), tuple(warnings))
+    return Outcome(job.track.name, None, tuple(warnings))
+
+
+class _Worker:
+    """What a worker process keeps between its tracks."""
+
+    parts: LoadedParts
+    cache: FeatureCache
+
+
+def _start_worker(recipe: ExtractRecipe, cache: FeatureCache) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    _Worker.parts, _Worker.cache = recipe.load(), cache
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def _work(job: Job) -> Outcome:
+    return extract_one(job, _Worker.cache, _Worker.parts)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the cache for this process.
+
+    Raises:
+        ArgumentError: another one holds it.
+    """
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ArgumentError(
+                f"cache must be written by one command at a time, got {folder} in use; wait for the other."
+            ) from error
+        yield

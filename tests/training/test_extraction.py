@@ -1,0 +1,197 @@
+"""Features of a corpus: killed it goes on, what is broken is named, another preprocessing is refused, reading is mapped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from edgeaff.cli.main import main
+from edgeaff.errors import ArgumentError, SpecMismatchError
+from edgeaff.preprocess.inputs import FaceInput
+from edgeaff.spec import PreprocessSpec
+from edgeaff.training.extract import _face_of
+from edgeaff.training.extraction import LOCK
+from edgeaff.training.feature_cache import FeatureCache, Features
+from edgeaff.training.recipe import ExtractRecipe
+from edgeaff.types import FaceBox, TrackedFace
+
+pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media, pytest.mark.needs_native]
+
+
+def _video(path, frames, size=(192, 144)):
+    import av
+
+    noise = np.random.default_rng(frames).integers(0, 255, (size[1], size[0], 3), dtype=np.uint8)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        for index in range(frames):
+            image = np.roll(noise, index, axis=1)
+            container.mux(list(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24"))))
+        container.mux(list(stream.encode(None)))
+
+
+def _corpus(root, lengths, size=(192, 144)):
+    for index, frames in enumerate(lengths):
+        folder = root / "VA_Estimation_Challenge" / ("Validation_Set" if index == 0 else "Train_Set")
+        folder.mkdir(parents=True, exist_ok=True)
+        rows = np.random.default_rng(index).uniform(-0.5, 0.5, (frames, 2))
+        (folder / f"v{index}.txt").write_text("valence,arousal\n" + "".join(f"{v:.3f},{a:.3f}\n" for v, a in rows))
+        (root / "batch1").mkdir(exist_ok=True)
+        _video(root / "batch1" / f"v{index}.mp4", frames, size)
+    return root
+
+
+def _stamps(cache):
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in cache.glob("[!.]*.npz")}
+
+
+@pytest.mark.timeout(120)
+def test_killed_extraction_goes_on_without_redoing(tmp_path, root):
+    corpus, cache = _corpus(tmp_path / "corpus", [60, 120, 180, 240, 300], (320, 240)), tmp_path / "cache"
+    command = [sys.executable, "-m", "edgeaff", "extract", str(corpus), "--cache", str(cache), "--workers", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not _stamps(cache) and process.poll() is None:
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    time.sleep(1.0)  # the workers end with it: nothing is written after this
+    finished = _stamps(cache)
+    assert 1 <= len(finished) < 5
+    time.sleep(1.0)
+    assert _stamps(cache) == finished
+    (cache / ".v0.123.npz").write_bytes(b"half of a file")
+    again = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    result = json.loads(again.stdout.splitlines()[-1])
+    assert (result["extracted"], result["already"], result["skipped"]) == (5 - len(finished), len(finished), [])
+    assert {name: stamp for name, stamp in _stamps(cache).items() if name in finished} == finished
+    assert not list(cache.glob(".*.npz"))
+    assert [len(f.labels) for f in FeatureCache.open(cache).read_all()] == [60, 120, 180, 240, 300]
+
+
+def test_broken_and_missing_videos_are_named_and_the_rest_is_extracted(tmp_path, capsys):
+    corpus, cache = _corpus(tmp_path / "corpus", [20, 20, 20]), tmp_path / "cache"
+    (corpus / "batch1" / "v1.mp4").write_bytes(b"no video at all" * 100)
+    (corpus / "batch1" / "v2.mp4").unlink()
+    arguments = ["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]
+    assert main(arguments) == 3
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[-1])["skipped"] == ["v1", "v2"]
+    lines = err.splitlines()
+    assert [line for line in lines if "skipped v1: " in line and "v1.mp4" in line]
+    assert [line for line in lines if "skipped v2: there is no video of this name" in line]
+    assert [line for line in lines if "warning: v0: no face in v0.mp4" in line]
+    assert [line for line in lines if "warning: v0: no sound in v0.mp4" in line]
+    _video(corpus / "batch1" / "v1.mp4", 20)
+    _video(corpus / "batch1" / "v2.mp4", 20)
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["extracted"] == 2
+
+
+def test_a_cache_of_another_preprocessing_is_refused_by_name(tmp_path, capsys):
+    corpus, cache = _corpus(tmp_path / "corpus", [10]), tmp_path / "cache"
+    arguments = ["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]
+    assert main(arguments) == 0
+    stated = json.loads(capsys.readouterr().out.splitlines()[-1])["fingerprint"]
+    assert main([*arguments, "--preset", "paper"]) == 3
+    message = capsys.readouterr().err
+    assert str(cache) in message and stated in message and "use another folder" in message
+    note = json.loads((cache / "spec.json").read_text())
+    note["made_with"]["fingerprint"] = "of-an-older-version"
+    (cache / "spec.json").write_text(json.dumps(note))
+    with pytest.raises(SpecMismatchError, match="got of-an-older-version; extract again"):
+        FeatureCache.open(cache)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["{corpus}/absent"], "corpus must be a folder"),
+        (["{corpus}", "--workers", "0"], "workers must be at least 1"),
+        (["{corpus}", "--preset", "big"], "preset must be one of edge, paper"),
+        (["{corpus}", "--split", "test"], "split must be one that the corpus holds"),
+        (["{corpus}", "--test-list", "{corpus}/none.txt"], "test-list must be a file"),
+        (["{corpus}", "--vggface", "{corpus}/none.pth"], "vggface must be a readable file"),
+        (["{corpus}/batch1"], "root must hold VA_Set or VA_Estimation_Challenge"),
+    ],
+)
+def test_wrong_arguments_are_one_line(tmp_path, capsys, change, words):
+    corpus = _corpus(tmp_path / "corpus", [5])
+    arguments = [part.format(corpus=corpus) for part in change]
+    assert main(["extract", *arguments, "--cache", str(tmp_path / "cache"), "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert words in err and len(err.splitlines()) == 1
+    assert not (tmp_path / "cache").exists()
+
+
+def test_two_commands_do_not_share_a_cache(tmp_path, capsys):
+    import fcntl
+
+    corpus, cache = _corpus(tmp_path / "corpus", [5]), tmp_path / "cache"
+    cache.mkdir()
+    with (cache / LOCK).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]) == 2
+    assert "one command at a time" in capsys.readouterr().err
+
+
+def test_wide_arrays_are_mapped_and_read_only(tmp_path):
+    cache = FeatureCache(tmp_path, PreprocessSpec(), encoder_id="x")
+    rng = np.random.default_rng(0)
+    made = Features(
+        "t",
+        "train",
+        rng.standard_normal((50, 7)).astype("f4"),
+        np.zeros((50, 0), "f4"),
+        np.ones((50, 2), bool),
+        rng.random((50, 2)),
+    )
+    cache.write(made)
+    read = cache.read("t")
+    assert isinstance(read.video, np.memmap) and not read.video.flags.writeable
+    np.testing.assert_array_equal(read.video, made.video)
+    assert read.audio.shape == (50, 0)
+    np.savez_compressed(
+        tmp_path / "t.npz",
+        split=np.array("train"),
+        **{n: getattr(made, n) for n in ("video", "audio", "present", "labels")},
+    )
+    with pytest.raises(ArgumentError, match="compressed; delete it and extract again"):
+        cache.read("t")
+    (tmp_path / "t.npz").write_bytes(b"PK\x03\x04 half")
+    with pytest.raises(ArgumentError, match="delete it and extract again"):
+        cache.read("t")
+
+
+def _face(x0, x1):
+    return FaceInput(TrackedFace(1, FaceBox(x0, 0, x1, 10), 0.9), np.zeros((1, 1, 3), np.uint8), np.array([x0]), 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("spans", "side", "chosen"),
+    [
+        ([(80, 90), (10, 20)], None, 80),
+        ([(80, 90), (10, 20)], "left", 10),
+        ([(80, 90), (10, 20)], "right", 80),
+        ([(10, 20)], "left", 10),
+        ([(10, 20)], "right", None),
+        ([(60, 70)], "right", 60),
+        ([], "left", None),
+    ],
+)
+def test_of_two_people_the_side_decides(spans, side, chosen):
+    face = _face_of(tuple(_face(*span) for span in spans), side, 100)
+    assert (None if face is None else face.descriptor[0]) == chosen
+
+
+def test_the_recipe_names_its_encoder_and_preset():
+    with pytest.raises(ArgumentError, match="preset must be one of"):
+        ExtractRecipe(preset="large")
