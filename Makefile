@@ -13,7 +13,7 @@ DEV_EXTRAS := media live view serve train export openvino mqtt sign demo
 DEV_GROUPS := build test lint docs package
 CSRC := $(shell find csrc cmake -type f 2>/dev/null)
 
-.PHONY: help dev demo test test-slow system-test check bench gpu-check wheel clean
+.PHONY: help dev demo test test-slow system-test check bench readme-figures gpu-check wheel clean
 help:           ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -62,7 +62,10 @@ gpu-check:      ## on a machine with a card: build, test, sanitize, bench (STEP=
 	STEP='$(STEP)' $(PYTHON) tests/tools/gpu_check.py
 
 bench: dev                   ## every benchmark
-	for script in benchmarks/*.py; do $(VENV)/bin/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/figures.py,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$script || exit 1; done
+
+readme-figures: dev          ## the numbers and tables of README and docs, from benchmarks/results
+	$(VENV)/bin/python benchmarks/figures.py
 
 wheel: $(VENV)/.dev-packages ## wheel and sdist in dist/, with the full list of CUDA architectures where nvcc is
 	rm -rf dist

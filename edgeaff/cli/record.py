@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Returns the exit code, after recording."""
     from edgeaff.capture.group import combine
+    from edgeaff.cli.signals import interruptible
     from edgeaff.delivery.recorder import Recorder
     from edgeaff.runtime import Runtime
 
@@ -38,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     with Recorder(options.output, options=session_options, raw=options.raw) as recorder:
         runtime = Runtime(options.bundle, video=source, max_faces=options.max_faces, sinks=[recorder])
         count, deadline = 0, None if options.seconds is None else time.monotonic() + options.seconds
-        with runtime:
+        with interruptible(runtime), runtime:
             for _ in runtime:
                 count += 1
                 if deadline is not None and time.monotonic() >= deadline:

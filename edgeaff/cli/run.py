@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from edgeaff.cli.signals import interruptible
 from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.types import AffectEvent
 
@@ -55,13 +56,10 @@ def run(options: argparse.Namespace) -> int:
         max_faces=options.max_faces,
         config=options.config,
     )
-    sinks = [open_sink(output) for output in options.output]
+    for output in options.output:
+        runtime.add_sink(open_sink(output), name=output)
     events: list[AffectEvent] = []
-    try:
-        collect(runtime, sinks, events, quiet=options.quiet, keep=bool(options.plot or options.overlay))
-    finally:
-        for sink in sinks:
-            sink.close()
+    collect(runtime, events, quiet=options.quiet, keep=bool(options.plot or options.overlay))
     for warning in runtime.warnings:
         print(f"edgeaff: warning: {' '.join(warning.split())}", file=sys.stderr)
     if options.plot:
@@ -96,20 +94,18 @@ def check_destination(name: str, path: str | None, source: str, endings: tuple[s
         raise ArgumentError(f"--{name} must be another file than the input, got {path!r}; choose another.")
 
 
-def collect(runtime: Any, sinks: list[Any], events: list[AffectEvent], *, quiet: bool, keep: bool) -> None:
-    """Reads all events into the sinks, and into `events` if they are needed again, with a progress bar on a terminal.
+def collect(runtime: Any, events: list[AffectEvent], *, quiet: bool, keep: bool) -> None:
+    """Reads all events, into `events` if they are needed again, with a progress bar on a terminal.
 
     Raises:
-        MediaError: nothing came out of the source.
+        MediaError: nothing came out of a file.
     """
-    with runtime, Progress(runtime.duration_seconds, enabled=not quiet) as progress:
+    with interruptible(runtime), runtime, Progress(runtime.duration_seconds, enabled=not quiet) as progress:
         for event in runtime:
-            for sink in sinks:
-                sink.write(event)
             if keep:
                 events.append(event)
             progress.update(event)
-    if progress.count == 0:
+    if progress.count == 0 and not runtime.is_live:
         raise MediaError(
             f"{runtime.source_name}: must hold at least one picture or 60 ms of sound, got nothing readable; check the file."
         )

@@ -1,13 +1,14 @@
-"""Sinks that append to a file and flush after every event, so that a crash loses nothing that was written."""
+"""Sinks that append to a file, unbuffered, so that a crash loses nothing that was written, and a full disk leaves no half line."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 from dataclasses import fields
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from edgeaff.errors import ArgumentError
 from edgeaff.types import AffectEvent
@@ -43,6 +44,53 @@ def event_row(event: AffectEvent) -> list[Any]:
     return row
 
 
+class LineFile:
+    """A file that takes whole texts or nothing: where the disk fills up in the middle of one, its beginning is taken back.
+
+    Nothing is buffered, so a text that failed may be written again without a trace of the first attempt.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, append: bool) -> None:
+        self._file = open(path, "ab" if append else "wb", buffering=0)  # noqa: SIM115
+        self._end = self._file.tell() if self._file.seekable() else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+        return self._file.closed
+
+    def tell(self) -> int:
+        """Returns how much is written; 0 for a pipe."""
+        return self._end or 0
+
+    def write(self, text: str) -> None:
+        """Writes all of the text.
+
+        Raises:
+            OSError: the disk refuses; nothing of the text is in the file.
+        """
+        data = memoryview(text.encode())
+        size = len(data)
+        try:
+            while data:
+                data = data[self._file.write(data) or 0 :]
+        except OSError:
+            self._take_back()
+            raise
+        if self._end is not None:
+            self._end += size
+
+    def _take_back(self) -> None:
+        if self._end is not None:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._end)
+                self._file.seek(self._end)
+
+    def close(self) -> None:
+        """Closes the file; may be called again."""
+        self._file.close()
+
+
 class _FileSink:
     """A text file that is written line by line."""
 
@@ -57,7 +105,7 @@ class _FileSink:
             ArgumentError: the file cannot be opened for writing.
         """
         try:
-            self._file: IO[str] = open(path, "a" if append else "w", encoding="utf-8", newline="")  # noqa: SIM115
+            self._file = LineFile(path, append=append)
         except OSError as error:
             raise ArgumentError(
                 f"path must be a file that can be written, got {os.fspath(path)!r} ({error.strerror}); "
@@ -75,7 +123,7 @@ class _FileSink:
         self.close()
 
     def close(self) -> None:
-        """Closes the file; may be called again. OSError if the rest cannot be written."""
+        """Closes the file; may be called again."""
         self._file.close()
 
 
@@ -85,7 +133,6 @@ class JsonlSink(_FileSink):
     def write(self, event: AffectEvent) -> None:
         """Appends the event and flushes. OSError if the disk refuses."""
         self._file.write(event_json(event) + "\n")
-        self._file.flush()
 
 
 class CsvSink(_FileSink):
@@ -102,9 +149,7 @@ class CsvSink(_FileSink):
         self._writer = csv.writer(self._file, lineterminator="\n")
         if self._file.tell() == 0:
             self._writer.writerow(CSV_COLUMNS)
-            self._file.flush()
 
     def write(self, event: AffectEvent) -> None:
         """Appends the event and flushes. OSError if the disk refuses."""
         self._writer.writerow(event_row(event))
-        self._file.flush()

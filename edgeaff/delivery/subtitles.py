@@ -34,7 +34,6 @@ class WebVttSink(_FileSink):
         self._cues: dict[int, tuple[int, str]] = {}  # track -> start and text of the cue that is open
         self._end_ns = 0
         self._file.write("WEBVTT\n\n")
-        self._file.flush()
 
     def write(self, event: AffectEvent) -> None:
         """Takes one event. OSError if the disk refuses."""
@@ -54,9 +53,8 @@ class WebVttSink(_FileSink):
         super().close()
 
     def _flush(self, end_ns: int) -> None:
-        for start, text in self._cues.values():
-            self._file.write(f"{timestamp(start)} --> {timestamp(end_ns)}\n{text}\n\n")
-        self._file.flush()
+        cues = [f"{timestamp(start)} --> {timestamp(end_ns)}\n{text}\n\n" for start, text in self._cues.values()]
+        self._file.write("".join(cues))
         self._cues.clear()
 
 

@@ -34,19 +34,26 @@ class Outlets:
         self._file_sinks: list[Subscriber[AffectEvent]] = []
         self._closed = False
         for sink in sinks:
-            if isinstance(sink, Recorder):
-                continue
-            if isinstance(sink, QueuedSink):
-                self.queued_sinks.append(sink)
-            elif live:
-                self.queued_sinks.append(QueuedSink(sink))
-            else:
-                waiting: EventQueue[AffectEvent] = EventQueue(lossless=True)
-                self._file_sinks.append(
-                    Subscriber(
-                        sink.write, waiting, name=type(sink).__name__, on_error=self._on_error, at_end=sink.close
-                    )
+            if not isinstance(sink, Recorder):
+                self.add_sink(sink)
+
+    def add_sink(self, sink: Any, name: str | None = None) -> None:
+        """Adds a sink; name: for messages, default its class."""
+        if isinstance(sink, QueuedSink):
+            self.queued_sinks.append(sink)
+        elif self._live:
+            self.queued_sinks.append(QueuedSink(sink, name=name))
+        else:
+            waiting: EventQueue[AffectEvent] = EventQueue(lossless=True)
+            self._file_sinks.append(
+                Subscriber(
+                    sink.write,
+                    waiting,
+                    name=name or type(sink).__name__,
+                    on_error=self._on_error,
+                    at_end=sink.close,
                 )
+            )
 
     def add_callback(self, callback: Callable[[AffectEvent], None], policy: Policy) -> None:
         """Calls back for every event, on a thread of its own."""

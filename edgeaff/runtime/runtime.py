@@ -5,16 +5,14 @@ sources -> [worker: Session] -+-> EventQueue -> iterator | poll | async for
    |            |             +-> callbacks, sinks (a bounded queue and a thread each)
    +-- monitor -+-> StatusChannel -> on_status, on_first_face
 ```
-User code never runs on a capture thread, the worker or the monitor; what it raises surfaces where the user reads.
+User code never runs on a capture thread, the worker or the monitor; what it raises surfaces where the user reads (`reader`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
@@ -27,19 +25,16 @@ from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.runtime import snapshot
 from edgeaff.runtime.config import merge_options
 from edgeaff.runtime.ladder import Ladder
-from edgeaff.runtime.monitor import Monitor
-from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.policy import Policy, as_policy
+from edgeaff.runtime.reader import EventReader
 from edgeaff.runtime.stats import RuntimeHealth, RuntimeStats
-from edgeaff.runtime.status import StatusChannel
 from edgeaff.runtime.worker import Worker
 from edgeaff.session import Session
-from edgeaff.types import AffectEvent, StatusEvent
 
 STOP_SECONDS = 0.95
 
 
-class Runtime:
+class Runtime(EventReader):
     """Reads sources and delivers events.
 
     Args:
@@ -111,12 +106,7 @@ class Runtime:
             stride=options["stride"],
             tap=recorder,
         )
-        self._error: BaseException | None = None
-        self._failed = False
-        self._error_lock = threading.Lock()
-        self._pid: int | None = None
-        self.status = StatusChannel(self._fail)
-        self._outlets = Outlets(sinks, chosen_policy, live=self._live, on_error=self._fail)
+        super().__init__(sinks, chosen_policy, live=self._live)
         self._worker = Worker(
             self._source,
             session if recorder is None else recorder.wrap(session),
@@ -125,7 +115,6 @@ class Runtime:
             ladder=Ladder() if self._live and has_video and options["ladder"] else None,
             on_error=self._fail,
         )
-        self._monitor = Monitor(self.status, self._outlets, on_error=self._fail)
 
     # --- life ---------------------------------------------------------------------------------------------------------------
 
@@ -207,84 +196,17 @@ class Runtime:
             f"{modality} must be an edgeaff.{kind} to be pushed to, got {self._source_name}; pass {modality}=edgeaff.{kind}()."
         )
 
-    # --- delivery -----------------------------------------------------------------------------------------------------------
-
-    def __iter__(self) -> Iterator[AffectEvent]:
-        """Yields events until the source ends; raises what the worker or a callback raised."""
-        while True:
-            event = self._next(None)
-            if event is None:
-                return
-            yield event
-
-    def poll(self, timeout_seconds: float = 0.0) -> AffectEvent | None:
-        """Returns the next event, or None when there is none within the timeout."""
-        return self._next(timeout_seconds)
-
-    async def __aiter__(self) -> AsyncIterator[AffectEvent]:
-        """Yields events without blocking the event loop."""
-        while True:
-            event = await asyncio.to_thread(self._next, None)
-            if event is None:
-                return
-            yield event
-
-    def _next(self, timeout_seconds: float | None) -> AffectEvent | None:
-        self._check_process()
-        event = self._outlets.queue.get(timeout_seconds)
-        if event is None:
-            self._raise_error()
-        return event
-
-    def on_event(self, callback: Callable[[AffectEvent], None], *, policy: Policy | str = "every") -> None:
-        """Calls back for every event on a thread of its own; an exception in it surfaces in join, iteration or poll.
-
-        Args:
-            callback: called with each AffectEvent.
-            policy: which events it gets when it is slower than they come.
-
-        Raises:
-            SessionStateError: the runtime runs already.
-        """
-        if self._pid is not None:
-            raise SessionStateError("on_event must be called before start, got it after; register callbacks first.")
-        self._outlets.add_callback(callback, as_policy(policy))
-
-    def on_status(self, callback: Callable[[StatusEvent], None]) -> None:
-        """Calls back for every StatusEvent from now on, on a thread of its own; an exception surfaces as in `on_event`."""
-        self.status.subscribe(callback)
-
-    def on_first_face(self, callback: Callable[[StatusEvent], None]) -> None:
-        """Calls back once, when the first face of the session is measured: the place for the notice that people are owed."""
-
-        def notice(event: StatusEvent) -> None:
-            if event.kind == "first_face":
-                callback(event)
-
-        self.status.subscribe(notice)
-
-    def join(self) -> None:
-        """Waits until the source has ended and every callback has returned, without reading events oneself."""
-        self._check_process()
-        queue = self._outlets.queue
-        while not queue.finished:
-            queue.get()
-        self._outlets.join_callbacks()
-        self._monitor.close()
-        self.status.close()
-        self._raise_error()
-
-    @property
-    def finished(self) -> bool:
-        """Whether the source has ended and every event has been read."""
-        return self._outlets.queue.finished
-
     # --- what it says of itself ---------------------------------------------------------------------------------------------
 
     @property
     def warnings(self) -> list[str]:
         """What was found wrong with the source and the sinks so far, one sentence each."""
         return [*self._source.warnings, *(text for sink in self._outlets.queued_sinks for text in sink.warnings)]
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it reads devices, streams or pushed input rather than files."""
+        return self._live
 
     @property
     def source_name(self) -> str:
@@ -303,30 +225,3 @@ class Runtime:
     def health(self) -> RuntimeHealth:
         """Returns how sources, worker and sinks are doing now."""
         return snapshot.health(self._worker, self._outlets, self._monitor, self._sources(), failed=self._failed)
-
-    # --- errors -------------------------------------------------------------------------------------------------------------
-
-    def _fail(self, name: str, error: BaseException) -> None:
-        """Keeps the first error for the reader and ends the run; called on any thread but the user's."""
-        with self._error_lock:
-            self._failed = True
-            self._error = self._error or error
-        if name != "worker":
-            message = f"{name} must not raise, got {type(error).__name__}: {error}; it surfaces where events are read."
-            self.status.emit("sink" if self._is_sink(name) else "reader", "failed", message, name=name)
-        self._worker.stop.set()
-        self._outlets.queue.close()
-
-    def _is_sink(self, name: str) -> bool:
-        return name not in ("callback", "status")
-
-    def _check_process(self) -> None:
-        if self._pid is not None and self._pid != os.getpid():
-            raise SessionStateError(
-                "Runtime must be used in the process that started it, got its forked child; make a new one there."
-            )
-
-    def _raise_error(self) -> None:
-        if self._error is not None and self._outlets.queue.finished:
-            error, self._error = self._error, None
-            raise error

@@ -83,3 +83,37 @@ def test_full_disk_is_an_os_error():
         sink.write(FULL)
     with pytest.raises(OSError, match="No space left"):
         CsvSink("/dev/full")
+
+
+def test_full_disk_leaves_no_half_line_and_the_event_may_be_written_again(tmp_path):
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path = tmp_path / "e.jsonl"
+    with JsonlSink(path) as sink:
+        sink.write(FULL)
+        size = path.stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + size // 2, limits[1]))
+        try:
+            for _ in range(3):
+                with pytest.raises(OSError, match="File too large"):
+                    sink.write(EMPTY)
+                assert path.stat().st_size == size
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        sink.write(EMPTY)
+    assert [json.loads(line)["pts_ns"] for line in path.read_text().splitlines()] == [FULL.pts_ns, EMPTY.pts_ns]
+
+
+def test_pipe_is_written_as_a_file_is(tmp_path):
+    import os
+    import threading
+
+    os.mkfifo(tmp_path / "pipe")
+    lines = []
+    reader = threading.Thread(target=lambda: lines.extend((tmp_path / "pipe").open()))
+    reader.start()
+    with JsonlSink(tmp_path / "pipe") as sink:
+        sink.write(FULL)
+    reader.join(5)
+    assert len(lines) == 1 and json.loads(lines[0])["seq"] == FULL.seq

@@ -12,6 +12,7 @@ from typing import Any
 
 TEXT = """# Model card: the face detector (`edgeaff-ssd`)
 
+<!--figures from face_detector faces-->
 Written by `python -m edgeaff.training.face_detector.card` from `benchmarks/results/face_detector.json` (the export's own
 validation) and `benchmarks/results/faces.json` (`benchmarks/faces.py`); do not edit by hand.
 

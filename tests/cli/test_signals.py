@@ -1,0 +1,56 @@
+"""A live `edgeaff run` that is told to end: within a second, with exit code 0 and every line whole."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ..conftest import ROOT
+
+PROGRAM = """
+import sys, threading, time
+import numpy as np
+from edgeaff.capture import camera
+from edgeaff.cli.main import main
+
+class Endless:
+    def isOpened(self): return True
+    def read(self):
+        time.sleep(1 / 30)
+        return True, np.random.default_rng(time.monotonic_ns() % 997).integers(0, 255, (48, 64, 3), np.uint8)
+    def get(self, name): return 0.0
+    def release(self): print("released", flush=True)
+
+camera.Camera._open_cv2 = lambda self: Endless()
+camera._import_cv2 = lambda needs_gstreamer: None
+camera.Camera._to_rgb = lambda self, image: image
+sys.exit(main(["run", "camera:0", "--output", sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_a_live_run_within_a_second(tmp_path: Path, number: signal.Signals) -> None:
+    output = tmp_path / "events.jsonl"
+    command = [sys.executable, "-c", PROGRAM, str(output)]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not output.exists() or output.stat().st_size < 10_000:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(number)
+    sent = time.monotonic()
+    printed = process.communicate(timeout=20)[0]
+    ended = time.monotonic() - sent
+    assert process.returncode == 0, printed
+    rows = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [row["seq"] for row in rows] == list(range(len(rows)))
+    assert "released" in printed and "camera:0: " in printed
+    assert ended < 1.5  # under a second to stop, the rest is the interpreter's exit
