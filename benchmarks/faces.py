@@ -12,8 +12,8 @@ import platform
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
+from edgeaff.backends.engines import import_onnxruntime
 from edgeaff.bench.faces import compare
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     result["versions"] = {
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": import_onnxruntime().__version__,
     }
     for name, row in result["detectors"].items():
         recall = "  ".join(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeaff.errors import BackendUnavailableError, BundleError
+from edgeaff.backends.engines import import_onnxruntime
+from edgeaff.errors import BundleError
 
 
 class OnnxRuntimeGraph:
@@ -13,12 +14,7 @@ class OnnxRuntimeGraph:
     backend = "onnxruntime"
 
     def __init__(self, model: bytes, *, threads: int = 1) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise BackendUnavailableError(
-                f"onnxruntime must be installed, got: {error}; pip install onnxruntime."
-            ) from error
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

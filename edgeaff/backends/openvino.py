@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 
+from edgeaff.backends.engines import import_openvino
 from edgeaff.errors import BackendUnavailableError, BundleError
 
 
@@ -15,12 +16,7 @@ class OpenVinoGraph:
     backend = "openvino"
 
     def __init__(self, model: bytes, *, threads: int = 1) -> None:
-        try:
-            import openvino
-        except ImportError as error:
-            raise BackendUnavailableError(
-                f"openvino must be installed, got: {error}; pip install edgeaff[openvino]."
-            ) from error
+        openvino = import_openvino()
         core = openvino.Core()
         config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         try:

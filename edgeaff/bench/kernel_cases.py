@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeaff.backends.engines import import_onnxruntime, import_openvino
 from edgeaff.ops.cross_modal_attention import cross_modal_attention
 from edgeaff.ops.newest_row import Direction, NewestRow
 
@@ -87,8 +88,9 @@ def compiled_competitor(competitors: Competitors) -> Competitors:
 
 def onnxruntime_attention(inputs: dict[str, np.ndarray]) -> Competitors:
     """Returns ONNX Runtime's fused MultiHeadAttention, both directions and the sum in one graph."""
-    import onnxruntime
     from onnx import TensorProto, helper
+
+    onnxruntime = import_onnxruntime()
 
     names = ["qa", "ka", "va", "qv", "kv", "vv"]
     values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, T, D]) for name in names]
@@ -127,7 +129,7 @@ def onnxruntime_attention(inputs: dict[str, np.ndarray]) -> Competitors:
 def openvino_attention(inputs: dict[str, np.ndarray]) -> Competitors:
     """Returns OpenVINO's SDPA, both directions and the sum in one graph, or nothing where it is not installed."""
     try:
-        import openvino
+        openvino = import_openvino()
         from openvino import opset13 as ops
     except ImportError:
         return {}
@@ -166,13 +168,22 @@ def newest_row_competitors(seed: int = 1) -> Competitors:
     dense = (normal(2, D), normal(2))
     rows = {name: rng.standard_normal((T, D)).astype(np.float32) for name in ("audio", "video")}
     folded = NewestRow(
-        Direction(*query["audio"], *pair["video"], ALPHA), Direction(*query["video"], *pair["audio"], BETA), *dense, num_heads=HEADS
+        Direction(*query["audio"], *pair["video"], ALPHA),
+        Direction(*query["video"], *pair["audio"], BETA),
+        *dense,
+        num_heads=HEADS,
     )
     linear = torch.nn.functional.linear
     tensors = {name: torch.from_numpy(value)[None] for name, value in rows.items()}
     weights = {
         key: tuple(torch.from_numpy(part) for part in parts)
-        for key, parts in (("qa", query["audio"]), ("qv", query["video"]), ("ka", pair["audio"]), ("kv", pair["video"]), ("d", dense))
+        for key, parts in (
+            ("qa", query["audio"]),
+            ("qv", query["video"]),
+            ("ka", pair["audio"]),
+            ("kv", pair["video"]),
+            ("d", dense),
+        )
     }
 
     def as_written() -> Any:
@@ -189,7 +200,6 @@ def newest_row_competitors(seed: int = 1) -> Competitors:
 
 def step_competitors(seed: int = 2) -> Competitors:
     """Returns one tick of the edge preset: native in three precisions, ONNX Runtime's step graph, torch."""
-    import onnxruntime
     import torch
 
     from edgeaff.backends.native import NativeStep
@@ -210,14 +220,16 @@ def step_competitors(seed: int = 2) -> Competitors:
         for _ in range(edge.config.band):  # full rings
             step.advance(state, video, audio)
         competitors[f"edgeaff affect_step {precision}"] = _bind_step(step, state, video, audio)
-    session = onnxruntime.InferenceSession(export_step(edge), single_thread_options())
+    session = import_onnxruntime().InferenceSession(export_step(edge), single_thread_options())
     feeds = {"video": video[None], "audio": audio[None], "present": np.ones((1, 2), np.float32)}
     for entry in session.get_inputs():
         if entry.name.startswith("state_"):
             feeds[entry.name] = np.ones(entry.shape, np.float32)
     competitors["onnxruntime step graph"] = lambda: session.run(None, feeds)
     tensors: Any = [torch.from_numpy(feeds[name]) for name in ("video", "audio", "present")]
-    memory = {name.removeprefix("state_"): torch.from_numpy(v) for name, v in feeds.items() if name.startswith("state_")}
+    memory = {
+        name.removeprefix("state_"): torch.from_numpy(v) for name, v in feeds.items() if name.startswith("state_")
+    }
 
     def in_torch() -> Any:
         with torch.inference_mode():
@@ -234,8 +246,7 @@ def _bind_step(step: Any, state: np.ndarray, video: np.ndarray, audio: np.ndarra
 
 def single_thread_options() -> Any:
     """Returns ONNX Runtime options for one thread that does not spin."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

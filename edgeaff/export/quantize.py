@@ -46,6 +46,10 @@ def quantize_face_encoder(model: bytes, crops: np.ndarray) -> bytes:
         ONNX with QDQ nodes; input and output as before, float32.
     """
     import onnx
+
+    from edgeaff.backends.engines import import_onnxruntime
+
+    import_onnxruntime()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
@@ -89,6 +93,10 @@ def quantize_step(model: bytes) -> bytes:
         ONNX; inputs, outputs and states as before, float32.
     """
     import onnx
+
+    from edgeaff.backends.engines import import_onnxruntime
+
+    import_onnxruntime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with tempfile.TemporaryDirectory() as folder:

@@ -158,8 +158,9 @@ def check_parity(model: bytes, runs: Sequence[tuple[dict[str, np.ndarray], dict[
     Raises:
         ExportError: the difference is above 1e-5, relative to the largest expected value when that is above 1.
     """
-    import onnxruntime
+    from edgeaff.backends.engines import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -37,6 +37,10 @@ def quantise_static(
         ONNX; inputs and outputs as before, float32.
     """
     import onnx
+
+    from edgeaff.backends.engines import import_onnxruntime
+
+    import_onnxruntime()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):
@@ -83,6 +87,10 @@ def quantise_dynamic(model: bytes, *, op_types: Collection[str] = ("MatMul",)) -
         ONNX; inputs, outputs and states as before, float32.
     """
     import onnx
+
+    from edgeaff.backends.engines import import_onnxruntime
+
+    import_onnxruntime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with tempfile.TemporaryDirectory() as folder:

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from edgeaff.backends.engines import import_onnxruntime
 from edgeaff.errors import ArgumentError
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_onnx]
@@ -93,7 +94,7 @@ def test_step_graph_has_one_node_and_one_function(step):
 
 
 def test_step_graph_names_follow_the_contract(step):
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     session = onnxruntime.InferenceSession(step[1], providers=["CPUExecutionProvider"])
     inputs = {value.name: value.shape for value in session.get_inputs()}
@@ -130,7 +131,7 @@ def test_a_system_without_fusion_is_refused():
 @pytest.mark.parametrize("residual", [False, True])
 def test_window_of_the_papers_transformer_is_exported(residual):
     import onnx
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
     import torch
 
     from edgeaff.export.to_onnx import export_window

@@ -38,6 +38,10 @@ def quantise(model: bytes, inputs: list[np.ndarray]) -> bytes:
         inputs: what it is calibrated on.
     """
     import onnx
+
+    from edgeaff.backends.engines import import_onnxruntime
+
+    import_onnxruntime()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(CalibrationDataReader):

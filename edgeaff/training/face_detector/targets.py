@@ -52,8 +52,9 @@ class Teacher:
     """Runs a YuNet file on whole batches and gives its score and box per cell (same grids as ours)."""
 
     def __init__(self, path: str) -> None:
-        import onnxruntime
+        from edgeaff.backends.engines import import_onnxruntime
 
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

@@ -31,8 +31,9 @@ Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 def session_of(graph: bytes) -> Any:
     """Returns an ONNX Runtime session on one thread."""
-    import onnxruntime
+    from edgeaff.backends.engines import import_onnxruntime
 
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -1,0 +1,60 @@
+"""The only door to ONNX Runtime and OpenVINO: both report on their use to their makers unless they are told not to.
+
+ONNX Runtime's Linux wheels from 1.29 on open an HTTPS uploader and write a device id below ~/.cache when they are imported;
+the environment variable ORT_DISABLE_TELEMETRY=1 is the one way to have neither (microsoft/onnxruntime, pull request 27379). It is
+set here unless the program that uses us has set it to something else. Importing OpenVINO sends an event through the package
+openvino_telemetry and writes ~/intel; without that package it uses a stub, so that package is hidden while it is imported.
+`tests/test_privacy.py` watches both.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from edgeaff.errors import BackendUnavailableError
+
+_OPT_OUT = "ORT_DISABLE_TELEMETRY"
+_REPORTER = "openvino_telemetry"
+
+
+def import_onnxruntime() -> Any:
+    """Returns the module onnxruntime, imported with its telemetry off.
+
+    Where the program had imported it before, its uploader runs already: then it is only told to send nothing more.
+
+    Raises:
+        BackendUnavailableError: it is not installed.
+    """
+    os.environ.setdefault(_OPT_OUT, "1")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"onnxruntime must be installed, got: {error}; pip install onnxruntime."
+        ) from error
+    if os.environ[_OPT_OUT] == "1" and hasattr(onnxruntime, "disable_telemetry_events"):
+        onnxruntime.disable_telemetry_events()
+    return onnxruntime
+
+
+def import_openvino() -> Any:
+    """Returns the module openvino, imported without the package that reports.
+
+    Raises:
+        BackendUnavailableError: it is not installed.
+    """
+    hide = _REPORTER not in sys.modules
+    if hide:
+        sys.modules[_REPORTER] = None  # type: ignore[assignment]  # importing it is an ImportError from here on
+    try:
+        import openvino
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"openvino must be installed, got: {error}; pip install edgeaff[openvino]."
+        ) from error
+    finally:
+        if hide:
+            del sys.modules[_REPORTER]
+    return openvino
