@@ -4,7 +4,7 @@ Track names, lengths and rates are those of the real corpus (from a public list)
 slow random trajectories of valence and arousal. What a reader has to endure is there too: rows that do not match the
 frames, unannotated rows, missing crops, two people in a video, names that lie about the rate.
 
-Choice: the face tells valence and little arousal, the voice arousal and little valence, as people do; and the level of a
+Choice: the face tells valence and half of arousal, the voice arousal and little valence, as people do; and the level of a
 voice rises with arousal, by as much as it does within the speakers of JL-Corpus (the copies of EmoDB at hand have lost
 theirs). Faces are split as FER+ is, speakers of one split never speak in another. Unlike the real corpus, this one has annotations of its
 test tracks, in a folder of their own.
@@ -183,7 +183,7 @@ def _shown(rng: np.random.Generator, faces: FacePictures, affect: np.ndarray) ->
     while frame < len(affect):
         length = int(rng.integers(3, 11))
         pool = rng.integers(0, len(faces.affect), size=min(400, len(faces.affect)))
-        distance = np.square(faces.affect[pool] - affect[frame]) @ FACE_WEIGHTS
+        distance = np.square(faces.affect[pool] - affect[frame]).sum(axis=1)
         chosen[frame : frame + length] = pool[np.argmin(distance)]
         frame += length
     return chosen
@@ -233,8 +233,10 @@ def _write_video(
     at = np.minimum((np.arange(frames) / rate * TICK_RATE_HZ).astype(np.int64), ticks - 1)
     truth, pictures = {}, []
     for plan in tracks:
-        truth[plan.name] = affect_trajectory(rng, ticks)[at]
-        chosen = _shown(rng, cast.faces, truth[plan.name])
+        affect, other = affect_trajectory(rng, ticks), affect_trajectory(rng, ticks)
+        truth[plan.name] = affect[at]
+        other[:, 0] = affect[:, 0]
+        chosen = _shown(rng, cast.faces, (FACE_AROUSAL_SHARE * affect + (1.0 - FACE_AROUSAL_SHARE) * other)[at])
         pictures.append([_enlarged(cast.faces.images[index], CROP_PX) for index in chosen])
         _write_crops(rng, crops / plan.name, pictures[-1])
     sound = _speech(rng, cast.clips, truth[tracks[0].name], rate)
