@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,20 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Returns the exit code, after recording."""
-    from edgeaff.capture.group import combine
     from edgeaff.cli.signals import interruptible
     from edgeaff.delivery.recorder import Recorder
     from edgeaff.runtime import Runtime
 
-    source = combine(options.input, options.audio)
-    session_options: dict[str, Any] = {
-        "bundle": options.bundle,
-        "max_faces": options.max_faces,
-        "video": source.has_video if source.is_live else True,
-        "audio": source.has_audio if source.is_live else True,
-    }
-    with Recorder(options.output, options=session_options, raw=options.raw) as recorder:
-        runtime = Runtime(options.bundle, video=source, max_faces=options.max_faces, sinks=[recorder])
+    with Recorder(options.output, raw=options.raw) as recorder:
+        runtime = Runtime(
+            options.bundle, video=options.input, audio=options.audio, max_faces=options.max_faces, sinks=[recorder]
+        )
         count, deadline = 0, None if options.seconds is None else time.monotonic() + options.seconds
         with interruptible(runtime), runtime:
             for _ in runtime:

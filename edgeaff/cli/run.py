@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-faces", metavar="N", type=int, default=1, help="most faces with events of their own (default 1)"
     )
+    parser.add_argument(
+        "--serve", metavar="HOST:PORT", help="show /metrics, /status and /healthz there; a port alone is the loopback's"
+    )
     parser.add_argument("--config", metavar="TOML", help="options from a file; arguments win")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -54,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         audio=options.audio,
         backend=options.backend,
         max_faces=options.max_faces,
+        serve=options.serve,
         config=options.config,
     )
     for output in options.output:

@@ -41,7 +41,7 @@ class Recorder:
 
         Args:
             path: what to write; the folder must exist.
-            options: what the session was made with; must be JSON.
+            options: what the session was made with; must be JSON. None leaves it to the Runtime (`describe`).
             raw: keep pictures and sound themselves too. Without it no picture but the 96 x 96 crops and no sound but
                 the LLDs is stored.
 
@@ -60,9 +60,19 @@ class Recorder:
         self._records: queue.Queue[Record | None] = queue.Queue(_MAX_WAITING)
         self._failed = threading.Event()
         self._closed = False
+        self._options = None if options is None else dict(options)
+        self._begun = False
         self._thread = threading.Thread(target=self._work, name="edgeaff-recorder", daemon=True)
         self._thread.start()
-        self.note(Record("H", {"schema": SCHEMA, "raw": raw, "session": dict(options or {})}))
+
+    def describe(self, options: Mapping[str, Any]) -> None:
+        """Says what the session was made with, where that was not said before; a Runtime does so.
+
+        Args:
+            options: keyword arguments of Session; must be JSON.
+        """
+        if self._options is None:
+            self._options = dict(options)
 
     def wrap(self, session: Any) -> RecordedSession:
         """Returns the session with every call noted. The session must have been made with tap=recorder.
@@ -76,10 +86,17 @@ class Recorder:
         """Hands a record to the writing thread; never waits."""
         if self._failed.is_set() or self._closed:
             return
+        self._begin()
         try:
             self._records.put_nowait(record)
         except queue.Full:
             self._fail("the disk is too slow for it")
+
+    def _begin(self) -> None:
+        """Puts the header before the first record."""
+        if not self._begun:
+            self._begun = True
+            self._records.put_nowait(Record("H", {"schema": SCHEMA, "raw": self.raw, "session": self._options or {}}))
 
     # --- the tap ------------------------------------------------------------------------------------------------------
 
@@ -111,6 +128,7 @@ class Recorder:
         """
         if self._closed:
             return
+        self._begin()
         self._closed = True
         try:
             self._records.put(None, timeout=timeout_seconds)

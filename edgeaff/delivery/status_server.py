@@ -9,6 +9,7 @@ import http.server
 import json
 import math
 import re
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -42,8 +43,17 @@ def metrics_text(status: Mapping[str, Any], *, prefix: str = "edgeaff") -> str:
     return "".join(lines)
 
 
+class _Server6(http.server.ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 class StatusServer:
-    """Serves a status that is asked for anew at every request."""
+    """Serves a status that is asked for anew at every request.
+
+    Attributes:
+        port: that it listens on.
+        url: http://host:port.
+    """
 
     def __init__(
         self,
@@ -65,13 +75,15 @@ class StatusServer:
             ArgumentError: the address cannot be listened on.
         """
         try:
-            self._server = http.server.ThreadingHTTPServer((host, port), _handler(status, healthy))
+            kind = _Server6 if ":" in host else http.server.ThreadingHTTPServer
+            self._server = kind((host, port), _handler(status, healthy))
         except (OSError, OverflowError) as error:
             raise ArgumentError(
                 f"host and port must be free to listen on, got {host}:{port} ({error}); choose another port."
             ) from error
         self._server.daemon_threads = True
         self.port: int = self._server.server_address[1]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
 

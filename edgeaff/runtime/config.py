@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from edgeaff.errors import ArgumentError
@@ -23,10 +23,12 @@ OPTIONS: dict[str, Any] = {
     "ladder": True,
     "threads": 1,
     "stride": 1,
+    "serve": None,
+    "sinks": (),
 }
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
+def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Returns the options of a TOML file.
 
     Args:
@@ -39,6 +41,8 @@ def read_config(path: str | Path) -> dict[str, Any]:
         import tomllib
     else:
         import tomli as tomllib
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"config must be the path of a TOML file, got {path!r}; pass for example 'edgeaff.toml'.")
     try:
         with open(path, "rb") as file:
             values = tomllib.load(file)
@@ -68,7 +72,7 @@ def _nearest(key: str, *more: str) -> str:
     return next(iter(difflib.get_close_matches(key, (*OPTIONS, *more), n=1)), "")
 
 
-def merge_options(arguments: dict[str, Any], config: str | Path | None) -> dict[str, Any]:
+def merge_options(arguments: dict[str, Any], config: str | os.PathLike[str] | None) -> dict[str, Any]:
     """Returns all options: what was given as an argument, else the file's value, else the default.
 
     Args:

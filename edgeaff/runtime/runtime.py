@@ -10,6 +10,7 @@ User code never runs on a capture thread, the worker or the monitor; what it rai
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -21,8 +22,9 @@ import numpy as np
 from edgeaff.bundle import ModelBundle
 from edgeaff.capture.group import combine
 from edgeaff.delivery.recorder import Recorder
+from edgeaff.delivery.status_server import StatusServer
 from edgeaff.errors import ArgumentError, SessionStateError
-from edgeaff.runtime import snapshot
+from edgeaff.runtime import observe, snapshot
 from edgeaff.runtime.config import merge_options
 from edgeaff.runtime.ladder import Ladder
 from edgeaff.runtime.policy import Policy, as_policy
@@ -32,6 +34,7 @@ from edgeaff.runtime.worker import Worker
 from edgeaff.session import Session
 
 STOP_SECONDS = 0.95
+SESSION_OPTIONS = ("backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride")
 
 
 class Runtime(EventReader):
@@ -51,7 +54,10 @@ class Runtime(EventReader):
         ladder: live only: do less work per frame while the worker falls behind (see runtime/ladder.py).
         threads: most threads of one run of a graph.
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
-        sinks: objects with write(event) and close(), called for every event; a Recorder among them records the session.
+        serve: "host:port" or a port: /metrics, /status and /healthz over HTTP, on the loopback unless a host is named (port 0
+            chooses a free one, see `serve_url`); None opens no socket.
+        sinks: called for every event: objects with write(event) and close(), paths and URIs (`delivery.open`); a Recorder
+            or a path that ends in .eaffrec among them records the session.
         config: TOML file with any of these options; arguments win.
 
     Raises:
@@ -76,45 +82,56 @@ class Runtime(EventReader):
         ladder: bool = True,
         threads: int = 1,
         stride: int = 1,
+        serve: str | int | None = None,
         sinks: Sequence[Any] = (),
         config: str | os.PathLike[str] | None = None,
     ) -> None:
         arguments = {
             "bundle": bundle, "video": video, "audio": audio, "backend": backend, "strict": strict, "max_faces": max_faces,
             "detector_stride": detector_stride, "smoothing": smoothing, "policy": policy, "staleness_seconds": staleness_seconds,
-            "ladder": ladder, "threads": threads, "stride": stride,
+            "ladder": ladder, "threads": threads, "stride": stride, "serve": serve, "sinks": sinks,
         }  # fmt: skip
-        options = merge_options(arguments, os.fspath(config) if config is not None else None)
+        options = merge_options(arguments, config)
         if options["video"] is None and options["audio"] is None:
             raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
         chosen_policy = as_policy(options["policy"])
+        self._serve: Any = options["serve"]
+        self._server: StatusServer | None = None
+        if self._serve is not None:
+            observe.parse_address(self._serve)
         self._source = combine(options["video"], options["audio"])
         self._live = bool(self._source.is_live)
         self._source_name = " and ".join(str(name) for name in (options["video"], options["audio"]) if name is not None)
-        recorder = next((sink for sink in sinks if isinstance(sink, Recorder)), None)
-        has_video = self._source.has_video if self._live else True
-        session = Session(
-            options["bundle"],
-            video=has_video,
-            audio=self._source.has_audio if self._live else True,
-            backend=options["backend"],
-            max_faces=options["max_faces"],
-            detector_stride=options["detector_stride"],
-            smoothing=options["smoothing"],
-            staleness_seconds=options["staleness_seconds"],
-            threads=options["threads"],
-            stride=options["stride"],
-            tap=recorder,
-        )
-        super().__init__(sinks, chosen_policy, live=self._live)
+        with contextlib.ExitStack() as opened:
+            named_sinks = observe.open_sinks(options["sinks"], opened)
+            recorder = next((sink for sink, _ in named_sinks if isinstance(sink, Recorder)), None)
+            session = self._make_session(options, recorder)
+            opened.pop_all()
+        super().__init__([sink for sink, _ in named_sinks if isinstance(sink, Recorder)], chosen_policy, live=self._live)
+        for sink, name in named_sinks:
+            if not isinstance(sink, Recorder):
+                self._outlets.add_sink(sink, name)
         self._worker = Worker(
             self._source,
-            session if recorder is None else recorder.wrap(session),
+            session,
             outlets=self._outlets,
             status=self.status,
-            ladder=Ladder() if self._live and has_video and options["ladder"] else None,
+            ladder=Ladder() if self._live and self._source.has_video and options["ladder"] else None,
             on_error=self._fail,
         )
+
+    def _make_session(self, options: dict[str, Any], recorder: Recorder | None) -> Any:
+        """Returns the session, recorded with the options that make it again if there is a recorder."""
+        chosen = {name: options[name] for name in SESSION_OPTIONS}
+        chosen["video"] = self._source.has_video if self._live else True
+        chosen["audio"] = self._source.has_audio if self._live else True
+        session = Session(options["bundle"], **chosen, tap=recorder)
+        if recorder is None:
+            return session
+        bundle = options["bundle"]
+        path = bundle.path if isinstance(bundle, ModelBundle) else bundle
+        recorder.describe({"bundle": None if path is None else os.fspath(path), **chosen})
+        return recorder.wrap(session)
 
     # --- life ---------------------------------------------------------------------------------------------------------------
 
@@ -126,6 +143,8 @@ class Runtime(EventReader):
         """
         if self._pid is not None:
             raise SessionStateError("start must be called once, got a second call; make a new Runtime.")
+        if self._serve is not None:
+            self._server = observe.start_server(self, self._serve)
         self._pid = os.getpid()
         self.status.start()
         self._outlets.start()
@@ -145,6 +164,8 @@ class Runtime(EventReader):
         self._outlets.discard()
         if self._live:
             self._source.close()  # wakes a worker that waits for input
+        if self._server is not None:
+            self._server.close()
         self._worker.join(deadline - time.monotonic())
         if not self._worker.alive:
             self._outlets.close_sinks()
@@ -207,6 +228,17 @@ class Runtime(EventReader):
     def is_live(self) -> bool:
         """Whether it reads devices, streams or pushed input rather than files."""
         return self._live
+
+    @property
+    def bundle(self) -> ModelBundle:
+        """The bundle that computes."""
+        bundle: ModelBundle = self._worker.session.bundle
+        return bundle
+
+    @property
+    def serve_url(self) -> str | None:
+        """Where /metrics, /status and /healthz are, None unless asked for and started."""
+        return None if self._server is None else self._server.url
 
     @property
     def source_name(self) -> str:

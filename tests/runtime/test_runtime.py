@@ -142,7 +142,7 @@ def test_configuration_file_sets_options_and_arguments_win(tmp_path: Path, sound
 def test_options_of_the_config_are_the_arguments_of_runtime() -> None:
     import inspect
 
-    names = set(inspect.signature(edgeaff.Runtime).parameters) - {"sinks", "config"}
+    names = set(inspect.signature(edgeaff.Runtime).parameters) - {"config"}
     assert names == set(OPTIONS)
 
 
