@@ -35,10 +35,8 @@ LISTS = {"train": "train.csv", "valid": "val.csv", "test": "test.csv"}
 ANNOTATION_FOLDERS = {"train": "Train_Set", "valid": "Validation_Set", "test": "Test_Set"}
 TEST_LIST = "Valence_Arousal_Estimation_Challenge_test_set_release.txt"
 LEAST_FRAMES = 120  # one window of 100 ticks at 25 fps and more
-FACE_WEIGHTS, VOICE_WEIGHTS = (
-    np.array([1.0, 0.08]),
-    np.array([0.1, 1.0]),
-)  # of valence and arousal, in choosing what to show
+VOICE_WEIGHTS = np.array([0.1, 1.0])  # of valence and arousal, in choosing an utterance
+FACE_AROUSAL_SHARE = 0.5  # of the track's arousal in what the face shows; the rest is another trajectory
 MEAN_LEVEL_DB = -25.0
 # Speakers of the small corpora that are heard in the validation and test tracks alone; EmoGator's 356 are dealt by hash.
 KEPT_SPEAKERS = {
