@@ -115,6 +115,10 @@ class ModelBundle:
             )
         return self.member(self.manifest["graphs"][role])
 
+    def precision(self, role: str) -> str:
+        """Returns the precision of a graph: fp32, fp16 or int8."""
+        return str(self.manifest.get("precisions", {}).get(role, "fp32"))
+
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """Returns the arrays of an .npz member (never pickled objects)."""
         with np.load(io.BytesIO(self.member(name)), allow_pickle=False) as archive:

@@ -58,10 +58,10 @@ class Predictor(Protocol):
 class StreamingPredictor:
     """The `edge` model: a step graph with key/value state; nothing is computed twice, nothing looks ahead."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, precision: str | None = None) -> None:
         self._graph = graph
         self.backend = graph.backend
-        self.precision = precision_of(graph)
+        self.precision = precision_of(graph) if precision is None else precision
         self._state_names = [name for name in graph.inputs if name.startswith(STATE)]
         missing = [name for name in ("video", "audio", "present", *self._state_names) if name not in graph.inputs]
         missing += [NEXT + name for name in self._state_names if NEXT + name not in graph.outputs]
@@ -123,7 +123,9 @@ class StridedPredictor:
 
     def __init__(self, step: StreamingPredictor, append: Graph, stride: int) -> None:
         self._step, self._append, self._stride = step, append, stride
-        self.backend = step.backend
+        self.backend, self.precision = step.backend, step.precision
+        self.memory_ticks = step.memory_ticks + stride
+        self.state_layout: Hashable = ("held", stride, step.state_layout)
 
     def initial_state(self) -> tuple[int, Prediction, dict[str, np.ndarray]]:
         """Returns the empty state: the first tick is computed."""
@@ -147,10 +149,10 @@ class WindowPredictor:
     Choice: ticks missing at the start are masked (design section 4); the paper evaluates whole sequences only.
     """
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, *, precision: str | None = None) -> None:
         self._graph = graph
         self.backend = graph.backend
-        self.precision = precision_of(graph)
+        self.precision = precision_of(graph) if precision is None else precision
         self.memory_ticks = WINDOW_TICKS
         missing = [name for name in ("video", "audio", "video_mask", "audio_mask") if name not in graph.inputs]
         if missing:
@@ -313,8 +315,12 @@ def load_predictor(bundle: ModelBundle, backend: str = "default", *, threads: in
 
         return StreamingPredictor(NativeStep(bundle.arrays("step.npz")))
     if not bundle.has_graph("affect_step"):
-        return WindowPredictor(load_graph(bundle.graph_bytes("affect_window"), backend=chosen, threads=threads))
-    step = StreamingPredictor(load_graph(bundle.graph_bytes("affect_step"), backend=chosen, threads=threads))
+        window = load_graph(bundle.graph_bytes("affect_window"), backend=chosen, threads=threads)
+        return WindowPredictor(window, precision=bundle.precision("affect_window"))
+    step = StreamingPredictor(
+        load_graph(bundle.graph_bytes("affect_step"), backend=chosen, threads=threads),
+        precision=bundle.precision("affect_step"),
+    )
     if stride == 1:
         return step
     append = load_graph(bundle.graph_bytes("affect_append"), backend=chosen, threads=threads)

@@ -19,8 +19,8 @@ from edgeaff.errors import BackendUnavailableError
 from edgeaff.export.certificate import PACKED, agreement
 from edgeaff.export.from_onnx import read_step, reference_values, require_same
 from edgeaff.export.pack_step import pack_step
-from edgeaff.export.quantize import quantize_step
 from edgeaff.inference import Predictor, StreamingPredictor, load_predictor, replay
+from edgeaff.training.qdq import quantise_dynamic
 
 MODALITIES = {"audio_video": (1.0, 1.0), "audio": (0.0, 1.0), "video": (1.0, 0.0)}  # what is kept of (video, audio)
 CASES = (
@@ -111,7 +111,7 @@ def make_predictor(bundle: ModelBundle, edge: Any, backend: str, precision: str)
             return load_predictor(bundle, backend)
         return StreamingPredictor(load_graph(bundle.graph_bytes("affect_step"), backend=backend))
     if backend != "native":
-        return StreamingPredictor(load_graph(quantize_step(bundle.graph_bytes("affect_step")), backend=backend))
+        return StreamingPredictor(load_graph(quantise_dynamic(bundle.graph_bytes("affect_step")), backend=backend))
     weights = {name: value.numpy() for name, value in edge.state_dict().items()}
     return StreamingPredictor(NativeStep(pack_step(weights, num_heads=edge.config.num_heads, precision=precision)))
 

@@ -6,16 +6,19 @@ The folder holds what the three trainings wrote:
 |---|---|
 | `face_detector.onnx`, `face_detector.json` | edgeaff.training.face_detector (id, threshold, validation figures) |
 | `face_encoder.onnx`, `face_encoder.json` | edgeaff.training.face_encoder (crop margin, figures) |
+| `face_encoder.int8.onnx`, `face_encoder.int8.json` (optional) | edgeaff.export.quantize: taken instead where its figures reach the bar |
 | `affect_step.onnx`, `golden.npz`, `tail.json` | edgeaff.training.default (statistics, uncertainty, accuracy, provenance) |
 | `step.npz` (optional) | edgeaff.export.pack_step |
 
-`--certify` replays the golden sequences on onnxruntime, native and openvino and puts their certificates into the manifest; a
-backend that is missing or disagrees with the reference is an error, and nothing is written.
+`--encoder fp32` keeps the float32 encoder in any case. `--certify` replays the golden sequences on onnxruntime, native and
+openvino and puts their certificates into the manifest; a backend that is missing or disagrees with the reference is an error,
+and nothing is written.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 from collections.abc import Sequence
@@ -23,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeaff.bundle import BUNDLE_SCHEMA, ModelBundle
-from edgeaff.errors import ArgumentError
-from edgeaff.export.certificate import BACKENDS, certify, describe, require_parity
+from edgeaff.errors import ArgumentError, BundleError
+from edgeaff.export.certificate import BACKENDS, certify, describe, encoder_certificate, require_bar, require_parity
 from edgeaff.spec import PreprocessSpec
 
 logger = logging.getLogger(__name__)
@@ -41,7 +44,9 @@ LICENCES = {
 }
 
 
-def assemble(parts: Path, output: Path, *, model_id: str, certified: Sequence[str] = ()) -> None:
+def assemble(
+    parts: Path, output: Path, *, model_id: str, certified: Sequence[str] = (), encoder_precision: str = "int8"
+) -> None:
     """Writes the bundle.
 
     Args:
@@ -49,11 +54,12 @@ def assemble(parts: Path, output: Path, *, model_id: str, certified: Sequence[st
         output: bundle to write.
         model_id: name and version of the model.
         certified: backends whose certificates go into the manifest.
+        encoder_precision: "int8", where the parts hold one, or "fp32".
 
     Raises:
         ArgumentError: a file is missing.
         BackendUnavailableError: a backend to certify is not installed.
-        BundleError: a backend to certify disagrees with the reference.
+        BundleError: a backend to certify, or the 8-bit encoder, disagrees with its reference.
     """
     members = {f"{name}.onnx": read(parts / f"{name}.onnx") for name in GRAPHS}
     members["golden.npz"] = read(parts / "golden.npz")
@@ -66,9 +72,42 @@ def assemble(parts: Path, output: Path, *, model_id: str, certified: Sequence[st
         **{**tail.get("spec", {}), "detector_id": detector["id"], "crop_margin": encoder["crop_margin"]}
     )
     manifest = make_manifest(spec, model_id, detector, encoder, tail)
+    figures = read_int8_encoder(parts, members) if encoder_precision == "int8" else None
+    if figures is not None:
+        manifest["precisions"] = {"face_encoder": "int8"}
     if certified:
         manifest["certificates"] = certificates(ModelBundle(output, manifest, spec, members), certified)
+        manifest["certificates"] += [] if figures is None else [encoder_certificate(figures)]
     ModelBundle.save(output, manifest, members)
+
+
+def read_int8_encoder(parts: Path, members: dict[str, bytes]) -> dict[str, Any] | None:
+    """Returns the figures of the 8-bit encoder, after putting it in the place of the float32 one; None where there is none.
+
+    Args:
+        parts: folder with the parts.
+        members: of the bundle; `face_encoder.onnx` is replaced.
+
+    Returns:
+        What `edgeaff.export.quantize` measured on these very two files.
+
+    Raises:
+        BundleError: the figures miss the bar, or are those of other files.
+    """
+    path = parts / "face_encoder.int8.onnx"
+    if not path.is_file():
+        return None
+    figures: dict[str, Any] = json.loads(read(path.with_suffix(".json")))
+    for key, data in (("sha256_fp32", members["face_encoder.onnx"]), ("sha256_int8", path.read_bytes())):
+        found = hashlib.sha256(data).hexdigest()
+        if figures[key] != found:
+            raise BundleError(
+                f"{key} of face_encoder.int8.json must be that of the encoder beside it, {found}, got {figures[key]}; run "
+                "python -m edgeaff.export.quantize on it again."
+            )
+    require_bar(figures)
+    members["face_encoder.onnx"] = path.read_bytes()
+    return figures
 
 
 def certificates(bundle: ModelBundle, backends: Sequence[str]) -> list[dict[str, Any]]:
@@ -127,10 +166,19 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model-id", default="edgeaff-edge-0.1")
     parser.add_argument("--certify", action="store_true", help="replay the golden sequences and keep the certificates")
+    parser.add_argument(
+        "--encoder", choices=("int8", "fp32"), default="int8", help="which one where the parts hold both"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     certified = BACKENDS if options.certify else ()
-    assemble(options.parts, options.output, model_id=options.model_id, certified=certified)
+    assemble(
+        options.parts,
+        options.output,
+        model_id=options.model_id,
+        certified=certified,
+        encoder_precision=options.encoder,
+    )
     for certificate in ModelBundle.load(options.output).manifest["certificates"]:
         logger.info("%s", describe(certificate))
 

@@ -7,7 +7,7 @@ device itself: `edgeaff models verify`. The bundle carries those that were made 
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -22,8 +22,10 @@ from edgeaff.measures import ccc
 BACKENDS = ("onnxruntime", "native", "openvino")
 GOLDEN = "golden.npz"
 PACKED = "step.npz"
+NAMES = ("valence", "arousal")
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
 LEAST_CCC = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.995, "int8": 0.995}
+MOST_LABEL_LOSS, LEAST_SPEED_UP = 0.01, 1.8  # of an 8-bit face encoder
 _PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx"), "native": ()}
 
 
@@ -108,9 +110,9 @@ def require_parity(certificate: dict[str, Any]) -> None:
 
 
 def precision_of(bundle: ModelBundle, backend: str) -> str:
-    """Returns the precision in which a backend runs the model of a bundle: fp32, bf16 or int8."""
+    """Returns the precision in which a backend runs the model of a bundle: fp32, fp16, bf16 or int8."""
     if backend != "native":
-        return "fp32"
+        return bundle.precision("affect_step" if bundle.has_graph("affect_step") else "affect_window")
     from edgeaff.backends.native import NativeStep
 
     return PRECISIONS[NativeStep(bundle.arrays(PACKED)).precision]
@@ -128,13 +130,66 @@ def versions(backend: str) -> dict[str, str]:
     return found
 
 
+def require_bar(figures: Mapping[str, Any]) -> None:
+    """Refuses an 8-bit encoder that is too far from the float32 one, or not worth it.
+
+    Args:
+        figures: what `python -m edgeaff.export.quantize` measured.
+
+    Raises:
+        BundleError: a figure misses its bar.
+    """
+    for name in ("valence", "arousal"):
+        if not figures[f"ccc_reference_{name}"] >= LEAST_CCC["int8"]:
+            raise BundleError(
+                f"ccc_reference_{name} must be at least {LEAST_CCC['int8']}, got {figures[f'ccc_reference_{name}']}; keep float32."
+            )
+        if not figures[f"ccc_label_loss_{name}"] <= MOST_LABEL_LOSS:
+            raise BundleError(
+                f"ccc_label_loss_{name} must be at most {MOST_LABEL_LOSS}, got {figures[f'ccc_label_loss_{name}']}; "
+                "keep float32."
+            )
+    if not figures["speed_up"] >= LEAST_SPEED_UP:
+        raise BundleError(f"speed_up must be at least {LEAST_SPEED_UP}, got {figures['speed_up']}; keep float32.")
+
+
+def encoder_certificate(figures: dict[str, Any]) -> dict[str, Any]:
+    """Returns the certificate of an 8-bit face encoder: its affect heads against those on the float32 one, and against labels.
+
+    Args:
+        figures: of `python -m edgeaff.export.quantize`, measured on the FER+ test part.
+    """
+    names = [f"{kind}_{dimension}" for kind in ("ccc_reference", "ccc_label_loss") for dimension in NAMES]
+    labels = {
+        f"ccc_label_{when}_{dimension}": round(figures[f"ccc_label_{dimension}"] + before, 4)
+        for dimension in NAMES
+        for when, before in (("before", figures[f"ccc_label_loss_{dimension}"]), ("after", 0.0))
+    }
+    return {
+        "graph": "face_encoder",
+        "backend": "onnxruntime",
+        "precision": "int8",
+        "versions": versions("onnxruntime"),
+        **{name: figures[name] for name in (*names, "max_abs_difference", "faces")},
+        **labels,
+        "labels": "FER+ test part, valence and arousal expected from the votes",
+        "date": datetime.now(timezone.utc).date().isoformat(),
+    }
+
+
 def describe(certificate: dict[str, Any]) -> str:
     """Returns a certificate as one line."""
+    if certificate.get("graph") == "face_encoder":
+        size = f"{certificate['faces']} faces"
+    else:
+        size = f"{certificate['sequences']} sequences, {certificate['ticks']} ticks"
+    losses = [certificate.get(f"ccc_label_loss_{name}") for name in NAMES]
+    labels = "" if None in losses else f"; CCC with labels lost: {losses[0]:+.4f}, {losses[1]:+.4f}"
     return (
-        f"{certificate['backend']} {certificate['precision']}: CCC with the reference "
-        f"valence {certificate['ccc_reference_valence']:.8f}, arousal {certificate['ccc_reference_arousal']:.8f}; "
-        f"largest difference {certificate['max_abs_difference']:.1e} "
-        f"({certificate['sequences']} sequences, {certificate['ticks']} ticks)"
+        f"{'face encoder ' if size.endswith('faces') else ''}{certificate['backend']} {certificate['precision']}: CCC with "
+        f"the reference valence {certificate['ccc_reference_valence']:.8f}, arousal "
+        f"{certificate['ccc_reference_arousal']:.8f}; largest difference {certificate['max_abs_difference']:.1e}{labels} "
+        f"({size})"
     )
 
 

@@ -1,37 +1,34 @@
-"""Graphs with 8-bit weights and activations for the CPU: the face encoder (QDQ nodes), what that costs and gains, and the step.
+"""The face encoder with 8-bit weights and activations for the CPU, and what that costs and gains.
 
 `python -m edgeaff.export.quantize face_encoder.onnx heads.npz FERPLUS OUTPUT.onnx --json FIGURES.json` calibrates on faces of the
 training part, measures on the test part, and writes nothing that is below the bar: CCC with the float32 encoder at least 0.995, a
 loss of CCC with the labels of at most 0.01, and at least 1.8 times its speed on one core in the same run.
 
-Choice: convolutions and the additions between them are quantised, weights per channel with 7 bits: on x86 without VNNI the 8-bit
-product of two values would saturate 16 bits, and results would depend on the processor. The pooled end stays float32.
+Choice: convolutions and the additions between them are quantised (`edgeaff.training.qdq`). The pooled end stays float32.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgeaff.errors import BundleError
+from edgeaff.export.certificate import require_bar
 from edgeaff.features.face import normalise
 from edgeaff.measures import ccc
 from edgeaff.training.face_encoder.augment import plain
 from edgeaff.training.face_encoder.data import read_split
 from edgeaff.training.face_encoder.evaluate import affect_of, encoder_of, session_of
+from edgeaff.training.qdq import quantise_static
 
-QUANTISED = ("Conv", "Relu", "Add")
-IR_VERSION = 10
+QUANTISED = ("Conv", "Relu", "Clip", "Add")
 CALIBRATION_FACES = 200
-LEAST_CCC, MOST_LABEL_LOSS, LEAST_SPEED_UP = 0.995, 0.01, 1.8
 logger = logging.getLogger(__name__)
 
 
@@ -45,75 +42,7 @@ def quantize_face_encoder(model: bytes, crops: np.ndarray) -> bytes:
     Returns:
         ONNX with QDQ nodes; input and output as before, float32.
     """
-    import onnx
-
-    from edgeaff.backends.engines import import_onnxruntime
-
-    import_onnxruntime()
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Reader(CalibrationDataReader):
-        """Hands the faces over once."""
-
-        def __init__(self) -> None:
-            self._faces: Iterator[np.ndarray] = iter(crops)
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            """Returns the next input, None at the end."""
-            face = next(self._faces, None)
-            return None if face is None else {"face": normalise(face[None])}
-
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "float.onnx", Path(folder) / "quantised.onnx"
-        source.write_bytes(model)
-        quantize_static(
-            source,
-            target,
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(QUANTISED),
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-        )
-        quantised = onnx.load(target)
-    quantised.ir_version = IR_VERSION
-    onnx.checker.check_model(quantised, full_check=True)
-    return bytes(quantised.SerializeToString())
-
-
-def quantize_step(model: bytes) -> bytes:
-    """Returns a step graph with 8-bit weights and dynamic 8-bit activations in its matrix products; the fusion node stays whole.
-
-    Args:
-        model: `affect_step.onnx`, float32.
-
-    Returns:
-        ONNX; inputs, outputs and states as before, float32.
-    """
-    import onnx
-
-    from edgeaff.backends.engines import import_onnxruntime
-
-    import_onnxruntime()
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "float.onnx", Path(folder) / "quantised.onnx"
-        source.write_bytes(model)
-        quantize_dynamic(
-            source,
-            target,
-            op_types_to_quantize=["MatMul"],
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-        )
-        quantised = onnx.load(target)
-    quantised.ir_version = IR_VERSION
-    onnx.checker.check_model(quantised)
-    return bytes(quantised.SerializeToString())
+    return quantise_static(model, ({"face": normalise(face[None])} for face in crops), op_types=QUANTISED)
 
 
 def measure_speed(models: Mapping[str, bytes], face: np.ndarray, *, rounds: int) -> dict[str, float]:
@@ -160,29 +89,6 @@ def measure_agreement(
     return found
 
 
-def require_bar(figures: Mapping[str, Any]) -> None:
-    """Refuses an 8-bit encoder that is too far from the float32 one, or not worth it.
-
-    Args:
-        figures: of `measure_agreement` and `measure_speed` together.
-
-    Raises:
-        BundleError: a figure misses its bar.
-    """
-    for name in ("valence", "arousal"):
-        if not figures[f"ccc_reference_{name}"] >= LEAST_CCC:
-            raise BundleError(
-                f"ccc_reference_{name} must be at least {LEAST_CCC}, got {figures[f'ccc_reference_{name}']}; keep float32."
-            )
-        if not figures[f"ccc_label_loss_{name}"] <= MOST_LABEL_LOSS:
-            raise BundleError(
-                f"ccc_label_loss_{name} must be at most {MOST_LABEL_LOSS}, got {figures[f'ccc_label_loss_{name}']}; "
-                "keep float32."
-            )
-    if not figures["speed_up"] >= LEAST_SPEED_UP:
-        raise BundleError(f"speed_up must be at least {LEAST_SPEED_UP}, got {figures['speed_up']}; keep float32.")
-
-
 def main() -> None:
     """Quantises, measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -204,11 +110,12 @@ def main() -> None:
     figures = measure_agreement(model, quantised, heads, np.stack([plain(one) for one in test.images]), test.affect)
     figures |= measure_speed({"fp32": model, "int8": quantised}, normalise(crops[:1]), rounds=400)
     figures |= {"faces": len(test), "bytes_fp32": len(model), "bytes_int8": len(quantised)}
+    sums = {f"sha256_{name}": hashlib.sha256(data).hexdigest() for name, data in (("fp32", model), ("int8", quantised))}
     logger.info("%s", json.dumps(figures, indent=1))
     require_bar(figures)
     options.output.write_bytes(quantised)
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+        options.json.write_text(json.dumps({**figures, **sums}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

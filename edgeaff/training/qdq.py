@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeaff.backends.engines import import_onnxruntime
+
 IR_VERSION = 10
 
 
@@ -108,3 +110,54 @@ def quantise_dynamic(model: bytes, *, op_types: Collection[str] = ("MatMul",)) -
     quantised.ir_version = IR_VERSION
     onnx.checker.check_model(quantised)
     return bytes(quantised.SerializeToString())
+
+
+def dequantise(model: bytes) -> bytes:
+    """Returns a quantised graph in float32: weights as their 8 bits say, activations cut to the range that they had, not rounded.
+
+    For engines that do not take the form for the CPU (TensorRT), where the float32 original is not at hand.
+
+    Args:
+        model: from `quantise_static`.
+
+    Returns:
+        ONNX without QuantizeLinear and DequantizeLinear.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    graph = (loaded := onnx.load_from_string(model)).graph
+    arrays = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    quantised = {node.output[0]: node for node in graph.node if node.op_type == "QuantizeLinear"}
+    nodes, made = [], {}
+    for node in graph.node:
+        if node.op_type == "QuantizeLinear":
+            continue
+        if node.op_type != "DequantizeLinear":
+            nodes.append(node)
+            continue
+        scale, zero = arrays[node.input[1]], arrays[node.input[2]]
+        if node.input[0] in arrays:
+            axis = next((item.i for item in node.attribute if item.name == "axis"), 0)
+            made[node.output[0]] = _dequantised(arrays[node.input[0]], scale, zero, axis)
+            continue
+        limits = np.iinfo(zero.dtype)
+        bounds = [np.float32((bound - int(zero)) * float(scale)) for bound in (limits.min, limits.max)]
+        names = [f"{node.output[0]}_lowest", f"{node.output[0]}_highest"]
+        made |= dict(zip(names, map(np.asarray, bounds), strict=True))
+        nodes.append(helper.make_node("Clip", [quantised[node.input[0]].input[0], *names], [node.output[0]], node.name))
+    used = {name for node in nodes for name in node.input}
+    kept = [numpy_helper.from_array(array, name) for name, array in (arrays | made).items() if name in used]
+    del graph.node[:], graph.initializer[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(kept)
+    onnx.checker.check_model(loaded, full_check=True)
+    return bytes(loaded.SerializeToString())
+
+
+def _dequantised(values: np.ndarray, scale: np.ndarray, zero: np.ndarray, axis: int) -> np.ndarray:
+    """Returns (values - zero) * scale, float32; scale and zero are numbers, or vectors along the axis."""
+    if scale.ndim:
+        shape = [-1 if index == axis else 1 for index in range(values.ndim)]
+        scale, zero = scale.reshape(shape), zero.reshape(shape)
+    return ((values.astype(np.int64) - zero.astype(np.int64)) * scale.astype(np.float64)).astype(np.float32)

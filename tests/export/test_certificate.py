@@ -1,5 +1,6 @@
 """Certificates: a backend that is the reference passes, one that is not is refused, and the bundle carries the figures."""
 
+import hashlib
 import io
 import json
 import sys
@@ -133,6 +134,51 @@ def test_assembled_bundle_carries_its_certificates(tmp_path, bundle):
     assert set(only) == KEYS and only["backend"] == "onnxruntime" and only["ticks"] == 40
     assemble.assemble(tmp_path, tmp_path / "b.eaff", model_id="test")
     assert ModelBundle.load(tmp_path / "b.eaff").manifest["certificates"] == []
+
+
+def write_int8_encoder(folder, **changes):
+    """Writes an 8-bit encoder (the same bytes and one more) with figures that reach the bar, and these changed."""
+    path = folder / "face_encoder.onnx"
+    (folder / "face_encoder.int8.onnx").write_bytes(path.read_bytes() + b"\0")
+    figures = {f"{kind}_{name}": value for kind, value in (("ccc_reference", 0.9996), ("ccc_label", 0.9),
+               ("ccc_label_loss", 0.001)) for name in ("valence", "arousal")}  # fmt: skip
+    figures |= {"max_abs_difference": 0.1, "faces": 3573, "speed_up": 2.4}
+    for key, name in (("sha256_fp32", "face_encoder.onnx"), ("sha256_int8", "face_encoder.int8.onnx")):
+        figures[key] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / "face_encoder.int8.json").write_text(json.dumps({**figures, **changes}))
+
+
+def test_the_8_bit_encoder_is_taken_with_its_certificate(tmp_path, bundle):
+    write_parts(tmp_path, shortened(bundle))
+    write_int8_encoder(tmp_path)
+    assemble.assemble(tmp_path, tmp_path / "a.eaff", model_id="test", certified=("onnxruntime",))
+    made = ModelBundle.load(tmp_path / "a.eaff")
+    assert made.graph_bytes("face_encoder") == (tmp_path / "face_encoder.int8.onnx").read_bytes()
+    assert made.precision("face_encoder") == "int8" and made.precision("affect_step") == "fp32"
+    of_encoder = made.manifest["certificates"][-1]
+    assert (of_encoder["graph"], of_encoder["precision"], of_encoder["faces"]) == ("face_encoder", "int8", 3573)
+    assert of_encoder["ccc_label_before_valence"] == 0.901 and of_encoder["ccc_label_after_valence"] == 0.9
+    assert "face encoder onnxruntime int8" in certificate.describe(of_encoder)
+    assemble.assemble(tmp_path, tmp_path / "b.eaff", model_id="test", encoder_precision="fp32")
+    kept = ModelBundle.load(tmp_path / "b.eaff")
+    assert kept.graph_bytes("face_encoder") == (tmp_path / "face_encoder.onnx").read_bytes()
+    assert kept.precision("face_encoder") == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ccc_label_loss_arousal": 0.02}, "ccc_label_loss_arousal must be at most 0.01"),
+        ({"ccc_reference_valence": 0.99}, "ccc_reference_valence must be at least 0.995"),
+        ({"sha256_int8": "0" * 64}, "sha256_int8 .* must be that of the encoder beside it"),
+        ({"sha256_fp32": "0" * 64}, "sha256_fp32 .* must be that of the encoder beside it"),
+    ],
+)
+def test_an_8_bit_encoder_below_the_bar_or_of_another_file_is_refused(tmp_path, bundle, changes, message):
+    write_parts(tmp_path, bundle)
+    write_int8_encoder(tmp_path, **changes)
+    with pytest.raises(BundleError, match=message):
+        assemble.assemble(tmp_path, tmp_path / "a.eaff", model_id="test")
 
 
 def test_nothing_is_assembled_from_what_disagrees(tmp_path, bundle, monkeypatch):
