@@ -40,8 +40,6 @@ def quantise_static(
     """
     import onnx
 
-    from edgeaff.backends.engines import import_onnxruntime
-
     import_onnxruntime()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
@@ -89,8 +87,6 @@ def quantise_dynamic(model: bytes, *, op_types: Collection[str] = ("MatMul",)) -
         ONNX; inputs, outputs and states as before, float32.
     """
     import onnx
-
-    from edgeaff.backends.engines import import_onnxruntime
 
     import_onnxruntime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
