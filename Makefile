@@ -3,6 +3,7 @@ PYTHON ?= python3
 INPUT ?=
 SECONDS ?= 60
 STEP ?=
+JSON ?=
 VENV := $(CURDIR)/.venv
 export PATH := $(VENV)/bin:$(PATH)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
@@ -13,7 +14,7 @@ DEV_EXTRAS := media live view serve train export openvino mqtt sign demo
 DEV_GROUPS := build test lint docs package
 CSRC := $(shell find csrc cmake -type f 2>/dev/null)
 
-.PHONY: help dev demo test test-slow system-test check bench readme-figures gpu-check wheel clean
+.PHONY: help dev demo test test-slow system-test soak check bench readme-figures gpu-check wheel clean
 help:           ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -78,6 +79,10 @@ clean:                       ## everything that was made
 system-test: dev             ## the tests with real components; installs the Debian packages they need, fails where one is missing
 	sh tests/tools/install_system_packages.sh
 	EDGEAFF_REQUIRE=media,cv2,native $(VENV)/bin/python -m pytest -m system tests/system
+
+soak: dev                    ## SECONDS in real time and the fault matrix, figures into JSON; installs the same Debian packages
+	sh tests/tools/install_system_packages.sh
+	$(VENV)/bin/python -m tests.soak --seconds '$(SECONDS)' $(if $(JSON),--json '$(JSON)')
 
 # --- the C++ core: sanitizers, and aarch64 under qemu ---------------------------------------------------------------------
 .PHONY: test-sanitize test-aarch64

@@ -21,7 +21,7 @@ from edgeaff.capture.inbox import NANOSECONDS, Inbox
 from edgeaff.errors import DeviceError, EdgeaffError
 from edgeaff.types import AudioChunk, VideoFrame
 
-BACKOFF_SECONDS = (0.1, 0.2, 0.4, 0.8, 1.0)  # the last one repeats; recovery stays under 3 s
+BACKOFF_SECONDS = (0.1, 0.2, 0.4, 0.5)  # the last one repeats; recovery stays under 3 s
 MAX_ABANDONED = 2
 
 

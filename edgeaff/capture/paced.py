@@ -53,12 +53,16 @@ class PacedFile(LiveSource):
     def _read(self, device: MediaFile) -> Iterator[VideoFrame | AudioChunk | None]:
         base = self._clock()
         while True:
-            end = 0
+            end, picture_ns, step_ns = 0, None, 0
             for unit in device:
                 length = 0
                 if isinstance(unit, AudioChunk):
                     length = unit.samples.size * NANOSECONDS // unit.sample_rate_hz
-                end = max(end, unit.pts_ns + length)
+                    end = max(end, unit.pts_ns + length)
+                else:  # the last picture is shown for as long as the one before
+                    step_ns = step_ns if picture_ns is None else unit.pts_ns - picture_ns
+                    picture_ns = unit.pts_ns
+                    end = max(end, unit.pts_ns + step_ns)
                 due = base + int((unit.pts_ns + length) / self._speed)
                 if self._stop.wait(max(0, due - self._clock()) / NANOSECONDS):
                     return

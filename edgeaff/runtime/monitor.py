@@ -114,6 +114,9 @@ class Monitor:
                 self._counter(place, name, counter, inputs.get(counter, 0), kind, text, now)
         for sink in self._outlets.queued_sinks:
             self._look_at_sink(sink, now)
+        for recorder in self._outlets.recorders:
+            for warning in recorder.warnings:
+                self._raise("sink", "recording", "lost", warning, {}, now)
         self._counter(
             "reader", "reader", "events_dropped", self._outlets.dropped, "dropped",
             "events come faster than they are read; the oldest go", now,

@@ -59,6 +59,8 @@ def health(
             "waiting": sink.waiting,
             **sink.counts,
         }
+    for recorder in outlets.recorders:
+        sink_rows["recording"] = {"state": "failing" if recorder.warnings else "ok"}
     good = all(row["state"] == Health.OK.value for row in source_rows.values())
     good = good and all(row["state"] == "ok" for row in sink_rows.values())
     return RuntimeHealth(

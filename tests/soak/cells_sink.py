@@ -1,0 +1,115 @@
+"""The fault matrix, sinks: a full disk, a killed broker, sinks that are slow, hang or raise."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import edgeaff
+from edgeaff.delivery.files import JsonlSink
+from edgeaff.delivery.mqtt import MqttSink
+from edgeaff.delivery.queued import QueuedSink
+from edgeaff.delivery.recorder import Recorder
+from tests.soak.cells_device import make_camera
+from tests.soak.devices import FaultySink
+from tests.soak.rig import Rig, wait_for
+from tests.soak.trial import Cell, Trial, bundle, running
+
+
+@contextlib.contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """Lets no file of this process grow beyond what `path` has now, and half a line: every further write fails."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 200, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def disk_full(rig: Rig) -> float:
+    """Events wait for room, and every line is whole."""
+    path = rig.folder / "events.jsonl"
+    runtime = edgeaff.Runtime(bundle(), video=make_camera(rig), sinks=[JsonlSink(path)])
+    with running(Trial(runtime, "video")) as trial:
+        with full_disk(path):
+            trial.expect("lost", "sink")
+        recovery = trial.recover("lost", "sink")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    trial.must([row["seq"] for row in rows] == list(range(len(rows))), "lines are missing or double")
+    return recovery
+
+
+def disk_full_for_recording(rig: Rig) -> float:
+    """The recording ends there with a warning; the session goes on."""
+    path = rig.folder / "session.eaffrec"
+    with Recorder(path) as recorder:
+        runtime = edgeaff.Runtime(bundle(), video=make_camera(rig), sinks=[recorder])
+        with running(Trial(runtime, "video")) as trial:
+            with full_disk(path):
+                trial.expect("lost", "sink")
+            trial.must(bool(recorder.warnings), "no warning of the recorder")
+            return trial.recover(None, "sink")
+
+
+def broker_killed(rig: Rig) -> float:
+    """Events are lost and counted until the broker is back."""
+    broker = rig.broker()
+    sink = MqttSink("127.0.0.1", broker.port)
+    wait_for(lambda: sink.connected, 5.0, "connection")
+    runtime = edgeaff.Runtime(bundle(), video=make_camera(rig), sinks=[sink])
+    with running(Trial(runtime, "video")) as trial:
+        broker.kill()
+        trial.expect("lost", "sink")
+        trial.follow(1.0)
+        broker.start()
+        recovery = trial.recover("lost", "sink")
+        trial.must(runtime.stats().sinks["MqttSink"]["dropped"] > 0, "what was lost is not counted")
+        return recovery
+
+
+def sink_cell(mode: str) -> Cell:
+    """Returns the cell of a sink that is slow or hangs; nobody waits for it."""
+
+    def cell(rig: Rig) -> float:
+        sink = FaultySink()
+        runtime = edgeaff.Runtime(bundle(), video=make_camera(rig), sinks=[QueuedSink(sink, capacity=15)])
+        with running(Trial(runtime, "video")) as trial:
+            sink.mode = mode
+            trial.expect("dropped", "sink")
+            trial.must(trial.is_well(), "the events stopped with the sink")
+            return trial.recover("dropped", "sink", sink.mend())
+
+    return cell
+
+
+def sink_raises(rig: Rig) -> float:
+    """A mistake in a sink surfaces where events are read; the next runtime works."""
+    sink = FaultySink()
+    runtime = edgeaff.Runtime(bundle(), video=make_camera(rig), sinks=[sink])
+    surfaced = False
+    with running(Trial(runtime, "video")) as trial:
+        sink.mode = "raising"
+        try:
+            trial.follow(5.0)
+        except ZeroDivisionError:
+            surfaced = True
+        trial.must(surfaced, "the exception did not surface")
+        trial.must(any(event.kind == "failed" for event in runtime.status.recent()), "failed of sink was not told")
+    mended = time.monotonic()
+    with running(Trial(edgeaff.Runtime(bundle(), video=make_camera(rig), sinks=[FaultySink()]), "video")) as again:
+        return again.recover(None, "sink", mended) - 0.5  # `start` reads half a second before it returns
+
+
+CELLS: dict[str, Cell] = {
+    "full disk/sink": disk_full,
+    "full disk/recording": disk_full_for_recording,
+    "killed broker/sink": broker_killed,
+    "slow consumer/sink": sink_cell("slow"),
+    "stalled/sink": sink_cell("stalled"),
+    "raising callback/sink": sink_raises,
+}
