@@ -1,20 +1,30 @@
-"""Trains a system of the paper on extracted features, or proves in one step without data that it can learn (--smoke)."""
+"""Trains a system of the paper on extracted features, or proves in one step without data that it can learn (--smoke).
+
+Several processes share each batch: torchrun --nproc-per-node N -m edgeaff train CONFIG ...
+"""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from edgeaff.errors import ArgumentError, BackendUnavailableError
+from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
     parser.add_argument("config", nargs="?", type=Path, help="TOML file, or the name of one that ships: paper, fast")
-    parser.add_argument("--features", type=Path, help="folder of extracted features")
+    parser.add_argument("--features", type=Path, help="folder of extracted features (edgeaff extract)")
     parser.add_argument("--output", type=Path, help="folder of the run; a run that is there already goes on")
+    parser.add_argument("--system", help="train this one instead of the configuration's")
+    parser.add_argument("--seed", type=int, help="instead of the configuration's")
+    parser.add_argument("--device", default="cpu", help="cpu (default), or cuda")
+    parser.add_argument("--quiet", action="store_true", help="no line per epoch")
     parser.add_argument(
         "--smoke",
         metavar="SYSTEM",
@@ -53,20 +63,71 @@ def _smoke(system: str) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from edgeaff.training.checks import check_features, check_splits
-    from edgeaff.training.config import read_config
+    from edgeaff.training.config import TrainConfig, read_config
     from edgeaff.training.feature_cache import FeatureCache
-    from edgeaff.training.models import find_system
+    from edgeaff.training.models import SYSTEMS, find_system
     from edgeaff.training.train import Trainer
 
     for name in ("config", "features", "output"):
         if getattr(options, name) is None:
             raise ArgumentError(f"{name} must be given without --smoke, got none; see edgeaff train --help.")
     config = read_config(options.config)
+    instead = {name: getattr(options, name) for name in ("system", "seed") if getattr(options, name) is not None}
+    config = TrainConfig.from_dict(dataclasses.asdict(config) | instead)
     system = find_system(config.system)
+    if system.from_pixels:
+        others = ", ".join(name for name, other in SYSTEMS.items() if not other.from_pixels)
+        raise ArgumentError(
+            f"system must learn from features ({others}), got {system.name}, which learns from pictures; choose another."
+        )
     cache = FeatureCache.open(options.features)
     train, valid = cache.read_all("train"), cache.read_all("valid")
     check_splits(train, valid)
+    config = config.fitted(train[0])
     check_features(system, [*train, *valid], config.sizes)
-    best = Trainer(system, config, train, valid, options.output).run()
-    print(json.dumps({"system": system.name, "best_ccc_mean": best, "run": str(options.output)}))
+    with _together(options.device) as (rank, device):
+        show = None if options.quiet or rank else _show
+        trainer = Trainer(system, config, train, valid, options.output, device=device, made_from=cache.made_with)
+        best = trainer.run(on_epoch=show)
+    if rank == 0:
+        result = {"system": system.name, "best_ccc_mean": best, "best_epoch": trainer.best_epoch}
+        print(json.dumps({**result, "epochs": trainer.epoch, "run": str(options.output)}))
     return 0
+
+
+def _show(row: dict[str, float]) -> None:
+    print(
+        f"edgeaff: epoch {int(row['epoch'])}: loss {row['loss']:.4f}, validation CCC valence {row['ccc_valence']:.3f}, "
+        f"arousal {row['ccc_arousal']:.3f}",
+        file=sys.stderr,
+    )
+
+
+@contextmanager
+def _together(device: str) -> Iterator[tuple[int, str]]:
+    """Joins the processes that torchrun started; alone without it.
+
+    Args:
+        device: cpu or cuda.
+
+    Yields:
+        The rank of this process, and its device.
+
+    Raises:
+        DeviceError: there is no such device.
+    """
+    import torch
+    from torch import distributed
+
+    kind = device.split(":")[0]
+    if kind not in {"cpu", "cuda"} or (kind == "cuda" and not torch.cuda.is_available()):
+        raise DeviceError(f"device must be one that torch has here, got {device!r}; leave --device out for the CPU.")
+    if not (distributed.is_available() and distributed.is_torchelastic_launched()):
+        yield 0, device
+        return
+    distributed.init_process_group("nccl" if kind == "cuda" else "gloo")
+    try:
+        rank = distributed.get_rank()
+        yield rank, f"cuda:{rank % torch.cuda.device_count()}" if kind == "cuda" else device
+    finally:
+        distributed.destroy_process_group()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from edgeaff.errors import ArgumentError
 from edgeaff.training.losses import LOSSES
+from edgeaff.training.models.registry import find_system
 
 CONFIGS = Path(__file__).parent / "configs"
 SHIPPED = ("paper", "fast")
@@ -19,7 +20,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "weight_decay": (0.0, 10.0),
     "batch": (1, 100_000),
     "epochs": (1, 1_000_000),
-    "patience": (0, 1_000_000),
+    "patience": (1, 1_000_000),
     "warmup_share": (0.0, 1.0),
     "clip": (0.0, math.inf),
     "average": (0.0, 1.0),
@@ -54,6 +55,7 @@ class TrainConfig:
         steps_per_epoch: 0 = as many as draw every tick once on average.
         width: of a system that learns from pixels; 1 = as published.
         sizes: of a system that learns from features, where they are not the published ones (`System.build`).
+        follow_features: video_size and audio_size are what the features at hand have, whatever was published.
     """
 
     system: str = "transformer_av"
@@ -74,6 +76,7 @@ class TrainConfig:
     steps_per_epoch: int = 0
     width: float = 1.0
     sizes: dict[str, Any] = field(default_factory=dict)
+    follow_features: bool = False
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
@@ -86,7 +89,7 @@ class TrainConfig:
             The configuration.
 
         Raises:
-            ArgumentError: a key is unknown, or a value has the wrong type or range.
+            ArgumentError: a key or the system is unknown, or a value has the wrong type or range.
         """
         known = {entry.name: {} if entry.default is MISSING else entry.default for entry in fields(cls)}
         unknown = sorted(set(values) - set(known))
@@ -95,9 +98,27 @@ class TrainConfig:
         for name, value in values.items():
             _check(name, value, type(known[name]))
         config = cls(**values)
+        find_system(config.system)
         if config.loss not in LOSSES:
             raise ArgumentError(f"loss must be one of {sorted(LOSSES)}, got {config.loss!r}; correct the file.")
         return config
+
+    def fitted(self, features: Any) -> TrainConfig:
+        """Returns the configuration with the sizes of the features at hand, where it follows them.
+
+        Args:
+            features: of any track of the run.
+
+        Returns:
+            The configuration of the network that is trained.
+        """
+        system = find_system(self.system)
+        if not self.follow_features or system.from_pixels:
+            return self
+        own = {"video": "video_size", "audio": "audio_size", "features": f"{system.modality}_size"}
+        found = {"video_size": features.video.shape[1], "audio_size": features.audio.shape[1]}
+        widths = {own[name]: found[own[name]] for name in system.inputs if name in own}
+        return replace(self, sizes=widths | self.sizes)
 
 
 def _check(name: str, value: Any, kind: type) -> None:
