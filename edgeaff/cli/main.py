@@ -17,6 +17,8 @@ COMMANDS = {
     "extract": "extract the features of a corpus once, in parallel, to train from",
     "train": "train a system of the paper, or prove that it can learn (--smoke)",
     "doctor": "look at this machine: what will not work, and what to do",
+    "evaluate": "measure a trained run on a corpus, or all systems of Table 1",
+    "ablate": "draw Fig. 4: agreement with a share of video or sound taken away",
     "bench": "measure on this machine what a tick costs",
     "synth": "write a made-up corpus in the layout of Aff-Wild2",
 }

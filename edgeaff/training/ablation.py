@@ -7,18 +7,20 @@ by default, or in one block; systems that know absence are told of it.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.feature_cache import Features
 from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System
-from edgeaff.training.train import predict
+from edgeaff.training.sequences import system_inputs
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 COLUMNS = {"video": 0, "audio": 1}
@@ -67,10 +69,48 @@ def kept_ticks(rng: np.random.Generator, ticks: int, share: float, way: str) -> 
     return keep
 
 
+def predict_all(
+    module: nn.Module, system: System, tracks: Sequence[Any], keeps: Sequence[np.ndarray], *, batch: int = 32
+) -> list[np.ndarray]:
+    """Returns what `predict` returns for each track, computed in batches of windows of one length.
+
+    Args:
+        module: in evaluation mode, on the CPU.
+        system: of the registry.
+        tracks: in any form.
+        keeps: (T, 2) bool of each track, what is left of video and audio.
+        batch: windows at once.
+
+    Returns:
+        (T, 2) float32 in [-1, 1] of each track.
+    """
+    values = [np.zeros((len(track.labels), 2), np.float32) for track in tracks]
+    windows: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # length -> track, start, first new tick
+    for index, track in enumerate(tracks):
+        total = len(track.labels)
+        ticks = total if system.streaming else min(system.window_ticks, total)
+        starts = list(range(0, total - ticks + 1, ticks))
+        windows[ticks] += [(index, start, start) for start in starts]
+        if starts[-1] + ticks < total:
+            windows[ticks].append((index, total - ticks, starts[-1] + ticks))
+    for ticks, places in windows.items():
+        for first in range(0, len(places), batch):
+            chunk = places[first : first + batch]
+            rows = [
+                system_inputs(system, tracks[index], slice(start, start + ticks), keeps[index][start : start + ticks])
+                for index, start, _ in chunk
+            ]
+            with torch.no_grad():
+                answers = module(**{name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]})
+            for (index, start, new), answer in zip(chunk, answers.numpy(), strict=True):
+                values[index][new : start + ticks] = answer[new - start :]
+    return [np.clip(each, -1.0, 1.0) for each in values]
+
+
 def ablate(
     module: nn.Module,
     system: System,
-    tracks: Sequence[Features],
+    tracks: Sequence[Any],
     modality: str,
     *,
     shares: Sequence[float] = SHARES,
@@ -101,28 +141,79 @@ def ablate(
         runs = 1 if share in (0.0, 1.0) else repeats
         scores = []
         for _ in range(runs):
-            predictions = []
-            for track in tracks:
-                keep = np.ones((len(track.labels), 2), dtype=bool)
+            keeps = [np.ones((len(track.labels), 2), dtype=bool) for track in tracks]
+            for keep in keeps:
                 keep[:, COLUMNS[modality]] = kept_ticks(rng, len(keep), share, way)
-                predictions.append(predict(module, system, track, keep))
-            result = summary(predictions, labels)
+            result = summary(predict_all(module, system, tracks, keeps), labels)
             scores.append((result["ccc_valence"], result["ccc_arousal"]))
         mean, spread = np.mean(scores, axis=0), np.std(scores, axis=0)
         points.append(AblationPoint(modality, way, share, runs, *map(float, (*mean, *spread))))
     return points
 
 
-def write_report(folder: Path, curves: dict[str, Sequence[AblationPoint]]) -> None:
-    """Writes fig4.json and fig4.md.
+def over_seeds(curves: Sequence[Sequence[AblationPoint]]) -> list[AblationPoint]:
+    """Returns the mean curve of several networks; its spread is that over the networks, or over the repeats of one.
+
+    Args:
+        curves: of the same shares, one per network.
+
+    Returns:
+        One point per share.
+    """
+    if len(curves) == 1:
+        return list(curves[0])
+    points = []
+    for together in zip(*curves, strict=True):
+        pairs = np.array([(point.ccc_valence, point.ccc_arousal) for point in together])
+        first = together[0]
+        points.append(
+            AblationPoint(
+                first.modality, first.way, first.share, first.repeats * len(together),
+                *map(float, (*pairs.mean(axis=0), *pairs.std(axis=0, ddof=1))),
+            )
+        )  # fmt: skip
+    return points
+
+
+def draw_figure(path: Path, curves: dict[str, Sequence[AblationPoint]]) -> None:
+    """Draws the curves as in Fig. 4: one panel per modality and way, valence solid and arousal dashed.
+
+    Args:
+        path: PNG to write.
+        curves: name of a run -> its points, of any modality and way.
+    """
+    from matplotlib.figure import Figure
+
+    kinds = list(dict.fromkeys((point.modality, point.way) for points in curves.values() for point in points))
+    figure = Figure(figsize=(4.2 * len(kinds), 3.6), layout="constrained")
+    panels = np.atleast_1d(figure.subplots(1, len(kinds), sharey=True))
+    colours = ("#1b6ca8", "#c8553d", "#3d8c40", "#7d4fa8", "#8a6d1b", "#444444")
+    for axes, (modality, way) in zip(panels, kinds, strict=True):
+        for (name, points), colour in zip(curves.items(), colours * len(curves), strict=False):
+            own = [point for point in points if (point.modality, point.way) == (modality, way)]
+            shares = [100 * point.share for point in own]
+            for what, line in (("valence", "-"), ("arousal", "--")):
+                values = [getattr(point, f"ccc_{what}") for point in own]
+                errors = [getattr(point, f"ccc_{what}_sd") for point in own]
+                axes.errorbar(shares, values, errors, fmt=line, color=colour, label=f"{name}, {what}", linewidth=1.2)
+        axes.set(xlabel=f"{modality} present, % of {way}", xticks=[0, 25, 50, 75, 100])
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("CCC on the test tracks")
+    panels[-1].legend(frameon=False, fontsize=7)
+    figure.savefig(path, dpi=110)
+
+
+def write_report(folder: Path, curves: dict[str, Sequence[AblationPoint]], **more: Any) -> None:
+    """Writes fig4.json, fig4.md and fig4.png.
 
     Args:
         folder: made where it is missing.
         curves: name of a run -> its points.
+        more: other keys of the JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [{"run": name, **asdict(point)} for name, points in curves.items() for point in points]
-    (folder / "fig4.json").write_text(json.dumps({"points": rows}, indent=1) + "\n")
+    (folder / "fig4.json").write_text(json.dumps({"points": rows, **more}, indent=1) + "\n")
     lines = ["| run | modality | share | CCC valence | CCC arousal |", "|---|---|---|---|---|"]
     lines += [
         f"| {row['run']} | {row['modality']} ({row['way']}) | {row['share']:.2f} | {row['ccc_valence']:.3f} ± "
@@ -130,3 +221,4 @@ def write_report(folder: Path, curves: dict[str, Sequence[AblationPoint]]) -> No
         for row in rows
     ]
     (folder / "fig4.md").write_text("\n".join(lines) + "\n")
+    draw_figure(folder / "fig4.png", curves)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -38,7 +41,7 @@ class _NoRecurrence(nn.Module):
         return sequence.new_zeros(*sequence.shape[:2], self.width), None
 
 
-def count_macs_per_frame(system: System, *, width: float = 1.0) -> int:
+def count_macs_per_frame(system: System, *, width: float = 1.0, sizes: Mapping[str, Any] | None = None) -> int:
     """Returns the multiply-accumulates behind one emitted value pair.
 
     A windowed system is counted over its window, divided by the ticks in it (the paper's disjoint windows); the streaming
@@ -47,19 +50,20 @@ def count_macs_per_frame(system: System, *, width: float = 1.0) -> int:
     Args:
         system: of the registry.
         width: of a system on pixels.
+        sizes: of a system on features.
 
     Returns:
         MACs per tick, rounded.
     """
     with torch.device("meta"):
-        module = system.build(width=width).eval()
+        module = system.build(width=width, sizes=sizes).eval()
     recurrent = _recurrent_macs(module)
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.GRU):
                 setattr(parent, name, _NoRecurrence(child))
     ticks = 1 if system.streaming else system.window_ticks
-    inputs = {name: torch.empty(1, ticks, *shape, device="meta") for name, shape in system.inputs.items()}
+    inputs = {name: torch.empty(1, ticks, *shape, device="meta") for name, shape in system.inputs_for(sizes).items()}
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         if isinstance(module, Edge):
             video, audio, present = (inputs[name][:, 0] for name in ("video", "audio", "present"))

@@ -1,0 +1,101 @@
+"""Draws Fig. 4 of a run, or of the runs of a study (--table1): agreement with a share of video or sound taken away."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from edgeaff.cli import evaluate
+from edgeaff.errors import ArgumentError
+
+FIGURE = (
+    "transformer_av",
+    "transformer_av+dropout",
+    "transformer_av+residual",
+    "transformer_av+residual+dropout",
+    "edge",
+)
+WAYS = ("frames", "block")
+MODALITIES = ("video", "audio")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of the command."""
+    evaluate.add_shared_arguments(parser)
+    parser.add_argument(
+        "--split", choices=evaluate.SPLITS, default="valid", help="of a run (default valid; --table1 takes test)"
+    )
+    parser.add_argument("--modality", choices=MODALITIES, nargs="+", default=list(MODALITIES))
+    parser.add_argument(
+        "--way", choices=WAYS, nargs="+", default=list(WAYS), help="single frames or one block (default both)"
+    )
+    parser.add_argument("--repeats", type=int, default=10, help="with other places each (default 10, as in the paper)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command. The last line of stdout is one JSON object.
+
+    Args:
+        options: parsed arguments.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ArgumentError: an argument is out of range.
+    """
+    evaluate.check(options)
+    if options.repeats < 1:
+        raise ArgumentError(f"repeats must be at least 1, got {options.repeats}; the paper has 10.")
+    curves, folder, more = _study(options) if options.table1 else _one(options)
+    from edgeaff.training.ablation import write_report
+
+    write_report(folder, curves, **more)
+    print((folder / "fig4.md").read_text(), file=sys.stderr)
+    print(json.dumps({"figure": str(folder / "fig4.json"), "runs": list(curves)}))
+    return 0
+
+
+def _one(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    from edgeaff.training.checkpoint import load_run
+
+    system, module, description = load_run(options.run)
+    tracks = [track for track in evaluate.load_tracks(options, description) if track.split == options.split]
+    return (
+        {system.name: _curves(options, module, system, tracks)},
+        options.output or options.run,
+        {"split": options.split},
+    )
+
+
+def _study(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    from edgeaff.training.ablation import over_seeds
+    from edgeaff.training.checkpoint import load_run
+
+    options.only = options.only or list(FIGURE)
+    study, corpus, _ = evaluate.trained_study(options)
+    curves: dict[str, Any] = {}
+    for name in options.only:
+        tracks = [track for track in corpus.form(study.runs[name].form) if track.split == "test"]
+        each = []
+        for seed in study.seeds:
+            system, module, _ = load_run(options.output / "runs" / f"{name}-{seed}")
+            each.append(_curves(options, module, system, tracks))
+        curves[name] = over_seeds(each)
+    return curves, options.output, {"split": "test", "seeds": len(study.seeds), "corpus": corpus.description()}
+
+
+def _curves(options: argparse.Namespace, module: Any, system: Any, tracks: Any) -> list[Any]:
+    from edgeaff.training.ablation import ablate
+
+    if not tracks:
+        raise ArgumentError(
+            f"corpus must hold tracks of the split, got none in {options.corpus}; choose another --split."
+        )
+    points = []
+    for modality in options.modality:
+        for way in options.way:
+            points += ablate(module, system, tracks, modality, repeats=options.repeats, way=way)
+    return points

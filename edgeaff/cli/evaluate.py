@@ -1,0 +1,176 @@
+"""Measures a trained run on a corpus, or trains and measures every system of Table 1 (--table1), going on where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgeaff.errors import ArgumentError, BackendUnavailableError
+
+if TYPE_CHECKING:
+    from edgeaff.training.prepared import PreparedCorpus
+    from edgeaff.training.study import Study
+
+SPLITS = ("train", "valid", "test")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options of the command."""
+    add_shared_arguments(parser)
+    parser.add_argument("--split", choices=SPLITS, default="valid", help="of a run (default valid; Table 1 takes test)")
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options that evaluate and ablate share."""
+    parser.add_argument("run", nargs="?", type=Path, help="folder of a run, as edgeaff train made it")
+    parser.add_argument(
+        "--corpus", type=Path, required=True, help="folder of edgeaff extract, or of a corpus in a layout of Aff-Wild2"
+    )
+    parser.add_argument("--output", type=Path, help="folder of JSON, Markdown and PNG (default: that of the run)")
+    parser.add_argument(
+        "--table1",
+        nargs="?",
+        const=Path("table1"),
+        type=Path,
+        metavar="STUDY",
+        help="instead of a run: all systems of a study (TOML; default: the one that ships), trained where they are not yet",
+    )
+    parser.add_argument("--cache", type=Path, help="features of --table1 (default: OUTPUT/features)")
+    parser.add_argument(
+        "--bundle", type=Path, help="whose detector and face encoder make them (default: the one that ships)"
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="RUN", help="runs of the study")
+    parser.add_argument("--seeds", nargs="+", type=int, help="instead of the study's")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command. The last line of stdout is one JSON object.
+
+    Args:
+        options: parsed arguments.
+
+    Returns:
+        The exit code.
+    """
+    check(options)
+    return _table(options) if options.table1 else _one(options)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Checks what evaluate and ablate share.
+
+    Args:
+        options: parsed arguments.
+
+    Raises:
+        ArgumentError: neither or both of a run and --table1 are given, or --output is missing.
+        BackendUnavailableError: a package of the extra `train` is missing.
+    """
+    if (options.run is None) == (options.table1 is None):
+        raise ArgumentError(
+            f"run or --table1 must be given, one of them, got {options.run} and {options.table1}; see edgeaff {options.command} --help."
+        )
+    if options.output is None and options.run is None:
+        raise ArgumentError("output must be given with --table1, got none; name a folder.")
+    try:
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise BackendUnavailableError(f"training needs torch, got: {error}; pip install 'edgeaff[train]'.") from error
+
+
+def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, list[dict[str, Any]]]:
+    """Returns the study, its corpus, and the results of its runs, after training those that are missing.
+
+    Args:
+        options: parsed arguments.
+
+    Returns:
+        Study, corpus and results.
+    """
+    from dataclasses import replace
+
+    from edgeaff.training.prepared import PreparedCorpus
+    from edgeaff.training.study import read_study, run_study
+
+    study = read_study(options.table1)
+    if options.seeds:
+        study = replace(study, seeds=tuple(options.seeds))
+    corpus = PreparedCorpus(options.corpus, options.cache or options.output / "features", options.bundle)
+
+    def report(result: dict[str, Any]) -> None:
+        test = result["test"]
+        print(
+            f"{result['run']} seed {result['seed']}: CCC valence {test['ccc_valence']:.3f}, arousal {test['ccc_arousal']:.3f}",
+            file=sys.stderr,
+        )
+
+    return study, corpus, run_study(study, corpus, options.output / "runs", only=options.only, on_result=report)
+
+
+def _table(options: argparse.Namespace) -> int:
+    from edgeaff.training.evaluate import edge_reference, table_rows, write_table
+
+    study, corpus, results = trained_study(options)
+    rows = table_rows(study, results, options.output / "runs")
+    extra: dict[str, Any] = {"corpus": corpus.description()}
+    if {"edge", "edge+both_directions"} <= {result["run"] for result in results}:
+        extra["edge_reference"] = edge_reference(study, results)
+    write_table(options.output, rows, extra)
+    print((options.output / "table1.md").read_text(), file=sys.stderr)
+    print(json.dumps({"table": str(options.output / "table1.json"), "systems": len(rows)}))
+    return 0
+
+
+def _one(options: argparse.Namespace) -> int:
+    from edgeaff.training.checkpoint import load_run
+    from edgeaff.training.evaluate import evaluate, write_evaluation
+
+    system, module, description = load_run(options.run)
+    tracks = load_tracks(options, description)
+    own = [track for track in tracks if track.split == options.split]
+    result = evaluate(module, system, own, description)
+    write_evaluation(options.output or options.run, options.split, result)
+    print(json.dumps(result))
+    return 0
+
+
+def load_tracks(options: argparse.Namespace, description: dict[str, Any]) -> list[Any]:
+    """Returns the tracks that a run is measured on, in the form that it was trained on.
+
+    Args:
+        options: parsed arguments.
+        description: of the run's checkpoint.
+
+    Returns:
+        Tracks of every split.
+
+    Raises:
+        ArgumentError: the corpus is a tree of videos, and the run says of no form which features it takes.
+    """
+    from edgeaff.training.checks import check_features
+    from edgeaff.training.feature_cache import SPEC_FILE, FeatureCache
+    from edgeaff.training.models import find_system
+    from edgeaff.training.prepared import PreparedCorpus
+
+    system = find_system(description["system"])
+    if (options.corpus / SPEC_FILE).is_file():
+        cache = FeatureCache.open(options.corpus)
+        made_with = description.get("features", {})
+        if made_with and "form" not in made_with and made_with != cache.made_with:
+            raise ArgumentError(
+                f"corpus must hold features made as those of the run ({made_with}), got {cache.made_with}; extract it so."
+            )
+        tracks: list[Any] = cache.read_all()
+        check_features(system, tracks, description["config"].get("sizes"))
+        return tracks
+    form = "pixels" if system.from_pixels else description.get("features", {}).get("form")
+    if form is None:
+        raise ArgumentError(
+            f"corpus must be a folder of edgeaff extract for {system.name}, got {options.corpus}; extract its features first."
+        )
+    cache_folder = options.cache or (options.output or options.run) / "features"
+    return list(PreparedCorpus(options.corpus, cache_folder, options.bundle).form(form))

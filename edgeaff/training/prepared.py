@@ -1,0 +1,218 @@
+"""A corpus made ready for every system of Table 1: features by the runtime's own path, in three forms, and crops.
+
+| form | video | audio | for |
+|---|---|---|---|
+| `edge` | descriptor of the bundle's face encoder | 65 LLDs, normalised as in the bundle, after its lag | `edge` |
+| `paper` | the same, for VGGFace's | 63 x 65 LLDs and a zero, normalised by the training tracks | other transformers, VGGFace-RNN |
+| `steps` | the same | the newest 65 of those | RNN (A) |
+| `pixels` | crops of the corpus | log-mel | AffWildNet, NISL, M3T |
+
+Weights of VGGFace are the user's: whoever has them puts them into a bundle (`paper` preset), and its descriptors take their place.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeaff.bundle import ModelBundle
+from edgeaff.capture.media_file import MediaFile
+from edgeaff.errors import ArgumentError
+from edgeaff.features.normalise import lld_statistics
+from edgeaff.preprocess import Preprocessor, PreprocessParts
+from edgeaff.spec import paper_spec
+from edgeaff.training.corpora.affwild2 import read_corpus
+from edgeaff.training.corpora.record import frame_times_ns
+from edgeaff.training.extraction import extract_corpus
+from edgeaff.training.feature_cache import FeatureCache, Features
+from edgeaff.training.pixels import PixelTrack, normalise_mel, read_pixel_track
+from edgeaff.training.recipe import ExtractRecipe
+from edgeaff.types import AudioChunk
+
+logger = logging.getLogger(__name__)
+LLD_SIZE = 65
+FORMS = ("edge", "paper", "steps", "pixels")
+STEPS_SPEC = paper_spec(audio_context_steps=1, audio_vector_size=LLD_SIZE)
+
+
+class StackedSteps:
+    """The paper's audio vectors without storing them: rows are made of the steps behind them when they are asked for.
+
+    Paper: section 4.2.2. Row k holds the steps k - 62 to k, oldest first, and one zero; before the first step zeros.
+
+    Args:
+        steps: (T, 65) float32, normalised, zeros where sound is missing.
+    """
+
+    def __init__(self, steps: np.ndarray) -> None:
+        spec = paper_spec()
+        self.shape = (len(steps), spec.audio_vector_size)
+        self._context = spec.audio_context_steps
+        self._steps = np.pad(steps.astype(np.float32), [(self._context - 1, 0), (0, 0)])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, cut: slice) -> np.ndarray:
+        """Returns the (n, 4096) float32 vectors of some ticks."""
+        windows = np.lib.stride_tricks.sliding_window_view(self._steps, self._context, axis=0)[cut]
+        vectors = np.zeros((len(windows), self.shape[1]), np.float32)
+        vectors[:, : self._context * LLD_SIZE] = windows.swapaxes(1, 2).reshape(len(windows), -1)
+        return vectors
+
+
+class _Unchanged:
+    """Stands where the normaliser is: statistics are not known before the training tracks are read."""
+
+    def update_and_normalise(self, lld: np.ndarray) -> np.ndarray:
+        return lld
+
+    def reset(self) -> None:
+        pass
+
+
+def lld_ticks(media: Path, parts: PreprocessParts) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the LLD steps of a video on the ticks of its pictures and sound together, without looking at a picture.
+
+    Args:
+        media: video file.
+        parts: of the bundle; its face parts are declared and not asked.
+
+    Returns:
+        (T, 65) float32, not normalised, zeros where sound is missing, and (T,) bool where it is there.
+    """
+    with MediaFile(media) as source:
+        has_video, has_audio = source.has_video, source.has_audio
+    deliveries: list[tuple[int, AudioChunk | None]] = []
+    if has_video:
+        deliveries += [(int(time), None) for time in frame_times_ns(media)]
+    if has_audio:
+        with MediaFile(media, video=False) as source:
+            deliveries += [(chunk.pts_ns, chunk) for chunk in source if isinstance(chunk, AudioChunk)]
+    parts = replace(parts, spec=STEPS_SPEC, normaliser=_Unchanged())
+    preprocessor = Preprocessor(parts, video=has_video, audio=has_audio)
+    ticks = []
+    for pts_ns, chunk in sorted(deliveries, key=lambda delivery: delivery[0]):
+        if chunk is None:
+            ticks += preprocessor.push_face([], pts_ns=pts_ns)
+        else:
+            ticks += preprocessor.push_audio(chunk.samples, pts_ns=pts_ns, sample_rate_hz=chunk.sample_rate_hz)
+    ticks += preprocessor.finish()
+    heard = np.array([tick.lld is not None for tick in ticks])
+    return np.stack([np.zeros(LLD_SIZE, np.float32) if tick.lld is None else tick.lld for tick in ticks]), heard
+
+
+class PreparedCorpus:
+    """An Aff-Wild2 tree with its features; what is missing of them is extracted, track by track, and kept.
+
+    Args:
+        root: of the corpus.
+        cache: folder for the features.
+        bundle: file of the bundle whose spec, detector, face encoder and statistics make them; None = the one that ships.
+    """
+
+    def __init__(self, root: Path, cache: Path, bundle: Path | None = None) -> None:
+        lists = sorted(root.glob("*est_set*.txt"))
+        tracks = read_corpus(root, test_list=lists[0] if lists else None)
+        self.tracks = {track.name: track for track in tracks if track.media is not None}
+        self._cache, self._bundle, self._recipe = cache, ModelBundle.load(bundle), ExtractRecipe(bundle)
+
+    def description(self) -> dict[str, Any]:
+        """Returns what the results say of the corpus: tracks by split, annotated frames, and what made the features."""
+        splits = [track.split for track in self.tracks.values()]
+        return {
+            "tracks": {split: splits.count(split) for split in dict.fromkeys(splits)},
+            "annotated_frames": {
+                split: int(sum(track.valid.sum() for track in self.tracks.values() if track.split == split))
+                for split in dict.fromkeys(splits)
+            },
+            "bundle": self._bundle.manifest["model_id"],
+            "face_encoder": self._recipe.encoder_id(self._bundle),
+        }
+
+    def form(self, name: str) -> list[Any]:
+        """Returns all tracks in one form: "edge", "paper", "steps" or "pixels".
+
+        Args:
+            name: of the form.
+
+        Returns:
+            Tracks of every split, Features or PixelTrack.
+
+        Raises:
+            ArgumentError: there is no such form.
+        """
+        forms: dict[str, Callable[[], list[Any]]] = {
+            "edge": self._edge,
+            "paper": self._paper,
+            "steps": self._steps,
+            "pixels": self._pixels,
+        }
+        if name not in forms:
+            raise ArgumentError(f"form must be one of {', '.join(forms)}, got {name!r}; choose one.")
+        return forms[name]()
+
+    def _edge(self) -> list[Features]:
+        cache = FeatureCache(
+            self._cache / "edge",
+            self._bundle.spec,
+            encoder_id=self._recipe.encoder_id(self._bundle),
+            statistics=self._bundle.manifest["statistics"],
+        )
+        report = extract_corpus(list(self.tracks.values()), cache, self._recipe)
+        for name, reason in report.skipped.items():
+            logger.warning("%s is left out: %s", name, reason)
+        return cache.read_all()
+
+    def _raw_steps(self) -> list[Features]:
+        """Returns the tracks with LLD steps, not normalised, in place of the bundle's audio vectors."""
+        cache = FeatureCache(self._cache / "steps", STEPS_SPEC, encoder_id="LLD steps, not normalised")
+        edge = {track.name: track for track in self._edge()}
+        parts = self._recipe.load().parts if cache.missing(edge) else None
+
+        def extract(name: str) -> Features:
+            media, track = self.tracks[name].media, edge[name]
+            assert media is not None and parts is not None
+            steps, heard = lld_ticks(media, parts)
+            if len(steps) != len(track.labels):
+                raise ArgumentError(
+                    f"features of {name} must have {len(steps)} ticks, got {len(track.labels)}; remove the cache, as its "
+                    "video has changed."
+                )
+            return replace(track, audio=steps, present=np.stack([track.present[:, 0], heard], axis=1))
+
+        cache.fill(edge, extract)
+        return cache.read_all()
+
+    def _steps(self) -> list[Features]:
+        tracks = self._raw_steps()
+        return normalise_steps(tracks)
+
+    def _paper(self) -> list[Features]:
+        return [replace(track, audio=StackedSteps(track.audio)) for track in self._steps()]
+
+    def _pixels(self) -> list[PixelTrack]:
+        spec = self._bundle.spec
+        tracks = [track for track in self.tracks.values() if track.crops is not None]
+        return normalise_mel([read_pixel_track(track, spec) for track in tracks])
+
+
+def normalise_steps(tracks: Sequence[Features]) -> list[Features]:
+    """Returns the tracks with LLD steps on the scale of the training tracks. Paper: section 4.2.2.
+
+    Args:
+        tracks: of all splits, with raw steps as audio; the statistics are of "train" alone.
+
+    Returns:
+        The tracks, in order; zeros where sound is missing.
+    """
+    rows = np.concatenate([track.audio[track.present[:, 1]] for track in tracks if track.split == "train"])
+    mean, std = lld_statistics(rows, STEPS_SPEC)
+    return [
+        replace(track, audio=((track.audio - mean) / std * track.present[:, 1:]).astype(np.float32)) for track in tracks
+    ]

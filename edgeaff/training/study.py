@@ -1,0 +1,224 @@
+"""Trains every system of a study on one corpus with several seeds, run by run; what is finished is not done again.
+
+A study is a TOML file (`configs/table1.toml`): seeds, two recipes, and the runs. Each (run, seed) has a folder with the
+run of the trainer, `predictions.npz` (of the test tracks) and `result.json`; a killed study goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgeaff.errors import ArgumentError
+from edgeaff.training.checkpoint import load_run
+from edgeaff.training.config import CONFIGS, TrainConfig
+from edgeaff.training.counts import count_macs_per_frame, count_parameters
+from edgeaff.training.metrics import summary
+from edgeaff.training.models.registry import System, find_system
+from edgeaff.training.prepared import FORMS, PreparedCorpus
+from edgeaff.training.train import Trainer, predict
+
+logger = logging.getLogger(__name__)
+RESULT, PREDICTIONS = "result.json", "predictions.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One network of a study.
+
+    Attributes:
+        name: of the run; a system's name is a row of Table 1, other names are variants.
+        form: of the features (`edgeaff.training.prepared`).
+        config: of the training, its seed apart.
+        valid_every: validation takes every n-th track; the test all.
+    """
+
+    name: str
+    form: str
+    config: TrainConfig
+    valid_every: int = 1
+
+    @property
+    def system(self) -> System:
+        """The system of the registry."""
+        return find_system(self.config.system)
+
+    @property
+    def is_reduced(self) -> bool:
+        """Whether it is trained at other than the published size."""
+        with torch.device("meta"):
+            trained = self.system.build(width=self.config.width, sizes=self.config.sizes)
+            return count_parameters(trained) != count_parameters(self.system.build())
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """seeds: of every run; runs: by name, in order."""
+
+    seeds: tuple[int, ...]
+    runs: Mapping[str, PlannedRun] = field(default_factory=dict)
+
+
+def read_study(path: Path) -> Study:
+    """Returns the study in a file.
+
+    Args:
+        path: TOML file, or `table1`, which ships.
+
+    Returns:
+        The study.
+
+    Raises:
+        ArgumentError: the file cannot be read, or a run has no form or a key that no configuration has.
+    """
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        import tomli as tomllib  # type: ignore[no-redef]
+    chosen = CONFIGS / f"{path}.toml" if str(path) == "table1" and not path.is_file() else path
+    try:
+        values = tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ArgumentError(
+            f"study must be a readable TOML file, or table1, got {path} ({error}); correct it."
+        ) from error
+    runs = {}
+    for name, own in values.get("runs", {}).items():
+        form = own.pop("form", None)
+        if form not in FORMS:
+            raise ArgumentError(f"form of {name} must be one of {', '.join(FORMS)}, got {form!r}; correct {path}.")
+        keys = {"system": name, **values.get("pixels" if form == "pixels" else "features", {}), **own}
+        every = keys.pop("valid_every", 1)
+        if not isinstance(every, int) or every < 1:
+            raise ArgumentError(f"valid_every of {name} must be an int >= 1, got {every!r}; correct {path}.")
+        config = TrainConfig.from_dict(keys)
+        runs[name] = PlannedRun(name, form, config, every)
+        if runs[name].system.from_pixels != (form == "pixels"):
+            raise ArgumentError(f"form of {name} must be what {config.system} takes, got {form!r}; correct {path}.")
+    if not runs or not values.get("seeds"):
+        raise ArgumentError(f"study must have seeds and runs, got {sorted(values)} in {path}; see configs/table1.toml.")
+    return Study(tuple(values["seeds"]), runs)
+
+
+def cross_seed(run: PlannedRun, seed: int) -> TrainConfig:
+    """Returns the configuration of a run with one seed."""
+    return replace(run.config, seed=seed)
+
+
+def train_one(run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path) -> dict[str, Any]:
+    """Trains one network and writes what it predicts for the test tracks.
+
+    Args:
+        run: which network.
+        seed: of everything random.
+        tracks: of all splits, in the form of the run.
+        folder: of this run and seed.
+
+    Returns:
+        What `result.json` holds: run, seed, scores on test and validation, sizes, seconds.
+    """
+    config, system = cross_seed(run, seed), run.system
+    parts = {split: [track for track in tracks if track.split == split] for split in ("train", "valid", "test")}
+    started = time.process_time()
+    trainer = Trainer(
+        system, config, parts["train"], parts["valid"][:: run.valid_every], folder, made_from={"form": run.form}
+    )
+    best = trainer.run()
+    seconds = time.process_time() - started
+    _, module, _ = load_run(folder)
+    predictions = [predict(module, system, track) for track in parts["test"]]
+    labels = [track.labels for track in parts["test"]]
+    arrays = {f"values/{track.name}": values for track, values in zip(parts["test"], predictions, strict=True)}
+    arrays |= {f"labels/{track.name}": track.labels for track in parts["test"]}
+    np.savez(folder / PREDICTIONS, **arrays)
+    result = {
+        "run": run.name,
+        "system": system.name,
+        "seed": seed,
+        "test": summary(predictions, labels),
+        "best_ccc_mean_on_validation": best,
+        "trained_parameters": count_parameters(module),
+        "epochs": trainer.epoch,
+        "train_cpu_seconds": round(seconds, 1),
+        "config": asdict(config),
+    }
+    part = folder / f".{RESULT}.part"
+    part.write_text(json.dumps(result, indent=1) + "\n")
+    part.replace(folder / RESULT)
+    return result
+
+
+def run_study(
+    study: Study,
+    corpus: PreparedCorpus,
+    folder: Path,
+    *,
+    only: Sequence[str] = (),
+    on_result: Callable[[dict[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Trains what is missing, seed by seed, so that a study cut short has whole columns first.
+
+    Args:
+        study: what to train.
+        corpus: on what.
+        folder: holds a folder per run and seed.
+        only: names of runs; empty = all.
+        on_result: called after every training.
+
+    Returns:
+        The results of all runs and seeds that are asked for, in order.
+
+    Raises:
+        ArgumentError: `only` names an unknown run, or a result is of another configuration.
+    """
+    unknown = [name for name in only if name not in study.runs]
+    if unknown:
+        raise ArgumentError(f"only must name runs of the study ({', '.join(study.runs)}), got {unknown}; correct it.")
+    forms: dict[str, Any] = {}
+    results = []
+    for seed in study.seeds:
+        for run in study.runs.values():
+            if only and run.name not in only:
+                continue
+            own = folder / f"{run.name}-{seed}"
+            if (own / RESULT).is_file():
+                results.append(_read_result(own, cross_seed(run, seed)))
+                continue
+            if run.form not in forms:
+                forms[run.form] = corpus.form(run.form)
+            results.append(train_one(run, seed, forms[run.form], own))
+            if on_result is not None:
+                on_result(results[-1])
+    return results
+
+
+def _read_result(folder: Path, config: TrainConfig) -> dict[str, Any]:
+    result = json.loads((folder / RESULT).read_text())
+    if result["config"] != asdict(config):
+        raise ArgumentError(
+            f"result in {folder} must be of the study's configuration, got another one; remove the folder or use a new one."
+        )
+    return result
+
+
+def read_predictions(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Returns predictions and labels of the test tracks of a finished run, (T, 2) each, in order of track."""
+    with np.load(folder / PREDICTIONS, allow_pickle=False) as archive:
+        names = sorted(name.removeprefix("values/") for name in archive.files if name.startswith("values/"))
+        return [archive[f"values/{name}"] for name in names], [archive[f"labels/{name}"] for name in names]
+
+
+def full_size(system: System) -> tuple[int, int]:
+    """Returns parameters and MACs per frame of a system at its published size."""
+    with torch.device("meta"):
+        module: nn.Module = system.build()
+    return count_parameters(module), count_macs_per_frame(system)

@@ -1,0 +1,288 @@
+"""Table 1 and Fig. 4 from one command each, on a corpus of seconds: trained once, resumed, written as JSON, Markdown and PNG."""
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from edgeaff.cli.main import main
+from edgeaff.errors import ArgumentError
+from edgeaff.training.default_bundle.voices import Clip
+from edgeaff.training.evaluate import TableRow, markdown, significance, spread
+from edgeaff.training.models import SYSTEMS
+from edgeaff.training.prepared import PreparedCorpus, StackedSteps, normalise_steps
+from edgeaff.training.study import read_study
+from edgeaff.training.synthetic import Cast, FacePictures, TrackPlan, write_corpus
+
+pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media, pytest.mark.needs_native]
+PLANS = [
+    TrackPlan(f"{split}{index}", split, 50, Fraction(30)) for split in ("train", "valid", "test") for index in (1, 2)
+]
+STUDY = """
+seeds = [0]
+[features]
+loss = "flattened_ccc"
+learning_rate = 1e-3
+batch = 2
+epochs = 1
+steps_per_epoch = 1
+[pixels]
+loss = "flattened_ccc"
+batch = 2
+window_ticks = 2
+epochs = 1
+steps_per_epoch = 1
+[runs.rnn_a]
+form = "steps"
+[runs.nisl_v]
+form = "pixels"
+width = 0.0625
+loss = "binned"
+[runs.m3t_av]
+form = "pixels"
+width = 0.03125
+[runs.vggface_rnn_av]
+form = "paper"
+sizes = { video_size = 128, units = 8 }
+[runs.transformer_av]
+form = "paper"
+sizes = { video_size = 128, size = 16, ffn_size = 16, layers = 1 }
+[runs.edge]
+form = "edge"
+sizes = { video_size = 128, size = 16, ffn_size = 16, layers = 1 }
+[runs."edge+both_directions"]
+system = "transformer_av"
+form = "edge"
+sizes = { video_size = 128, audio_size = 65, size = 16, ffn_size = 16, layers = 1, residual = true }
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    affect = rng.uniform(-0.7, 0.7, (30, 2)).astype(np.float32)
+    images = rng.integers(0, 255, (30, 48, 48)).astype(np.uint8)
+    clips = [
+        Clip((0.1 * rng.standard_normal(8000)).astype(np.float32), "EmoDB", "x", "anger", np.float32([0.0, arousal]))
+        for arousal in (-0.3, 0.5)
+    ]
+    root = tmp_path_factory.mktemp("study")
+    cast = Cast(FacePictures(images, affect), clips)
+    write_corpus(root / "corpus", PLANS, dict.fromkeys(("train", "valid", "test"), cast), seed=1)
+    (root / "study.toml").write_text(STUDY)
+    return root
+
+
+def _arguments(made, command):
+    return [
+        command,
+        "--table1",
+        str(made / "study.toml"),
+        "--corpus",
+        str(made / "corpus"),
+        "--output",
+        str(made / "out"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def table(made):
+    assert main(_arguments(made, "evaluate")) == 0
+    return json.loads((made / "out" / "table1.json").read_text())
+
+
+def test_table_1_is_written_with_full_sizes(made, table):
+    rows = {row["system"]: row for row in table["rows"]}
+    assert list(rows) == ["rnn_a", "vggface_rnn_av", "nisl_v", "m3t_av", "transformer_av", "edge"]  # the paper's order
+    assert rows["rnn_a"]["reduced_width"] is False
+    assert rows["nisl_v"]["reduced_width"] is True
+    assert rows["transformer_av"]["parameters"] > 10_000_000 > rows["transformer_av"]["trained_parameters"]
+    assert all(row["seeds"] == 1 and -1 <= row["ccc_valence"] <= 1 for row in rows.values())
+    assert table["edge_reference"]["macs_ratio"] > 50
+    assert table["corpus"]["tracks"] == {"train": 2, "valid": 2, "test": 2}
+    assert SYSTEMS["edge"].title in (made / "out" / "table1.md").read_text()
+    assert (made / "out" / "table1.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_what_is_finished_is_not_trained_again(made, table, capsys):
+    weights = made / "out" / "runs" / "rnn_a-0" / "best.safetensors"
+    before, removed = weights.stat().st_mtime_ns, made / "out" / "runs" / "edge-0" / "result.json"
+    removed.unlink()
+    assert main(_arguments(made, "evaluate")) == 0
+    assert weights.stat().st_mtime_ns == before
+    assert removed.exists()
+    trained = [line.split(":")[0] for line in capsys.readouterr().err.splitlines() if " seed 0: " in line]
+    assert trained == ["edge seed 0"]
+    again = json.loads((made / "out" / "table1.json").read_text())
+    assert again["rows"] == table["rows"]  # the same seed gives the same network
+
+
+def test_figure_4_is_written(made, table):
+    arguments = [*_arguments(made, "ablate"), "--only", "transformer_av", "edge", "--repeats", "2"]
+    assert main(arguments) == 0
+    points = json.loads((made / "out" / "fig4.json").read_text())["points"]
+    assert len(points) == 2 * 2 * 2 * 5  # runs, modalities, ways, shares
+    assert {point["share"] for point in points} == {0.0, 0.25, 0.5, 0.75, 1.0}
+    full = {(p["run"], p["modality"], p["way"]): p["ccc_valence"] for p in points if p["share"] == 1.0}
+    for run in ("transformer_av", "edge"):
+        row = next(row for row in table["rows"] if row["system"] == run)
+        assert all(value == pytest.approx(row["ccc_valence"], abs=1e-5) for key, value in full.items() if key[0] == run)
+    assert (made / "out" / "fig4.png").read_bytes()[:4] == b"\x89PNG"
+    assert "video (block)" in (made / "out" / "fig4.md").read_text()
+
+
+def test_a_run_is_measured_on_a_corpus_and_on_its_features(made, table, capsys):
+    run, features = made / "out" / "runs" / "edge-0", made / "out" / "features" / "edge"
+    results = []
+    for corpus in (made / "corpus", features):
+        arguments = ["evaluate", str(run), "--corpus", str(corpus), "--split", "test", "--output", str(made / "one")]
+        assert main([*arguments, "--cache", str(made / "out" / "features")]) == 0
+        results.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
+    assert results[0] == results[1]
+    row = next(row for row in table["rows"] if row["system"] == "edge")
+    assert results[0]["ccc_arousal"] == pytest.approx(row["ccc_arousal"], abs=1e-6)
+    assert results[0]["tracks"] == 2
+    low, high = results[0]["ccc_valence_interval"]
+    assert low <= high
+    assert "CCC, mean over videos" in (made / "one" / "evaluation_test.md").read_text()
+
+
+def test_a_run_is_ablated(made, table):
+    arguments = ["ablate", str(made / "out" / "runs" / "edge-0"), "--corpus", str(made / "out" / "features" / "edge")]
+    assert (
+        main([*arguments, "--repeats", "1", "--modality", "video", "--way", "frames", "--output", str(made / "two")])
+        == 0
+    )
+    assert len(json.loads((made / "two" / "fig4.json").read_text())["points"]) == 5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "--corpus", "x"],
+        ["evaluate", "run", "--table1", "--corpus", "x"],
+        ["evaluate", "--table1", "--corpus", "x"],
+        ["evaluate", "nowhere", "--corpus", "x"],
+        ["ablate", "nowhere", "--corpus", "x", "--repeats", "0"],
+    ],
+)
+def test_wrong_calls_are_usage_errors(arguments, capsys):
+    assert main(arguments) == 2
+    assert "must" in capsys.readouterr().err
+
+
+def test_features_of_another_form_are_refused(made, table, capsys):
+    run = made / "out" / "runs" / "transformer_av-0"
+    assert main(["evaluate", str(run), "--corpus", str(made / "out" / "features" / "edge"), "--split", "test"]) == 2
+    assert "must have shape (T, 4096)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds = [", "readable TOML"),
+        ("seeds = [0]", "seeds and runs"),
+        ('seeds = [0]\n[runs.edge]\nform = "sound"', "form of edge must be one of"),
+        ('seeds = [0]\n[runs.edge]\nform = "pixels"', "what edge takes"),
+        ('seeds = [0]\n[runs.edge]\nform = "edge"\nwings = 2', "wings"),
+    ],
+)
+def test_a_wrong_study_is_named(tmp_path, text, message):
+    (tmp_path / "s.toml").write_text(text)
+    with pytest.raises(ArgumentError, match=message):
+        read_study(tmp_path / "s.toml")
+
+
+def test_the_study_that_ships_has_every_system():
+    from pathlib import Path
+
+    study = read_study(Path("table1"))
+    assert set(SYSTEMS) <= set(study.runs)
+    assert len(study.seeds) == 3
+
+
+def test_forms_are_checked(made):
+    with pytest.raises(ArgumentError, match="form must be one of"):
+        PreparedCorpus(made / "corpus", made / "c").form("sound")
+
+
+def test_stacked_steps_are_the_newest_63_oldest_first():
+    steps = np.random.default_rng(0).standard_normal((90, 65)).astype(np.float32)
+    stacked = StackedSteps(steps)
+    assert stacked.shape == (90, 4096) and len(stacked) == 90
+    vectors = stacked[70:75]
+    assert vectors.dtype == np.float32
+    for row, tick in enumerate(range(70, 75)):
+        np.testing.assert_array_equal(vectors[row, :4095], steps[tick - 62 : tick + 1].ravel())
+    assert (vectors[:, 4095] == 0).all()
+    early = stacked[0:2]
+    assert (early[0, : 62 * 65] == 0).all()
+    np.testing.assert_array_equal(early[1, 61 * 65 : 4095], steps[:2].ravel())
+
+
+def test_stacked_steps_are_those_of_the_preprocessor(made):
+    """The cache stacks when it is read; the runtime stacks as it goes: the same vectors."""
+    from edgeaff.features.normalise import lld_statistics
+    from edgeaff.preprocess.sound import AudioSteps
+    from edgeaff.spec import paper_spec
+
+    corpus = PreparedCorpus(made / "corpus", made / "out" / "features")
+    raw, ready = corpus._raw_steps(), corpus.form("paper")
+    rows = np.concatenate([track.audio[track.present[:, 1]] for track in raw if track.split == "train"])
+    statistics = lld_statistics(rows, paper_spec())
+
+    class Normaliser:
+        def update_and_normalise(self, lld):
+            return ((lld - statistics.mean) / statistics.std).astype(np.float32)
+
+        def reset(self):
+            pass
+
+    class Step:
+        def __init__(self, row, lld):
+            self.row, self.lld = row, lld
+
+    for before, after in zip(raw, ready, strict=True):
+        steps = AudioSteps(paper_spec(), Normaliser())
+        for tick, (lld, heard) in enumerate(zip(before.audio, before.present[:, 1], strict=True)):
+            vector = steps.push(Step(tick, lld) if heard else None)
+            if vector is not None:
+                np.testing.assert_allclose(after.audio[tick : tick + 1][0], vector, atol=2e-4)
+
+
+def test_statistics_are_of_the_training_tracks_alone(made):
+    corpus = PreparedCorpus(made / "corpus", made / "out" / "features")
+    tracks = list(corpus._raw_steps())
+    before = {track.name: track.audio for track in normalise_steps(tracks)}
+    from dataclasses import replace
+
+    changed = [track if track.split == "train" else replace(track, audio=track.audio + 5.0) for track in tracks]
+    for track in normalise_steps(changed):
+        if track.split == "train":
+            np.testing.assert_array_equal(track.audio, before[track.name])
+        else:
+            assert not np.allclose(track.audio, before[track.name])
+
+
+def _videos(error, seed):
+    rng = np.random.default_rng(seed)
+    labels = [np.cumsum(rng.standard_normal((200, 2)) * 0.05, axis=0).clip(-0.9, 0.9) for _ in range(12)]
+    return [truth + error * rng.standard_normal(truth.shape) for truth in labels], labels
+
+
+def test_marks_tell_a_clear_difference_from_none():
+    labels = _videos(0.0, 3)[1]
+    rng = np.random.default_rng(9)
+    good = [truth + 0.1 * rng.standard_normal(truth.shape) for truth in labels]
+    twin = [truth + 0.1 * rng.standard_normal(truth.shape) for truth in labels]
+    bad = [truth + 0.5 * rng.standard_normal(truth.shape) for truth in labels]
+    assert significance((good, labels), (bad, labels), 0) == "zb"
+    assert significance((good, labels), (twin, labels), 0) == ""
+
+
+def test_spread_and_marks_are_printed():
+    assert spread([0.5]) == (0.5, 0.0)
+    assert spread([0.4, 0.6]) == (pytest.approx(0.5), pytest.approx(0.1414, abs=1e-3))
+    text = markdown([TableRow("edge", "edge", 3, 0.5, 0.6, 0.01, 0.02, "z", "zb", 10, 20, True, 5)])
+    assert "0.500 ± 0.010 † | 0.600 ± 0.020 ‡ | 10 | 20 | 5 parameters" in text
