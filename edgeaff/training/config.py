@@ -47,7 +47,7 @@ class TrainConfig:
         patience: epochs without a better validation before it stops.
         warmup_share: of all steps with a rising rate; 0 = constant rate without cosine, as in the paper.
         clip: largest gradient norm; 0 = none.
-        average: exponential average of the weights; 0 = none.
+        average: exponential average of the weights, over at most a tenth of the steps so far at the start; 0 = none.
         most_missing: windows with a larger share of unannotated ticks are not drawn.
         modality_dropout: chance that a modality of a sequence loses a random share of its ticks.
         amp: mixed precision: bfloat16 on a CPU, float16 with a scaled loss on CUDA.

@@ -194,7 +194,8 @@ class Trainer:
         self._scaler.step(self._optimiser)
         self._scaler.update()
         if config.average:
-            update_average(self.average, self.module, config.average)
+            # The first steps count for less, or a short run would keep the random weights that it began with.
+            update_average(self.average, self.module, min(config.average, (number + 1) / (number + 10)))
         return loss.item()
 
     def _rate(self, step: int) -> float:

@@ -62,6 +62,11 @@ def test_the_average_is_what_is_validated_and_kept(tmp_path):
     assert not all(torch.equal(a, b) for a, b in zip(kept.parameters(), trainer.module.parameters(), strict=True))
 
 
+def test_a_short_run_does_not_keep_the_random_weights_it_began_with(tmp_path):
+    best = _trainer(tmp_path, average=0.999, epochs=12, learning_rate=2e-2).run()
+    assert best > 0.5
+
+
 def _scores(trainer, values):
     """Lets validation answer these mean CCCs one after the other; the weights of each epoch are noted."""
     answers, weights = iter(values), []
