@@ -11,7 +11,7 @@ from typing import Any
 
 from edgeaff.cli.signals import interruptible
 from edgeaff.errors import ArgumentError, MediaError
-from edgeaff.types import AffectEvent
+from edgeaff.types import AffectEvent, StatusEvent
 
 PICTURES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
 READ = ("frames", "audio_frames")  # what a source counts that is no trouble
@@ -61,7 +61,9 @@ def run(options: argparse.Namespace) -> int:
         config=options.config,
     )
     for output in options.output:
-        runtime.add_sink(open_sink(output), name=output)
+        runtime.add_sink(open_sink(output, live=runtime.is_live), name=output)
+    if runtime.is_live and not options.quiet:
+        runtime.on_status(print_status)
     events: list[AffectEvent] = []
     collect(runtime, events, quiet=options.quiet, keep=bool(options.plot or options.overlay))
     for warning in runtime.warnings:
@@ -77,6 +79,11 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         print(summary(runtime, options))
     return 0
+
+
+def print_status(event: StatusEvent) -> None:
+    """Prints what happened to a device, a sink or the load, on standard error."""
+    print(f"edgeaff: {event.name}: {event.kind}{'. ' if event.message else ''}{event.message}", file=sys.stderr)
 
 
 def check_destination(name: str, path: str | None, source: str, endings: tuple[str, ...]) -> None:

@@ -23,11 +23,12 @@ from edgeaff.errors import ArgumentError
 _BY_SUFFIX: dict[str, Any] = {".jsonl": JsonlSink, ".csv": CsvSink, ".vtt": WebVttSink}
 
 
-def open_sink(uri: str | os.PathLike[str]) -> Any:
+def open_sink(uri: str | os.PathLike[str], *, live: bool = False) -> Any:
     """Opens what a path or URI names.
 
     Args:
         uri: see the table of this module.
+        live: whether times are those of the monotonic clock: subtitles then begin at the first event.
 
     Returns:
         A sink with write(event) and close(); network sinks behind a QueuedSink.
@@ -43,7 +44,7 @@ def open_sink(uri: str | os.PathLike[str]) -> Any:
                 f"output must end in {', '.join(_BY_SUFFIX)}, or be a udp://, ws:// or mqtt:// URI, got {text!r}; "
                 "rename it."
             )
-        return kind(text)
+        return WebVttSink(text, origin_ns=None if live else 0) if kind is WebVttSink else kind(text)
     return QueuedSink(_open_network(text), name=text.split("@")[-1])
 
 

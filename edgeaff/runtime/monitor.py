@@ -76,14 +76,17 @@ class Monitor:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self, sources: Sequence[Any], inputs: Callable[[], Mapping[str, int]]) -> None:
+    def start(
+        self, sources: Sequence[Any], inputs: Callable[[], Mapping[str, int]], goes_on: Callable[[], bool]
+    ) -> None:
         """Starts looking.
 
         Args:
             sources: live sources; empty in file mode.
             inputs: gives the counters of the session.
+            goes_on: whether there will be anything to see.
         """
-        arguments = (tuple(sources), inputs)
+        arguments = (tuple(sources), inputs, goes_on)
         self._thread = threading.Thread(target=self._work, args=arguments, name="edgeaff-monitor", daemon=True)
         self._thread.start()
 
@@ -93,8 +96,12 @@ class Monitor:
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(0.5)
 
-    def _work(self, sources: tuple[Any, ...], inputs: Callable[[], Mapping[str, int]]) -> None:
-        while not self._stop.wait(PERIOD_SECONDS):
+    def _work(
+        self, sources: tuple[Any, ...], inputs: Callable[[], Mapping[str, int]], goes_on: Callable[[], bool]
+    ) -> None:
+        last = False
+        while not last and not self._stop.wait(PERIOD_SECONDS):
+            last = not goes_on()
             self.look(sources, inputs())
 
     def look(self, sources: Sequence[Any], inputs: Mapping[str, int]) -> None:

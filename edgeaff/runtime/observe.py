@@ -83,12 +83,13 @@ def describe(runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def open_sinks(sinks: Any, opened: contextlib.ExitStack) -> list[tuple[Any, str | None]]:
+def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[tuple[Any, str | None]]:
     """Returns (sink, name for messages); what is a path or URI is opened, `*.eaffrec` as a Recorder.
 
     Args:
         sinks: sink objects, paths and URIs.
         opened: gets what was opened here, to close it where the runtime cannot be made.
+        live: whether times are those of the monotonic clock.
 
     Raises:
         ArgumentError: sinks is no sequence, or one of them is neither a sink nor names one.
@@ -100,7 +101,7 @@ def open_sinks(sinks: Any, opened: contextlib.ExitStack) -> list[tuple[Any, str 
         sink, name = given, None
         if isinstance(given, (str, os.PathLike)):
             name = str(os.fspath(given))
-            sink = Recorder(name) if name.endswith(RECORDING) else open_sink(name)
+            sink = Recorder(name) if name.endswith(RECORDING) else open_sink(name, live=live)
             opened.callback(sink.close)
         elif not (callable(getattr(sink, "write", None)) and callable(getattr(sink, "close", None))):
             raise ArgumentError(

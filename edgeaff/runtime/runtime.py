@@ -103,11 +103,13 @@ class Runtime(EventReader):
         self._live = bool(self._source.is_live)
         self._source_name = " and ".join(str(name) for name in (options["video"], options["audio"]) if name is not None)
         with contextlib.ExitStack() as opened:
-            named_sinks = observe.open_sinks(options["sinks"], opened)
+            named_sinks = observe.open_sinks(options["sinks"], opened, live=self._live)
             recorder = next((sink for sink, _ in named_sinks if isinstance(sink, Recorder)), None)
             session = self._make_session(options, recorder)
             opened.pop_all()
-        super().__init__([sink for sink, _ in named_sinks if isinstance(sink, Recorder)], chosen_policy, live=self._live)
+        super().__init__(
+            [sink for sink, _ in named_sinks if isinstance(sink, Recorder)], chosen_policy, live=self._live
+        )
         for sink, name in named_sinks:
             if not isinstance(sink, Recorder):
                 self._outlets.add_sink(sink, name)
@@ -149,7 +151,8 @@ class Runtime(EventReader):
         self.status.start()
         self._outlets.start()
         self._worker.start()
-        self._monitor.start(self._sources(), lambda: snapshot.counters(self._worker.session.counts))
+        worker = self._worker
+        self._monitor.start(self._sources(), lambda: snapshot.counters(worker.session.counts), lambda: worker.alive)
         return self
 
     def stop(self) -> None:

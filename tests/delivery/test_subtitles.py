@@ -55,3 +55,14 @@ def test_live_subtitles_begin_with_the_first_event(tmp_path):
 def test_cue_length_must_be_positive(tmp_path):
     with pytest.raises(ArgumentError, match="cue_seconds"):
         WebVttSink(tmp_path / "e.vtt", cue_seconds=0)
+
+
+def test_live_subtitles_begin_at_the_first_event(tmp_path):
+    from edgeaff.delivery.open import open_sink
+
+    for live, start in ((True, "00:00:00.000"), (False, "01:00:00.000")):
+        sink = open_sink(tmp_path / "e.vtt", live=live)
+        for event in events(3):
+            sink.write(replace(event, pts_ns=event.pts_ns - events(1)[0].pts_ns + 3600 * SECOND))
+        sink.close()
+        assert [line for line in (tmp_path / "e.vtt").read_text().splitlines() if "-->" in line][0].startswith(start)

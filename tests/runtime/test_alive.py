@@ -219,26 +219,26 @@ def test_user_code_runs_on_no_thread_that_captures_or_computes() -> None:
 
 
 def hang_on_open() -> Any:
-    time.sleep(30.0)
+    time.sleep(8.0)
 
 
 def make_states() -> dict[str, Callable[[], edgeaff.Runtime]]:
     def hangs(source: ScriptedSource) -> Iterator[Any]:
         yield frame()
-        time.sleep(30.0)
+        time.sleep(8.0)
 
     def dies(source: ScriptedSource) -> Iterator[Any]:
         yield frame()
         raise DeviceError("camera:test was unplugged.")
 
     def slow_callback(runtime: edgeaff.Runtime) -> edgeaff.Runtime:
-        runtime.on_event(lambda event: time.sleep(30.0))
-        runtime.on_status(lambda event: time.sleep(30.0))
+        runtime.on_event(lambda event: time.sleep(8.0))
+        runtime.on_status(lambda event: time.sleep(8.0))
         return runtime
 
     class StuckSink:
         def write(self, event: AffectEvent) -> None:
-            time.sleep(30.0)
+            time.sleep(8.0)
 
         def close(self) -> None:
             """Nothing open."""
@@ -268,6 +268,17 @@ def test_stop_takes_less_than_a_second_from_any_state(state: str) -> None:
     runtime.stop()
     assert time.monotonic() - started < 1.0
     runtime.stop()  # once more does no harm
+
+
+def test_no_thread_is_left_when_the_source_has_ended() -> None:
+    def names() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name.startswith("edgeaff-")]
+
+    wait_until(lambda: not names(), 35.0)  # what the tests above left hanging
+    runtime = edgeaff.Runtime(video=ScriptedSource(lambda source: iter([frame()]), reconnect=False)).start()
+    assert len(list(runtime)) >= 1
+    wait_until(lambda: not names())
+    assert any(event.kind == "ended" for event in runtime.status.recent())
 
 
 def test_device_can_be_opened_again_by_the_next_runtime() -> None:
