@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.backends import GRAPH_BACKENDS, Graph, load_graph
+from edgeaff.backends import GRAPH_BACKENDS, Graph, Progress, load_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BundleError
-from edgeaff.inference import Predictor, load_predictor, replay
+from edgeaff.inference import Predictor, graph_bytes, load_predictor, replay
 from edgeaff.measures import ccc
 
 LEAST_CCC = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.995, "int8": 0.995}
@@ -49,12 +49,23 @@ class Candidate:
     figures: dict[str, float]
 
 
-def prepare(bundle: ModelBundle, backend: str, *, predictor: Predictor | None = None) -> Candidate:
+def prepare(
+    bundle: ModelBundle,
+    backend: str,
+    *,
+    threads: int = 1,
+    stride: int = 1,
+    progress: Progress | None = None,
+    predictor: Predictor | None = None,
+) -> Candidate:
     """Returns a backend that is ready to take over; takes as long as its engine takes to load or build, on any thread.
 
     Args:
         bundle: with golden sequences.
         backend: as in `edgeaff.inference.load_predictor`.
+        threads: most threads of one run of a graph.
+        stride: as the session has it.
+        progress: called while an engine is built.
         predictor: one that is loaded already, for example of an engine of one's own.
 
     Raises:
@@ -63,28 +74,21 @@ def prepare(bundle: ModelBundle, backend: str, *, predictor: Predictor | None = 
         BundleError: it fails its self-test.
     """
     start = time.perf_counter()
-    made = load_predictor(bundle, backend) if predictor is None else predictor
-    figures = self_test(bundle, made)
-    encoder = load_encoder(bundle, made.backend)
+    if predictor is None:
+        predictor = load_predictor(bundle, backend, threads=threads, stride=stride, progress=progress)
+    figures = self_test(bundle, getattr(predictor, "every_tick", predictor))
+    encoder = None
+    if bundle.has_graph("face_encoder"):
+        name = encoder_backend(backend)
+        model = graph_bytes(bundle, "face_encoder", name)
+        encoder = load_graph(model, backend=name, threads=threads, progress=progress)
     figures["seconds"] = round(time.perf_counter() - start, 3)
-    return Candidate(backend, bundle, made, encoder, figures)
+    return Candidate(backend, bundle, predictor, encoder, figures)
 
 
-def load_encoder(bundle: ModelBundle, backend: str) -> Graph | None:
-    """Returns the face encoder where it goes with this backend of the model: ONNX Runtime beside the native step.
-
-    Args:
-        bundle: where the graph comes from.
-        backend: of the model.
-
-    Returns:
-        The graph, None where the bundle has none.
-    """
-    if not bundle.has_graph("face_encoder"):
-        return None
-    return load_graph(
-        bundle.graph_bytes("face_encoder"), backend=backend if backend in GRAPH_BACKENDS else "onnxruntime"
-    )
+def encoder_backend(backend: str) -> str:
+    """Returns the backend of the face encoder that goes with one of the model: ONNX Runtime where it has no graphs of its own."""
+    return backend if backend in GRAPH_BACKENDS else "onnxruntime"
 
 
 def self_test(bundle: ModelBundle, predictor: Predictor) -> dict[str, float]:
@@ -135,6 +139,8 @@ def take_over(old: Predictor, new: Predictor, state: Any, history: Sequence[Tick
         A state of `new` after the same ticks.
     """
     if old.state_layout == new.state_layout:
+        if isinstance(state, dict):  # what lies on a device comes to the host: any backend reads that
+            return {name: np.asarray(value) for name, value in state.items()}
         return state
     made = new.initial_state()
     for video, audio in history:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgeaff.backends import GRAPH_BACKENDS, Graph, load_graph
+from edgeaff.backends import GRAPH_BACKENDS, Graph, Progress, load_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.spec import NANOSECONDS
@@ -119,17 +119,20 @@ class StridedPredictor:
         step: predictor of the whole step.
         append: graph with the same inputs and states that gives the next state alone.
         stride: n; a value is at most n - 1 ticks old.
+
+    Attributes:
+        every_tick: the predictor that computes.
     """
 
     def __init__(self, step: StreamingPredictor, append: Graph, stride: int) -> None:
-        self._step, self._append, self._stride = step, append, stride
+        self.every_tick, self._append, self._stride = step, append, stride
         self.backend, self.precision = step.backend, step.precision
         self.memory_ticks = step.memory_ticks + stride
         self.state_layout: Hashable = ("held", stride, step.state_layout)
 
     def initial_state(self) -> tuple[int, Prediction, dict[str, np.ndarray]]:
         """Returns the empty state: the first tick is computed."""
-        return 0, Prediction(0.0, 0.0), self._step.initial_state()
+        return 0, Prediction(0.0, 0.0), self.every_tick.initial_state()
 
     def step(
         self, state: tuple[int, Prediction, dict[str, np.ndarray]], video: np.ndarray | None, audio: np.ndarray | None
@@ -137,9 +140,9 @@ class StridedPredictor:
         """Returns the prediction of a tick and the state after it. video: (D,), audio: (A,), float32; None = absent."""
         position, held, window = state
         if position == 0:
-            held, window = self._step.step(window, video, audio)
+            held, window = self.every_tick.step(window, video, audio)
         else:
-            window = self._step.following(self._append.run(self._step.feeds(window, video, audio)))
+            window = self.every_tick.following(self._append.run(self.every_tick.feeds(window, video, audio)))
         return held, ((position + 1) % self._stride, held, window)
 
 
@@ -285,14 +288,22 @@ class Smoother:
         return self._value
 
 
-def load_predictor(bundle: ModelBundle, backend: str = "default", *, threads: int = 1, stride: int = 1) -> Predictor:
+def load_predictor(
+    bundle: ModelBundle,
+    backend: str = "default",
+    *,
+    threads: int = 1,
+    stride: int = 1,
+    progress: Progress | None = None,
+) -> Predictor:
     """Returns the predictor of a bundle.
 
     Args:
         bundle: holds `affect_step` (streaming) or `affect_window`, and `step.npz` for the native step.
-        backend: "default" (the bundle's), "onnxruntime", "openvino" or "native".
+        backend: "default" (the bundle's), "onnxruntime", "openvino", "native" or "tensorrt" (also "tensorrt:fp32", "tensorrt:int8").
         threads: most threads of one run of a graph.
         stride: compute every n-th tick and hold the value in between; needs `affect_append` in the bundle where it is not 1.
+        progress: called while an engine is built.
 
     Raises:
         ArgumentError: an argument is unknown or out of range, or the bundle has nothing for it.
@@ -314,17 +325,25 @@ def load_predictor(bundle: ModelBundle, backend: str = "default", *, threads: in
         from edgeaff.backends.native import NativeStep
 
         return StreamingPredictor(NativeStep(bundle.arrays("step.npz")))
+
+    def load(role: str) -> Graph:
+        return load_graph(graph_bytes(bundle, role, chosen), backend=chosen, threads=threads, progress=progress)
+
     if not bundle.has_graph("affect_step"):
-        window = load_graph(bundle.graph_bytes("affect_window"), backend=chosen, threads=threads)
-        return WindowPredictor(window, precision=bundle.precision("affect_window"))
-    step = StreamingPredictor(
-        load_graph(bundle.graph_bytes("affect_step"), backend=chosen, threads=threads),
-        precision=bundle.precision("affect_step"),
-    )
-    if stride == 1:
-        return step
-    append = load_graph(bundle.graph_bytes("affect_append"), backend=chosen, threads=threads)
-    return StridedPredictor(step, append, stride)
+        return WindowPredictor(load("affect_window"), precision=stated_precision(bundle, "affect_window"))
+    step = StreamingPredictor(load("affect_step"), precision=stated_precision(bundle, "affect_step"))
+    return step if stride == 1 else StridedPredictor(step, load("affect_append"), stride)
+
+
+def stated_precision(bundle: ModelBundle, role: str) -> str | None:
+    """Returns the precision that a bundle states for a graph, None for fp32: then what runs it decides."""
+    stated = bundle.precision(role)
+    return None if stated == "fp32" else stated
+
+
+def graph_bytes(bundle: ModelBundle, role: str, backend: str) -> bytes:
+    """Returns the file of a role that a backend runs: the GPU's int8 is a file of its own, `ROLE_gpu_int8`."""
+    return bundle.graph_bytes(f"{role}_gpu_int8" if backend == "tensorrt:int8" else role)
 
 
 def replay(predictor: Predictor, video: np.ndarray, audio: np.ndarray, present: np.ndarray) -> np.ndarray:

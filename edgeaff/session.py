@@ -21,7 +21,7 @@ import numpy as np
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
 from edgeaff.features.face import FaceEncoder
-from edgeaff.handover import Candidate, TickPair, prepare, require_same_descriptors, take_over
+from edgeaff.handover import Candidate, TickPair, encoder_backend, prepare, require_same_descriptors, take_over
 from edgeaff.inference import Coverage, Predictor, Smoother, Uncertainty, load_predictor
 from edgeaff.preprocess import FaceInput, InputCounts, InputTap, Preprocessor, TickInput, parts_from_bundle
 from edgeaff.spec import NANOSECONDS
@@ -71,7 +71,7 @@ class Session:
         bundle: a ModelBundle, a path, or None for the one that ships.
         video: whether video is declared; a modality switched off is never waited for.
         audio: whether audio is declared.
-        backend: "default" (the bundle's), "onnxruntime", "openvino" or "native".
+        backend: "default" (the bundle's), "onnxruntime", "openvino", "native" or "tensorrt" (docs/tensorrt.md).
         max_faces: most faces with events of their own per tick.
         detector_stride: run the detector on every n-th taken frame; None for the bundle's choice.
         smoothing: None for the bundle's time constants, or (valence_seconds, arousal_seconds); 0 switches one off.
@@ -108,9 +108,9 @@ class Session:
         self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
         manifest = self.bundle.manifest
         self._predictor: Predictor = load_predictor(self.bundle, backend, threads=threads, stride=stride)
-        graph_backend = "openvino" if backend == "openvino" else "onnxruntime"
+        self._engine_options: dict[str, Any] = {"threads": threads, "stride": stride}
         parts = parts_from_bundle(
-            self.bundle, video=video, audio=audio, detector=detector, backend=graph_backend, threads=threads
+            self.bundle, video=video, audio=audio, detector=detector, backend=encoder_backend(backend), threads=threads
         )
         self._preprocessor = Preprocessor(
             dataclasses.replace(parts, tap=tap),
@@ -183,7 +183,7 @@ class Session:
             BackendUnavailableError: it is not installed, or has no device here; the session goes on as before.
             BundleError: it fails its self-test; the session goes on as before.
         """
-        candidate = prepare(self.bundle, backend) if isinstance(backend, str) else backend
+        candidate = prepare(self.bundle, backend, **self._engine_options) if isinstance(backend, str) else backend
         if (candidate.bundle.manifest, candidate.bundle.members) != (self.bundle.manifest, self.bundle.members):
             raise ArgumentError(
                 f"backend must be prepared for {self.bundle!r}, got one for {candidate.bundle!r}; prepare it from the same file."

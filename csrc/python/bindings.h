@@ -9,6 +9,7 @@ void BindArrays(pybind11::module_& module);
 void BindBuildInfo(pybind11::module_& module);
 void BindCropResize(pybind11::module_& module);
 void BindCrossModalAttention(pybind11::module_& module);
+void BindCudaDevice(pybind11::module_& module);
 void BindDecodeMaps(pybind11::module_& module);
 void BindLld(pybind11::module_& module);
 void BindLldResample(pybind11::module_& module);

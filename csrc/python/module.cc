@@ -10,6 +10,7 @@ PYBIND11_MODULE(_C, module) {
   edgeaff::BindBuildInfo(module);
   edgeaff::BindCropResize(module);
   edgeaff::BindCrossModalAttention(module);
+  edgeaff::BindCudaDevice(module);
   edgeaff::BindDecodeMaps(module);
   edgeaff::BindLld(module);
   edgeaff::BindLldResample(module);

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
 from edgeaff.errors import ArgumentError
 
-GRAPH_BACKENDS = ("onnxruntime", "openvino")
+GRAPH_BACKENDS = ("onnxruntime", "openvino", "tensorrt", "tensorrt:fp32", "tensorrt:int8")
+Progress = Callable[
+    [str, int, int], "bool | None"
+]  # phase, steps done, steps; returning False stops what is being built
 
 
 class Graph(Protocol):
-    """A loaded graph.
+    """A loaded graph. One that is not float32 says so in an attribute `precision` (float16, bfloat16, int8).
 
     Attributes:
         backend: name of what runs it.
@@ -29,13 +33,16 @@ class Graph(Protocol):
         ...
 
 
-def load_graph(model: bytes, *, backend: str = "onnxruntime", threads: int = 1) -> Graph:
+def load_graph(
+    model: bytes, *, backend: str = "onnxruntime", threads: int = 1, progress: Progress | None = None
+) -> Graph:
     """Returns a graph ready to run.
 
     Args:
         model: bytes of an ONNX file.
-        backend: onnxruntime or openvino.
-        threads: most threads that one run may use.
+        backend: one of GRAPH_BACKENDS; "tensorrt" computes in fp16, and builds its engine now unless it is in the cache.
+        threads: most threads that one run may use on the processor.
+        progress: called while an engine is built.
 
     Returns:
         The loaded graph.
@@ -51,6 +58,16 @@ def load_graph(model: bytes, *, backend: str = "onnxruntime", threads: int = 1) 
         from edgeaff.backends.openvino import OpenVinoGraph
 
         return OpenVinoGraph(model, threads=threads)
+    if backend in GRAPH_BACKENDS:
+        from edgeaff.backends.tensorrt import PRECISIONS, load_tensorrt_graph
+
+        return load_tensorrt_graph(model, precision=PRECISIONS[backend], progress=progress)
     raise ArgumentError(
         f"backend of a graph must be one of {', '.join(GRAPH_BACKENDS)}, got {backend!r}; choose one of them."
     )
+
+
+def precision_in(model: bytes) -> str:
+    """Returns the precision of an ONNX file: int8 where it quantises, else float32."""
+    quantises = any(b'"' + bytes([len(name)]) + name in model for name in (b"QuantizeLinear", b"DynamicQuantizeLinear"))
+    return "int8" if quantises else "float32"  # `"` and a length: how protobuf writes a node's type

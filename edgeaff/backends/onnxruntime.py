@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgeaff.backends import precision_in
 from edgeaff.backends.engines import import_onnxruntime
 from edgeaff.errors import BundleError
 
@@ -27,6 +28,7 @@ class OnnxRuntimeGraph:
             raise BundleError(
                 f"model must be a graph that onnxruntime can load, got: {error}; export it again."
             ) from error
+        self.precision = precision_in(model)
         self.inputs = {
             value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
             for value in self._session.get_inputs()

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 
+from edgeaff.backends import precision_in
 from edgeaff.backends.engines import import_openvino
 from edgeaff.errors import BackendUnavailableError, BundleError
 
@@ -27,6 +28,7 @@ class OpenVinoGraph:
                 f"model must be a graph that OpenVINO can load, got: {error}; export it again."
             ) from error
         self._request = self._compiled.create_infer_request()
+        self.precision = precision_in(model)
         self.inputs = {port.get_any_name(): _shape(port) for port in self._compiled.inputs}
         self.outputs = tuple(port.get_any_name() for port in self._compiled.outputs)
 
