@@ -10,7 +10,7 @@ from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError
 from edgeaff.preprocess import Preprocessor, PreprocessParts, TickInput
 from edgeaff.preprocess.inputs import FaceInput
-from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, frame_times_ns, rows_of_ticks
+from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, frame_times_ns, labels_at, rows_of_ticks
 from edgeaff.training.feature_cache import Features
 from edgeaff.types import VideoFrame
 
@@ -110,6 +110,8 @@ def _face_of(faces: tuple[FaceInput, ...], side: str | None, width: int) -> Face
 def _labels(track: Track, parts: PreprocessParts, ticks: list[int]) -> np.ndarray:
     """Returns (T, 2) labels of ticks; -5 where no frame is near or the frame is not annotated."""
     assert track.media is not None
+    if track.times_ns is not None:
+        return labels_at(track, np.array([parts.spec.tick_pts_ns(tick) for tick in ticks], dtype=np.int64))
     times = frame_times_ns(track.media)
     labels = np.full((len(ticks), 2), UNANNOTATED, dtype=np.float32)
     if len(times) == 0:

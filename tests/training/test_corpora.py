@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.corpora import acted_speech, continuous
+from edgeaff.training.corpora import Track, acted_speech, continuous, labels_at
 
 pytestmark = pytest.mark.needs_torch
 
@@ -51,24 +51,45 @@ def test_omg_rows_and_missing_columns(tmp_path):
         tmp_path / "o.csv",
         "link,start,end,video,utterance,arousal,valence,EmotionMaxVote\nu,1.5,3,v1,utt_1.mp4,0.4,-0.2,4\n",
     )
-    (utterance,) = continuous.read_omg(tmp_path / "o.csv")
-    assert (utterance.video, utterance.start_seconds, utterance.end_seconds) == ("v1", 1.5, 3.0)
-    np.testing.assert_allclose(utterance.labels, [-0.2, 0.4], atol=1e-6)
+    (utterance,) = continuous.read_omg(tmp_path / "o.csv", split="valid")
+    assert (utterance.name, utterance.split, utterance.times_ns.tolist()) == (
+        "v1/utt_1.mp4", "valid", [1_500_000_000, 3_000_000_000],
+    )  # fmt: skip
+    labels = labels_at(utterance, np.array([1.4, 1.5, 2.2, 3.0, 3.1]) * 1e9)
+    assert (labels > -5).all(axis=1).tolist() == [False, True, True, True, False]
+    np.testing.assert_allclose(labels[1:4], [[-0.2, 0.4]] * 3, atol=1e-6)
     _write(tmp_path / "x.csv", "start,end\n")
     with pytest.raises(ArgumentError, match="must have the columns"):
         continuous.read_omg(tmp_path / "x.csv")
 
 
 def test_labels_are_linear_between_ratings_and_absent_outside():
-    series = continuous.Series(
-        "s", np.array([0, 100, 200, 300]) * 1_000_000, np.float32([[0, 0], [0.2, -0.4], [-5, -5], [0.1, 0.1]])
-    )
-    labels = continuous.labels_at(series, np.array([-1, 0, 50, 100, 150, 250, 300, 301]) * 1_000_000)
+    times = np.array([0, 100, 200, 300]) * 1_000_000
+    series = Track("s", "train", np.float32([[0, 0], [0.2, -0.4], [-5, -5], [0.1, 0.1]]), times_ns=times)
+    labels = labels_at(series, np.array([-1, 0, 50, 100, 150, 250, 300, 301]) * 1_000_000)
     there = (labels > -5).all(axis=1)
     assert there.tolist() == [False, True, True, True, False, False, True, False]
     np.testing.assert_allclose(labels[2], [0.1, -0.2], atol=1e-6)
-    late = continuous.labels_at(series, np.array([0]), rater_delay_seconds=0.05)
+    late = labels_at(series, np.array([0]), rater_delay_seconds=0.05)
     np.testing.assert_allclose(late[0], [0.1, -0.2], atol=1e-6)
+
+
+def test_a_clip_is_a_track_with_one_label(tmp_path):
+    anchors = {"anger": (-0.4, 0.6), "disgust": (-0.6, 0.2)}
+    clip = acted_speech.ActedClip(tmp_path / "a.wav", "7", "anger", votes={"anger": 0.5, "disgust": 0.5})
+    track = clip.track(anchors, split="test")
+    assert (track.name, track.split, track.subject, track.category, track.media) == (
+        "a", "test", "7", "anger", tmp_path / "a.wav",
+    )  # fmt: skip
+    np.testing.assert_allclose(labels_at(track, np.array([0, 10**9])), [[-0.5, 0.4]] * 2, atol=1e-6)
+    calm = acted_speech.ActedClip(tmp_path / "b.wav", "7", "calm").track(anchors)
+    assert not calm.valid.any()
+    assert (labels_at(calm, np.array([0])) == -5).all()
+
+
+def test_labels_per_frame_have_no_instants():
+    with pytest.raises(ArgumentError, match="must have times_ns"):
+        labels_at(Track("x", "train", np.zeros((3, 2), np.float32)), np.array([0]))
 
 
 def test_cremad_names_and_votes(tmp_path):

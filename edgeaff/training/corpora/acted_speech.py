@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from edgeaff.errors import ArgumentError
+from edgeaff.training.corpora.record import UNANNOTATED, Track
 
 SOUND_OR_VIDEO = (".wav", ".flac", ".mp4", ".flv", ".mp3")
 CREMAD_EMOTIONS = {
@@ -47,6 +51,30 @@ class ActedClip:
     emotion: str
     intensity: str = ""
     votes: dict[str, float] = field(default_factory=dict)
+
+    def track(self, anchors: Mapping[str, tuple[float, float]], *, split: str = "train") -> Track:
+        """Returns the clip as a track with one label: the anchor of its emotion, or the expectation over its votes.
+
+        Args:
+            anchors: emotion -> valence, arousal; of a projection onto the circumplex (`default_bundle.voices.ANCHORS`).
+            split: of the clip.
+
+        Returns:
+            The track; its row is not annotated where an emotion has no anchor.
+        """
+        shares = self.votes or {self.emotion: 1.0}
+        label = np.full(2, UNANNOTATED, dtype=np.float32)
+        if set(shares) <= set(anchors):
+            label = sum(share * np.array(anchors[name]) for name, share in shares.items()) / sum(shares.values())
+        return Track(
+            self.path.stem,
+            split,
+            np.asarray(label, dtype=np.float32)[None],
+            self.path,
+            times_ns=np.zeros(1, dtype=np.int64),
+            subject=self.speaker,
+            category=self.emotion,
+        )
 
 
 def _clips(root: Path) -> list[Path]:

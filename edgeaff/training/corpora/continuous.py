@@ -1,68 +1,27 @@
 """Corpora rated on a time line instead of per frame: RECOLA, SEWA and MuSe, AFEW-VA (per frame, own scale), OMG-Emotion.
 
-All give `Series`: instants and labels in [-1, 1]; `labels_at` brings them to the ticks of the model.
+All give `Track` with `times_ns`: instants and labels in [-1, 1]; `labels_at` brings them to the ticks of the model. Where the recordings
+lie is the caller's to say (`dataclasses.replace(track, media=..., split=...)`): these corpora come in many forms.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.spec import NANOSECONDS
-from edgeaff.training.corpora.record import UNANNOTATED
+from edgeaff.training.corpora.record import Track
 
 DIMENSIONS = ("valence", "arousal")
 AFEW_SCALE = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
-    """Ratings of one recording.
-
-    Attributes:
-        name: of the recording.
-        times_ns: (N,) int64 rising.
-        labels: (N, 2) float32 valence, arousal; -5 = not annotated.
-    """
-
-    name: str
-    times_ns: np.ndarray
-    labels: np.ndarray
-
-
-def labels_at(series: Series, pts_ns: np.ndarray, *, rater_delay_seconds: float = 0.0) -> np.ndarray:
-    """Returns the labels at some instants, linear between ratings; outside them, and next to a gap, not annotated.
-
-    Args:
-        series: of one recording.
-        pts_ns: (T,) int64 instants.
-        rater_delay_seconds: raters react late (2 to 4 s in RECOLA): the label of an instant is read that much later.
-
-    Returns:
-        (T, 2) float32, -5 = not annotated.
-    """
-    wanted = np.asarray(pts_ns, dtype=np.int64) + round(rater_delay_seconds * NANOSECONDS)
-    labels = np.full((len(wanted), 2), UNANNOTATED, dtype=np.float32)
-    valid = (np.abs(series.labels) <= 1).all(axis=1)
-    if not valid.any():
-        return labels
-    right = np.searchsorted(series.times_ns, wanted, side="left").clip(0, len(series.times_ns) - 1)
-    exact = series.times_ns[right] == wanted
-    left = np.where(exact, right, (right - 1).clip(0))
-    inside = (wanted >= series.times_ns[0]) & (wanted <= series.times_ns[-1]) & valid[left] & valid[right]
-    for column in range(2):
-        values = np.interp(wanted, series.times_ns, series.labels[:, column])
-        labels[inside, column] = values[inside]
-    return labels
-
-
-def _joined(name: str, each: dict[str, dict[int, float]]) -> Series:
-    """Returns the series of the instants that both dimensions have.
+def _joined(name: str, split: str, each: dict[str, dict[int, float]]) -> Track:
+    """Returns the track of the instants that both dimensions have.
 
     Raises:
         ArgumentError: there are none.
@@ -71,7 +30,7 @@ def _joined(name: str, each: dict[str, dict[int, float]]) -> Series:
     if not times:
         raise ArgumentError(f"{name} must have instants with valence and arousal, got none; are both files there?")
     labels = np.array([[each[dimension][time] for dimension in DIMENSIONS] for time in times], dtype=np.float32)
-    return Series(name, np.array(times, dtype=np.int64), labels)
+    return Track(name, split, labels, times_ns=np.array(times, dtype=np.int64))
 
 
 def _rows(path: Path, delimiter: str) -> list[list[str]]:
@@ -81,14 +40,15 @@ def _rows(path: Path, delimiter: str) -> list[list[str]]:
         ]
 
 
-def read_recola(root: Path) -> list[Series]:
+def read_recola(root: Path, *, split: str = "train") -> list[Track]:
     """Returns RECOLA's ratings, the mean over its raters.
 
     Args:
         root: holds `valence/<name>.csv` and `arousal/<name>.csv`: `time;rater;rater;...`, seconds, steps of 40 ms.
+        split: of all of them.
 
     Returns:
-        One series per recording, in order of name.
+        One track per recording, in order of name.
     """
     result = []
     for path in sorted((root / "arousal").glob("*.csv")):
@@ -99,18 +59,19 @@ def read_recola(root: Path) -> list[Series]:
                 round(float(row[0]) * NANOSECONDS): float(np.mean([float(cell) for cell in row[1:] if cell]))
                 for row in rows
             }
-        result.append(_joined(path.stem, each))
+        result.append(_joined(path.stem, split, each))
     return result
 
 
-def read_timestamp_csv(root: Path) -> list[Series]:
+def read_timestamp_csv(root: Path, *, split: str = "train") -> list[Track]:
     """Returns ratings in the form of SEWA and MuSe.
 
     Args:
         root: holds `valence/<name>.csv` and `arousal/<name>.csv`: `timestamp,value[,segment_id]`, milliseconds.
+        split: of all of them.
 
     Returns:
-        One series per recording, in order of name.
+        One track per recording, in order of name.
     """
     result = []
     for path in sorted((root / "arousal").glob("*.csv")):
@@ -120,19 +81,20 @@ def read_timestamp_csv(root: Path) -> list[Series]:
             }
             for dimension in DIMENSIONS
         }
-        result.append(_joined(path.stem, each))
+        result.append(_joined(path.stem, split, each))
     return result
 
 
-def read_afew_va(root: Path, *, rate_hz: float = 25.0) -> list[Series]:
+def read_afew_va(root: Path, *, split: str = "train", rate_hz: float = 25.0) -> list[Track]:
     """Returns AFEW-VA: `01/`..`12/`, `<clip>/<clip>.json` with frames numbered from 0 and values in -10..10.
 
     Args:
         root: folder of the corpus.
+        split: of all of them.
         rate_hz: of the clips; their pictures carry no times.
 
     Returns:
-        One series per clip, in order of name.
+        One track per clip, in order of name.
     """
     result = []
     for path in sorted(root.glob("*/*/*.json")):
@@ -140,29 +102,19 @@ def read_afew_va(root: Path, *, rate_hz: float = 25.0) -> list[Series]:
         order = sorted(frames, key=int)
         labels = [[frames[key][dimension] / AFEW_SCALE for dimension in DIMENSIONS] for key in order]
         times = np.array([round(int(key) * NANOSECONDS / rate_hz) for key in order], dtype=np.int64)
-        result.append(Series(path.stem, times, np.array(labels, dtype=np.float32)))
+        result.append(Track(path.stem, split, np.array(labels, dtype=np.float32), times_ns=times))
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class Utterance:
-    """One rated stretch of OMG-Emotion. start_seconds, end_seconds: in its video; labels: (2,) valence, arousal."""
-
-    video: str
-    name: str
-    start_seconds: float
-    end_seconds: float
-    labels: np.ndarray
-
-
-def read_omg(path: Path) -> list[Utterance]:
-    """Returns OMG-Emotion's utterances; arousal stays on its scale of 0 to 1.
+def read_omg(path: Path, *, split: str = "train") -> list[Track]:
+    """Returns OMG-Emotion's utterances, `VIDEO/UTTERANCE`, labelled from start to end; arousal stays on its scale of 0 to 1.
 
     Args:
         path: csv with the columns start, end, video, utterance, arousal, valence.
+        split: of all of them.
 
     Returns:
-        Utterances in the order of the file.
+        One track per utterance, in the order of the file.
 
     Raises:
         ArgumentError: a column is missing.
@@ -174,13 +126,9 @@ def read_omg(path: Path) -> list[Utterance]:
             raise ArgumentError(
                 f"{path} must have the columns {sorted(wanted)}, got {reader.fieldnames}; is it OMG-Emotion?"
             )
-        return [
-            Utterance(
-                row["video"],
-                row["utterance"],
-                float(row["start"]),
-                float(row["end"]),
-                np.array([float(row["valence"]), float(row["arousal"])], dtype=np.float32),
-            )
-            for row in reader
-        ]
+        tracks = []
+        for row in reader:
+            times = np.array([round(float(row[key]) * NANOSECONDS) for key in ("start", "end")], dtype=np.int64)
+            labels = np.tile(np.array([float(row[key]) for key in DIMENSIONS], dtype=np.float32), (2, 1))
+            tracks.append(Track(f"{row['video']}/{row['utterance']}", split, labels, times_ns=times, subject=row["video"]))
+        return tracks

@@ -1,4 +1,8 @@
-"""One record for every corpus: a track is one person in one video with a label per video frame."""
+"""One record for every corpus: a track is one person in one recording, with labels per video frame or at instants.
+
+Aff-Wild2 labels frames (`times_ns` None), RECOLA, SEWA, MuSe and AFEW-VA instants, OMG-Emotion stretches (two rows with one label),
+acted corpora whole clips (one row). `labels_at` brings all but the first to the ticks of the model.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +29,12 @@ class Track:
     Attributes:
         name: unique in its corpus; names submission files.
         split: "train", "valid" or "test".
-        labels: (T, 2) float32 valence, arousal, row i belongs to video frame i; -5 = not annotated.
-        media: video file with the sound, or None.
+        labels: (T, 2) float32 valence, arousal; -5 = not annotated.
+        media: file with video, sound or both, or None.
         crops: folder of face pictures `00001.jpg` ..., 1-based by frame, or None.
+        times_ns: (T,) int64 rising, instants of the rows; None = row i belongs to video frame i.
+        subject: who it is, unique in its corpus, or "".
+        category: emotion that was acted or voted for, or "".
     """
 
     name: str
@@ -35,6 +42,9 @@ class Track:
     labels: np.ndarray
     media: Path | None = None
     crops: Path | None = None
+    times_ns: np.ndarray | None = None
+    subject: str = ""
+    category: str = ""
 
     @property
     def valid(self) -> np.ndarray:
@@ -61,6 +71,41 @@ def fit_rows(labels: np.ndarray, frames: int, *, name: str = "track") -> np.ndar
     logger.info("%s: %d rows for %d frames; cut or filled at the end", name, rows, frames)
     missing = np.full((max(0, frames - rows), 2), UNANNOTATED, dtype=np.float32)
     return np.concatenate([labels[:frames], missing])
+
+
+def labels_at(track: Track, pts_ns: np.ndarray, *, rater_delay_seconds: float = 0.0) -> np.ndarray:
+    """Returns the labels at some instants, linear between ratings; outside them, and next to a gap, not annotated.
+
+    Args:
+        track: with `times_ns`; a single row is the label of the whole recording.
+        pts_ns: (T,) int64 instants.
+        rater_delay_seconds: raters react late (2 to 4 s in RECOLA): the label of an instant is read that much later.
+
+    Returns:
+        (T, 2) float32, -5 = not annotated.
+
+    Raises:
+        ArgumentError: the rows belong to video frames.
+    """
+    if track.times_ns is None:
+        raise ArgumentError(
+            f"track {track.name} must have times_ns, got labels per video frame; use rows_of_ticks for it."
+        )
+    wanted = np.asarray(pts_ns, dtype=np.int64) + round(rater_delay_seconds * NANOSECONDS)
+    labels = np.full((len(wanted), 2), UNANNOTATED, dtype=np.float32)
+    if not track.valid.any():
+        return labels
+    if len(track.labels) == 1:
+        return np.repeat(track.labels, len(wanted), axis=0)
+    right = np.searchsorted(track.times_ns, wanted, side="left").clip(0, len(track.times_ns) - 1)
+    exact = track.times_ns[right] == wanted
+    left = np.where(exact, right, (right - 1).clip(0))
+    within = (wanted >= track.times_ns[0]) & (wanted <= track.times_ns[-1])
+    inside = within & track.valid[left] & track.valid[right]
+    for column in range(2):
+        values = np.interp(wanted, track.times_ns, track.labels[:, column])
+        labels[inside, column] = values[inside]
+    return labels
 
 
 def frame_times_ns(media: Path) -> np.ndarray:
