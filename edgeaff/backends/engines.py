@@ -15,8 +15,13 @@ from typing import Any
 
 from edgeaff.errors import BackendUnavailableError
 
-_OPT_OUT = "ORT_DISABLE_TELEMETRY"
+OPT_OUT = "ORT_DISABLE_TELEMETRY"
 _REPORTER = "openvino_telemetry"
+
+
+def telemetry_is_off() -> bool:
+    """Returns whether ONNX Runtime was, or will be, imported with its telemetry off."""
+    return os.environ.get(OPT_OUT, "1").strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def import_onnxruntime() -> Any:
@@ -27,14 +32,14 @@ def import_onnxruntime() -> Any:
     Raises:
         BackendUnavailableError: it is not installed.
     """
-    os.environ.setdefault(_OPT_OUT, "1")
+    os.environ.setdefault(OPT_OUT, "1")
     try:
         import onnxruntime
     except ImportError as error:
         raise BackendUnavailableError(
             f"onnxruntime must be installed, got: {error}; pip install onnxruntime."
         ) from error
-    if os.environ[_OPT_OUT] == "1" and hasattr(onnxruntime, "disable_telemetry_events"):
+    if telemetry_is_off() and hasattr(onnxruntime, "disable_telemetry_events"):
         onnxruntime.disable_telemetry_events()
     return onnxruntime
 

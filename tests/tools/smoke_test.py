@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -57,10 +58,20 @@ def check_run(folder: Path) -> None:
     )
 
 
+def check_doctor() -> None:
+    """`edgeaff doctor` finds nothing broken in an environment with little more than the core."""
+    command = [str(Path(sys.executable).parent / "edgeaff"), "doctor", "--json", "--require", "native,engine,privacy"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    report = json.loads(done.stdout)
+    assert done.returncode == 0, [finding for finding in report["findings"] if finding["level"] == "FAIL"]
+    print(f"edgeaff doctor: {report['level']}, {len(report['findings'])} findings")
+
+
 if __name__ == "__main__":
     import edgeaff.ops
 
     print(edgeaff.ops.build_info())
     check_import()
+    check_doctor()
     with tempfile.TemporaryDirectory() as temporary:
         check_run(Path(temporary))

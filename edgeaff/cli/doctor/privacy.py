@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.cli.doctor.finding import FAIL, OK, Finding
+from edgeaff.backends.engines import OPT_OUT, telemetry_is_off
+from edgeaff.cli.doctor.finding import FAIL, OK, WARN, Finding
 
 _WATCHED: list[list[str]] = []  # the lists of the watches that run; an audit hook cannot be taken out again
 _installed = False
@@ -71,7 +72,11 @@ def check_privacy(bundle: str | None) -> list[Finding]:
     if seen:
         return [Finding("privacy", FAIL, f"a session asked for {', '.join(seen[:5])}", "report this.", {"seen": seen})]
     text = f"{events} ticks computed: no socket opened, no file written"
-    return [Finding("privacy", OK, text, "", {"seen": [], "events": events})]
+    data = {"seen": [], "events": events, "telemetry_off": telemetry_is_off()}
+    if not data["telemetry_off"]:
+        text += f"; ONNX Runtime may report to its maker: {OPT_OUT} is {os.environ.get(OPT_OUT)!r}"
+        return [Finding("privacy", WARN, text, f"unset {OPT_OUT}.", data)]
+    return [Finding("privacy", OK, text, "", data)]
 
 
 def _run_session(bundle: str | None) -> int:

@@ -236,3 +236,11 @@ def test_privacy_check_sees_what_a_session_must_not_do(
         pass
     (tmp_path / "after.txt").write_text("not watched")
     assert watch.seen == []
+
+
+def test_telemetry_that_somebody_switched_on_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(privacy, "_run_session", lambda bundle: 1)
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    assert level(privacy.check_privacy(None)) == "WARN"
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
+    assert level(privacy.check_privacy(None)) == "OK"
