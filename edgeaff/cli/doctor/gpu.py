@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from edgeaff.cli.doctor.finding import OK, WARN, Finding
-from edgeaff.cli.doctor.machine import installed
-from edgeaff.errors import EdgeaffError
+from edgeaff.errors import BackendUnavailableError, EdgeaffError
 
 _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_*
 _NO_DEVICE = 100
@@ -146,9 +147,57 @@ def _jetson(root: Path) -> str:
         return ""
 
 
-def check_tensorrt() -> list[Finding]:
-    """Returns the version of TensorRT, where it is installed."""
-    found = installed("tensorrt")
-    if found is None:
-        return [Finding("tensorrt", OK, "not installed: needed for the backend tensorrt alone", "", {"version": None})]
-    return [Finding("tensorrt", OK, f"version {found}", "", {"version": found})]
+def check_tensorrt(folder: str | None = None, *, driver: Driver | None = None) -> list[Finding]:
+    """Returns the version of TensorRT where it is installed, and whether the engines it built fit this machine.
+
+    Args:
+        folder: of the engine cache; None for the usual one.
+        driver: of this machine; None asks the system.
+    """
+    from edgeaff.backends.tensorrt_build import EngineCache, find_toolchain, package_version
+
+    engines = read_engines(EngineCache(folder).folder)
+    try:
+        toolchain = find_toolchain()
+    except BackendUnavailableError:
+        text = "not installed: needed for the backend tensorrt alone" + (
+            f"; {len(engines)} engines wait" if engines else ""
+        )
+        return [Finding("tensorrt", OK, text, "", {"version": None, "engines": engines})]
+    version = package_version(toolchain)
+    data: dict[str, Any] = {"toolchain": toolchain, "version": version, "engines": engines}
+    driver = query_driver() if driver is None else driver
+    here = [] if driver is None else [_names(gpu, driver) for gpu in driver.gpus]
+    fitting = [engine for engine in engines if fits(engine, toolchain, version, here)]
+    text = f"{toolchain} {version}, {len(fitting)} of {len(engines)} built engines fit this machine"
+    damaged = [engine["name"] for engine in engines if engine["damaged"]]
+    if damaged:
+        return [Finding("tensorrt", WARN, f"{text}, {len(damaged)} damaged", f"delete {', '.join(damaged)}.", data)]
+    if len(fitting) < len(engines):
+        text += "; the others are not used, new ones are built when they are needed"
+    return [Finding("tensorrt", OK, text, "", data)]
+
+
+def read_engines(folder: Path) -> list[dict[str, Any]]:
+    """Returns name, toolchain, version, targets and whether it is damaged of each engine in the cache."""
+    found = []
+    for path in sorted(folder.glob("*.engine")):
+        try:
+            figures = json.loads(path.with_suffix(".json").read_text())
+            damaged = figures.get("sha256") != hashlib.sha256(path.read_bytes()).hexdigest()
+        except (OSError, ValueError):
+            figures, damaged = {}, True
+        facts = {key: figures.get(key) for key in ("toolchain", "version", "targets")}
+        found.append({"name": str(path), **facts, "damaged": damaged})
+    return found
+
+
+def fits(engine: dict[str, Any], toolchain: str, version: str, here: list[set[str]]) -> bool:
+    """Returns whether an engine was built by this toolchain for one of these GPUs (each by its names) or for any."""
+    built = (engine["toolchain"], engine["version"]) == (toolchain, version) and not engine["damaged"]
+    targets = set(engine["targets"] or ())
+    return built and ("portable" in targets or any(targets & names for names in here))
+
+
+def _names(gpu: Gpu, driver: Driver) -> set[str]:
+    return {f"sm_{gpu.capability}", f"{gpu.name} sm_{gpu.capability} {driver.cuda_version}"}

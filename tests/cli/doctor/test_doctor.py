@@ -19,15 +19,17 @@ from edgeaff.errors import BackendUnavailableError
 from ...conftest import ROOT
 
 CORE_ONLY = """
-import importlib.abc, importlib.metadata, sys
+import importlib.machinery, importlib.metadata, sys
 
-OPTIONAL = ("av", "cv2", "sounddevice", "rich", "matplotlib", "websockets", "paho", "openvino", "onnx", "torch", "tensorrt", "scipy")
+OPTIONAL = ("av", "cv2", "sounddevice", "rich", "matplotlib", "websockets", "paho", "openvino", "onnx", "torch", "tensorrt",
+    "tensorrt_rtx", "scipy")
 
-class Nothing(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name.split(".")[0] in OPTIONAL:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+class CoreOnly(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in OPTIONAL else super().find_spec(name, path, target)
 
+sys.meta_path = [CoreOnly if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
 real = importlib.metadata.version
 def version(name):
     if name not in ("numpy", "onnxruntime", "edgeaff"):
@@ -35,7 +37,6 @@ def version(name):
     return real(name)
 
 importlib.metadata.version = version
-sys.meta_path.insert(0, Nothing())
 from edgeaff.cli.main import main
 sys.exit(main(["doctor", "--json"]))
 """

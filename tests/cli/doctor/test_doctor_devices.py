@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -223,6 +225,58 @@ def test_jetson_says_what_it_is(tmp_path: Path) -> None:
     assert finding.level == "WARN" and "nvidia-l4t-cuda" in finding.advice
 
 
-def test_tensorrt_is_no_need() -> None:
-    (finding,) = gpu.check_tensorrt()
-    assert finding.level == "OK"
+# --- engines ----------------------------------------------------------------------------------------------------------------------
+
+
+def keep_engine(folder: Path, name: str, *, version: str = "10.9", targets: tuple[str, ...] = ("sm_87",)) -> None:
+    plan = name.encode()
+    figures = {
+        "toolchain": "tensorrt",
+        "version": version,
+        "targets": list(targets),
+        "sha256": hashlib.sha256(plan).hexdigest(),
+    }
+    (folder / f"{name}.engine").write_bytes(plan)
+    (folder / f"{name}.json").write_text(json.dumps(figures))
+
+
+@pytest.fixture
+def tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
+    import edgeaff.backends.tensorrt_build as build
+
+    monkeypatch.setattr(build, "find_toolchain", lambda: "tensorrt")
+    monkeypatch.setattr(build, "package_version", lambda package: "10.9")
+
+
+def test_tensorrt_is_no_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import edgeaff.backends.tensorrt_build as build
+
+    def absent() -> str:
+        raise BackendUnavailableError("TensorRT must be installed, got none; install it.")
+
+    monkeypatch.setattr(build, "find_toolchain", absent)
+    (finding,) = gpu.check_tensorrt(str(tmp_path), driver=Driver("12.6", (ORIN,)))
+    assert finding.level == "OK" and "not installed" in finding.text
+
+
+def test_engines_are_matched_with_toolchain_and_gpu(tmp_path: Path, tensorrt: None) -> None:
+    keep_engine(tmp_path, "here")
+    keep_engine(tmp_path, "by_name", targets=("Orin sm_87 12.6",))
+    keep_engine(tmp_path, "anywhere", targets=("portable",))
+    keep_engine(tmp_path, "older", version="10.3")
+    keep_engine(tmp_path, "other_gpu", targets=("sm_90",))
+    keep_engine(tmp_path, "other_driver", targets=("Orin sm_87 12.2",))
+    (finding,) = gpu.check_tensorrt(str(tmp_path), driver=Driver("12.6", (ORIN,)))
+    assert finding.level == "OK" and "3 of 6 built engines fit" in finding.text
+    (finding,) = gpu.check_tensorrt(str(tmp_path), driver=Driver("12.6"))
+    assert "1 of 6 built engines fit" in finding.text
+
+
+def test_damaged_engine_is_named(tmp_path: Path, tensorrt: None) -> None:
+    keep_engine(tmp_path, "good")
+    keep_engine(tmp_path, "bad")
+    (tmp_path / "bad.engine").write_bytes(b"flipped")
+    (tmp_path / "orphan.engine").write_bytes(b"no figures")
+    (finding,) = gpu.check_tensorrt(str(tmp_path), driver=Driver("12.6", (ORIN,)))
+    assert finding.level == "WARN" and "2 damaged" in finding.text
+    assert "bad.engine" in finding.advice and "orphan.engine" in finding.advice and "good" not in finding.advice
