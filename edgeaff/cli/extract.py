@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -57,21 +58,24 @@ def run(options: argparse.Namespace) -> int:
         from edgeaff.training.extraction import extract_corpus
         from edgeaff.training.feature_cache import FeatureCache
         from edgeaff.training.recipe import ExtractRecipe
+        from edgeaff.training.sound_statistics import training_statistics
     except ImportError as error:
         raise BackendUnavailableError(f"extract needs more, got: {error}; pip install 'edgeaff[train]'.") from error
     from edgeaff.bundle import ModelBundle
 
-    tracks = _tracks(options)
-    recipe = ExtractRecipe(options.bundle, options.preset, options.vggface, options.colour)
+    everything = _all_tracks(options)
+    tracks = _chosen(everything, options.split)
     bundle = ModelBundle.load(options.bundle)
     if options.workers < 1:
         raise ArgumentError(f"workers must be at least 1, got {options.workers}; see edgeaff extract --help.")
-    cache = FeatureCache(
-        options.cache,
-        recipe.spec(bundle),
-        encoder_id=recipe.encoder_id(bundle),
-        statistics=recipe.statistics or bundle.manifest["statistics"],
-    )
+    recipe = ExtractRecipe(options.bundle, options.preset, options.vggface, options.colour)
+    spec, encoder_id = recipe.spec(bundle), recipe.encoder_id(bundle)
+    FeatureCache.check(options.cache, spec, encoder_id=encoder_id)
+    if spec.audio_normalisation == "fixed":
+        statistics = training_statistics(everything, spec, options.cache, workers=options.workers)
+        recipe = dataclasses.replace(recipe, statistics=statistics)
+    statistics = recipe.statistics or bundle.manifest["statistics"]
+    cache = FeatureCache(options.cache, spec, encoder_id=encoder_id, statistics=statistics)
     sizes = [
         track.media.stat().st_size for track in tracks if track.media and track.name in cache.missing([track.name])
     ]
@@ -87,11 +91,11 @@ def run(options: argparse.Namespace) -> int:
     return 3 if report.skipped else 0
 
 
-def _tracks(options: argparse.Namespace) -> list[Any]:
-    """Returns the tracks asked for.
+def _all_tracks(options: argparse.Namespace) -> list[Any]:
+    """Returns the tracks of the corpus.
 
     Raises:
-        ArgumentError: there is no such folder or file, or no track of the splits.
+        ArgumentError: there is no such folder or file.
     """
     from edgeaff.training.corpora.affwild2 import read_corpus
 
@@ -99,13 +103,20 @@ def _tracks(options: argparse.Namespace) -> list[Any]:
         raise ArgumentError(f"corpus must be a folder, got {options.corpus}; check the path.")
     if options.test_list is not None and not options.test_list.is_file():
         raise ArgumentError(f"test-list must be a file of track names, got {options.test_list}; check the path.")
-    tracks = read_corpus(options.corpus, test_list=options.test_list)
-    wanted = options.split or SPLITS
-    chosen = [track for track in tracks if track.split in wanted]
+    return read_corpus(options.corpus, test_list=options.test_list)
+
+
+def _chosen(tracks: list[Any], splits: list[str] | None) -> list[Any]:
+    """Returns the tracks of these splits.
+
+    Raises:
+        ArgumentError: there are none.
+    """
+    chosen = [track for track in tracks if track.split in (splits or SPLITS)]
     if not chosen:
         held = sorted({track.split for track in tracks})
         raise ArgumentError(
-            f"split must be one that the corpus holds ({', '.join(held)}), got {wanted}; choose another."
+            f"split must be one that the corpus holds ({', '.join(held)}), got {splits}; choose another."
         )
     return chosen
 

@@ -33,7 +33,8 @@ def check_features(system: System, tracks: Sequence[Any], sizes: Mapping[str, An
             if value.shape[1:] != wanted[name]:
                 raise ArgumentError(
                     f"{name} of {track.name} must have shape (T, {wanted[name][0]}) for {system.name}, got "
-                    f"{value.shape}; extract features with the preset that the system belongs to."
+                    f"{value.shape}; set follow_features = true in the configuration, or extract with --preset paper --vggface FILE "
+                    "for the published sizes."
                 )
             if not np.isfinite(value).all():
                 raise ArgumentError(f"{name} of {track.name} must be finite, got NaN or inf; extract the track again.")

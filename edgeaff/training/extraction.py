@@ -11,16 +11,9 @@ process that started them, however that ends.
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from pathlib import Path
 
 from edgeaff.errors import ArgumentError, EdgeaffError
@@ -28,6 +21,7 @@ from edgeaff.training.corpora.affwild2 import side_of
 from edgeaff.training.corpora.record import Track
 from edgeaff.training.extract import extract_track
 from edgeaff.training.feature_cache import FeatureCache
+from edgeaff.training.pool import run_jobs
 from edgeaff.training.recipe import ExtractRecipe, LoadedParts
 
 LOCK = ".lock"
@@ -100,7 +94,7 @@ def extract_corpus(
             else:
                 jobs.append(Job(track, side_of(track.name, names), track.media.stat().st_size))
         jobs.sort(key=lambda job: -job.size)
-        for job, outcome in _outcomes(jobs, cache, recipe, workers):
+        for job, outcome in run_jobs(jobs, _work, workers=workers, prepare=_prepare, given=(recipe, cache)):
             if outcome.skipped is None:
                 report.extracted.append(outcome.name)
             else:
@@ -119,29 +113,6 @@ class Job:
     track: Track
     side: str | None
     size: int
-
-
-def _outcomes(
-    jobs: Sequence[Job], cache: FeatureCache, recipe: ExtractRecipe, workers: int
-) -> Iterator[tuple[Job, Outcome]]:
-    if workers == 1 or len(jobs) < 2:
-        parts = recipe.load() if jobs else None
-        for job in jobs:
-            assert parts is not None
-            yield job, extract_one(job, cache, parts)
-        return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (recipe, cache))
-    try:
-        futures: dict[Future[Outcome], Job] = {pool.submit(_work, job): job for job in jobs}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-    except BrokenProcessPool as error:
-        raise EdgeaffError(
-            f"workers must live to the end, got {error}; give fewer --workers (memory?) and run the command again, it goes on."
-        ) from error
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def extract_one(job: Job, cache: FeatureCache, parts: LoadedParts) -> Outcome:
@@ -167,23 +138,14 @@ def extract_one(job: Job, cache: FeatureCache, parts: LoadedParts) -> Outcome:
 
 
 class _Worker:
-    """What a worker process keeps between its tracks."""
+    """What a process keeps between its tracks."""
 
     parts: LoadedParts
     cache: FeatureCache
 
 
-def _start_worker(recipe: ExtractRecipe, cache: FeatureCache) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+def _prepare(recipe: ExtractRecipe, cache: FeatureCache) -> None:
     _Worker.parts, _Worker.cache = recipe.load(), cache
-
-
-def _end_with(sentinel: int) -> None:
-    wait([sentinel])
-    os._exit(1)
 
 
 def _work(job: Job) -> Outcome:

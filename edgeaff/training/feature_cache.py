@@ -82,6 +82,26 @@ class FeatureCache:
         part.write_text(json.dumps({"made_with": self.made_with, "spec": spec.to_dict()}, indent=1) + "\n")
         part.replace(folder / SPEC_FILE)
 
+    @staticmethod
+    def check(folder: Path, spec: PreprocessSpec, *, encoder_id: str) -> None:
+        """Checks, before anything is computed, that a folder can take features.
+
+        Args:
+            folder: may be missing.
+            spec: of the features.
+            encoder_id: which face encoder makes the descriptors.
+
+        Raises:
+            SpecMismatchError: it holds features of another preprocessing or encoder.
+        """
+        if not (folder / SPEC_FILE).exists():
+            return
+        found, wanted = _read_note(folder)["made_with"], {"fingerprint": spec.fingerprint, "encoder_id": encoder_id}
+        if {name: found.get(name) for name in wanted} != wanted:
+            raise SpecMismatchError(
+                f"{folder} must hold features of {_said(wanted)}, got {_said(found)}; use another folder."
+            )
+
     @classmethod
     def open(cls, folder: Path) -> FeatureCache:
         """Returns the cache in a folder that is there already.

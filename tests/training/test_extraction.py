@@ -195,3 +195,55 @@ def test_of_two_people_the_side_decides(spans, side, chosen):
 def test_the_recipe_names_its_encoder_and_preset():
     with pytest.raises(ArgumentError, match="preset must be one of"):
         ExtractRecipe(preset="large")
+
+
+def _sound(path, seconds, level, rate=16_000):
+    import av
+
+    samples = (level * np.random.default_rng(int(level)).standard_normal(int(seconds * rate))).astype(np.int16)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=30)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        audio = container.add_stream("pcm_s16le", rate=rate)
+        audio.layout = "mono"
+        for _ in range(int(30 * seconds)):
+            image = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            container.mux(list(video.encode(image)))
+        container.mux(list(video.encode(None)))
+        frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux([*audio.encode(frame), *audio.encode(None)])
+
+
+def test_statistics_of_the_paper_preset_are_those_of_the_training_tracks(tmp_path, capsys):
+    corpus, cache = _corpus(tmp_path / "corpus", [45, 45, 45]), tmp_path / "cache"
+    for path in (corpus / "batch1").iterdir():
+        path.unlink()
+    for index, level in enumerate((9000, 300, 1000)):  # v0 is of the validation set
+        _sound(corpus / "batch1" / f"v{index}.mkv", 1.5, level)
+    arguments = ["extract", str(corpus), "--cache", str(cache), "--preset", "paper", "--workers", "1", "--quiet"]
+    assert main(arguments) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[-1])
+    heard = FeatureCache.open(cache)
+    newest = slice(62 * 65, 63 * 65)  # of the stack of a tick, oldest first
+    train = np.concatenate([track.audio[track.present[:, 1], newest] for track in heard.read_all("train")])
+    vary = train.std(axis=0) > 0.5  # all but those that are constant in noise, such as F0
+    assert vary.sum() > 40
+    np.testing.assert_allclose(train.mean(axis=0), 0.0, atol=1e-3)
+    np.testing.assert_allclose(train[:, vary].std(axis=0), 1.0, atol=1e-3)
+    loud = heard.read("v0").audio
+    assert loud.shape[1] == 4096 and not loud[:, 4095].any()
+    assert float(loud[-1, newest][8]) > 3 * float(np.abs(train[:, 8]).max())  # louder than anything it was trained on
+    sums = {path.name: path.stat().st_mtime_ns for path in (cache / "sound_sums").iterdir()}
+    assert len(sums) == 2
+    (cache / "v1.npz").unlink()
+    assert main(arguments) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (again["extracted"], again["statistics"]) == (1, first["statistics"])
+    assert {path.name: path.stat().st_mtime_ns for path in (cache / "sound_sums").iterdir()} == sums
+
+
+def test_the_paper_preset_wants_training_sound(tmp_path, capsys):
+    corpus = _corpus(tmp_path / "corpus", [10, 10])
+    assert main(["extract", str(corpus), "--cache", str(tmp_path / "c"), "--preset", "paper", "--workers", "1"]) == 2
+    assert "training videos with sound" in capsys.readouterr().err

@@ -1,0 +1,101 @@
+"""Mean and deviation of the LLDs over the training tracks, for fixed normalisation. Paper: section 4.2.2.
+
+Validation and test tracks do not enter. Each video leaves its sums on disk, so that a killed run goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeaff.capture.media_file import MediaFile
+from edgeaff.errors import ArgumentError, EdgeaffError
+from edgeaff.features.normalise import LldStatistics
+from edgeaff.preprocess import Preprocessor, PreprocessParts
+from edgeaff.spec import PreprocessSpec
+from edgeaff.training.corpora.record import Track
+from edgeaff.training.pool import run_jobs
+
+FOLDER = "sound_sums"
+LEAST_STD = 1e-6
+
+
+class AsMeasured:
+    """Stands where the normaliser is and leaves the LLDs as they are."""
+
+    def update_and_normalise(self, lld: np.ndarray) -> np.ndarray:
+        """Returns the same values."""
+        return lld
+
+    def reset(self) -> None:
+        """Does nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SumJob:
+    """One video to sum up, and where to."""
+
+    media: Path
+    spec: PreprocessSpec
+    result: Path
+
+
+def training_statistics(
+    tracks: Sequence[Track], spec: PreprocessSpec, cache: Path, *, workers: int = 1
+) -> dict[str, list[float]]:
+    """Returns lld_mean and lld_std over every tick with sound of the training tracks.
+
+    Args:
+        tracks: of the corpus; those of other splits are passed over, and videos that cannot be read (extraction names them).
+        spec: of the features.
+        cache: folder of the features; the sums lie in a folder in it.
+        workers: processes.
+
+    Returns:
+        Two lists of 65 numbers.
+
+    Raises:
+        ArgumentError: no training track has sound.
+    """
+    folder = cache / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    videos = sorted({track.media for track in tracks if track.split == "train" and track.media is not None})
+    jobs = [SumJob(video, spec, folder / f"{_digest(video, spec)}.npy") for video in videos]
+    for _ in run_jobs([job for job in jobs if not job.result.exists()], sum_up, workers=workers):
+        pass
+    sums = sum((np.load(job.result, allow_pickle=False) for job in jobs if job.result.exists()), np.zeros(3 * 65))
+    count, total, squares = sums.reshape(3, 65)
+    if count[0] < 2:
+        raise ArgumentError(
+            f"corpus must hold training videos with sound for the statistics of the LLDs, got {len(videos)} videos with "
+            f"{int(count[0])} ticks of it; take --preset edge, which brings its own."
+        )
+    mean = total / count
+    std = np.maximum(np.sqrt(np.maximum(squares / count - mean**2, 0.0)), LEAST_STD)
+    return LldStatistics(mean, std).to_dict()
+
+
+def sum_up(job: SumJob) -> None:
+    """Writes count, sum and sum of squares of a video's LLDs at the ticks, (3 * 65,) float64; nothing where it cannot be read."""
+    preprocessor = Preprocessor(PreprocessParts(job.spec, normaliser=AsMeasured()), video=False)
+    rows = []
+    try:
+        with MediaFile(job.media, video=False) as source:
+            for unit in source:
+                rows += preprocessor.push_audio(unit.samples, pts_ns=unit.pts_ns, sample_rate_hz=unit.sample_rate_hz)
+        rows += preprocessor.finish()
+    except EdgeaffError:  # named by the extraction of the same video, which follows
+        return
+    lld = np.array([tick.lld for tick in rows if tick.lld is not None], np.float64).reshape(-1, 65)
+    part = job.result.with_suffix(f".{os.getpid()}.part.npy")
+    np.save(part, np.concatenate([np.full(65, float(len(lld))), lld.sum(axis=0), np.square(lld).sum(axis=0)]))
+    part.replace(job.result)
+
+
+def _digest(video: Path, spec: PreprocessSpec) -> str:
+    return hashlib.sha256(f"{video.name} {video.stat().st_size} {spec.fingerprint}".encode()).hexdigest()[:24]
