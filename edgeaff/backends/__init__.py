@@ -9,7 +9,9 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 
-GRAPH_BACKENDS = ("onnxruntime", "openvino", "tensorrt", "tensorrt:fp32", "tensorrt:int8")
+GRAPH_BACKENDS = (
+    "onnxruntime", "openvino", "tensorrt", "tensorrt:fp32", "tensorrt:int8", "onnxruntime-cuda", "onnxruntime-tensorrt"
+)  # fmt: skip
 Progress = Callable[
     [str, int, int], "bool | None"
 ]  # phase, steps done, steps; returning False stops what is being built
@@ -50,10 +52,10 @@ def load_graph(
     Raises:
         ArgumentError: backend is unknown.
     """
-    if backend == "onnxruntime":
+    if backend.startswith("onnxruntime") and backend in GRAPH_BACKENDS:
         from edgeaff.backends.onnxruntime import OnnxRuntimeGraph
 
-        return OnnxRuntimeGraph(model, threads=threads)
+        return OnnxRuntimeGraph(model, threads=threads, backend=backend)
     if backend == "openvino":
         from edgeaff.backends.openvino import OpenVinoGraph
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: threads bounded, spinning off, deterministic for a fixed version and machine."""
+"""ONNX Runtime: threads bounded, spinning off, deterministic for a fixed version and machine; on a GPU where its providers are there."""
 
 from __future__ import annotations
 
@@ -6,16 +6,40 @@ import numpy as np
 
 from edgeaff.backends import precision_in
 from edgeaff.backends.engines import import_onnxruntime
-from edgeaff.errors import BundleError
+from edgeaff.errors import BackendUnavailableError, BundleError
+
+PROVIDERS = {
+    "onnxruntime": ("CPUExecutionProvider",),
+    "onnxruntime-cuda": ("CUDAExecutionProvider", "CPUExecutionProvider"),
+    "onnxruntime-tensorrt": ("TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"),
+}
+# The fused sum and norm takes 0.3 ms for (100, 512) on one core, the two apart 0.03 ms (measured, 1.31).
+SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 
 class OnnxRuntimeGraph:
-    """One graph in an ONNX Runtime session."""
+    """One graph in an ONNX Runtime session.
 
-    backend = "onnxruntime"
+    Args:
+        model: bytes of an ONNX file.
+        threads: most threads of one run.
+        backend: key of PROVIDERS.
 
-    def __init__(self, model: bytes, *, threads: int = 1) -> None:
+    Raises:
+        BackendUnavailableError: onnxruntime, or its provider for the GPU, is not there.
+        BundleError: it cannot load the graph.
+    """
+
+    def __init__(self, model: bytes, *, threads: int = 1, backend: str = "onnxruntime") -> None:
         onnxruntime = import_onnxruntime()
+        self.backend = backend
+        wanted = PROVIDERS[backend]
+        there = onnxruntime.get_available_providers()
+        if wanted[0] not in there:
+            raise BackendUnavailableError(
+                f"{backend} needs the provider {wanted[0]}, got {', '.join(there)}; pip install onnxruntime-gpu in place of "
+                "onnxruntime."
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -23,12 +47,19 @@ class OnnxRuntimeGraph:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                model, options, providers=list(wanted), disabled_optimizers=SLOW_FUSIONS
+            )
         except Exception as error:  # onnxruntime raises classes of its own that share no public base
             raise BundleError(
                 f"model must be a graph that onnxruntime can load, got: {error}; export it again."
             ) from error
         self.precision = precision_in(model)
+        given = self._session.get_providers()
+        if wanted[0] not in given:  # it falls back to the processor when the driver is not there
+            raise BackendUnavailableError(
+                f"{backend} must run on {wanted[0]}, got {', '.join(given)}; check the driver of the GPU."
+            )
         self.inputs = {
             value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
             for value in self._session.get_inputs()

@@ -28,8 +28,9 @@ from torch import nn
 
 from edgeaff.bundle import BUNDLE_SCHEMA, ModelBundle
 from edgeaff.export.assemble import INTENDED_USE
-from edgeaff.export.to_onnx import SymbolicOperator, check_parity, export_window, to_model, with_batch
-from edgeaff.export.window_step import WINDOW_TICKS, export_window_step, window_values
+from edgeaff.export.to_onnx import SymbolicOperator, check_parity, to_model, with_batch
+from edgeaff.export.window import WINDOW_TICKS, export_window
+from edgeaff.export.window_step import export_window_step, window_values
 from edgeaff.features.face import normalise
 from edgeaff.spec import paper_spec
 from edgeaff.training.models.transformer import AudioVideoTransformer
@@ -134,9 +135,8 @@ def make_graphs(parts: PaperParts, faces: np.ndarray, *, precision: str) -> Grap
     """
     graphs: Graphs = {}
     graphs["face_encoder"], graphs["face_encoder_dynamic"] = export_encoder(parts.encoder)
-    sizes = {"video_size": parts.system.config.video_size, "audio_size": parts.system.config.audio_size}
     graphs["affect_window"], graphs["affect_window_dynamic"] = (
-        export_window(parts.system, **sizes, ticks=WINDOW_TICKS, batch=batch) for batch in (1, None)
+        export_window(parts.system, batch=batch) for batch in (1, None)
     )
     graphs["affect_step"], graphs["affect_append"] = export_window_step(parts.system)
     if precision == "fp32":

@@ -1,4 +1,4 @@
-"""Torch systems to ONNX graphs: the streaming step of `edge` and the window of the paper's transformer.
+"""Torch systems to ONNX graphs, and the streaming step of `edge`; the paper's windows: `edgeaff.export.window`.
 
 Opset 18, IR version 10, static batch 1. The cross-modal attention stays one node, `edgeaff::CrossModalAttention`,
 with its plain-ONNX body as a model-local function. Every export is checked and compared with torch before it is handed out.
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgeaff.errors import ArgumentError, EdgeaffError
+from edgeaff.errors import EdgeaffError
 from edgeaff.export.onnx_function import DOMAIN, INPUTS, OP_TYPE, OPSET, REQUIRED, function_body
 
 if TYPE_CHECKING:
@@ -227,76 +227,6 @@ def _step_runs(edge: Edge, ticks: int) -> list[tuple[dict[str, np.ndarray], dict
     return runs
 
 
-class _WindowGraph(nn.Module):
-    """The windowed transformer with clipped output."""
-
-    def __init__(self, system: nn.Module) -> None:
-        super().__init__()
-        self.system = system
-
-    def forward(self, video: Tensor, audio: Tensor, video_mask: Tensor, audio_mask: Tensor) -> Tensor:
-        return torch.clamp(self.system(video, audio, video_mask, audio_mask), -1.0, 1.0)
-
-
-def export_window(
-    system: nn.Module, *, video_size: int, audio_size: int, ticks: int = 100, batch: int | None = 1
-) -> bytes:
-    """Returns `affect_window.onnx`: windows of the paper's audio-visual transformer.
-
-    Inputs `video` (B, T, video_size), `audio` (B, T, audio_size) float32, `video_mask`, `audio_mask` (B, T) bool;
-    output `values` (B, T, 2) in [-1, 1].
-
-    Args:
-        system: forward(video, audio, video_mask, audio_mask) -> (B, T, 2), with the fusion in `system.cross`.
-        video_size: width of the face descriptor.
-        audio_size: width of the stacked audio vector.
-        ticks: T. Paper: 100 (section 4.3).
-        batch: B; None = any.
-
-    Returns:
-        The serialised model.
-
-    Raises:
-        ArgumentError: system has no cross-modal fusion.
-    """
-    if not hasattr(system, "cross"):
-        raise ArgumentError(
-            f"system must have a cross-modal fusion, got {type(system).__name__}; export transformer_av."
-        )
-    operator = SymbolicOperator()
-    module = _WindowGraph(with_operator(system, operator))
-    runs = _window_runs(system, (ticks, video_size, audio_size), (1, 3, 16) if batch is None else (batch,))
-    names = list(runs[0][0])
-    example = 2 if batch is None else batch
-    rows = {name: np.concatenate([runs[0][0][name]] * 2)[:example] for name in names}
-    free = tuple({0: torch.export.Dim("batch")} for _ in names) if batch is None else None
-    arguments = tuple(torch.from_numpy(rows[name]) for name in names)
-    model = to_model(module, operator, arguments, names, ["values"], dynamic=free).SerializeToString()
-    check_parity(model, runs)
-    return model
-
-
-def _window_runs(
-    system: nn.Module, sizes: tuple[int, int, int], batches: Sequence[int]
-) -> list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """Returns windows, whole, with gaps and without video, and torch outputs. sizes: ticks, video, audio."""
-    ticks, video_size, audio_size = sizes
-    rng = np.random.default_rng(0)
-    plain = _WindowGraph(copy.deepcopy(system).eval())
-    runs = []
-    for batch in batches:
-        for share in (1.0, 0.6, 0.0):
-            feed = {
-                "video": rng.standard_normal((batch, ticks, video_size)).astype(np.float32),
-                "audio": rng.standard_normal((batch, ticks, audio_size)).astype(np.float32),
-                "video_mask": rng.random((batch, ticks)) < share,
-                "audio_mask": rng.random((batch, ticks)) < 1.0 if share else np.ones((batch, ticks), dtype=bool),
-            }
-            with torch.no_grad():
-                runs.append((feed, {"values": plain(*(torch.from_numpy(value) for value in feed.values())).numpy()}))
-    return runs
-
-
 def main() -> None:
     """Writes the step graph of trained weights: `python -m edgeaff.export.to_onnx WEIGHTS OUTPUT`."""
     from edgeaff.training.default_bundle.write import load_weights
@@ -313,7 +243,6 @@ __all__ = [
     "SymbolicOperator",
     "check_parity",
     "export_step",
-    "export_window",
     "to_model",
     "with_batch",
     "with_operator",

@@ -24,35 +24,43 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgeaff.errors import ArgumentError
 from edgeaff.export.to_onnx import SymbolicOperator, check_parity, to_model, with_operator
-from edgeaff.training.attention import attend
+from edgeaff.export.window import WINDOW_TICKS, Keys, check_system, encode_layers
 from edgeaff.training.models.transformer import AudioVideoTransformer, EncoderLayer, WindowEncoder
 
-WINDOW_TICKS = 100  # Paper: section 4.3
-MODALITIES = ("video", "audio")
-STATES = ("video", "audio", "present")
+STATES = ("seen_token", "seen_packed", "heard_token", "heard_packed", "present")
 
 
-def _row(encoder: WindowEncoder, features: Tensor) -> Tensor:
-    """Returns what a tick leaves behind: projection and first layer's packed product, without positions and bias, (1, 1, 4 d)."""
-    token = encoder.project(features)
-    first = cast(EncoderLayer, encoder.layers[0])
-    return torch.cat([token, functional.linear(token, first.qkv.weight)], dim=-1)[:, None]
+def _rows(encoder: WindowEncoder, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns what a tick leaves behind, without positions and bias: projection (1, 1, d), first packed product (1, 1, 3 d)."""
+    token = encoder.project(features)[:, None]
+    return token, functional.linear(token, cast(EncoderLayer, encoder.layers[0]).qkv.weight)
 
 
-def _encode(encoder: WindowEncoder, rows: Tensor, mask: Tensor) -> Tensor:
-    """Returns the encoder's output (1, T, d) from rows (1, T, 4 d) and mask (1, T)."""
-    first, size = cast(EncoderLayer, encoder.layers[0]), rows.shape[-1] // 4
-    positions = encoder.positions[: rows.shape[1]]
-    tokens = rows[..., :size] + positions
-    packed = rows[..., size:] + functional.linear(positions, first.qkv.weight, first.qkv.bias)
-    mixed = attend(packed[..., :size], packed[..., size:], num_heads=first.num_heads, key_mask=mask)
-    tokens = first.norm1(tokens + first.out(mixed))
-    tokens = first.norm2(tokens + first.ffn2(torch.relu(first.ffn1(tokens))))
-    for layer in list(encoder.layers)[1:]:
-        tokens = layer(tokens, mask)
-    return tokens
+class _Positions(nn.Module):
+    """What positions add in one modality, as constants: to the tokens (T, d), and to the first packed product (T, 3 d)."""
+
+    to_token: Tensor
+    to_packed: Tensor
+
+    @torch.no_grad()
+    def __init__(self, encoder: WindowEncoder, ticks: int) -> None:
+        super().__init__()
+        qkv = cast(EncoderLayer, encoder.layers[0]).qkv
+        self.register_buffer("to_token", encoder.positions[:ticks].clone())
+        self.register_buffer("to_packed", functional.linear(self.to_token, qkv.weight, qkv.bias))
+
+
+def _encode(encoder: WindowEncoder, positions: _Positions, token: Tensor, packed: Tensor, keys: Keys) -> Tensor:
+    """Returns the encoder's output (1, T, d) from the rows of T ticks."""
+    return encode_layers(encoder, token + positions.to_token, packed + positions.to_packed, keys)
+
+
+def _extended(system: AudioVideoTransformer, inputs: tuple[Tensor, ...], states: tuple[Tensor, ...]) -> list[Tensor]:
+    """Returns the rows of the ticks before and this one, in the order of STATES. inputs: video, audio, present."""
+    video, audio, present = inputs
+    made = (*_rows(system.video, video), *_rows(system.audio, audio), present[:, None])
+    return [torch.cat(pair, dim=1) for pair in zip(states, made, strict=True)]
 
 
 class WindowAppend(nn.Module):
@@ -62,8 +70,8 @@ class WindowAppend(nn.Module):
         super().__init__()
         self.system = system
 
-    def forward(self, video: Tensor, audio: Tensor, present: Tensor, *states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Returns the rows of all ticks: video (1, T, 4 d), audio (1, T, 4 d), present (1, T, 2).
+    def forward(self, video: Tensor, audio: Tensor, present: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Returns the state after the tick, in the order of STATES, (1, T - 1, ...) each.
 
         Args:
             video: (1, Dv) descriptor; zeros where absent.
@@ -72,30 +80,26 @@ class WindowAppend(nn.Module):
             states: the rows of the T - 1 ticks before.
 
         Returns:
-            The rows with the new one at the end.
+            The rows with the new one at the end and without the oldest.
         """
-        seen, heard = _row(self.system.video, video), _row(self.system.audio, audio)
-        following = [
-            torch.cat(pair, dim=1)[:, 1:] for pair in zip(states, (seen, heard, present[:, None]), strict=True)
-        ]
-        return following[0], following[1], following[2]
+        return tuple(rows[:, 1:] for rows in _extended(self.system, (video, audio, present), states))
 
 
 class WindowStep(nn.Module):
     """Newest row of the window that ends at this tick, and the state after it."""
 
-    def __init__(self, system: AudioVideoTransformer) -> None:
+    def __init__(self, system: AudioVideoTransformer, ticks: int) -> None:
         super().__init__()
         self.system = system
+        self.seen, self.heard = _Positions(system.video, ticks), _Positions(system.audio, ticks)
 
     def forward(self, video: Tensor, audio: Tensor, present: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
         """Returns values (1, 2) in [-1, 1] and the next state; arguments as in `WindowAppend.forward`."""
         system, cross = self.system, self.system.cross
-        made = (_row(system.video, video), _row(system.audio, audio), present[:, None])
-        rows = [torch.cat(pair, dim=1) for pair in zip(states, made, strict=True)]
-        video_mask, audio_mask = rows[2][..., 0] > 0.5, rows[2][..., 1] > 0.5
-        seen = _encode(system.video, rows[0], video_mask)
-        heard = _encode(system.audio, rows[1], audio_mask)
+        rows = _extended(system, (video, audio, present), states)
+        video_here, audio_here = rows[4][..., 0], rows[4][..., 1]
+        seen = _encode(system.video, self.seen, rows[0], rows[1], Keys(video_here))
+        heard = _encode(system.audio, self.heard, rows[2], rows[3], Keys(audio_here))
         newest_seen, newest_heard = seen[:, -1:], heard[:, -1:]
         fused = cross.operator(
             cross.query_audio(newest_heard),
@@ -105,8 +109,8 @@ class WindowStep(nn.Module):
             cross.alpha,
             cross.beta,
             num_heads=cross.num_heads,
-            key_mask_audio=audio_mask,
-            key_mask_video=video_mask,
+            key_mask_audio=audio_here > 0.5,
+            key_mask_video=video_here > 0.5,
             residual_audio=newest_heard if cross.residual else None,
             residual_video=newest_seen if cross.residual else None,
         )
@@ -116,9 +120,11 @@ class WindowStep(nn.Module):
 
 def initial_state(system: AudioVideoTransformer, ticks: int = WINDOW_TICKS) -> dict[str, Tensor]:
     """Returns the empty state by name: zeros, that is, no tick present."""
-    size = 4 * system.config.size
-    widths = {"video": size, "audio": size, "present": 2}
-    return {name: torch.zeros(1, ticks - 1, width) for name, width in widths.items()}
+    size = system.config.size
+    return {
+        name: torch.zeros(1, ticks - 1, width)
+        for name, width in zip(STATES, (size, 3 * size, size, 3 * size, 2), strict=True)
+    }
 
 
 def export_window_step(
@@ -135,12 +141,8 @@ def export_window_step(
 
     Returns:
         Both serialised models.
-
-    Raises:
-        ArgumentError: the system has no encoder layer.
     """
-    if not len(system.video.layers):
-        raise ArgumentError("system must have at least one encoder layer, got none; export a transformer.")
+    check_system(system)
     operator = SymbolicOperator()
     config, state = system.config, initial_state(system, ticks)
     arguments = (
@@ -151,7 +153,8 @@ def export_window_step(
     )
     inputs = ["video", "audio", "present", *(f"state_{name}" for name in STATES)]
     following = [f"next_state_{name}" for name in STATES]
-    step = to_model(WindowStep(with_operator(system, operator)), operator, arguments, inputs, ["values", *following])
+    module = WindowStep(with_operator(system, operator), ticks)
+    step = to_model(module, operator, arguments, inputs, ["values", *following])
     append = to_model(WindowAppend(copy.deepcopy(system)), SymbolicOperator(), arguments, inputs, following)
     models = step.SerializeToString(), append.SerializeToString()
     runs = _runs(copy.deepcopy(system).eval(), ticks, parity_ticks)

@@ -69,10 +69,10 @@ def test_window_of_any_batch_is_what_torch_says(backend):
     import torch
 
     from edgeaff.backends import load_graph
-    from edgeaff.export.to_onnx import export_window
+    from edgeaff.export.window import export_window
 
     system = _system(layers=2)
-    graph = load_graph(export_window(system, video_size=6, audio_size=5, ticks=9, batch=None), backend=backend)
+    graph = load_graph(export_window(system, ticks=9, batch=None), backend=backend)
     rng = np.random.default_rng(3)
     for batch in (1, 3, 16):
         feed = {

@@ -122,10 +122,10 @@ def test_a_graph_that_differs_is_refused(step):
 def test_a_system_without_fusion_is_refused():
     import torch
 
-    from edgeaff.export.to_onnx import export_window
+    from edgeaff.export.window import export_window
 
     with pytest.raises(ArgumentError, match="cross-modal fusion"):
-        export_window(torch.nn.Linear(2, 2), video_size=2, audio_size=2)
+        export_window(torch.nn.Linear(2, 2))
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -134,13 +134,13 @@ def test_window_of_the_papers_transformer_is_exported(residual):
     onnxruntime = import_onnxruntime()
     import torch
 
-    from edgeaff.export.to_onnx import export_window
+    from edgeaff.export.window import export_window
     from edgeaff.training.models.transformer import AudioVideoTransformer, TransformerConfig
 
     torch.manual_seed(0)
     sizes = {"video_size": 6, "audio_size": 5, "size": 8, "num_heads": 2, "ffn_size": 8, "layers": 1}
     system = AudioVideoTransformer(TransformerConfig(**sizes, residual=residual))
-    data = export_window(system, video_size=6, audio_size=5, ticks=12)
+    data = export_window(system, ticks=12)
     model = onnx.load_from_string(data)
     (node,) = (node for node in model.graph.node if node.domain == "edgeaff")
     assert {a.name: a.i for a in node.attribute if a.name in {"num_heads", "band"}} == {"num_heads": 2, "band": 0}
