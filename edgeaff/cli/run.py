@@ -22,9 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
     parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
     parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
-    parser.add_argument(
-        "--backend", metavar="NAME", default="default", help="onnxruntime, openvino or native; default: the bundle's"
-    )
+    parser.add_argument("--backend", metavar="NAME", help="onnxruntime, openvino or native; default: the bundle's")
     parser.add_argument(
         "--output",
         metavar="FILE",
@@ -34,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--plot", metavar="PNG", help="write a picture: faces above, valence and arousal below")
     parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values drawn in")
-    parser.add_argument(
-        "--max-faces", metavar="N", type=int, default=1, help="most faces with events of their own (default 1)"
-    )
+    parser.add_argument("--max-faces", metavar="N", type=int, help="most faces with events of their own (default 1)")
     parser.add_argument(
         "--serve", metavar="HOST:PORT", help="show /metrics, /status and /healthz there; a port alone is the loopback's"
     )

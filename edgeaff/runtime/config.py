@@ -76,11 +76,11 @@ def merge_options(arguments: dict[str, Any], config: str | os.PathLike[str] | No
     """Returns all options: what was given as an argument, else the file's value, else the default.
 
     Args:
-        arguments: name -> value for every option; a value equal to its default counts as not given.
+        arguments: name -> value for every option; None counts as not given.
         config: path of a TOML file, or None.
     """
     from_file = read_config(config) if config is not None else {}
     merged = dict(OPTIONS)
     merged.update(from_file)
-    merged.update({name: value for name, value in arguments.items() if value != OPTIONS[name]})
+    merged.update({name: value for name, value in arguments.items() if value is not None})
     return merged

@@ -40,20 +40,22 @@ SESSION_OPTIONS = ("backend", "max_faces", "detector_stride", "smoothing", "stal
 class Runtime(EventReader):
     """Reads sources and delivers events.
 
+    An argument that is None is the configuration's, else its default.
+
     Args:
         bundle: a ModelBundle, a path, or None for the one that ships.
         video: path or URI of the pictures. A file brings its sound too, unless `audio` names another.
         audio: path or URI of the sound.
-        backend: "default" (the bundle's), "onnxruntime", "openvino" or "native".
-        strict: refuse to fall back to another backend.
-        max_faces: most faces with events of their own per tick.
+        backend: "default" (the bundle's, and the default), "onnxruntime", "openvino" or "native".
+        strict: refuse to fall back to another backend; default False.
+        max_faces: most faces with events of their own per tick; default 1.
         detector_stride: run the detector on every n-th taken frame.
         smoothing: (valence_seconds, arousal_seconds), None for the bundle's.
         policy: which events a slow reader gets: "every", "latest" or a Policy.
-        staleness_seconds: status STALE after so long without any delivery.
-        ladder: live only: do less work per frame while the worker falls behind (see runtime/ladder.py).
-        threads: most threads of one run of a graph.
-        stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
+        staleness_seconds: status STALE after so long without any delivery; default 0.5.
+        ladder: live only: do less work per frame while the worker falls behind (see runtime/ladder.py); default True.
+        threads: most threads of one run of a graph; default 1.
+        stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append; default 1.
         serve: "host:port" or a port: /metrics, /status and /healthz over HTTP, on the loopback unless a host is named (port 0
             chooses a free one, see `serve_url`); None opens no socket.
         sinks: called for every event: objects with write(event) and close(), paths and URIs (`delivery.open`); a Recorder
@@ -72,18 +74,18 @@ class Runtime(EventReader):
         *,
         video: Any = None,
         audio: Any = None,
-        backend: str = "default",
-        strict: bool = False,
-        max_faces: int = 1,
+        backend: str | None = None,
+        strict: bool | None = None,
+        max_faces: int | None = None,
         detector_stride: int | None = None,
         smoothing: tuple[float, float] | None = None,
         policy: Policy | str | None = None,
-        staleness_seconds: float = 0.5,
-        ladder: bool = True,
-        threads: int = 1,
-        stride: int = 1,
+        staleness_seconds: float | None = None,
+        ladder: bool | None = None,
+        threads: int | None = None,
+        stride: int | None = None,
         serve: str | int | None = None,
-        sinks: Sequence[Any] = (),
+        sinks: Sequence[Any] | None = None,
         config: str | os.PathLike[str] | None = None,
     ) -> None:
         arguments = {

@@ -177,7 +177,7 @@ def test_udp_sink_by_uri_gets_live_events() -> None:
     assert first["seq"] == 0
 
 
-@pytest.mark.parametrize("sinks", [3, "events.jsonl", [3], [object()], None])
+@pytest.mark.parametrize("sinks", [3, "events.jsonl", [3], [object()]])
 def test_sinks_that_are_none_are_an_error(sinks: Any) -> None:
     with pytest.raises(ArgumentError, match=r"sinks must .*; (put it into brackets|see delivery.open)"):
         edgeaff.Runtime(video=edgeaff.PushVideo(), sinks=sinks)
@@ -211,6 +211,21 @@ def test_recording_of_a_runtime_knows_the_options_of_its_session(tmp_path: Path)
     assert options["max_faces"] == 2 and options["audio"] is False and options["smoothing"] == [0, 0]
     assert options["bundle"].endswith("edge.eaff")
     assert main(["replay", str(tmp_path / "a.eaffrec"), "--verify", "--quiet"]) == 0
+
+
+@pytest.mark.needs_media
+def test_argument_wins_over_the_configuration_also_where_it_is_the_default(tmp_path: Path) -> None:
+    sound, config, session = write_wav(tmp_path / "a.wav", 0.5), tmp_path / "edgeaff.toml", tmp_path / "a.eaffrec"
+    config.write_text(f'max_faces = 3\nstaleness_seconds = 0.25\nsinks = ["{session}"]\naudio = "none.wav"\n')
+    for arguments, expected in (({}, 3), ({"max_faces": 1}, 1)):
+        with edgeaff.Runtime(config=config, audio=sound, **arguments) as runtime:
+            assert list(runtime)
+        options = Recording(session).header["session"]
+        assert options["max_faces"] == expected and options["staleness_seconds"] == 0.25
+    command = ["run", str(sound), "--audio", str(sound), "--config", str(config), "--quiet"]
+    for more, expected in (([], 3), (["--max-faces", "1"], 1)):
+        assert main([*command, *more]) == 0
+        assert Recording(session).header["session"]["max_faces"] == expected
 
 
 def test_options_given_to_a_recorder_stay(tmp_path: Path) -> None:
