@@ -62,7 +62,7 @@ def make_augmenter(cache):
     from edgeaff.training.face_detector.augment import AugmentConfig, Augmenter
     from edgeaff.training.face_detector.stream import training_part
 
-    return Augmenter(cache, *training_part(cache), AugmentConfig())
+    return Augmenter(cache, *training_part(cache), AugmentConfig(behind=0.0))
 
 
 def test_cache_holds_every_picture_and_is_read_again(cache, faces: Path) -> None:
@@ -233,6 +233,10 @@ validate_every = 100
 early_steps = 2
 early_canvases = [[96, 96, 1.0]]
 canvases = [[128, 96, 1.0]]
+[second]
+steps = 4
+warmup_steps = 1
+learning_rate = 0.001
 [network]
 stem = [4, 8]
 stages = [8, 8, 8]
@@ -289,7 +293,8 @@ def test_a_resumed_run_ends_where_the_straight_one_does(faces: Path, cache, run_
 def test_rate_rises_stays_and_falls() -> None:
     from edgeaff.training.face_detector.train import learning_rate
 
-    config = {"warmup_steps": 10, "decay_steps": 20, "steps": 100, "learning_rate": 1.0}
+    second = {"steps": 0, "warmup_steps": 1, "learning_rate": 1.0}
+    config = {"warmup_steps": 10, "decay_steps": 20, "steps": 100, "learning_rate": 1.0, "second": second}
     rates = [learning_rate(step, config) for step in (0, 9, 50, 79, 90, 100)]
     assert rates == pytest.approx([0.1, 1.0, 1.0, 1.0, 0.5, 0.0])
 
@@ -363,4 +368,4 @@ def test_arguments_default_to_the_shared_folder(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("EDGEAFF_SHARED", str(tmp_path))
     args: argparse.Namespace = parse_arguments(["--cache", "a", "--output", "b"])
     assert args.faces == tmp_path / "data" / "faces"
-    assert {"canvases", "early_canvases", "network", "augment"} <= set(read_config(args.config))
+    assert {"canvases", "early_canvases", "network", "augment", "second"} <= set(read_config(args.config))

@@ -13,7 +13,10 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from edgeaff.detection.boxes import pair_iou
+from edgeaff.training.face_detector.behind import LEAST_HEIGHT_PX, paint_behind
 from edgeaff.training.face_detector.data import PictureCache
+from edgeaff.training.face_detector.textures import texture
 
 MIRRORED_POINTS = [1, 0, 2, 4, 3]
 
@@ -31,6 +34,9 @@ class AugmentConfig:
         rotation_degrees: standard deviation of the usual rotation.
         strong_rotation: share of pictures turned by up to 60 degrees.
         grey: share turned grey (a third of the pictures is grey already).
+        behind: share of the pictures with faces whose heads are painted as seen from behind, each a negative then.
+        mined: share of the face-free pictures that show a mined false box as if it were a face (mine.py).
+        made: share of the face-free pictures that are made up (textures.py).
         visible: a face stays a face when at least this share of its box is on the canvas; below, it is ignored.
     """
 
@@ -42,6 +48,9 @@ class AugmentConfig:
     rotation_degrees: float = 9.0
     strong_rotation: float = 0.08
     grey: float = 0.15
+    behind: float = 0.12
+    mined: float = 0.35
+    made: float = 0.12
     visible: float = 0.6
 
 
@@ -54,6 +63,7 @@ class Scene:
         boxes: (n, 4) float32 faces; may reach outside.
         landmarks: (n, 5, 2) float32, NaN where not known.
         ignore: (m, 4) float32.
+        behind: (k, 4) float32; heads seen from behind, surely no faces.
         negative: index of the face-free picture shown, or -1.
     """
 
@@ -61,6 +71,7 @@ class Scene:
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     landmarks: np.ndarray = field(default_factory=lambda: np.zeros((0, 5, 2), np.float32))
     ignore: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    behind: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     negative: int = -1
 
 
@@ -83,7 +94,24 @@ def visible_share(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
 class Augmenter:
     """Draws scenes from the pictures of the training part."""
 
-    def __init__(self, cache: PictureCache, faces: np.ndarray, negatives: np.ndarray, config: AugmentConfig) -> None:
+    def __init__(
+        self,
+        cache: PictureCache,
+        faces: np.ndarray,
+        negatives: np.ndarray,
+        config: AugmentConfig,
+        mined: np.ndarray | None = None,
+    ) -> None:
+        """Takes the pictures.
+
+        Args:
+            cache: all pictures.
+            faces: indices of those with faces.
+            negatives: indices of those without any.
+            config: chances and ranges.
+            mined: (n, 5) false boxes on face-free pictures: position in `negatives`, x0, y0, x1, y1 pixels.
+        """
+        self._mined = np.zeros((0, 5), np.float32) if mined is None else mined
         self._cache = cache
         self._faces = faces
         self._negatives = negatives
@@ -125,15 +153,24 @@ class Augmenter:
         index = int(self._faces[min(np.searchsorted(self._face_share, rng.random()), len(self._faces) - 1)])
         picture, source = self._cache.pictures[index], self._cache[index]
         target = picture.boxes[rng.integers(len(picture.boxes))]
+        painted = np.zeros(len(picture.boxes), bool)
+        if rng.random() < self._config.behind:
+            heights = picture.boxes[:, 3] - picture.boxes[:, 1]
+            alone = pair_iou(picture.boxes, picture.boxes).sum(1) < 1.02  # paint reaches beyond the box
+            painted = alone & (heights >= LEAST_HEIGHT_PX) & (rng.random(len(heights)) < 0.8)
+            for number in np.flatnonzero(painted):
+                source = paint_behind(rng, source, picture.boxes[number], picture.landmarks[number])
         scale = face_height / max(float(target[3] - target[1]), 4.0)
         matrix = self._draw_matrix(rng, target, min(scale, 4.0), width, height)
         image = self._warp(rng, source, matrix, width, height)
         points = picture.landmarks.reshape(-1, 2) @ matrix[:, :2].T + matrix[:, 2]
+        boxes = warp_boxes(picture.boxes, matrix)
         return Scene(
             image,
-            warp_boxes(picture.boxes, matrix),
-            points.reshape(-1, 5, 2).astype(np.float32),
+            boxes[~painted],
+            points.reshape(-1, 5, 2).astype(np.float32)[~painted],
             warp_boxes(picture.ignore, matrix),
+            boxes[painted],
         )
 
     def _draw_matrix(self, rng: Generator, target: np.ndarray, scale: float, width: int, height: int) -> np.ndarray:
@@ -191,15 +228,28 @@ class Augmenter:
         scene.boxes = np.concatenate([part.boxes for part in parts])
         scene.landmarks = np.concatenate([part.landmarks for part in parts])
         scene.ignore = np.concatenate([part.ignore for part in parts])
+        scene.behind = np.concatenate([part.behind for part in parts])
         return scene
 
     def _draw_negative(self, rng: Generator, width: int, height: int) -> Scene:
-        if rng.random() < 0.08:
-            return Scene(texture(rng, width, height))
+        if rng.random() < self._config.made:
+            return Scene(texture(rng, width, height), negative=-2)
+        if len(self._mined) and rng.random() < self._config.mined:
+            return self._draw_mined(rng, width, height)
         share = np.cumsum(self.negative_weights)
         position = int(min(np.searchsorted(share, rng.random() * share[-1]), len(share) - 1))
         image = random_crop(rng, self._cache[int(self._negatives[position])], width, height, zoom=(0.6, 3.0))
         return Scene(image, negative=position)
+
+    def _draw_mined(self, rng: Generator, width: int, height: int) -> Scene:
+        """Returns a mined false box in the place of a face."""
+        row = self._mined[rng.integers(len(self._mined))]
+        box = row[1:]
+        scale = self._draw_height(rng, width, height) / max(float(box[3] - box[1]), 4.0)
+        matrix = self._draw_matrix(rng, box, min(scale, 6.0), width, height)
+        source = self._cache[int(self._negatives[int(row[0])])]
+        image = self._warp(rng, source, matrix, width, height)
+        return Scene(image[:, ::-1] if rng.random() < 0.5 else image, negative=int(row[0]))
 
 
 def _shift_part(part: Scene, x: int, y: int, width: int, height: int, visible: float) -> Scene:
@@ -212,6 +262,7 @@ def _shift_part(part: Scene, x: int, y: int, width: int, height: int, visible: f
         part.boxes[keep] + move,
         part.landmarks[keep] + move[:2],
         np.concatenate([part.ignore, cut]) + move,
+        part.behind + move,
     )
 
 
@@ -224,12 +275,9 @@ def _cuts(rng: Generator, length: int, parts: int) -> list[int]:
 def _mirror(scene: Scene) -> None:
     width = scene.image.shape[1]
     scene.image = np.ascontiguousarray(scene.image[:, ::-1])
-    scene.boxes = np.stack(
-        [width - scene.boxes[:, 2], scene.boxes[:, 1], width - scene.boxes[:, 0], scene.boxes[:, 3]], 1
-    )
-    scene.ignore = np.stack(
-        [width - scene.ignore[:, 2], scene.ignore[:, 1], width - scene.ignore[:, 0], scene.ignore[:, 3]], 1
-    )
+    for name in ("boxes", "ignore", "behind"):
+        boxes = getattr(scene, name)
+        setattr(scene, name, np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1))
     scene.landmarks = scene.landmarks[:, MIRRORED_POINTS]
     scene.landmarks[..., 0] = width - scene.landmarks[..., 0]
 
@@ -256,25 +304,3 @@ def random_crop(
     x, y = rng.integers(0, width - size[0] + 1), rng.integers(0, height - size[1] + 1)
     canvas[y : y + size[1], x : x + size[0]] = part
     return canvas
-
-
-def texture(rng: Generator, width: int, height: int) -> np.ndarray:
-    """Returns a made-up face-free picture: noise of some grain, stripes, a checkerboard or discs."""
-    kind = rng.integers(4)
-    ys, xs = np.mgrid[:height, :width]
-    if kind == 0:
-        grain = int(rng.integers(1, 24))
-        noise = rng.integers(0, 256, (height // grain + 2, width // grain + 2, 3), dtype=np.uint8)
-        return cv2.resize(noise, (width, height), interpolation=int(rng.integers(0, 3)))
-    colours = rng.integers(0, 256, (2, 3))
-    if kind == 1:
-        wave = np.sin((xs * rng.normal(0, 0.3) + ys * rng.normal(0, 0.3)) + rng.random() * 6) * 0.5 + 0.5
-    elif kind == 2:
-        cell = int(rng.integers(4, 60))
-        wave = ((xs // cell + ys // cell) % 2).astype(float)
-    else:
-        wave = np.zeros((height, width))
-        for _ in range(int(rng.integers(1, 12))):
-            centre = (int(rng.integers(width)), int(rng.integers(height)))
-            cv2.circle(wave, centre, int(rng.integers(3, 90)), float(rng.random()), -1)
-    return (colours[0] + wave[..., None] * (colours[1] - colours[0])).astype(np.uint8)

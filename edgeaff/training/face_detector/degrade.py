@@ -28,7 +28,9 @@ def degrade(rng: Generator, scene: Scene, *, grey: float) -> np.ndarray:
         image = _blur(rng, image)
     if rng.random() < grey:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-    if rng.random() < 0.85:
+    if rng.random() < 0.08:
+        image = _dim(rng, image)
+    elif rng.random() < 0.85:
         image = _change_light(rng, image)
     if rng.random() < 0.15:
         image = _add_noise(rng, image)
@@ -47,6 +49,15 @@ def _change_light(rng: Generator, image: np.ndarray) -> np.ndarray:
     curve = (values[:, None] ** gamma * gain - 0.5 * (gain - 1)) * tint + shift
     table = np.clip(curve * 255, 0, 255).astype(np.uint8)
     return cv2.LUT(image, table[None])
+
+
+def _dim(rng: Generator, image: np.ndarray) -> np.ndarray:
+    """Returns the picture in little light: an eighth to a half of it, with the noise of a sensor that amplifies."""
+    height, width = image.shape[:2]
+    noise = np.empty((height, width, 3), np.int16)
+    cv2.setRNGSeed(int(rng.integers(2**31)))
+    cv2.randn(noise, 0, rng.uniform(1, 7))
+    return np.clip(image * np.float32(rng.uniform(0.12, 0.5)) + noise, 0, 255).astype(np.uint8)
 
 
 def _blur(rng: Generator, image: np.ndarray) -> np.ndarray:

@@ -33,12 +33,14 @@ class BatchStream(IterableDataset):
         augment: AugmentConfig,
         teacher: Path | None,
         negative_weights: Tensor,
+        mined: Path,
     ) -> None:
         self._faces_folder, self._cache_folder = faces_folder, cache_folder
         self._canvases, self._early_canvases, self._early_batches = canvases, early_canvases, early_batches
         self._batch_size, self._seed, self._first_batch = batch_size, seed, first_batch
         self._augment, self._teacher_path = augment, teacher
         self._negative_weights = negative_weights
+        self._mined_path = mined
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yields batches for ever; with several workers each takes every n-th."""
@@ -48,7 +50,8 @@ class BatchStream(IterableDataset):
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         cache = PictureCache(self._faces_folder, self._cache_folder)
-        augmenter = Augmenter(cache, *training_part(cache), self._augment)
+        mined = np.load(self._mined_path) if self._mined_path.is_file() else None
+        augmenter = Augmenter(cache, *training_part(cache), self._augment, mined)
         augmenter.negative_weights = self._negative_weights.numpy()
         teacher = Teacher(str(self._teacher_path)) if self._teacher_path else None
         index = self._first_batch + number

@@ -18,6 +18,7 @@ from edgeaff.training.face_detector.augment import Scene
 STRIDES = (8, 16, 32)
 LEVEL_SIZES = ((0.0, 34.0), (26.0, 100.0), (78.0, 1e9))
 PEAK = 0.95
+BEHIND_WEIGHT = 2.0  # of the score of a cell inside a head seen from behind
 TARGET_WIDTH = 17
 
 
@@ -123,9 +124,13 @@ def make_targets(scene: Scene, cells: Cells, scores: np.ndarray | None, boxes: n
         low, high = scene.ignore[:, None, :2], scene.ignore[:, None, 2:]
         inside = ((centres[None, :, :2] >= low) & (centres[None, :, :2] <= high)).all(2).any(0)
         targets[inside, 1] = 0
-    if scores is not None and boxes is not None and scene.negative < 0:
+    if scores is not None and boxes is not None and scene.negative == -1:
         # what the teacher alone holds for a face beside the labels is left open, not taught as background
         targets[scores > 0.5, 1] = 0
+    if len(scene.behind):
+        low, high = scene.behind[:, None, :2], scene.behind[:, None, 2:]
+        inside = ((centres[None, :, :2] >= low) & (centres[None, :, :2] <= high)).all(2).any(0)
+        targets[inside, 1] = BEHIND_WEIGHT
     if faces:
         owner = wanted.argmax(0)
         value = wanted.max(0)

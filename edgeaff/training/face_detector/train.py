@@ -3,8 +3,10 @@
     python -m edgeaff.training.face_detector.train --config face_detector.toml --faces FOLDER --output FOLDER [--resume]
 
 The rate is constant until the last `decay_steps` steps: a run that was stopped can be resumed with another `--steps`,
-and only then falls to zero. SIGTERM and Ctrl-C write a checkpoint and end the run. Seeds are fixed: batch i depends on
-(seed, i) and on the weights mined from face-free pictures only.
+and only then falls to zero. After the last step a run may go on with a second round (`--resume --round 2`): the rate
+rises to `second.learning_rate` and falls to zero along a cosine, and the boxes that `mine.py` left in the run's folder
+are shown as hard negatives. SIGTERM and Ctrl-C write a checkpoint and end the run. Seeds are fixed: batch i depends on
+(seed, i), on the mined boxes and on the weights mined from face-free pictures only.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import copy
 import json
 import logging
+import math
 import os
 import signal
 import time
@@ -27,6 +30,7 @@ from torch.utils.data import DataLoader
 from edgeaff.training.face_detector.augment import AugmentConfig
 from edgeaff.training.face_detector.data import PictureCache
 from edgeaff.training.face_detector.loss import detection_loss, flatten_maps
+from edgeaff.training.face_detector.mine import MINED_NAME
 from edgeaff.training.face_detector.network import FaceDetectorNetwork, NetworkConfig
 from edgeaff.training.face_detector.stream import BatchStream, training_part
 from edgeaff.training.face_detector.targets import make_cells
@@ -44,7 +48,13 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def learning_rate(step: int, config: dict[str, Any]) -> float:
-    """Returns the rate of a step: linear warm-up, constant, linear to zero at the end."""
+    """Returns the rate of a step: linear warm-up, constant, linear to zero; then the cosine of the second round."""
+    second = config["second"]
+    past = step - config["steps"]
+    if past >= 0 and second["steps"]:
+        rise = min(1.0, (past + 1) / second["warmup_steps"])
+        share = min(past / second["steps"], 1.0)
+        return float(second["learning_rate"] * rise * (1 + math.cos(math.pi * share)) / 2)
     rise = min(1.0, (step + 1) / config["warmup_steps"])
     fall = min(1.0, max(config["steps"] - step, 0) / config["decay_steps"])
     return float(config["learning_rate"] * rise * fall)
@@ -94,6 +104,12 @@ class Trainer:
         """The one checkpoint of this run."""
         return self._args.output / "checkpoint.pt"
 
+    @property
+    def last_step(self) -> int:
+        """Where this run ends."""
+        extra = self._config["second"]["steps"] if self._args.round == 2 else 0
+        return int(self._config["steps"] + extra)
+
     def resume(self) -> None:
         """Takes up the checkpoint in the output folder."""
         state = torch.load(self.checkpoint_path, map_location=self._device, weights_only=True)
@@ -137,6 +153,7 @@ class Trainer:
             augment=AugmentConfig(**self._config["augment"]),
             teacher=self._args.teacher,
             negative_weights=self._negative_weights,
+            mined=self._args.output / MINED_NAME,
         )
         ahead = 4 if self._args.workers else None
         loader = DataLoader(stream, batch_size=None, num_workers=self._args.workers, prefetch_factor=ahead)
@@ -152,7 +169,7 @@ class Trainer:
                 text = " ".join(f"{key} {value:.4f}" for key, value in sums.items())
                 logger.info("step %d  %s  %.0f pictures/s", self._step, text, speed)
                 sums = {}
-            finished = self._step >= self._config["steps"] or self._stopped
+            finished = self._step >= self.last_step or self._stopped
             if finished or self._step % self._config["checkpoint_every"] == 0:
                 self.save()
             if self._step % self._config["validate_every"] == 0 or finished:
@@ -205,6 +222,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--steps", type=int, default=None, help="instead of the configuration's")
     parser.add_argument("--decay-steps", type=int, default=None)
+    parser.add_argument("--round", type=int, choices=(1, 2), default=1, help="2: go on after the first round's end")
+    parser.add_argument("--second-steps", type=int, default=None, help="length of the second round")
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
@@ -221,6 +240,8 @@ def main(argv: list[str] | None = None) -> None:
     for key in ("steps", "decay_steps", "seed"):
         if getattr(args, key) is not None:
             config[key] = getattr(args, key)
+    if args.second_steps is not None:
+        config["second"]["steps"] = args.second_steps
     args.output.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(config, args)
     if args.resume:
