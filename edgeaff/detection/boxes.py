@@ -24,6 +24,24 @@ def pair_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return inter / np.maximum(union, 1e-9)
 
 
+def drop_covered(boxes: np.ndarray, limit: float) -> list[int]:
+    """Returns the indices of the boxes that share at most `limit` of the smaller one's area with any kept one before.
+
+    Args:
+        boxes: (n, 4), best first.
+        limit: share of the smaller box, in (0, 1].
+    """
+    areas = np.maximum(box_areas(boxes), 1e-9)
+    kept: list[int] = []
+    for index in range(len(boxes)):
+        low = np.maximum(boxes[index, :2], boxes[kept, :2])
+        high = np.minimum(boxes[index, 2:], boxes[kept, 2:])
+        inter = np.prod(np.maximum(high - low, 0), axis=1)
+        if not (inter > limit * np.minimum(areas[index], areas[kept])).any():
+            kept.append(index)
+    return kept
+
+
 def merge_candidates(
     boxes: np.ndarray, scores: np.ndarray, points: np.ndarray, *, suppress_iou: float, vote_iou: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeaff.detection.boxes import box_areas, fit_letterbox, merge_candidates, pair_iou
+from edgeaff.detection.boxes import box_areas, drop_covered, fit_letterbox, merge_candidates, pair_iou
 
 
 def random_boxes(count: int, seed: int) -> np.ndarray:
@@ -83,3 +83,24 @@ def test_letterbox_fills_its_long_side_and_maps_back(size: tuple[int, int], long
     points = np.full((2, 5, 2), [box.width, box.height], np.float32)
     np.testing.assert_allclose(box.to_picture(points), np.broadcast_to([width, height], (2, 5, 2)), rtol=1e-5)
     assert box.to_picture(np.zeros((0, 4), np.float32)).shape == (0, 4)
+
+
+def test_a_box_mostly_covered_by_a_better_one_is_dropped() -> None:
+    boxes = np.array([[0, 0, 100, 100], [70, 70, 90, 90], [61, 0, 161, 100], [200, 0, 220, 20], [59, 0, 159, 100]], "f")
+    assert drop_covered(boxes, 0.4) == [0, 2, 3], "1 lies inside 0; 4 shares 41 % with 0"
+    assert drop_covered(boxes[:0], 0.4) == []
+
+
+@pytest.mark.parametrize("limit", [0.2, 0.4, 0.9])
+def test_dropping_covered_boxes_equals_the_loop(limit: float) -> None:
+    boxes = random_boxes(40, 5)
+    kept: list[int] = []
+    for index, a in enumerate(boxes.astype(float)):
+        shares = []
+        for b in boxes[kept].astype(float):
+            width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+            smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
+            shares.append(max(width, 0) * max(height, 0) / smaller)
+        if all(share <= limit for share in shares):
+            kept.append(index)
+    assert drop_covered(boxes, limit) == kept

@@ -16,7 +16,15 @@ from numpy.random import Generator
 
 LEAST_HEIGHT_PX = 16
 BALD, SHORT, LONG = 0.12, 0.45, 0.43  # shares of the three cuts
-HAIR_COLOURS = ((28, 24, 22), (60, 42, 30), (96, 68, 44), (150, 116, 76), (190, 160, 112), (130, 128, 126), (110, 52, 30))
+HAIR_COLOURS = (
+    (28, 24, 22),
+    (60, 42, 30),
+    (96, 68, 44),
+    (150, 116, 76),
+    (190, 160, 112),
+    (130, 128, 126),
+    (110, 52, 30),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +105,7 @@ def _mean_colour(part: np.ndarray, where: np.ndarray, otherwise: tuple[int, int,
     return np.median(part[where], axis=0).astype(float)
 
 
-def _paint_hair(
-    rng: Generator, across: np.ndarray, down: np.ndarray, colour: np.ndarray, grain: float
-) -> np.ndarray:
+def _paint_hair(rng: Generator, across: np.ndarray, down: np.ndarray, colour: np.ndarray, grain: float) -> np.ndarray:
     """Returns strands that run down from a crown, shaded like a ball, (H, W, 3) float32."""
     crown = (rng.normal(0, 0.12), rng.uniform(-0.6, -0.15))
     x, y = across - crown[0], down - crown[1]

@@ -1,13 +1,15 @@
 """Measures a detector on the validation part: recall by face size, false boxes, and the threshold they fix.
 
 The list of views is fixed by its own seed: every validation picture at the input's long side (320), the same zoomed out
-(twice as many pixels as the network sees, as a camera has), and three crops of every face-free picture. Sizes are those
-of a 640-pixel picture: 60 px there are 30 here.
+(twice as many pixels as the network sees, as a camera has), three crops of every face-free picture, and every third
+picture of one face once more with that head painted as seen from behind (behind.py). Sizes are those of a 640-pixel
+picture: 60 px there are 30 here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import zlib
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from edgeaff.detection.boxes import fit_letterbox, pair_iou
 from edgeaff.detection.decode import decode_maps
 from edgeaff.detection.ssd import SsdDetector
 from edgeaff.training.face_detector.augment import random_crop
+from edgeaff.training.face_detector.behind import LEAST_HEIGHT_PX, paint_behind
 from edgeaff.training.face_detector.data import Picture, PictureCache, is_validation
 from edgeaff.training.face_detector.targets import pair_cover
 
@@ -73,6 +76,15 @@ def _place(picture: Picture, image: np.ndarray, long_side: int, *, detail: int) 
     return View(canvas, picture.boxes * scale, picture.ignore * scale, seen, _kind(picture))
 
 
+def _turn_away(picture: Picture, image: np.ndarray) -> list[View]:
+    """Returns the view in which the one head of a picture is painted as seen from behind; none where that is impossible."""
+    boxes = picture.boxes
+    if len(boxes) != 1 or boxes[0, 3] - boxes[0, 1] < LEAST_HEIGHT_PX:
+        return []
+    painted = paint_behind(np.random.default_rng(zlib.crc32(picture.name.encode())), image, boxes[0], picture.landmarks[0])
+    return [replace(_place(picture, painted, LONG_SIDE, detail=1), boxes=boxes[:0], kind="from behind (painted)")]
+
+
 @lru_cache(maxsize=2)
 def make_views(faces_folder: Path, cache_folder: Path) -> list[View]:
     """Returns the fixed list of validation views."""
@@ -84,6 +96,8 @@ def make_views(faces_folder: Path, cache_folder: Path) -> list[View]:
             continue
         image = cache[index]
         views.append(_place(picture, image, LONG_SIDE, detail=1))
+        if index % 3 == 0:
+            views.extend(_turn_away(picture, image))
         if len(picture.boxes):
             views.append(_place(picture, image, int(rng.integers(40, 161)), detail=2))
         if not len(picture.boxes) and not len(picture.ignore):
