@@ -37,7 +37,7 @@ class PreprocessSpec:
         silence_gate_rms: hops with pcm_RMSenergy at or below this do not enter the adaptive statistics.
         detector_id: the face detector whose boxes the model was trained with.
         crop_rule: name of the rule from box to square ("box_centre_square_v1").
-        crop_margin: side of the square = crop_margin * longer side of the box.
+        crop_margin: side of the square = crop_margin * longer side of the box; 1.0 is how the shipped encoder was trained.
         crop_size_px: side of the crop. Paper: 96 (section 4.2.1).
         face_staleness_seconds: a face found at most this long ago still counts.
     """
@@ -55,7 +55,7 @@ class PreprocessSpec:
     silence_gate_rms: float = 0.001
     detector_id: str = "edgeaff-ssd"
     crop_rule: str = "box_centre_square_v1"
-    crop_margin: float = 1.15
+    crop_margin: float = 1.0
     crop_size_px: int = 96
     face_staleness_seconds: float = 0.5
 
