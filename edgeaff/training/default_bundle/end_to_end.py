@@ -119,6 +119,8 @@ def see(bundle: ModelBundle, faces: FaceSet, *, frames: int, seed: int = 0) -> S
     said: list[list[float]] = []
     half: dict[int, list[tuple[float, float]]] = {percent: [] for percent in percents}
     for index, tile in enumerate(faces.images):
+        if index and index % 100 == 0:
+            logger.info("%d of %d", index, len(faces))
         session, events = Session(bundle, audio=False), []
         for number, picture in enumerate(render(np.random.default_rng([seed, index]), tile, frames=frames)):
             events += session.push_frame(picture, pts_ns=number * FRAME_NS)
@@ -172,6 +174,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, help="JSON file; the figures go under through_session.ferplus_rendered")
     options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     if options.faces < 0 or options.frames < 1:
         raise ArgumentError(f"faces and frames must be positive, got {options.faces} and {options.frames}; see --help.")
     faces = read_split(options.shared / "data" / "affect" / "fer2013plus", "test")
@@ -188,7 +191,6 @@ def main() -> None:
         known = json.loads(options.results.read_text()) if options.results.exists() else {}
         known.setdefault("through_session", {})["ferplus_rendered"] = figures
         options.results.write_text(json.dumps(known, indent=1) + "\n")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     logger.info("%s", json.dumps(figures))
 
 
