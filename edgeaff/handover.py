@@ -21,7 +21,7 @@ import numpy as np
 from edgeaff.backends import GRAPH_BACKENDS, Graph, Progress, load_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BundleError
-from edgeaff.inference import Predictor, graph_bytes, load_predictor, replay
+from edgeaff.inference import Predictor, load_predictor, replay
 from edgeaff.measures import ccc
 
 LEAST_CCC = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.995, "int8": 0.995}
@@ -80,14 +80,22 @@ def prepare(
     encoder = None
     if bundle.has_graph("face_encoder"):
         name = encoder_backend(backend)
-        model = graph_bytes(bundle, "face_encoder", name)
-        encoder = load_graph(model, backend=name, threads=threads, progress=progress)
+        encoder = load_graph(bundle.graph_bytes("face_encoder"), backend=name, threads=threads, progress=progress)
     figures["seconds"] = round(time.perf_counter() - start, 3)
     return Candidate(backend, bundle, predictor, encoder, figures)
 
 
 def encoder_backend(backend: str) -> str:
-    """Returns the backend of the face encoder that goes with one of the model: ONNX Runtime where it has no graphs of its own."""
+    """Returns the backend of the face encoder that goes with one of the model.
+
+    Args:
+        backend: of the model.
+
+    Returns:
+        The same, but ONNX Runtime beside the native step, and TensorRT in fp16 beside its int8.
+    """
+    if backend == "tensorrt:int8":
+        return "tensorrt"
     return backend if backend in GRAPH_BACKENDS else "onnxruntime"
 
 

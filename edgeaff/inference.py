@@ -342,7 +342,7 @@ def stated_precision(bundle: ModelBundle, role: str) -> str | None:
 
 
 def graph_bytes(bundle: ModelBundle, role: str, backend: str) -> bytes:
-    """Returns the file of a role that a backend runs: the GPU's int8 is a file of its own, `ROLE_gpu_int8`."""
+    """Returns the file of a role of the model that a backend runs: the GPU's int8 is a file of its own, `ROLE_gpu_int8`."""
     return bundle.graph_bytes(f"{role}_gpu_int8" if backend == "tensorrt:int8" else role)
 
 

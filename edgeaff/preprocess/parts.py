@@ -10,7 +10,6 @@ from edgeaff.detection import load_detector
 from edgeaff.errors import SpecMismatchError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.features.normalise import make_normaliser
-from edgeaff.inference import graph_bytes
 from edgeaff.preprocess.inputs import FaceDetector, PreprocessParts
 
 
@@ -46,8 +45,6 @@ def parts_from_bundle(
                 f"detector must be {spec.detector_id!r} (bundle {bundle.manifest['model_id']}), got {face_detector.id!r}; use the "
                 "bundle's detector, or export a bundle trained with this one."
             )
-        encoder = FaceEncoder(
-            load_graph(graph_bytes(bundle, "face_encoder", backend), backend=backend, threads=threads), spec
-        )
+        encoder = FaceEncoder(load_graph(bundle.graph_bytes("face_encoder"), backend=backend, threads=threads), spec)
     normaliser = make_normaliser(spec, bundle.manifest["statistics"]) if audio else None
     return PreprocessParts(spec, face_detector, encoder, normaliser)
