@@ -2,8 +2,6 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <cstring>
-
 #include "bindings.h"
 #include "vision/crop_resize.h"
 
@@ -41,25 +39,19 @@ py::array_t<uint8_t> Pixels(const py::array& image, double x0, double y0, double
   return out;
 }
 
-// The result at the upper left of planes of canvas_height x canvas_width, zeros beside it.
-py::array_t<uint8_t> Planes(const py::array& image, double x0, double y0, double x1, double y1, int height, int width,
-                            int canvas_height, int canvas_width, int format) {
-  py::array_t<uint8_t> out({3, canvas_height, canvas_width});
-  uint8_t* data = out.mutable_data();
-  const ptrdiff_t row = canvas_width, plane = row * canvas_height;
-  for (int c = 0; c < 3; ++c) {
-    for (int y = 0; y < height; ++y) std::memset(data + c * plane + y * row + width, 0, canvas_width - width);
-    std::memset(data + c * plane + height * row, 0, (canvas_height - height) * row);
-  }
-  Run(ViewOf(image, format), CropBox{x0, y0, x1, y1}, height, width, Target{data, row, plane});
-  return out;
+// The result at the upper left of `out`, (3, canvas height, canvas width) uint8, packed; what lies beside it is left as it is.
+void Planes(const py::array& image, double x0, double y0, double x1, double y1, int height, int width,
+            py::array_t<uint8_t, py::array::c_style>& out, int format) {
+  const ptrdiff_t row = out.shape(2), plane = row * out.shape(1);
+  Run(ViewOf(image, format), CropBox{x0, y0, x1, y1}, height, width, Target{out.mutable_data(), row, plane});
 }
 
 }  // namespace
 
 void BindCropResize(py::module_& module) {
   module.def("crop_resize", &Pixels);
-  module.def("crop_resize_planes", &Planes);
+  module.def("crop_resize_planes", &Planes, py::arg(), py::arg(), py::arg(), py::arg(), py::arg(), py::arg(), py::arg(),
+             py::arg().noconvert(), py::arg());
 }
 
 }  // namespace edgeaff

@@ -3,12 +3,12 @@
 Two kinds of marks, invisible where Markdown is rendered:
 
 ```
-<!--f latency:pipelines[engine=edgeaff,mode=back_to_back].cpu_ms|.2f-->4.02<!--/f-->          one number
+<!--f latency:pipelines[engine=edgeaff,mode=back_to_back].cpu_ms @.2f-->4.02<!--/f-->          one number
 <!--rows latency:pipelines[mode=camera] | engine={engine} | CPU ms a tick={cpu_ms:.2f}-->     a table, a row per object
 <!--/rows-->
 ```
-A path is FILE:key.key[name=value,name=other|value].key over the file's JSON; a selector keeps the objects of a list (or the values of
-an object, whose key then is "key") with those values. After `|` stands a format of Python, `*100:.0f` scales before it.
+A path is FILE:key.key[name=value,name=other/value].key over the file's JSON; a selector keeps the objects of a list (or the values of
+an object, whose key then is "key") with those values. After `@` stands a format of Python, `*100:.0f` scales before it.
 Column templates are format strings over a row.
 
 Every other number that looks measured (a decimal, or one with a unit) must be traceable too: `untraced` finds those that are
@@ -27,12 +27,13 @@ from typing import Any
 from edgeaff.errors import ArgumentError
 
 Results = dict[str, Any]
-_NUMBER_MARK = re.compile(r"<!--f (?P<path>.+?)\|(?P<format>[^|]*?)-->.*?<!--/f-->", re.S)
+_NUMBER_MARK = re.compile(r"<!--f (?P<path>[^@>]+?)\s*@(?P<format>[^@>]*?)-->.*?<!--/f-->", re.S)
 _ROWS_MARK = re.compile(r"(?P<head><!--rows (?P<path>.+?) \| (?P<columns>.+?)-->\n).*?(?P<tail><!--/rows-->)", re.S)
 _SOURCES = re.compile(r"<!--figures from (.+?)-->")
 _STEP = re.compile(r"\.?(?P<key>[^.\[\]]+)|\[(?P<selector>[^\]]*)\]")
 _UNITS = (
-    r"ms|µs|us|ns|fps|ticks/s|ticks a second|GFLOP/s|MB/s|GB/s|MB|MiB|kB|KiB|KB|GB|GiB|%|per cent|times|x|s|seconds|parameters|bytes|MMAC|GMAC"
+    r"ms|µs|us|ns|fps|ticks/s|ticks a second|GFLOP/s|MB/s|GB/s|MB|MiB|kB|KiB|KB|GB|GiB|%|per cent|times|x|s|seconds"
+    r"|parameters|bytes|MMAC|GMAC"
 )
 _MEASURED = re.compile(
     rf"(?<![\w.,-])(?P<number>\d[\d,]*(?:\.\d+)?)\s?(?P<unit>(?:{_UNITS})(?![\w-]))|(?<![\w.,-])(?P<decimal>\d+\.\d+)(?![\w.])"
@@ -103,7 +104,7 @@ def _select(node: Any, selector: str) -> list[dict[str, Any]]:
     rows = [{"key": key, **value} for key, value in node.items()] if isinstance(node, dict) else node
     for condition in filter(None, selector.split(",")):
         key, _, values = condition.partition("=")
-        rows = [row for row in rows if str(row.get(key.strip())) in values.split("|")]
+        rows = [row for row in rows if str(row.get(key.strip())) in values.split("/")]
     return list(rows)
 
 
@@ -112,7 +113,7 @@ def _number(mark: re.Match[str], results: Results) -> str:
     value = look_up(results, path)
     if isinstance(value, list):
         raise ArgumentError(f"a number's path must lead to one value, got {len(value)} objects at {path!r}; add a key.")
-    return f"<!--f {path}|{form}-->{format_value(value, form)}<!--/f-->"
+    return f"<!--f {path} @{form}-->{format_value(value, form)}<!--/f-->"
 
 
 def format_value(value: Any, form: str) -> str:

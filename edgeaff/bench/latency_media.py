@@ -33,10 +33,18 @@ class Media:
     kind: str
     images: list[np.ndarray]
     samples: np.ndarray = field(repr=False)
+    _buffer: list[np.ndarray] = field(default_factory=list, repr=False)
 
     def image(self, tick: int) -> np.ndarray:
-        """Returns the picture of a tick."""
-        return self.images[tick % len(self.images)]
+        """Returns the picture of a tick, just written into the one buffer of the camera, as a decoder does before it hands it over."""
+        if not self._buffer:
+            self._buffer.append(np.empty_like(self.images[0]))
+        np.copyto(self._buffer[0], self.images[tick % len(self.images)])
+        return self._buffer[0]
+
+    def take(self, tick: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the sound before the next picture, and that picture."""
+        return self.sound(tick), self.image(tick + 1)
 
     def sound(self, tick: int) -> np.ndarray:
         """Returns the samples between the picture of the tick before and this one; 533 or 534."""

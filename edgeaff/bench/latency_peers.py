@@ -1,138 +1,190 @@
-"""The arrangement that `edge` is compared with: the same weights, the whole window of 100 ticks again at each tick.
+"""The arrangements that edgeaff is compared with. They run the very networks of the bundle, in float32.
 
-Everything before the model is the same in all engines, so the difference is the model's arrangement alone. The weights come from
-the bundle's step graph. A window is cut off after 100 ticks where the stream remembers more, so values agree for the first 100.
+`torch_naive` is what a straightforward implementer runs, and what the paper's training code does: torch eager, nothing kept
+between ticks. `torch_cached` keeps descriptors and LLDs per frame; `onnxruntime_window` does so in ONNX Runtime. What is no
+network (letterbox, crop, tracker, clock) is edgeaff's own in all of them, which flatters them.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from edgeaff.backends import Graph, load_graph
-from edgeaff.bundle import ModelBundle
-from edgeaff.errors import BundleError
-from edgeaff.inference import WINDOW_TICKS
+from edgeaff.bench.latency_media import Media
+from edgeaff.bench.lld import RATE_HZ
+from edgeaff.features.face import FaceEncoder, normalise
+from edgeaff.features.lld import extract
+from edgeaff.inference import WINDOW_TICKS, Prediction, WindowPredictor
 
 OPSET = 18
 INPUTS = ("video", "audio", "video_mask", "audio_mask")
-INPUTS_OF_STEP = ("video", "audio", "present")
-WEIGHTS_AGREE = 1e-4
+LLD_RUN_IN_TICKS = 5
 
 
-def load_edge(bundle: ModelBundle) -> Any:
-    """Returns the bundle's model as a torch `Edge`, checked against the bundle's golden sequences.
-
-    Raises:
-        BundleError: the weights read from the graph do not give the golden values.
-    """
+def window_module(system: Any) -> Any:
+    """Returns an `Edge` or a transformer of the paper as a torch module with the inputs and output of a window graph."""
     import torch
 
-    from edgeaff.training.models.edge import Edge, EdgeConfig
-
-    weights = read_weights(bundle.graph_bytes("affect_step"))
-    size, video_size = weights["video.weight"].shape
-    num_heads, band = weights["cross.age_bias_audio"].shape
-    config = EdgeConfig(video_size, weights["audio.weight"].shape[1], size, num_heads, band=band)
-    edge = Edge(config).eval()
-    edge.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in weights.items()})
-    golden = bundle.arrays("golden.npz")
-    worst = 0.0
-    with torch.inference_mode():
-        state = edge.initial_state()
-        for tick in range(min(60, golden["values"].shape[1])):
-            video, audio, present = (torch.from_numpy(golden[name][0, tick : tick + 1]) for name in INPUTS_OF_STEP)
-            values, state = edge.step(video, audio, present, state)
-            worst = max(worst, float(np.abs(values.numpy()[0] - golden["values"][0, tick]).max()))
-    if worst > WEIGHTS_AGREE:
-        raise BundleError(f"weights of affect_step must give the golden values, got {worst:.1e} off; export it again.")
-    return edge
-
-
-def read_weights(model: bytes) -> dict[str, np.ndarray]:
-    """Returns the state dict of `Edge` out of its step graph, where linear maps lie transposed beside their named biases."""
-    import onnx
-    from onnx.numpy_helper import to_array
-
-    graph = onnx.load_from_string(model).graph
-    held = {entry.name: to_array(entry) for entry in graph.initializer}
-    maker = {name: node for node in graph.node for name in node.output}
-    weights = {name.removeprefix("edge."): value for name, value in held.items() if name.startswith("edge.")}
-    age_biases = []
-    for node in graph.node:
-        if node.op_type != "Add":
-            continue
-        for own, other in (tuple(node.input), tuple(reversed(node.input))):
-            source = maker.get(other)
-            if own.startswith("edge.") and own.endswith(".bias") and source is not None and source.op_type == "MatMul":
-                weight = held.get(source.input[1])
-                if weight is not None:
-                    weights[own.removeprefix("edge.").removesuffix("bias") + "weight"] = weight.T
-            elif own in held and held[own].ndim == 3 and held[own].shape[1] == 1:
-                age_biases.append(held[own][:, 0, ::-1])
-    layers = [(name, index) for name in ("video", "audio") for index in range(len(age_biases) // 2)]
-    for (name, index), bias in zip(layers, age_biases, strict=True):
-        weights[f"encoder.{name}.layers.{index}.age_bias"] = bias
-    return weights
-
-
-def window_module(edge: Any) -> Any:
-    """Returns the model as a torch module with the inputs and output of a window graph."""
-    import torch
+    from edgeaff.training.models.edge import Edge
 
     class Window(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.edge = edge
+            self.system = system
+            self.streams = isinstance(system, Edge)
 
         def forward(self, video: Any, audio: Any, video_mask: Any, audio_mask: Any) -> Any:
+            if not self.streams:
+                return torch.clamp(self.system(video, audio, video_mask, audio_mask), -1.0, 1.0)
             present = torch.stack([video_mask, audio_mask], dim=-1).float()
-            return torch.clamp(self.edge(video, audio, present, video_mask | audio_mask), -1.0, 1.0)
+            return torch.clamp(self.system(video, audio, present, video_mask | audio_mask), -1.0, 1.0)
 
     return Window().eval()
 
 
-def window_shapes(edge: Any) -> dict[str, tuple[int, ...]]:
+def window_shapes(system: Any) -> dict[str, tuple[int, ...]]:
     """Returns the shape of each input."""
-    sizes = {"video": (edge.config.video_size,), "audio": (edge.config.audio_size,)}
+    sizes = {"video": (system.config.video_size,), "audio": (system.config.audio_size,)}
     return {name: (1, WINDOW_TICKS, *sizes.get(name, ())) for name in INPUTS}
 
 
 class TorchWindow:
-    """A window graph (see `edgeaff.backends.Graph`) in torch eager on one thread."""
+    """A window graph (see `edgeaff.backends.Graph`) in torch eager."""
 
     backend: str = "torch"
     outputs: tuple[str, ...] = ("values",)
 
-    def __init__(self, edge: Any) -> None:
-        import torch
-
-        torch.set_num_threads(1)
-        self._module = window_module(edge)
-        self.inputs: dict[str, tuple[int | None, ...]] = dict(window_shapes(edge))
+    def __init__(self, system: Any) -> None:
+        self.module = window_module(system)
+        self.inputs: dict[str, tuple[int | None, ...]] = dict(window_shapes(system))
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns values (1, 100, 2) of a window."""
         import torch
 
         with torch.inference_mode():
-            return {"values": self._module(*(torch.from_numpy(feeds[name]) for name in INPUTS)).numpy()}
+            return {"values": self.module(*(torch.from_numpy(feeds[name]) for name in INPUTS)).numpy()}
 
 
-def onnxruntime_window(edge: Any) -> Graph:
-    """Returns the window graph in ONNX Runtime on one thread, exported by torch."""
+def window_onnx(system: Any) -> bytes:
+    """Returns the window graph as torch exports it, without our operator."""
     import torch
 
     arguments = tuple(
         torch.ones(shape, dtype=torch.bool if name.endswith("mask") else torch.float32)
-        for name, shape in window_shapes(edge).items()
+        for name, shape in window_shapes(system).items()
     )
     with warnings.catch_warnings():  # torch warns about its own internals
         warnings.simplefilter("ignore")
         program: Any = torch.onnx.export(
-            window_module(edge), arguments, dynamo=True, opset_version=OPSET, input_names=list(INPUTS),
+            window_module(system), arguments, dynamo=True, opset_version=OPSET, input_names=list(INPUTS),
             output_names=["values"], optimize=True, verbose=False,
         )  # fmt: skip
-    return load_graph(program.model_proto.SerializeToString(), threads=1)
+    return bytes(program.model_proto.SerializeToString())
+
+
+def onnxruntime_window(system: Any, *, threads: int = 1) -> Graph:
+    """Returns the window graph in ONNX Runtime."""
+    return load_graph(window_onnx(system), threads=threads)
+
+
+class LazyWindow(WindowPredictor):
+    """A window predictor that can fill its window without computing.
+
+    Attributes:
+        filling: while true a tick only enters the window; the value before is repeated.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__(graph)
+        self.filling = False
+        self._last = Prediction(0.0, 0.0)
+
+    def step(self, state: Any, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[Prediction, Any]:
+        """Returns the prediction of a tick and the window after it, as in `WindowPredictor`."""
+        if self.filling:
+            return self._last, (*state, (video, audio))[-WINDOW_TICKS:]
+        self._last, state = super().step(state, video, audio)
+        return self._last, state
+
+    def compute(self, state: Any) -> Prediction:
+        """Returns what the window says of its newest tick."""
+        return super().step(state[:-1], *state[-1])[0]
+
+
+class TorchEncoder:
+    """A face encoder's torch module as the graph that `FaceEncoder` takes."""
+
+    backend = "torch"
+
+    def __init__(self, module: Any) -> None:
+        self._module = module
+
+    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns the descriptors (B, D) of faces (B, 3, S, S)."""
+        import torch
+
+        with torch.inference_mode():
+            return {"descriptor": self._module(torch.from_numpy(inputs["face"])).numpy()}
+
+
+class CropKeeper(FaceEncoder):
+    """Hands crops on as they are: the window's model describes them, all of them, at every tick."""
+
+    def encode_crops(self, crops: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Returns the crops, (n, S, S, 3) uint8."""
+        return np.stack(list(crops)) if len(crops) else np.zeros((0, 0), np.float32)
+
+
+class WholeWindow:
+    """Describes the 100 crops of the window and runs the window's model, at every tick.
+
+    Attributes:
+        filling: while true a tick only enters the window; the value before is repeated.
+    """
+
+    backend = "torch"
+    precision = "fp32"
+    memory_ticks = WINDOW_TICKS
+    state_layout = ("whole window",)
+
+    def __init__(self, encoder: Any, window: Any, crop_size_px: int, audio_size: int) -> None:
+        self._encoder, self._window = encoder, window
+        self._blank = np.zeros((crop_size_px, crop_size_px, 3), np.uint8)
+        self._silence = np.zeros(audio_size, np.float32)
+        self.filling = False
+        self._last = Prediction(0.0, 0.0)
+
+    def initial_state(self) -> tuple[Any, ...]:
+        """Returns the empty window."""
+        return ()
+
+    def step(self, state: Any, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[Prediction, Any]:
+        """Returns the prediction of a tick and the window after it. video: the crop, or None; audio: (A,) float32 or None."""
+        state = (*state, (video, audio))[-WINDOW_TICKS:]
+        if not self.filling:
+            self._last = self.compute(state)
+        return self._last, state
+
+    def compute(self, state: Any) -> Prediction:
+        """Returns what the window says of its newest tick."""
+        import torch
+
+        ticks = ((None, None),) * (WINDOW_TICKS - len(state)) + state
+        crops = np.stack([self._blank if crop is None else crop for crop, _ in ticks])
+        sound = np.stack([self._silence if row is None else row for _, row in ticks])
+        seen, heard = (torch.tensor([[tick[index] is not None for tick in ticks]]) for index in (0, 1))
+        with torch.inference_mode():
+            described = self._encoder(torch.from_numpy(normalise(crops)))[None]
+            found = self._window(described, torch.from_numpy(sound)[None], seen, heard)[0, -1]
+        return Prediction(float(found[0]), float(found[1]))
+
+
+def extract_window(media: Media, tick: int) -> np.ndarray:
+    """Returns the LLDs of the sound of the window that ends at a tick, extracted anew (by our native extractor)."""
+    ticks = range(max(0, tick - WINDOW_TICKS - LLD_RUN_IN_TICKS), tick + 1)
+    return extract(np.concatenate([media.sound(one) for one in ticks]), sample_rate_hz=RATE_HZ, compatible=False)

@@ -40,14 +40,14 @@ def _one_session() -> None:
     media = make_media(3.0)
     without = resident_mib()
     start = time.perf_counter()
-    from edgeaff.bench import latency
+    from edgeaff.bench.latency_engines import OURS, WORDS, ours
     from edgeaff.bundle import ModelBundle
-    from edgeaff.inference import load_predictor
 
     bundle = ModelBundle.load()
-    session = latency.open_session(bundle, media, load_predictor(bundle, "native"))
+    engine = ours(bundle, media, int(bundle.manifest["detector"].get("stride", 1)), WORDS[OURS])
     opened = time.perf_counter() - start
-    events = [event for tick in range(SESSION_TICKS) for event in latency.push(session, media, tick)]
+    engine.start(media)
+    events = [event for tick in range(SESSION_TICKS) for event in engine.push(media, tick)]
     first = next(index for index, event in enumerate(events) if event.valence is not None)
     figures = {
         "open_seconds": round(opened, 3),

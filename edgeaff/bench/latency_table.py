@@ -4,48 +4,66 @@ from __future__ import annotations
 
 from typing import Any
 
+STAGE_COLUMNS = (
+    "preset", "stage", "engine", "precision", "threads", "n", "min_us", "p50_us", "p90_us", "p99_us", "jitter_us", "cpu_p50_us",
+    "roof_percent", "rss_mib", "error_to_fp32",
+)  # fmt: skip
+PIPELINE_COLUMNS = (
+    "preset", "engine", "precision", "threads", "stride", "n", "fps", "real_time_factor", "min_ms", "p50_ms", "p90_ms", "p99_ms",
+    "jitter_ms", "cpu_ms", "cpu_share",
+)  # fmt: skip
+CAMERA_COLUMNS = (*PIPELINE_COLUMNS, "dropped_percent", "video_age_p50_ms", "audio_age_p50_ms", "av_skew_p50_ms")
+FABRICATED = (
+    "Weights of VGG and of the transformer in `paper` rows are FABRICATED (random, of the right sizes): speed only."
+)
+
 
 def as_markdown(result: dict[str, Any]) -> str:
-    """Returns machine, stages, pipelines, ratios and bars."""
+    """Returns machine, stages, pipelines, what the engines are, ratios, bars, scaling and what was left out."""
     machine = result["machine"]
+    back_to_back, camera = (
+        [row for row in result["pipelines"] if row["mode"] == mode] for mode in ("back_to_back", "camera")
+    )
     lines = [
         f"{machine['processor']}, {machine['cores']} cores; load {machine['load_average']} before, "
         f"{machine['load_average_after']} after; {result['run']['date']}, commit {result['run']['commit']}",
-        f"{result['bundle']}; {result['media']}",
-        "",
-        *_table(
-            result["stages"],
-            ("stage", "engine", "n", "min_us", "p50_us", "p90_us", "p99_us", "cpu_p50_us", "cpu_share"),
-        ),
-        "",
-        *_table(
-            result["pipelines"],
-            (
-                "engine",
-                "mode",
-                "n",
-                "fps",
-                "min_ms",
-                "p50_ms",
-                "p90_ms",
-                "p99_ms",
-                "cpu_ms",
-                "cpu_share",
-                "dropped_percent",
-            ),
-        ),
-        "",
+        f"{result['bundle']}; {result['media']}; roof by threads, GFLOP/s and GOP/s: {machine['roof_gop_per_s']}",
     ]
-    for what, key in (("whole tick", "cpu_ratios"), ("model alone", "cpu_ratios_of_the_model_alone")):
-        for name, value in result[key].items():
-            text = f"{value} times our CPU time" if value is not None else "no ratio: a CPU share was below 0.9"
-            lines.append(f"- {what}, {name.removeprefix('vs_')}: {text}")
-    bars = [{**row, "asked": row["bar"], "bar": name} for name, row in result["bars"].items()]
-    lines += ["", *_table(bars, ("bar", "asked", "measured", "met")), ""]
-    lines += [f"- left out: {name}: {why}" for name, why in result["left_out"].items()]
+    if any(row["preset"] == "paper" for row in result["pipelines"]):
+        lines.append(FABRICATED)
+    lines += _section("Stages", result["stages"], STAGE_COLUMNS)
+    lines += _section("Pipelines, back to back", back_to_back, PIPELINE_COLUMNS)
+    lines += _section(
+        "Pipelines, camera of 30 pictures a second (times are from picture to value)", camera, CAMERA_COLUMNS
+    )
+    lines += ["", "What the engines are:", ""]
+    lines += [
+        f"- {row['preset']}, {row['engine']}, stride {row['stride']}: {row['arrangement']}" for row in back_to_back
+    ]
+    lines += ["", "Times less than the peer, per tick:", "", *(_ratio(row) for row in result["ratios"])]
+    lines += _section("Bars", result["bars"], ("bar", "asked", "measured", "met"))
+    lines += _section(
+        "Scaling",
+        result["scaling"],
+        ("scaling", "value", "n", "p50_us", "cpu_p50_us", "cpu_mean_us", "rss_mib", "cpu_share"),
+    )
+    lines += ["", *(f"- left out: {name}: {why}" for name, why in result["left_out"].items())]
     return "\n".join(lines)
 
 
-def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[str]:
-    head = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    return head + [f"| {' | '.join(str(row.get(name, '')) for name in columns)} |" for row in rows]
+def _ratio(row: dict[str, Any]) -> str:
+    head = f"- {row['preset']}, stride {row['stride']}, {row['threads']} thread(s), against {row['peer']}: "
+    if row["cpu"] is None:
+        return f"{head}not stated, a CPU share was below 0.9"
+    return f"{head}{row['cpu']} in CPU time, {row['wall']} in time"
+
+
+def _section(title: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> list[str]:
+    if not rows:
+        return []
+    lines = ["", f"## {title}", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    return lines + [f"| {' | '.join(_cell(row.get(name)) for name in columns)} |" for row in rows]
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -10,24 +10,48 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
-    parser.add_argument("--ticks", type=int, default=1_024, help="per engine, back to back (default 1024)")
-    parser.add_argument("--rounds", type=int, default=300, help="timings per stage (default 300)")
-    parser.add_argument("--camera-seconds", type=float, default=10.0, help="per engine in camera mode (default 10)")
-    parser.add_argument("--no-peers", action="store_true", help="leave the window recomputation out")
+    parser.add_argument("--turns", type=int, default=24, help="blocks of ticks per engine, back to back (default 24)")
+    parser.add_argument("--rounds", type=int, default=100, help="timings per stage (default 100)")
+    parser.add_argument(
+        "--camera-seconds", type=float, default=3.0, help="per engine in camera mode, 0 for none (default 3)"
+    )
+    parser.add_argument(
+        "--hours", type=float, default=1 / 60, help="of simulated running in the scaling rows (default a minute)"
+    )
+    parser.add_argument("--no-peers", action="store_true", help="measure edgeaff alone")
+    parser.add_argument(
+        "--no-paper", action="store_true", help="leave the preset of the paper out (its weights are made up)"
+    )
+    parser.add_argument("--paper-bundle", type=Path, help="8-bit bundle of that preset that is made already")
+    parser.add_argument("--compile", action="store_true", help="torch.compile takes part; compiling takes minutes")
     parser.add_argument("--json", type=Path, help="write the results here")
+    parser.add_argument("--figure", type=Path, help="write the waterfall of one tick here (PNG; needs matplotlib)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Returns the exit code, after measuring."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: one thread is what is measured
-    from edgeaff.bench.latency import run as measure
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: NumPy has one thread, networks what their row says
+    from edgeaff.bench import latency
     from edgeaff.bench.latency_table import as_markdown
 
-    result = measure(
-        ticks=options.ticks, rounds=options.rounds, camera_seconds=options.camera_seconds, peers=not options.no_peers
+    plan = latency.Plan(
+        turns=options.turns,
+        rounds=options.rounds,
+        camera_seconds=options.camera_seconds,
+        peers=not options.no_peers,
+        paper=not options.no_paper,
+        paper_bundle=options.paper_bundle,
+        compile_peer=options.compile,
+        hours=options.hours,
     )
+    result = latency.run(plan)
     print(as_markdown(result))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if options.figure:
+        from edgeaff.bench.latency_waterfall import draw_waterfall
+
+        title = f"One tick of the edge preset, detector included; {result['machine']['processor']}, one thread"
+        draw_waterfall(result["waterfall"], options.figure, title)
     return 0

@@ -24,7 +24,6 @@ CANDIDATE_SCORE = 0.3  # below, the first look decides alone: no face
 CLEAR_SCORE = 0.85  # above, the first look decides alone: a face
 MOST_SECOND_LOOKS = 8
 LOOK_SIZE_PX = 96
-LOOK = Letterbox(LOOK_SIZE_PX, LOOK_SIZE_PX, LOOK_SIZE_PX, LOOK_SIZE_PX, 1.0, 1.0)
 LOOK_MARGIN = 2.6  # side of the enlarged square, in longer sides of the box
 LOOK_WEIGHT = 0.5  # of the second look's logit against the first one's
 LOOK_IOU = 0.4
@@ -61,18 +60,17 @@ def place_picture(image: np.ndarray, box: Letterbox) -> np.ndarray:
 
 def place_planes(image: np.ndarray, box: Letterbox) -> np.ndarray:
     """Returns `place_picture` channels first, (1, 3, canvas_height, canvas_width) uint8, in one pass over the picture."""
-    whole = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-    return _planes(image, whole, box)
+    canvas = np.zeros((1, 3, box.canvas_height, box.canvas_width), np.uint8)
+    crop_resize_planes(image, _whole(image), canvas[0], width=box.width, height=box.height)
+    return canvas
 
 
-def _planes(image: np.ndarray, part: tuple[float, float, float, float], box: Letterbox) -> np.ndarray:
-    return crop_resize_planes(
-        image, part, width=box.width, height=box.height, canvas_width=box.canvas_width, canvas_height=box.canvas_height
-    )[None]
+def _whole(image: np.ndarray) -> tuple[float, float, float, float]:
+    return 0.0, 0.0, float(image.shape[1]), float(image.shape[0])
 
 
 class SsdDetector:
-    """Finds faces with our own network.
+    """Finds faces with our own network. Not thread-safe: the network's input is kept between pictures.
 
     Attributes:
         id: "edgeaff-ssd".
@@ -112,6 +110,9 @@ class SsdDetector:
         self.score_threshold = score_threshold
         self.input_long_side = input_long_side
         self._second_look = second_look
+        self._box: Letterbox | None = None
+        self._canvas = np.zeros(0, np.uint8)
+        self._look = np.zeros((1, 3, LOOK_SIZE_PX, LOOK_SIZE_PX), np.uint8)
 
     @classmethod
     def from_bytes(
@@ -137,7 +138,7 @@ class SsdDetector:
         check_picture(image)
         box = fit_letterbox(image.shape[1], image.shape[0], long_side=self.input_long_side, multiple=INPUT_MULTIPLE)
         first_limit = min(CANDIDATE_SCORE, self.score_threshold) if self._second_look else self.score_threshold
-        boxes, scores, points = decode_maps(self._run(place_planes(image, box)), score_threshold=first_limit)
+        boxes, scores, points = decode_maps(self._run(self._place(image, box)), score_threshold=first_limit)
         boxes, points = box.to_picture(boxes), box.to_picture(points)
         if self._second_look:
             scores = self._look_again(image, boxes, scores)
@@ -148,6 +149,14 @@ class SsdDetector:
             apart = drop_covered(boxes, COVER_LIMIT)
             boxes, scores, points = boxes[apart], scores[apart], points[apart]
         return make_detections(boxes, scores, points)
+
+    def _place(self, image: np.ndarray, box: Letterbox) -> np.ndarray:
+        """Returns `place_planes` in memory that is used again while pictures keep their size."""
+        if box != self._box:
+            self._box, self._canvas = box, place_planes(image, box)
+        else:
+            crop_resize_planes(image, _whole(image), self._canvas[0], width=box.width, height=box.height)
+        return self._canvas
 
     def _run(self, canvas: np.ndarray) -> list[np.ndarray]:
         """Returns the three maps, (15, H/stride, W/stride) each, of a (1, 3, H, W) input."""
@@ -166,7 +175,8 @@ class SsdDetector:
                 float(centre[0] + half),
                 float(centre[1] + half),
             )
-            cells, logits = decode_all(self._run(_planes(image, square, LOOK)))
+            crop_resize_planes(image, square, self._look[0], width=LOOK_SIZE_PX, height=LOOK_SIZE_PX)
+            cells, logits = decode_all(self._run(self._look))
             middle, reach = LOOK_SIZE_PX / 2, extent * (LOOK_SIZE_PX / (4 * half))
             expected = np.concatenate([middle - reach, middle + reach])[None]
             again = logits[pair_iou(expected, cells)[0] >= LOOK_IOU].max(initial=-8.0)

@@ -88,41 +88,36 @@ def crop_resize(
 def crop_resize_planes(
     image: np.ndarray,
     box: Sequence[float],
+    out: np.ndarray,
     *,
     width: int,
     height: int,
-    canvas_width: int,
-    canvas_height: int,
     pixel_format: str = "rgb",
-) -> np.ndarray:
-    """Returns what `crop_resize` returns, channels first, at the upper left of a larger canvas: a network's input in one pass.
+) -> None:
+    """Writes what `crop_resize` returns, channels first, into the upper left of a canvas: a network's input in one pass.
+
+    A canvas that is used again costs no new memory; what lies beside the resized box is left as it is.
 
     Args:
         image: as for `crop_resize`.
         box: as for `crop_resize`.
-        width: of the resized box, pixels.
-        height: of the resized box, pixels.
-        canvas_width: of the result, at least `width`.
-        canvas_height: of the result, at least `height`.
+        out: (3, H, W) uint8, contiguous; receives R, G, B at [:, :height, :width].
+        width: of the resized box, pixels, at most W.
+        height: of the resized box, pixels, at most H.
         pixel_format: what `image` holds.
-
-    Returns:
-        (3, canvas_height, canvas_width) uint8, R, G, B; 0 beside the resized box.
 
     Raises:
         ArgumentError: an argument is not as above.
     """
     check_image(image, pixel_format)
     x0, y0, x1, y1 = check_box(box)
-    _check_sizes(width=width, height=height, canvas_width=canvas_width, canvas_height=canvas_height)
-    if canvas_width < width or canvas_height < height:
-        raise ArgumentError(
-            f"canvas_width and canvas_height must be at least {width} x {height}, got {canvas_width} x {canvas_height}; "
-            "choose a larger canvas."
-        )
+    _check_sizes(width=width, height=height)
+    if out.ndim != 3 or out.shape[0] != 3 or out.dtype != np.uint8 or not out.flags.c_contiguous:
+        raise ArgumentError(f"out must be (3, H, W) uint8 and contiguous, got {out.shape} {out.dtype}; use np.zeros.")
+    if out.shape[1] < height or out.shape[2] < width:
+        raise ArgumentError(f"out must hold {height} x {width} pixels, got {out.shape}; make it larger.")
     code = PIXEL_FORMATS.index(pixel_format)
-    sizes = (int(height), int(width), int(canvas_height), int(canvas_width))
-    return native().crop_resize_planes(image, x0, y0, x1, y1, *sizes, code)
+    native().crop_resize_planes(image, x0, y0, x1, y1, int(height), int(width), out, code)
 
 
 def _check_sizes(**sizes: int) -> None:

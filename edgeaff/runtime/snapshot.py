@@ -45,7 +45,7 @@ def stats(worker: Worker, outlets: Outlets, source: Any) -> RuntimeStats:
 
 
 def health(
-    worker: Worker, outlets: Outlets, monitor: Monitor, sources: Sequence[Any], *, failed: bool, swap: str = ""
+    worker: Worker, outlets: Outlets, monitor: Monitor, sources: Sequence[Any], *, failed: bool
 ) -> RuntimeHealth:
     """Returns how sources, worker and sinks are doing now."""
     now = time.monotonic()
@@ -75,7 +75,7 @@ def health(
         },
         sinks=sink_rows,
         ladder={"step": step, "name": STEPS[step], "degradations": worker.stats.degradations},
-        engine={"backend": worker.session.backend, "swap": swap},
+        engine={"backend": worker.session.backend},
         problems=monitor.problems(),
     )
 

@@ -48,8 +48,8 @@ def test_results_of_speed_say_machine_date_and_commit(name, results):
 
 
 def test_number_marks_are_filled_and_scaled():
-    text = "<!--f latency:pipelines[engine=edgeaff,mode=back_to_back].cpu_ms|.2f-->9<!--/f--> ms, "
-    text += "<!--f latency:bars.rss_mib.measured|*0.5:.1f--><!--/f-->"
+    text = "<!--f latency:pipelines[engine=edgeaff,mode=back_to_back].cpu_ms @.2f-->9<!--/f--> ms, "
+    text += "<!--f latency:bars.rss_mib.measured @*0.5:.1f--><!--/f-->"
     made = figures.render(text, RESULTS)
     assert ">1.23<" in made and ">77.1<" in made
     assert figures.render(made, RESULTS) == made
@@ -73,12 +73,12 @@ def test_rows_of_an_object_have_its_keys():
 )
 def test_marks_that_lead_nowhere_are_errors(path):
     with pytest.raises(ArgumentError, match="path must"):
-        figures.render(f"<!--f {path}|.1f-->1<!--/f-->", RESULTS)
+        figures.render(f"<!--f {path} @.1f-->1<!--/f-->", RESULTS)
 
 
 def test_numbers_without_a_source_are_found():
     text = "Needs 1.4 ms, 95 % and 0.5 s; `0.7 ms`; Python 3.10; [x](a-0.3.md); 100 ticks. "
-    text += "<!--f latency:bars.rss_mib.bar|.0f-->250 MB<!--/f-->"
+    text += "<!--f latency:bars.rss_mib.bar @.0f-->250 MB<!--/f-->"
     assert figures.untraced("README.md", text, RESULTS, {"*": {"95 %": "level"}}) == ["1.4 ms", "0.5 s"]
     assert figures.untraced("README.md", text, RESULTS, {"README.md": {"1.4 ms": "a", "95 %": "b", "0.5 s": "c"}}) == []
     known = "<!--figures from latency-->"

@@ -215,14 +215,22 @@ def test_planes_are_the_pixels_channels_first_on_a_black_canvas(instruction_set,
     width, height = size
     box = (-3.5, 7.0, 90.25, 60.5)
     pixels = crop_resize(image, box, width=width, height=height, pixel_format=pixel_format)
-    canvas = {"canvas_width": width + 11, "canvas_height": height + 3}
-    planes = crop_resize_planes(image, box, width=width, height=height, pixel_format=pixel_format, **canvas)
+    planes = np.zeros((3, height + 3, width + 11), np.uint8)
+    crop_resize_planes(image, box, planes, width=width, height=height, pixel_format=pixel_format)
     expected = np.zeros((3, height + 3, width + 11), np.uint8)
     expected[:, :height, :width] = pixels.transpose(2, 0, 1)
     np.testing.assert_array_equal(planes, expected)
 
 
 @pytest.mark.needs_native
-def test_planes_refuse_a_canvas_that_is_too_small():
-    with pytest.raises(ArgumentError, match="canvas_width and canvas_height must be at least 8 x 8, got 8 x 7"):
-        crop_resize_planes(picture(9, 9), (0, 0, 9, 9), width=8, height=8, canvas_width=8, canvas_height=7)
+@pytest.mark.parametrize(
+    ("out", "match"),
+    [
+        (np.zeros((3, 7, 8), np.uint8), "out must hold 8 x 8 pixels"),
+        (np.zeros((3, 8, 8), np.float32), "out must be .3, H, W. uint8"),
+        (np.zeros((3, 8, 16), np.uint8)[:, :, ::2], "out must be .3, H, W. uint8 and contiguous"),
+    ],
+)
+def test_planes_refuse_a_canvas_that_does_not_fit(out, match):
+    with pytest.raises(ArgumentError, match=match):
+        crop_resize_planes(picture(9, 9), (0, 0, 9, 9), out, width=8, height=8)
