@@ -84,7 +84,7 @@ def _study(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, 
             system, module, _ = load_run(options.output / "runs" / f"{name}-{seed}")
             each.append(_curves(options, module, system, tracks))
         curves[name] = over_seeds(each)
-    return curves, options.output, {"split": "test", "seeds": len(study.seeds), "corpus": corpus.description()}
+    return curves, options.output, {"split": "test", "seeds": len(study.seeds), **evaluate.described(study, corpus)}
 
 
 def _curves(options: argparse.Namespace, module: Any, system: Any, tracks: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -91,14 +92,12 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
     Returns:
         Study, corpus and results.
     """
-    from dataclasses import replace
-
     from edgeaff.training.prepared import PreparedCorpus
     from edgeaff.training.study import read_study, run_study
 
     study = read_study(options.table1)
     if options.seeds:
-        study = replace(study, seeds=tuple(options.seeds))
+        study = dataclasses.replace(study, seeds=tuple(options.seeds))
     corpus = PreparedCorpus(options.corpus, options.cache or options.output / "features", options.bundle)
 
     def report(result: dict[str, Any]) -> None:
@@ -111,12 +110,33 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
     return study, corpus, run_study(study, corpus, options.output / "runs", only=options.only, on_result=report)
 
 
+def described(study: Study, corpus: PreparedCorpus) -> dict[str, Any]:
+    """Returns what results say of where they are from: run, machine, corpus, and the configuration of every run.
+
+    Args:
+        study: what was trained.
+        corpus: on what.
+
+    Returns:
+        For JSON.
+    """
+    from edgeaff.bench.machine import describe_machine, describe_run
+
+    configs = {name: {"form": run.form, **dataclasses.asdict(run.config)} for name, run in study.runs.items()}
+    return {
+        "run": describe_run(Path(__file__).parent),
+        "machine": describe_machine(),
+        "corpus": corpus.description(),
+        "study": configs,
+    }
+
+
 def _table(options: argparse.Namespace) -> int:
     from edgeaff.training.evaluate import edge_reference, table_rows, write_table
 
     study, corpus, results = trained_study(options)
     rows = table_rows(study, results, options.output / "runs")
-    extra: dict[str, Any] = {"corpus": corpus.description()}
+    extra: dict[str, Any] = described(study, corpus)
     if {"edge", "edge+both_directions"} <= {result["run"] for result in results}:
         extra["edge_reference"] = edge_reference(study, results)
     write_table(options.output, rows, extra)

@@ -24,6 +24,7 @@ from edgeaff.training.sequences import system_inputs
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 COLUMNS = {"video": 0, "audio": 1}
+MODALITY_OF = {"video": "video", "crops": "video", "audio": "audio", "mel": "audio"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,42 +70,74 @@ def kept_ticks(rng: np.random.Generator, ticks: int, share: float, way: str) -> 
     return keep
 
 
-def predict_all(
-    module: nn.Module, system: System, tracks: Sequence[Any], keeps: Sequence[np.ndarray], *, batch: int = 32
-) -> list[np.ndarray]:
-    """Returns what `predict` returns for each track, computed in batches of windows of one length.
+class Windows:
+    """The windows that `predict` would see of some tracks, their inputs made once, to be masked many times.
 
     Args:
-        module: in evaluation mode, on the CPU.
         system: of the registry.
-        tracks: in any form.
-        keeps: (T, 2) bool of each track, what is left of video and audio.
+        tracks: in any form; inputs from pixels are made anew each time, as they would fill the memory.
         batch: windows at once.
-
-    Returns:
-        (T, 2) float32 in [-1, 1] of each track.
     """
-    values = [np.zeros((len(track.labels), 2), np.float32) for track in tracks]
-    windows: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # length -> track, start, first new tick
-    for index, track in enumerate(tracks):
-        total = len(track.labels)
-        ticks = total if system.streaming else min(system.window_ticks, total)
-        starts = list(range(0, total - ticks + 1, ticks))
-        windows[ticks] += [(index, start, start) for start in starts]
-        if starts[-1] + ticks < total:
-            windows[ticks].append((index, total - ticks, starts[-1] + ticks))
-    for ticks, places in windows.items():
-        for first in range(0, len(places), batch):
-            chunk = places[first : first + batch]
-            rows = [
-                system_inputs(system, tracks[index], slice(start, start + ticks), keeps[index][start : start + ticks])
-                for index, start, _ in chunk
-            ]
+
+    def __init__(self, system: System, tracks: Sequence[Any], *, batch: int = 32) -> None:
+        self.lengths = [len(track.labels) for track in tracks]
+        self._system, self._tracks = system, tracks
+        places: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # length -> track, start, first new tick
+        for index, total in enumerate(self.lengths):
+            ticks = total if system.streaming else min(system.window_ticks, total)
+            starts = list(range(0, total - ticks + 1, ticks))
+            places[ticks] += [(index, start, start) for start in starts]
+            if starts[-1] + ticks < total:
+                places[ticks].append((index, total - ticks, starts[-1] + ticks))
+        self._batches = [
+            (ticks, those[first : first + batch])
+            for ticks, those in places.items()
+            for first in range(0, len(those), batch)
+        ]
+        self._kept: dict[int, dict[str, np.ndarray]] = {}
+
+    def _inputs(self, number: int) -> dict[str, np.ndarray]:
+        if number in self._kept:
+            return self._kept[number]
+        ticks, places = self._batches[number]
+        rows = [
+            system_inputs(self._system, self._tracks[index], slice(start, start + ticks)) for index, start, _ in places
+        ]
+        inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+        if not self._system.from_pixels:
+            self._kept[number] = inputs
+        return inputs
+
+    def predict(self, module: nn.Module, keeps: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Returns what `predict` returns for each track, computed in batches of windows of one length.
+
+        Args:
+            module: in evaluation mode, on the CPU.
+            keeps: (T, 2) bool of each track, what is left of video and audio.
+
+        Returns:
+            (T, 2) float32 in [-1, 1] of each track.
+        """
+        values = [np.zeros((total, 2), np.float32) for total in self.lengths]
+        for number, (ticks, places) in enumerate(self._batches):
+            keep = np.stack([keeps[index][start : start + ticks] for index, start, _ in places])
+            inputs = {
+                name: torch.from_numpy(self._masked(name, value, keep)) for name, value in self._inputs(number).items()
+            }
             with torch.no_grad():
-                answers = module(**{name: torch.from_numpy(np.stack([row[name] for row in rows])) for name in rows[0]})
-            for (index, start, new), answer in zip(chunk, answers.numpy(), strict=True):
+                answers = module(**inputs).numpy()
+            for (index, start, new), answer in zip(places, answers, strict=True):
                 values[index][new : start + ticks] = answer[new - start :]
-    return [np.clip(each, -1.0, 1.0) for each in values]
+        return [np.clip(each, -1.0, 1.0) for each in values]
+
+    def _masked(self, name: str, value: np.ndarray, keep: np.ndarray) -> np.ndarray:
+        """Returns an input with zeros where its modality is lost. keep: (B, T, 2)."""
+        if name == "present":
+            return value * keep.astype(np.float32)
+        own = keep[..., COLUMNS[MODALITY_OF.get(name, self._system.modality)]]
+        if own.all():
+            return value
+        return value * own.reshape(*own.shape, *[1] * (value.ndim - 2)).astype(np.float32)
 
 
 def ablate(
@@ -135,7 +168,7 @@ def ablate(
     """
     module.eval()
     rng = np.random.default_rng(seed)
-    labels = [track.labels for track in tracks]
+    labels, windows = [track.labels for track in tracks], Windows(system, tracks)
     points = []
     for share in shares:
         runs = 1 if share in (0.0, 1.0) else repeats
@@ -144,7 +177,7 @@ def ablate(
             keeps = [np.ones((len(track.labels), 2), dtype=bool) for track in tracks]
             for keep in keeps:
                 keep[:, COLUMNS[modality]] = kept_ticks(rng, len(keep), share, way)
-            result = summary(predict_all(module, system, tracks, keeps), labels)
+            result = summary(windows.predict(module, keeps), labels)
             scores.append((result["ccc_valence"], result["ccc_arousal"]))
         mean, spread = np.mean(scores, axis=0), np.std(scores, axis=0)
         points.append(AblationPoint(modality, way, share, runs, *map(float, (*mean, *spread))))

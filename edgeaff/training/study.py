@@ -129,12 +129,19 @@ def train_one(run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path) -
     config, system = cross_seed(run, seed), run.system
     parts = {split: [track for track in tracks if track.split == split] for split in ("train", "valid", "test")}
     started = time.process_time()
+    torch.manual_seed(seed)
     trainer = Trainer(
-        system, config, parts["train"], parts["valid"][:: run.valid_every], folder, made_from={"form": run.form}
+        system,
+        config,
+        parts["train"],
+        parts["valid"][:: run.valid_every],
+        folder,
+        module=_quick(system.build(width=config.width, sizes=config.sizes)),
+        made_from={"form": run.form},
     )
     best = trainer.run()
     seconds = time.process_time() - started
-    _, module, _ = load_run(folder)
+    module = _quick(load_run(folder)[1])
     predictions = [predict(module, system, track) for track in parts["test"]]
     labels = [track.labels for track in parts["test"]]
     arrays = {f"values/{track.name}": values for track, values in zip(parts["test"], predictions, strict=True)}
@@ -155,6 +162,13 @@ def train_one(run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path) -
     part.write_text(json.dumps(result, indent=1) + "\n")
     part.replace(folder / RESULT)
     return result
+
+
+def _quick(module: nn.Module) -> nn.Module:
+    """Returns the network with its 2-D convolutions in the layout that a CPU likes (measured: half the time at small widths)."""
+    if any(isinstance(layer, nn.Conv3d) for layer in module.modules()):
+        return module
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def run_study(

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.ablation import ablate, kept_ticks, write_report
+from edgeaff.training.ablation import Windows, ablate, kept_ticks, write_report
 from edgeaff.training.feature_cache import Features
 from edgeaff.training.models import find_system
 from edgeaff.training.models.transformer import AudioVideoTransformer, SingleTransformer, TransformerConfig
-from edgeaff.training.train import TrainConfig, Trainer, validate
+from edgeaff.training.train import TrainConfig, Trainer, predict, validate
 
 pytestmark = pytest.mark.needs_torch
 SIZES = {"video_size": 8, "audio_size": 8, "size": 32, "num_heads": 4, "ffn_size": 64, "layers": 1}
@@ -64,6 +64,21 @@ def _trained(folder, system="transformer_av", *, residual=False, dropout=0.0, ep
     trainer = Trainer(find_system(system), recipe, _world(1, 24), _world(2, 6, "valid"), folder, module=module)
     trainer.run()
     return trainer.module
+
+
+@pytest.mark.parametrize("name", ["transformer_av", "transformer_a", "edge"])
+def test_masked_windows_give_what_predict_gives(name):
+    torch.manual_seed(0)
+    sizes = {"size": 16, "ffn_size": 16, "layers": 1, "num_heads": 2, "video_size": 8, "audio_size": 8}
+    system = find_system(name)
+    module = system.build(sizes=sizes).eval()
+    tracks = [*_world(5, 2, ticks=230), *_world(6, 1, ticks=40), *_world(7, 1, ticks=100)]
+    rng = np.random.default_rng(1)
+    windows = Windows(system, tracks, batch=3)
+    for _ in range(2):
+        keeps = [rng.random((len(track.labels), 2)) > 0.4 for track in tracks]
+        for track, keep, got in zip(tracks, keeps, windows.predict(module, keeps), strict=True):
+            np.testing.assert_allclose(got, predict(module, system, track, keep), atol=2e-6)
 
 
 def test_report_is_written(tmp_path):
