@@ -154,6 +154,7 @@ STATUS_KINDS = {
     "suspended": "the process stood still",
     "recovered": "what was wrong is over",
     "ended": "a source is over",
+    "building": "an engine is being built; the old one serves meanwhile",
     "swapped": "another engine computes from here on",
     "swap_refused": "another engine was refused; the old one goes on",
     "first_face": "the first face of the session was seen",

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
     parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
     parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
-    parser.add_argument("--backend", metavar="NAME", help="onnxruntime, openvino or native; default: the bundle's")
+    parser.add_argument("--backend", metavar="NAME", help="onnxruntime, openvino, native or tensorrt; default: the bundle's")
     parser.add_argument(
         "--output",
         metavar="FILE",

@@ -30,6 +30,7 @@ from edgeaff.runtime.ladder import Ladder
 from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.reader import EventReader
 from edgeaff.runtime.stats import RuntimeHealth, RuntimeStats
+from edgeaff.runtime.swap import EngineSwap, begin
 from edgeaff.runtime.worker import Worker
 from edgeaff.session import Session
 
@@ -46,8 +47,9 @@ class Runtime(EventReader):
         bundle: a ModelBundle, a path, or None for the one that ships.
         video: path or URI of the pictures. A file brings its sound too, unless `audio` names another.
         audio: path or URI of the sound.
-        backend: "default" (the bundle's, and the default), "onnxruntime", "openvino" or "native".
-        strict: refuse to fall back to another backend; default False.
+        backend: "default" (the bundle's, and the default), "onnxruntime", "openvino", "native" or "tensorrt". A live Runtime
+            builds the last in the background while the default serves, and hands over after its self-test.
+        strict: refuse to fall back to, or begin with, another backend; default False.
         max_faces: most faces with events of their own per tick; default 1.
         detector_stride: run the detector on every n-th taken frame.
         smoothing: (valence_seconds, arousal_seconds), None for the bundle's.
@@ -123,13 +125,22 @@ class Runtime(EventReader):
             ladder=Ladder() if self._live and self._source.has_video and options["ladder"] else None,
             on_error=self._fail,
         )
+        self._swap = EngineSwap(self._worker, self.status, options={name: options[name] for name in ("threads", "stride")})
+        if self._begun.refused is not None:
+            self._swap.refuse(options["backend"], self._begun.refused)
 
     def _make_session(self, options: dict[str, Any], recorder: Recorder | None) -> Any:
         """Returns the session, recorded with the options that make it again if there is a recorder."""
         chosen = {name: options[name] for name in SESSION_OPTIONS}
         chosen["video"] = self._source.has_video if self._live else True
         chosen["audio"] = self._source.has_audio if self._live else True
-        session = Session(options["bundle"], **chosen, tap=recorder)
+        self._begun = begin(
+            lambda backend: Session(options["bundle"], **{**chosen, "backend": backend}, tap=recorder),
+            options["backend"],
+            live=self._live,
+            strict=options["strict"],
+        )
+        session, chosen["backend"] = self._begun.session, self._begun.backend
         if recorder is None:
             return session
         bundle = options["bundle"]
@@ -153,6 +164,8 @@ class Runtime(EventReader):
         self.status.start()
         self._outlets.start()
         self._worker.start()
+        if self._begun.wanted is not None:
+            self._swap.request(self._begun.wanted)
         worker = self._worker
         self._monitor.start(self._sources(), lambda: snapshot.counters(worker.session.counts), lambda: worker.alive)
         return self
@@ -166,6 +179,7 @@ class Runtime(EventReader):
             return
         deadline = time.monotonic() + STOP_SECONDS
         self._worker.stop.set()
+        self._swap.close()
         self._outlets.discard()
         if self._live:
             self._source.close()  # wakes a worker that waits for input
@@ -184,6 +198,16 @@ class Runtime(EventReader):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def swap_engine(self, backend: str) -> None:
+        """Has another backend take over between two ticks, when it is loaded or built and has passed its self-test; returns at once.
+
+        `on_status` tells what became of it: "swapped", or "swap_refused", and then the old one goes on. A Recorder notes the swap.
+
+        Args:
+            backend: a name, as for the constructor.
+        """
+        self._swap.request(backend)
 
     # --- pushed input -------------------------------------------------------------------------------------------------------
 
@@ -261,4 +285,4 @@ class Runtime(EventReader):
 
     def health(self) -> RuntimeHealth:
         """Returns how sources, worker and sinks are doing now."""
-        return snapshot.health(self._worker, self._outlets, self._monitor, self._sources(), failed=self._failed)
+        return snapshot.health(self._worker, self._outlets, self._monitor, self._sources(), failed=self._failed, swap=self._swap.state)

@@ -45,7 +45,7 @@ def stats(worker: Worker, outlets: Outlets, source: Any) -> RuntimeStats:
 
 
 def health(
-    worker: Worker, outlets: Outlets, monitor: Monitor, sources: Sequence[Any], *, failed: bool
+    worker: Worker, outlets: Outlets, monitor: Monitor, sources: Sequence[Any], *, failed: bool, swap: str = ""
 ) -> RuntimeHealth:
     """Returns how sources, worker and sinks are doing now."""
     now = time.monotonic()
@@ -75,7 +75,7 @@ def health(
         },
         sinks=sink_rows,
         ladder={"step": step, "name": STEPS[step], "degradations": worker.stats.degradations},
-        engine={"backend": worker.session.backend},
+        engine={"backend": worker.session.backend, "swap": swap},
         problems=monitor.problems(),
     )
 

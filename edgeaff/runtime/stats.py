@@ -77,7 +77,7 @@ class RuntimeHealth:
         worker: alive, age_ms of what it took last, event_age_ms since the last event, busy_share of the last second.
         sinks: by name: state ("ok", "failing"), waiting, written, dropped, failures.
         ladder: step (0 is full work), name of the step, degradations so far.
-        engine: backend that computes.
+        engine: backend that computes, and `swap`: what became of another one that was asked for.
         problems: what is wrong now, one sentence each.
     """
 

@@ -1,7 +1,9 @@
 """A whole Runtime: a camera at the public seam, a real microphone, a real broker, a scrape of what it says about itself."""
 
 import itertools
+import json
 import time
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -50,11 +52,14 @@ def test_camera_microphone_and_broker_give_and_get_every_tick(virtual_microphone
     sink = open_sink(f"mqtt://127.0.0.1:{broker.port}/test/affect")
     player = virtual_microphone.play(voice)
     events, end = [], time.monotonic() + 30.0
-    with edgeaff.Runtime(video=Camera(opener=PortraitCamera), audio="mic:default", sinks=[sink]) as runtime:
+    camera = Camera(opener=PortraitCamera)
+    with edgeaff.Runtime(video=camera, audio="mic:default", sinks=[sink], serve=0) as runtime:
         while len(events) < 240 and time.monotonic() < end:
             if (event := runtime.poll(0.2)) is not None:
                 events.append(event)
         stats = runtime.stats()
+        with urlopen(f"{runtime.serve_url}/status", timeout=5) as answer:
+            shown = json.load(answer)
     player.kill()
     player.wait(3.0)
     ticks = [round(event.pts_ns * 30 / 1e9) for event in events]
@@ -63,6 +68,8 @@ def test_camera_microphone_and_broker_give_and_get_every_tick(virtual_microphone
     assert np.mean([event.status.value == "OK" for event in settled]) > 0.9  # all of them where nothing else runs
     assert np.median([event.latency_ms for event in settled]) < 300  # 60 where nothing else runs: PulseAudio's bursts
     assert stats.source["samples_dropped"] == stats.events_dropped == 0
+    assert {row["state"] for row in shown["health"]["sources"].values()} == {"ok"}
+    assert shown["stats"]["skew_ppm"] is not None and shown["stats"]["stages_ms"]["latency"]["p50"] > 0
     wait_for(lambda: len(received) > len(events) - 30, 10.0, "delivery")
     heard = {row["seq"]: row for row in received}
     assert all(heard[event.seq] == event.to_dict() for event in events[30:-30])

@@ -1,0 +1,152 @@
+"""Another backend for a running stream: prepared on a thread of its own while the old one serves, handed over by the worker.
+
+```
+EngineSwap.request("tensorrt")
+  thread: load or build, self-test  --ok-->     worker, between two inputs: Session.swap_backend     -> status "swapped"
+                                    --refused-> the old one goes on                                  -> status "swap_refused"
+```
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from edgeaff.backends import GRAPH_BACKENDS
+from edgeaff.bundle import ModelBundle
+from edgeaff.errors import BackendUnavailableError, DeviceError, EdgeaffError, SessionStateError
+from edgeaff.handover import Candidate, prepare
+from edgeaff.runtime.status import StatusChannel
+from edgeaff.runtime.worker import Worker
+
+PROGRESS_SECONDS = 1.0  # between two reports of one build
+BUILT = tuple(name for name in GRAPH_BACKENDS if name.startswith("tensorrt"))  # on the device, which may take minutes
+logger = logging.getLogger(__name__)
+
+
+class Beginning(NamedTuple):
+    """What a runtime begins with.
+
+    Attributes:
+        session: made with `backend`.
+        backend: what serves at first.
+        wanted: what is to take over from it, or None.
+        refused: why what was asked for is not there, or None.
+    """
+
+    session: Any
+    backend: str
+    wanted: str | None = None
+    refused: EdgeaffError | None = None
+
+
+def begin(make: Callable[[str], Any], backend: str, *, live: bool, strict: bool) -> Beginning:
+    """Returns the session that a runtime begins with.
+
+    Only a backend that is built on the device is replaced: live by the bundle's default until it is built, with files by the same
+    where it cannot be had. A file waits for its engine, so that its events do not depend on how long a build takes.
+
+    Args:
+        make: makes a session of a backend.
+        backend: what was asked for.
+        live: whether time goes on while an engine is built.
+        strict: refuse to begin with anything else.
+    """
+    if strict or backend not in BUILT:
+        return Beginning(make(backend), backend)
+    if live:
+        return Beginning(make("default"), "default", wanted=backend)
+    try:
+        return Beginning(make(backend), backend)
+    except (BackendUnavailableError, DeviceError) as error:
+        return Beginning(make("default"), "default", refused=error)
+
+
+class EngineSwap:
+    """Prepares backends for a worker, one at a time.
+
+    Args:
+        worker: whose session is handed over.
+        status: where it is said.
+        options: threads and stride of the session.
+        make: prepares a candidate; another one in tests.
+
+    Attributes:
+        state: what is going on, one sentence; empty before the first request.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        status: StatusChannel,
+        *,
+        options: dict[str, Any] | None = None,
+        make: Callable[..., Candidate] = prepare,
+    ) -> None:
+        self.state = ""
+        self._worker, self._status, self._options, self._make = worker, status, dict(options or {}), make
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._reported = 0.0
+
+    def request(self, backend: str) -> None:
+        """Begins to prepare a backend; returns at once.
+
+        Args:
+            backend: a name, as in Session.
+
+        Raises:
+            SessionStateError: another one is being prepared.
+        """
+        if self._thread is not None and self._thread.is_alive():
+            raise SessionStateError(
+                f"swap_engine must wait for the one before, got {backend!r} while {self.state}; wait for its status."
+            )
+        self.state = f"preparing {backend}"
+        self._thread = threading.Thread(target=self._prepare, args=(backend,), name="edgeaff-engine", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stops what is being prepared; does not wait for it."""
+        self._closed.set()
+
+    def refuse(self, backend: str, error: BaseException) -> None:
+        """Says that a backend was refused, and that the old one goes on."""
+        self.state = f"refused {backend}: {error}"
+        if not self._closed.is_set():
+            logger.warning("%s was refused: %s", backend, error)
+            self._status.emit("engine", "swap_refused", str(error), name=backend)
+
+    def _prepare(self, backend: str) -> None:
+        bundle: ModelBundle = self._worker.session.bundle
+        try:
+            candidate = self._make(bundle, backend, progress=self._report, **self._options)
+        except Exception as error:  # noqa: BLE001 - an engine of another library may raise anything; the old one goes on
+            self.refuse(backend, error)
+            return
+        self._worker.submit(lambda session: self._hand_over(session, candidate))
+
+    def _hand_over(self, session: Any, candidate: Candidate) -> None:
+        """Makes the swap; on the worker."""
+        before, start = session.backend, time.perf_counter()
+        try:
+            session.swap_backend(candidate)
+        except EdgeaffError as error:
+            self.refuse(candidate.backend, error)
+            return
+        figures = {**candidate.figures, "handover_ms": round(1e3 * (time.perf_counter() - start), 3)}
+        self.state = f"{candidate.backend} took over from {before}"
+        logger.info("%s: %s", self.state, figures)
+        self._status.emit("engine", "swapped", self.state, name=candidate.backend, counts=figures)
+
+    def _report(self, phase: str, done: int, steps: int) -> bool:
+        """Returns whether the build may go on, after saying how far it is."""
+        self.state = f"{phase}: {done} of {steps}"
+        now = time.monotonic()
+        if now - self._reported >= PROGRESS_SECONDS:
+            self._reported = now
+            self._status.emit("engine", "building", self.state, name="engine", counts={"done": done, "steps": steps})
+        return not self._closed.is_set()

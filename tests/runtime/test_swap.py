@@ -1,0 +1,238 @@
+"""Another backend takes over from a running Runtime: no event lost, repeated or out of order; a refused one changes nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgeaff
+from edgeaff.bundle import ModelBundle
+from edgeaff.capture.recording import Recording
+from edgeaff.capture.replay import first_difference
+from edgeaff.delivery.recorder import Recorder
+from edgeaff.errors import BackendUnavailableError, BundleError, DeviceError, SessionStateError
+from edgeaff.handover import Candidate, prepare
+from edgeaff.runtime import swap
+from edgeaff.runtime.swap import Beginning, EngineSwap, begin
+from edgeaff.types import AffectEvent, StatusEvent
+
+pytestmark = pytest.mark.needs_native
+RATE = 16_000
+SERVING = ModelBundle.load().manifest["default_backend"]
+OTHER = "onnxruntime" if SERVING == "native" else "native"
+SECONDS = 4.0
+CHUNK = 320
+
+
+def tone(index: int) -> np.ndarray:
+    times = (index * CHUNK + np.arange(CHUNK)) / RATE
+    return (8000 * np.sin(2 * np.pi * 180 * times) * (1 + 0.5 * np.sin(2 * np.pi * 2 * times))).astype(np.int16)
+
+
+def make_runtime(**options: Any) -> edgeaff.Runtime:
+    return edgeaff.Runtime(
+        audio=edgeaff.PushAudio(sample_rate_hz=RATE), **{"backend": SERVING, "ladder": False, **options}
+    )
+
+
+def push_all(runtime: edgeaff.Runtime, during: dict[int, Any] | None = None) -> list[AffectEvent]:
+    """Pushes four seconds of sound at twice real time and returns all events; `during`: calls to make before a chunk."""
+    events: list[AffectEvent] = []
+    reader = threading.Thread(target=lambda: events.extend(runtime))
+    with runtime:
+        reader.start()
+        start = time.monotonic()
+        for index in range(int(SECONDS * RATE / CHUNK)):
+            if during and index in during:
+                during[index]()
+            runtime.push_audio(tone(index), pts_ns=index * CHUNK * 1_000_000_000 // RATE)
+            time.sleep(max(0.0, start + index * CHUNK / RATE / 2 - time.monotonic()))
+        runtime.finish()
+        reader.join(60)
+    return events
+
+
+def assert_whole(events: list[AffectEvent]) -> None:
+    """No event lost, repeated or out of order."""
+    assert [event.seq for event in events] == list(range(len(events)))
+    ticks = [round(event.pts_ns * 30 / 1e9) for event in events]
+    assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
+    assert len(events) >= 30 * SECONDS - 12  # those that wait for sound beyond the end
+    assert events[0].dropped_since_last in (0, None)
+
+
+def backends(events: list[AffectEvent]) -> list[str]:
+    """Returns the backends in order, each once per change."""
+    return [
+        event.backend for index, event in enumerate(events) if not index or event.backend != events[index - 1].backend
+    ]
+
+
+class Slow:
+    """Prepares as usual, but waits to be released, and reports progress meanwhile."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, outcome: BaseException | None = None) -> None:
+        self.release, self.outcome, self.stopped = threading.Event(), outcome, False
+        monkeypatch.setattr(EngineSwap.__init__, "__kwdefaults__", {"options": None, "make": self})
+
+    def __call__(self, bundle: Any, backend: str, *, progress: Any, **options: Any) -> Candidate:
+        step = 0
+        while not self.release.wait(0.02):
+            step += 1
+            if progress("Building engine", step, 1000) is False:
+                self.stopped = True
+                raise BundleError("the build must run to its end, got a request to stop; start it again.")
+        if self.outcome is not None:
+            raise self.outcome
+        return prepare(bundle, OTHER, **options)
+
+
+def test_a_slow_build_takes_over_between_ticks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    slow, said = Slow(monkeypatch), []
+    path = tmp_path / "session.eaffrec"
+    runtime = make_runtime(backend="tensorrt", sinks=[Recorder(path)])
+    runtime.on_status(said.append)
+    events = push_all(runtime, {100: slow.release.set})
+    assert_whole(events)
+    assert backends(events) == [SERVING, OTHER]
+    kinds = [event.kind for event in said if event.source == "engine"]
+    assert kinds[-1] == "swapped"
+    assert "building" in kinds
+    swapped = next(event for event in said if event.kind == "swapped")
+    assert swapped.counts["ccc_valence"] > 0.9999
+    assert swapped.counts["handover_ms"] > 0
+    assert runtime.health().engine == {"backend": OTHER, "swap": f"{OTHER} took over from {SERVING}"}
+    recording = Recording(path)
+    assert [call.head["backend"] for call in recording.calls() if call.name == "swap_backend"] == [OTHER]
+    options = recording.header["session"]
+    assert options["backend"] == "default"
+    difference = first_difference(recording, lambda tap, known: edgeaff.Session(tap=tap, **known))
+    assert difference == ""
+
+
+def test_values_continue_over_a_swap() -> None:
+    plain = push_all(make_runtime())
+    runtime = make_runtime()
+    events = push_all(runtime, {80: lambda: runtime.swap_engine(OTHER)})
+    assert_whole(plain)
+    assert_whole(events)
+    assert backends(events) == [SERVING, OTHER]
+    for event, other in zip(events, plain, strict=True):
+        assert (event.status, event.audio_coverage) == (other.status, other.audio_coverage)
+        assert event.arousal is None or abs(event.arousal - (other.arousal or 0.0)) < 2e-6
+
+
+def test_there_and_back_under_load() -> None:
+    runtime = make_runtime()
+    for _ in range(3):
+        threading.Thread(target=burn, args=(runtime,), daemon=True).start()
+
+    def swap_to(name: str, after: str) -> None:
+        deadline = time.monotonic() + 60
+        while runtime.health().engine["backend"] != after:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        runtime.swap_engine(name)
+
+    events = push_all(
+        runtime,
+        {
+            20: lambda: swap_to(OTHER, SERVING),
+            90: lambda: swap_to(SERVING, OTHER),
+            150: lambda: swap_to(OTHER, SERVING),
+        },
+    )
+    assert_whole(events)
+    assert backends(events)[:3] == [SERVING, OTHER, SERVING]
+
+
+def burn(runtime: edgeaff.Runtime) -> None:
+    """Keeps a core busy while the runtime runs."""
+    numbers = np.random.default_rng(0).random((64, 64))
+    while not runtime.finished:
+        numbers = np.tanh(numbers @ numbers)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        BundleError(
+            "tensorrt fp16: ccc_valence with the golden outputs must be at least 0.999, got 0.5; it is not used here."
+        ),
+        DeviceError("a CUDA device must be there to run an engine, got cudaErrorNoDevice; check `nvidia-smi`."),
+        RuntimeError("something inside another library"),
+    ],
+    ids=["self-test", "no device", "foreign"],
+)
+def test_a_refused_engine_changes_nothing(outcome: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, said = Slow(monkeypatch, outcome), []
+    runtime = make_runtime(backend="tensorrt")
+    runtime.on_status(said.append)
+    events = push_all(runtime, {60: slow.release.set})
+    assert_whole(events)
+    assert backends(events) == [SERVING]
+    refused = [event for event in said if event.kind == "swap_refused"]
+    assert [(event.source, event.name, event.message) for event in refused] == [("engine", "tensorrt", str(outcome))]
+    assert runtime.health().engine["swap"].startswith("refused tensorrt: ")
+
+
+def test_a_refusal_at_the_handover_changes_nothing() -> None:
+    runtime = make_runtime()
+    said: list[StatusEvent] = []
+    runtime.on_status(said.append)
+
+    def request() -> None:
+        made = prepare(runtime.bundle, "native")
+        other = ModelBundle(made.bundle.path, {**made.bundle.manifest, "model_id": "x"}, made.bundle.spec, {})
+        runtime._worker.submit(
+            lambda session: runtime._swap._hand_over(session, Candidate("native", other, made.predictor, None, {}))
+        )
+
+    events = push_all(runtime, {50: request})
+    assert_whole(events)
+    assert backends(events) == [SERVING]
+    assert [event.kind for event in said if event.source == "engine"] == ["swap_refused"]
+
+
+def test_stop_ends_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow(monkeypatch)
+    runtime = make_runtime(backend="tensorrt").start()
+    with pytest.raises(SessionStateError, match="swap_engine must wait for the one before, got 'native' while"):
+        runtime.swap_engine("native")
+    start = time.monotonic()
+    runtime.stop()
+    assert time.monotonic() - start < 2.0
+    deadline = time.monotonic() + 5
+    while not slow.stopped:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_what_a_runtime_begins_with() -> None:
+    def make(backend: str) -> str:
+        if backend == "tensorrt":
+            raise error
+        return f"session of {backend}"
+
+    error: Exception = DeviceError("no device")
+    assert begin(make, "native", live=True, strict=False) == Beginning("session of native", "native")
+    assert begin(make, "tensorrt", live=True, strict=False) == Beginning("session of default", "default", "tensorrt")
+    assert begin(make, "tensorrt", live=False, strict=False) == Beginning("session of default", "default", None, error)
+    assert begin(make, "tensorrt:fp32", live=False, strict=False).backend == "tensorrt:fp32"
+    for live in (True, False):
+        with pytest.raises(DeviceError):
+            begin(make, "tensorrt", live=live, strict=True)
+    error = BundleError("damaged")
+    with pytest.raises(BundleError):
+        begin(make, "tensorrt", live=False, strict=False)
+    assert swap.BUILT == ("tensorrt", "tensorrt:fp32", "tensorrt:int8")
+
+
+def test_strict_refuses_to_begin_without_it() -> None:
+    with pytest.raises((BackendUnavailableError, DeviceError), match="must be"):
+        make_runtime(backend="tensorrt", strict=True)
