@@ -9,14 +9,14 @@ import pytest
 
 from edgeaff.cli.main import main
 
-OPTIONS = ["--ticks", "4", "--rounds", "2", "--camera-seconds", "0.1", "--no-peers"]
+OPTIONS = ["--turns", "1", "--rounds", "2", "--camera-seconds", "0.1", "--hours", "0", "--no-peers", "--no-paper"]
 
 
 @pytest.mark.needs_native
 def test_command_prints_markdown_and_writes_json(tmp_path, capsys):
     target = tmp_path / "deep" / "latency.json"
     assert main(["bench", *OPTIONS, "--json", str(target)]) == 0
-    assert "| edgeaff | back_to_back | 4 |" in capsys.readouterr().out
+    assert "| edge | edgeaff | " in capsys.readouterr().out
     assert {"machine", "run", "stages", "pipelines", "bars", "left_out"} <= set(json.loads(target.read_text()))
 
 
@@ -27,4 +27,4 @@ def test_script_is_the_command(monkeypatch, capsys):
     with pytest.raises(SystemExit) as left:
         runpy.run_path(str(script), run_name="__main__")
     assert left.value.code == 0
-    assert "| step | native |" in capsys.readouterr().out
+    assert "| edge | step | native | " in capsys.readouterr().out
