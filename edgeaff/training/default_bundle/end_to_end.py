@@ -28,6 +28,7 @@ from edgeaff.types import AffectEvent
 
 logger = logging.getLogger(__name__)
 WIDTH, HEIGHT = 640, 480
+SHAKE = 64  # how far the grain of the camera moves between pictures, pixels
 FRAME_NS = 33_333_333
 FACE_PX = (96, 260)  # side of the enlarged photograph in the picture, at random
 NAMES = ("valence", "arousal")
@@ -71,6 +72,9 @@ def render(rng: np.random.Generator, tile: np.ndarray, *, frames: int) -> Iterat
     way = rng.normal(0, 0.6, 2)
     whole = (0.0, 0.0, float(tile.shape[1]), float(tile.shape[0]))
     grey = np.ascontiguousarray(np.repeat(tile[..., None], 3, axis=2))
+    grain = 2.5 * rng.standard_normal(
+        (HEIGHT + SHAKE, WIDTH + SHAKE, 3), dtype=np.float32
+    )  # another part of it each time
     for _ in range(frames):
         size = side + int(rng.integers(-1, 2))
         face = crop_resize(grey, whole, width=size, height=size, pixel_format="rgb").astype(np.float32) * tint
@@ -78,8 +82,9 @@ def render(rng: np.random.Generator, tile: np.ndarray, *, frames: int) -> Iterat
         left, top = (int(value) for value in place)
         picture = room.copy()
         picture[top : top + size, left : left + size] = face
-        picture += 2.5 * rng.standard_normal(picture.shape, dtype=np.float32)
-        yield np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+        row, column = rng.integers(0, SHAKE, 2)
+        picture += grain[row : row + HEIGHT, column : column + WIDTH]
+        yield np.clip(np.rint(picture, out=picture), 0, 255, out=picture).astype(np.uint8)
 
 
 def judge(
@@ -118,10 +123,12 @@ def see(bundle: ModelBundle, faces: FaceSet, *, frames: int, seed: int = 0) -> S
     percents = (68, 95) if "valence_half_68" in bundle.manifest["uncertainty"] else (95,)
     said: list[list[float]] = []
     half: dict[int, list[tuple[float, float]]] = {percent: [] for percent in percents}
+    session = Session(bundle, audio=False)
     for index, tile in enumerate(faces.images):
         if index and index % 100 == 0:
             logger.info("%d of %d", index, len(faces))
-        session, events = Session(bundle, audio=False), []
+        session.reset()
+        events: list[AffectEvent] = []
         for number, picture in enumerate(render(np.random.default_rng([seed, index]), tile, frames=frames)):
             events += session.push_frame(picture, pts_ns=number * FRAME_NS)
         events += session.finish()
