@@ -272,7 +272,7 @@ def load_engine(engine: Engine, toolchain: str) -> EngineRunner:
     if engine.figures.get("plugin_layers"):
         from edgeaff.backends.tensorrt_plugin import register
 
-        register(trt)
+        register(trt, engine.figures.get("library", ""))
     return EngineRunner(trt, engine.plan)
 
 
@@ -323,6 +323,7 @@ def load_tensorrt_graph(
     precision: str = "float16",
     toolchain: str | None = None,
     cache: str | os.PathLike[str] | None = None,
+    library: str = "",
     progress: Progress | None = None,
     find: Callable[[], DeviceInfo] = find_device,
 ) -> TensorRtGraph:
@@ -333,6 +334,7 @@ def load_tensorrt_graph(
         precision: float32, float16 or int8; see `prepare_model`.
         toolchain: tensorrt or tensorrt_rtx; None for the one that is installed.
         cache: folder of engines; None for `.cache/edgeaff/engines` in the home folder.
+        library: path of the C++ plugin, libedgeaff_tensorrt.so; empty for the Python one.
         progress: see `edgeaff.backends.tensorrt_build.build_engine`.
         find: returns the device.
     """
@@ -340,7 +342,8 @@ def load_tensorrt_graph(
     device = find()
     targets = (device.compute_capability,) if chosen == "tensorrt_rtx" else ()
     prepared = prepare_model(model, precision)
-    request = BuildRequest(chosen, targets, may_use_plugin(prepared), default_profiles(prepared))
+    plugin = bool(library) or may_use_plugin(prepared)
+    request = BuildRequest(chosen, targets, plugin, default_profiles(prepared), library=library)
     gpu = f"{device.name} {device.compute_capability} {device.driver_version}"
     engine = build_engine(prepared, request, gpu=gpu, cache=EngineCache(cache), progress=progress)
     return TensorRtGraph(load_engine(engine, chosen), precision=precision, figures=engine.figures)

@@ -49,6 +49,7 @@ class BuildRequest:
         plugin: whether the fusion node becomes our plugin; else its function is written out.
         profiles: input -> (smallest, usual, largest) shape, for every input with a free size.
         workspace_mib: most scratch memory of a layer.
+        library: path of the C++ plugin; empty for the Python one.
     """
 
     toolchain: str
@@ -56,6 +57,7 @@ class BuildRequest:
     plugin: bool = True
     profiles: Mapping[str, tuple[Shape, Shape, Shape]] = field(default_factory=dict)
     workspace_mib: int = 256
+    library: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def build_engine(
     start = time.perf_counter()
     plan, figures = _run_child(prepared, request, progress)
     figures = {
-        "toolchain": request.toolchain, "version": version, "targets": list(request.targets) or [gpu or "portable"], **figures,
+        "toolchain": request.toolchain, "version": version, "library": request.library, "targets": list(request.targets) or [gpu or "portable"], **figures,
         "bytes": len(plan), "seconds": round(time.perf_counter() - start, 2), "cached": False,
     }  # fmt: skip
     engine = Engine(plan, figures)
@@ -289,7 +291,7 @@ def build(model: bytes, request: BuildRequest, progress: Progress | None = None)
     if request.plugin and fusion_nodes(load(model)):
         from edgeaff.backends.tensorrt_plugin import register
 
-        register(trt)
+        register(trt, request.library)
     log = make_logger(trt)
     builder = trt.Builder(log)
     strongly = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)

@@ -153,19 +153,26 @@ def _modality(named: dict[str, Tensor], which: str) -> tuple[int, ...]:
 
 
 @cache
-def register(trt: Any) -> Any:
+def register(trt: Any, library: str = "") -> Any:
     """Returns the creator, registered with the plugin registry of this TensorRT; once per package and process.
 
     Args:
         trt: the module tensorrt or tensorrt_rtx.
+        library: path of the C++ plugin, `libedgeaff_tensorrt.so`; empty for the Python one.
 
     Raises:
         BackendUnavailableError: the registry refuses it.
     """
-    creator = make_creator(trt)
-    if not trt.get_plugin_registry().register_creator(creator, DOMAIN):
+    registry = trt.get_plugin_registry()
+    if library:
+        creator = registry.load_library(library)
+        accepted = creator is not None
+    else:
+        creator = make_creator(trt)
+        accepted = bool(registry.register_creator(creator, DOMAIN))
+    if not accepted:
         raise BackendUnavailableError(
-            f"{trt.__name__} must accept the plugin {DOMAIN}::{OP_TYPE}, got a refusal; build with plugin=False."
+            f"{trt.__name__} must accept the plugin {DOMAIN}::{OP_TYPE} {library}, got a refusal; build with plugin=False."
         )
     return creator
 
