@@ -32,11 +32,11 @@ _ROWS_MARK = re.compile(r"(?P<head><!--rows (?P<path>.+?) \| (?P<columns>.+?)-->
 _SOURCES = re.compile(r"<!--figures from (.+?)-->")
 _STEP = re.compile(r"\.?(?P<key>[^.\[\]]+)|\[(?P<selector>[^\]]*)\]")
 _UNITS = (
-    r"ms|µs|us|ns|fps|ticks/s|ticks a second|GFLOP/s|MB/s|GB/s|MB|MiB|kB|KiB|KB|GB|GiB|%|per cent|times|x|s|seconds"
+    r"ms|µs|us|ns|fps|ticks/s|ticks a second|GFLOP/s|MB/s|GB/s|MB|MiB|kB|KiB|KB|GB|GiB|%|per cent|times|x(?! ?\d)|s|seconds"
     r"|parameters|bytes|MMAC|GMAC"
 )
 _MEASURED = re.compile(
-    rf"(?<![\w.,-])(?P<number>\d[\d,]*(?:\.\d+)?)\s?(?P<unit>(?:{_UNITS})(?![\w-]))|(?<![\w.,-])(?P<decimal>\d+\.\d+)(?![\w.])"
+    rf"(?<![\w.,/-])(?P<number>\d[\d,]*(?:\.\d+)?)\s?(?P<unit>(?:{_UNITS})(?![\w-]))|(?<![\w.,-])(?P<decimal>\d+\.\d+)(?![\w.])"
 )
 _NOT_PROSE = (
     re.compile(r"^```.*?^```", re.S | re.M), re.compile(r"`[^`\n]*`"), re.compile(r"\]\([^)\s]*\)"), re.compile(r"https?://\S+"),
