@@ -11,69 +11,10 @@
 #include <cstdint>
 
 #include "attention_cpu.h"
+#include "attention_units.h"
 
 namespace edgeaff {
 namespace {
-
-constexpr float kLog2E = 1.44269504088896340736f;
-constexpr float kMinusInfinity = -__builtin_inff();
-
-inline uint16_t RoundToBf16(float value) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, 4);
-  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<uint16_t>((bits >> 16) | 0x40u);
-  return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
-}
-
-// fp32 products. T is what lies in memory: float, or bf16 bits that are widened while packing.
-template <class Vec, class T>
-struct FloatUnits {
-  using V = Vec;
-  using Element = T;
-  static constexpr int kPack = 1;
-  static typename V::Reg MulAdd(typename V::Reg acc, typename V::Reg a, typename V::Reg b) { return V::Fma(a, b, acc); }
-
-  // A row as units: the row itself, or its widened copy in `slot`.
-  static const float* UnitRow(const float* row, int64_t, float*) { return row; }
-  static const float* UnitRow(const uint16_t* row, int64_t count, float* slot) {
-    for (int64_t i = 0; i < count; i += V::kWidth) V::Store(slot + i, V::LoadBf16(row + i));
-    return slot;
-  }
-  static void StoreProbability(float* row, int64_t j, typename V::Reg p) { V::Store(row + j, p); }
-  // `count` channels of kPack rows of values; a null row is all zero.
-  static void PackValues(const T* const* rows, int64_t count, float* out) {
-    if (rows[0] == nullptr) {
-      for (int64_t i = 0; i < count; i += V::kWidth) V::Store(out + i, V::Zero());
-      return;
-    }
-    const float* units = UnitRow(rows[0], count, out);
-    if (units == out) return;
-    for (int64_t i = 0; i < count; i += V::kWidth) V::Store(out + i, V::Load(units + i));
-  }
-};
-
-// acc[r][c] = sum over k in [0, n) of a[r][k] * b[k][c]. a_stride in bytes, b_stride in floats.
-template <class M, int R, int C>
-inline __attribute__((always_inline)) void MultiplyTile(const char* a, int64_t a_stride, const float* b, int64_t b_stride,
-                                                        int64_t n, typename M::V::Reg (&acc)[R][C]) {
-  using V = typename M::V;
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) acc[r][c] = V::Zero();
-  }
-  for (int64_t k = 0; k < n; ++k, a += 4, b += b_stride) {
-    typename V::Reg column[C];
-#pragma GCC unroll 4
-    for (int c = 0; c < C; ++c) column[c] = V::Load(b + c * V::kWidth);
-#pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const typename V::Reg row = V::Broadcast(a + r * a_stride);
-#pragma GCC unroll 4
-      for (int c = 0; c < C; ++c) acc[r][c] = M::MulAdd(acc[r][c], row, column[c]);
-    }
-  }
-}
 
 template <class M>
 class AttentionTile {
@@ -81,6 +22,7 @@ class AttentionTile {
   using T = typename M::Element;
   using Reg = typename V::Reg;
   static constexpr int W = V::kWidth;
+  static constexpr int64_t kKeyPanel = V::kScoreCols * W, kValuePanel = V::kValueCols * W;
   static constexpr int kLongestSum = 32, kLongestValueSum = 128;
   static constexpr int kDotKeys = 4;   // leftover keys up to this many are done as dot products
 
@@ -109,6 +51,7 @@ class AttentionTile {
     const int64_t fit = kScoreBudget / score_stride_ / 24 * 24;
     block_ = p.query_count < kQueryBlock ? p.query_count : kQueryBlock;
     if (block_ > fit) block_ = fit < 24 ? 24 : fit;
+    one_block_ = block_ >= p.query_count;
     float* next = scratch;
     int64_t used = 0;
     const auto take = [&](int64_t count) {
@@ -151,9 +94,10 @@ class AttentionTile {
     residual_stride_ = q.residual_time_stride;
     age_bias_ = kv.age_bias == nullptr ? nullptr : kv.age_bias + head_ * p_.band;
     PrepareBias();
-    if (!small_) PackKeys();
     direct_values_ = small_ && mask_ == nullptr && sizeof(T) == 4;
-    if (!direct_values_) PackValues();
+    copy_values_ = !small_ && mask_ == nullptr && sizeof(T) == 4 && p_.band == 0 && one_block_ && p_.key_count <= kLongestValueSum &&
+                   p_.query_count >= V::kValueRows;
+    if (!one_block_) PackAll();
     for (int64_t from = 0; from < p_.query_count; from += block_) {
       const int64_t rows = p_.query_count - from < block_ ? p_.query_count - from : block_;
       Scores(from, rows);
@@ -197,33 +141,40 @@ class AttentionTile {
     return Exists(j) ? M::UnitRow(key_ + j * key_stride_, d_, slots_ + slot * d_) : zeros_;
   }
 
-  // Panel of keys [from, from + C * W): [unit][key].
-  void PackKeys() {
+  // Keys [panel, panel + width) as [unit][key].
+  void PackKeyPanel(int64_t panel, int64_t width, float* out) {
     const float* rows[W];
-    for (int64_t j = 0; j < vector_keys_; j += W) {
-      const int64_t panel = j / (V::kScoreCols * W) * (V::kScoreCols * W);
-      const int64_t left = vector_keys_ - panel;
-      const int64_t width = left < V::kScoreCols * W ? left : V::kScoreCols * W;
-      for (int w = 0; w < W; ++w) rows[w] = KeyUnits(j + w, w);
-      float* const out = keys_ + panel * units_ + (j - panel);
-      for (int64_t u = 0; u < units_; u += W) V::Transpose(rows, u, out + u * width, width);
+    for (int64_t j = 0; j < width; j += W) {
+      for (int w = 0; w < W; ++w) rows[w] = KeyUnits(panel + j + w, w);
+      for (int64_t u = 0; u < units_; u += W) V::Transpose(rows, u, out + u * width + j, width);
     }
   }
+  int64_t KeyPanelWidth(int64_t panel) const {
+    const int64_t left = vector_keys_ - panel;
+    return left < kKeyPanel ? left : kKeyPanel;
+  }
 
-  // Panel of channels [from, from + C * W): [key pair or key][channel].
-    void PackValues() {
+  // Channels [c, c + width) of all values as [key pair or key][channel].
+  void PackValuePanel(int64_t c, int64_t width, float* out) {
     const int64_t steps = (p_.key_count + M::kPack - 1) / M::kPack;
+    const T* rows[M::kPack];
     for (int64_t k = 0; k < steps; ++k) {
-      const T* rows[M::kPack];
-      for (int64_t c = 0; c < d_; c += V::kValueCols * W) {
-        const int64_t width = d_ - c < V::kValueCols * W ? d_ - c : V::kValueCols * W;
-        for (int i = 0; i < M::kPack; ++i) {
-          const int64_t j = k * M::kPack + i;
-          rows[i] = Exists(j) ? value_ + j * key_stride_ + c : nullptr;
-        }
-        M::PackValues(rows, width, values_ + c * steps + k * width);
+      for (int i = 0; i < M::kPack; ++i) {
+        const int64_t j = k * M::kPack + i;
+        rows[i] = Exists(j) ? value_ + j * key_stride_ + c : nullptr;
       }
+      M::PackValues(rows, width, out + k * width);
     }
+  }
+  int64_t ValuePanelWidth(int64_t c) const { return d_ - c < kValuePanel ? d_ - c : kValuePanel; }
+
+  // Several blocks of queries read the same panels: they are packed once, each at its place. One block packs each panel just
+  // before its use, all at one place that stays in the first cache.
+  void PackAll() {
+    for (int64_t panel = 0; panel < vector_keys_; panel += kKeyPanel) PackKeyPanel(panel, KeyPanelWidth(panel), keys_ + panel * units_);
+    const int64_t steps = (p_.key_count + M::kPack - 1) / M::kPack;
+    if (direct_values_) return;
+    for (int64_t c = 0; c < d_; c += kValuePanel) PackValuePanel(c, ValuePanelWidth(c), values_ + c * steps);
   }
 
   // ---- scores --------------------------------------------------------------------------------------------------------
@@ -235,8 +186,10 @@ class AttentionTile {
       q = reinterpret_cast<const char*>(queries_);
       stride = d_ * 4;
     }
-    for (int64_t panel = 0; panel < vector_keys_; panel += V::kScoreCols * W) {
+    for (int64_t panel = 0; panel < vector_keys_; panel += kKeyPanel) {
       const int64_t cols = (vector_keys_ - panel) / W;
+      packed_ = one_block_ ? keys_ : keys_ + panel * units_;
+      if (one_block_) PackKeyPanel(panel, KeyPanelWidth(panel), keys_);
       if (V::kScoreCols >= 4 && cols >= 4) ScorePanel<V::kScoreCols >= 4 ? 4 : 1>(q, stride, from, rows, panel);
       else if (V::kScoreCols >= 3 && cols >= 3) ScorePanel<V::kScoreCols >= 3 ? 3 : 1>(q, stride, from, rows, panel);
       else if (cols >= 2) ScorePanel<2>(q, stride, from, rows, panel);
@@ -260,7 +213,7 @@ class AttentionTile {
     const int64_t part = units_ > kLongestSum ? units_ / 2 : units_;
     for (int64_t u = 0; u < units_; u += part) {
       Reg acc[R][C];
-      MultiplyTile<M, R, C>(q + r * stride + 4 * u, stride, keys_ + panel * units_ + u * C * W, C * W, part, acc);
+      MultiplyTile<M, R, C>(q + r * stride + 4 * u, stride, packed_ + u * C * W, C * W, part, acc);
 #pragma GCC unroll 8
       for (int i = 0; i < R; ++i) {
         float* const out = scores_ + (r + i) * score_stride_ + panel;
@@ -297,11 +250,14 @@ class AttentionTile {
       for (int k = 0; k < K; ++k) acc[i][k] = V::Zero();
     }
     for (int64_t u = 0; u < units_; u += W) {
+      Reg column[K];
+#pragma GCC unroll 4
+      for (int k = 0; k < K; ++k) column[k] = V::Load(key[k] + u);
 #pragma GCC unroll 4
       for (int i = 0; i < R; ++i) {
         const Reg row = V::Load(reinterpret_cast<const float*>(q + (r + i) * stride) + u);
 #pragma GCC unroll 4
-        for (int k = 0; k < K; ++k) acc[i][k] = M::MulAdd(acc[i][k], row, V::Load(key[k] + u));
+        for (int k = 0; k < K; ++k) acc[i][k] = M::MulAdd(acc[i][k], row, column[k]);
       }
     }
     float* const out = scores_ + r * score_stride_ + j;
@@ -348,35 +304,43 @@ class AttentionTile {
   // The same for four rows that see every key: their chains of reductions run side by side.
   void PlainSoftmax(float* rows, float* sums) {
     constexpr int R = 4;
-    const int64_t keys = p_.key_count, end = (keys + W - 1) / W * W;
+    const int64_t keys = p_.key_count, full = keys / W * W, stride = score_stride_;
+    const int left = static_cast<int>(keys - full);
     const float scale = kLog2E / __builtin_sqrtf(static_cast<float>(d_));
-    const Reg factor = V::Set(scale);
-    Reg max[R], total[R];
+    const Reg factor = V::Set(scale), never = V::Set(kMinusInfinity);
+    Reg max[R], total[R], last[R];
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
-      float* const row = rows + r * score_stride_;
-      if (keys < end) V::FillTail(row + end - W, static_cast<int>(keys - (end - W)), kMinusInfinity);
-      max[r] = V::Set(kMinusInfinity);
+      last[r] = left != 0 ? V::LoadSome(rows + r * stride + full, left, never) : never;
+      max[r] = last[r];
       total[r] = V::Zero();
     }
-    for (int64_t j = 0; j < end; j += W) {
+    for (int64_t j = 0; j < full; j += W) {
 #pragma GCC unroll 4
-      for (int r = 0; r < R; ++r) max[r] = V::Max(max[r], V::Load(rows + r * score_stride_ + j));
+      for (int r = 0; r < R; ++r) max[r] = V::Max(max[r], V::Load(rows + r * stride + j));
     }
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) max[r] = V::Set(-V::ReduceMax(max[r]) * scale);
-    for (int64_t j = 0; j < end; j += W) {
+    for (int64_t j = 0; j < full; j += W) {
 #pragma GCC unroll 4
       for (int r = 0; r < R; ++r) {
-        const Reg x = V::Exp2(V::Fma(V::Load(rows + r * score_stride_ + j), factor, max[r]));
+        const Reg x = V::Exp2(V::Fma(V::Load(rows + r * stride + j), factor, max[r]));
         total[r] = V::Add(total[r], x);
-        M::StoreProbability(rows + r * score_stride_, j, x);
+        M::StoreProbability(rows + r * stride, j, x);
+      }
+    }
+    if (left != 0) {
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) {
+        const Reg x = V::Exp2(V::Fma(last[r], factor, max[r]));
+        total[r] = V::Add(total[r], x);
+        M::StoreProbability(rows + r * stride, full, x);
       }
     }
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
       sums[r] = V::ReduceAdd(total[r]);
-      ClearOutside(rows + r * score_stride_, 0, end);
+      ClearOutside(rows + r * stride, 0, (keys + W - 1) / W * W);
     }
   }
 
@@ -407,8 +371,11 @@ class AttentionTile {
 
   // ---- values --------------------------------------------------------------------------------------------------------
   void Values(int64_t from, int64_t rows) {
-    for (int64_t c = 0; c < d_; c += V::kValueCols * W) {
+    const int64_t steps = (p_.key_count + M::kPack - 1) / M::kPack;
+    for (int64_t c = 0; c < d_; c += kValuePanel) {
       const int64_t cols = (d_ - c) / W;
+      packed_ = one_block_ ? values_ : values_ + c * steps;
+      if (one_block_ && !direct_values_ && !copy_values_) PackValuePanel(c, ValuePanelWidth(c), values_);
       if (V::kValueCols >= 4 && cols >= 4) ValuePanel<V::kValueCols >= 4 ? 4 : 1, 4>(from, rows, c);
       else if (V::kValueCols >= 3 && cols >= 3) ValuePanel<V::kValueCols >= 3 ? 3 : 1, 3>(from, rows, c);
       else if (cols >= 2) ValuePanel<2, 2>(from, rows, c);
@@ -419,6 +386,7 @@ class AttentionTile {
   template <int C, int>
   void ValuePanel(int64_t from, int64_t rows, int64_t c) {
     int64_t r = 0;
+    if (copy_values_) CopyValueRows<V::kValueRows, C>(c), r = V::kValueRows;
     for (; r + V::kValueRows <= rows; r += V::kValueRows) ValueRows<V::kValueRows, C>(from, r, c);
     for (; r + 4 <= rows; r += 4) ValueRows<4, C>(from, r, c);
     for (; r < rows; ++r) ValueRows<1, C>(from, r, c);
@@ -426,26 +394,45 @@ class AttentionTile {
 
   template <int R, int C>
   void ValueRows(int64_t from, int64_t r, int64_t c) {
-    const int64_t steps = (p_.key_count + M::kPack - 1) / M::kPack;
     const int64_t k0 = SeenFrom(from + r) / M::kPack, seen = SeenTo(from + r + R - 1);
     const int64_t k1 = (seen + M::kPack - 1) / M::kPack;
-    const float* b = values_ + c * steps + k0 * (C * W);
+    const float* b = packed_ + k0 * (C * W);
     int64_t b_stride = C * W;
     if (direct_values_) {
       b = reinterpret_cast<const float*>(value_ + k0 * key_stride_ + c);
       b_stride = key_stride_;
     }
-    Reg acc[R][C];
     const char* a = reinterpret_cast<const char*>(scores_ + r * score_stride_ + k0);
     const int64_t steps_seen = k1 > k0 ? k1 - k0 : 0;
-    const int64_t part = kLongestValueSum / M::kPack;
-    MultiplyTile<M, R, C>(a, score_stride_ * 4, b, b_stride, steps_seen < part ? steps_seen : part, acc);
-    for (int64_t k = part; k < steps_seen; k += part) {   // sums over many keys are done in parts, as those of scores
-      const int64_t left = steps_seen - k;
-      Reg more[R][C];
-      MultiplyTile<M, R, C>(a + 4 * k, score_stride_ * 4, b + k * b_stride, b_stride, left < part ? left : part, more);
+    if (steps_seen > kLongestValueSum / M::kPack) return LongValueRows<R, C>(from, r, c, a, b, b_stride, steps_seen);
+    Reg acc[R][C];
+    MultiplyTile<M, R, C>(a, score_stride_ * 4, b, b_stride, steps_seen, acc);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) WriteRow<C>(from + r + i, c, sums_[r + i], acc[i]);
+  }
+
+  // The first rows of the only block: they read the values where they lie and leave the panel behind for the others.
+  template <int R, int C>
+  void CopyValueRows(int64_t c) {
+    Reg acc[R][C];
+    MultiplyTile<M, R, C, true>(reinterpret_cast<const char*>(scores_), score_stride_ * 4,
+                                reinterpret_cast<const float*>(value_ + c), key_stride_, p_.key_count, acc, values_);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; ++i) WriteRow<C>(i, c, sums_[i], acc[i]);
+  }
+
+  // Sums over many keys are done in parts, as those of scores.
+  template <int R, int C>
+  __attribute__((noinline)) void LongValueRows(int64_t from, int64_t r, int64_t c, const char* a, const float* b, int64_t b_stride,
+                                               int64_t steps) {
+    constexpr int64_t kPart = kLongestValueSum / M::kPack;
+    Reg acc[R][C], more[R][C];
+    MultiplyTile<M, R, C>(a, score_stride_ * 4, b, b_stride, kPart, acc);
+    for (int64_t k = kPart; k < steps; k += kPart) {
+      const int64_t left = steps - k;
+      MultiplyTile<M, R, C>(a + 4 * k, score_stride_ * 4, b + k * b_stride, b_stride, left < kPart ? left : kPart, more);
       for (int i = 0; i < R; ++i) {
-        for (int c = 0; c < C; ++c) acc[i][c] = V::Add(acc[i][c], more[i][c]);
+        for (int j = 0; j < C; ++j) acc[i][j] = V::Add(acc[i][j], more[i][j]);
       }
     }
     for (int i = 0; i < R; ++i) WriteRow<C>(from + r + i, c, sums_[r + i], acc[i]);
@@ -484,12 +471,14 @@ class AttentionTile {
   const int64_t batch_;
   const int64_t head_;
   int64_t d_, units_, padded_keys_, dot_keys_, vector_keys_, score_stride_, block_, scratch_size_;
-  bool small_, first_ = true, direct_values_ = false;
+  bool small_, first_ = true, direct_values_ = false, copy_values_ = false;
   float weight_ = 1.0f;
   const T *query_ = nullptr, *key_ = nullptr, *value_ = nullptr, *residual_ = nullptr;
   const uint8_t* mask_ = nullptr;
   const float* age_bias_ = nullptr;
   int64_t query_stride_ = 0, key_stride_ = 0, residual_stride_ = 0;
+  bool one_block_ = false;
+  const float* packed_ = nullptr;
   float *keys_, *values_, *scores_, *sums_, *add_, *bias_, *zeros_, *slots_, *queries_, *result_;
 };
 

@@ -41,23 +41,29 @@ struct Avx2 {
     }
   }
 
-  // 2^x for x <= 0: relative error below 1.5e-7; 0 below -126. Not-a-number stays so.
+  // 2^x for x <= 0: relative error below 2e-7; 0 below -126. Not-a-number stays so.
   static Reg Exp2(Reg x) {
     const Reg alive = _mm256_cmp_ps(x, _mm256_set1_ps(-126.0f), _CMP_NLT_UQ);
     x = _mm256_max_ps(_mm256_set1_ps(-126.0f), x);
     const Reg n = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     const Reg f = _mm256_sub_ps(x, n);
-    Reg y = _mm256_set1_ps(1.534580506e-04f);
-    y = Fma(y, f, _mm256_set1_ps(1.339993224e-03f));
-    y = Fma(y, f, _mm256_set1_ps(9.618488988e-03f));
-    y = Fma(y, f, _mm256_set1_ps(5.550328775e-02f));
-    y = Fma(y, f, _mm256_set1_ps(2.402264689e-01f));
-    y = Fma(y, f, _mm256_set1_ps(6.931472057e-01f));
+    Reg y = _mm256_set1_ps(1.326472707e-03f);
+    y = Fma(y, f, _mm256_set1_ps(9.671512649e-03f));
+    y = Fma(y, f, _mm256_set1_ps(5.550733744e-02f));
+    y = Fma(y, f, _mm256_set1_ps(2.402224209e-01f));
+    y = Fma(y, f, _mm256_set1_ps(6.931469776e-01f));
     y = Fma(y, f, _mm256_set1_ps(1.0f));
     const __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
     return _mm256_and_ps(_mm256_mul_ps(y, _mm256_castsi256_ps(exponent)), alive);
   }
 
+  // The first `count` lanes from memory, the others from `rest`.
+  static Reg LoadSome(const float* p, int count, Reg rest) {
+    float lanes[kWidth];
+    _mm256_storeu_ps(lanes, rest);
+    for (int i = 0; i < count; ++i) lanes[i] = p[i];
+    return _mm256_loadu_ps(lanes);
+  }
   static void FillTail(float* p, int from, float x) {
     for (int i = from; i < kWidth; ++i) p[i] = x;
   }

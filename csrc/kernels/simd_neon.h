@@ -32,24 +32,30 @@ struct Neon {
     }
   }
 
-  // 2^x for x <= 0: relative error below 1.5e-7; 0 below -126. Not-a-number stays so.
+  // 2^x for x <= 0: relative error below 2e-7; 0 below -126. Not-a-number stays so.
   static Reg Exp2(Reg x) {
     const uint32x4_t alive = vmvnq_u32(vcltq_f32(x, vdupq_n_f32(-126.0f)));
     x = vmaxq_f32(x, vdupq_n_f32(-126.0f));
     const Reg n = vrndnq_f32(x);
     const Reg f = vsubq_f32(x, n);
-    Reg y = vdupq_n_f32(1.534580506e-04f);
-    y = Fma(y, f, vdupq_n_f32(1.339993224e-03f));
-    y = Fma(y, f, vdupq_n_f32(9.618488988e-03f));
-    y = Fma(y, f, vdupq_n_f32(5.550328775e-02f));
-    y = Fma(y, f, vdupq_n_f32(2.402264689e-01f));
-    y = Fma(y, f, vdupq_n_f32(6.931472057e-01f));
+    Reg y = vdupq_n_f32(1.326472707e-03f);
+    y = Fma(y, f, vdupq_n_f32(9.671512649e-03f));
+    y = Fma(y, f, vdupq_n_f32(5.550733744e-02f));
+    y = Fma(y, f, vdupq_n_f32(2.402224209e-01f));
+    y = Fma(y, f, vdupq_n_f32(6.931469776e-01f));
     y = Fma(y, f, vdupq_n_f32(1.0f));
     const int32x4_t exponent = vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n), vdupq_n_s32(127)), 23);
     const Reg power = vmulq_f32(y, vreinterpretq_f32_s32(exponent));
     return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(power), alive));
   }
 
+  // The first `count` lanes from memory, the others from `rest`.
+  static Reg LoadSome(const float* p, int count, Reg rest) {
+    float lanes[kWidth];
+    vst1q_f32(lanes, rest);
+    for (int i = 0; i < count; ++i) lanes[i] = p[i];
+    return vld1q_f32(lanes);
+  }
   static void FillTail(float* p, int from, float x) {
     for (int i = from; i < kWidth; ++i) p[i] = x;
   }

@@ -6,26 +6,11 @@
 #include <cstdint>
 
 #include "bindings.h"
+#include "dlpack_abi.h"
 
 namespace py = pybind11;
 
 namespace edgeaff {
-namespace {
-
-struct DlTensor {
-  void* data;
-  int32_t device_type;
-  int32_t device_id;
-  int32_t dimension_count;
-  uint8_t type_code;
-  uint8_t type_bits;
-  uint16_t type_lanes;
-  int64_t* shape;
-  int64_t* strides;   // in elements; null = row-major
-  uint64_t byte_offset;
-};
-
-}  // namespace
 
 void BindArrays(py::module_& module) {
   // (address, shape, strides in elements or None where they are no whole elements, NumPy's number of the type).

@@ -13,6 +13,7 @@ void BindCudaDevice(pybind11::module_& module);
 void BindDecodeMaps(pybind11::module_& module);
 void BindLld(pybind11::module_& module);
 void BindLldResample(pybind11::module_& module);
+void BindPlainAttention(pybind11::module_& module);
 void BindThumbnail(pybind11::module_& module);
 
 }  // namespace edgeaff

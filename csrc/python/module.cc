@@ -14,5 +14,6 @@ PYBIND11_MODULE(_C, module) {
   edgeaff::BindDecodeMaps(module);
   edgeaff::BindLld(module);
   edgeaff::BindLldResample(module);
+  edgeaff::BindPlainAttention(module);
   edgeaff::BindThumbnail(module);
 }

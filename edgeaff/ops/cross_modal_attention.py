@@ -67,6 +67,15 @@ def cross_modal_attention(
     Returns:
         (B, Tq, D), of the library of q_audio, or `out`. The attention term of a row that sees no key is 0.
     """
+    if (
+        type(alpha) is type(beta) is float and type(num_heads) is type(threads) is int
+        and band is key_mask_audio is key_mask_video is residual_audio is residual_video is None
+        and age_bias_audio is age_bias_video is stream is out is None
+    ):  # fmt: skip
+        # Checked and run in one native call, which saves a twentieth of the time at 100 x 512; None = not as plain as it looks.
+        done = native().cross_modal_attention_plain(q_audio, kv_audio, q_video, kv_video, alpha, beta, num_heads, threads)
+        if done is not None:
+            return done
     arrays = {
         "q_audio": q_audio,
         "kv_audio": kv_audio,
