@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends import load_graph
+from edgeaff.backends.engines import import_onnxruntime
 from edgeaff.bench.interleave import Timing, interleave
 from edgeaff.bench.latency_calls import (
     Feeds,
@@ -140,12 +141,25 @@ def add_networks(
             found.add(stage, "onnxruntime", graph_maker(plain, "onnxruntime", inputs, threads), "fp32", macs)
             found.add(stage, "openvino", graph_maker(model, "openvino", inputs, threads), shipped, macs)
         found.add(stage, "openvino", graph_maker(plain, "openvino", inputs, threads), "fp32", macs)
+        for backend in device_backends():
+            precision = "fp16" if backend == "tensorrt" else "fp32"
+            found.add(stage, backend, graph_maker(plain, backend, inputs, threads), precision, macs)
         found.add(stage, "opencv dnn", lambda data=plain, fed=inputs: opencv_call(data, fed, threads), "fp32", macs)  # type: ignore[misc]
         found.add(stage, "torch eager", lambda data=plain, fed=inputs: torch_call(data, fed, threads), "fp32", macs)  # type: ignore[misc]
         if compile_peer:
             found.add(
                 stage, "torch.compile", lambda data=plain, fed=inputs: compiled_call(data, fed, threads), "fp32", macs  # type: ignore[misc]
             )  # fmt: skip
+
+
+def device_backends() -> list[str]:
+    """Returns our backends on a GPU that can run here; their engines are built when they are first loaded."""
+    found = []
+    if "CUDAExecutionProvider" in import_onnxruntime().get_available_providers():
+        found.append("onnxruntime-cuda")
+    if find_spec("tensorrt") is not None or find_spec("tensorrt_rtx") is not None:
+        found += ["tensorrt:fp32", "tensorrt"]
+    return found
 
 
 def _add_other_detectors(found: StageList, bundle: ModelBundle, media: Media, image: np.ndarray) -> None:
