@@ -111,6 +111,7 @@ def load_detector(
     *,
     bundle: ModelBundle | None = None,
     backend: str = "onnxruntime",
+    threads: int = 1,
     score_threshold: float | None = None,
     input_long_side: int | None = None,
 ) -> FaceDetector:
@@ -122,6 +123,7 @@ def load_detector(
             `detect`, or any function from a picture to boxes.
         bundle: where "ssd" and the crop margin of "cropped" come from; None for the bundle that ships.
         backend: what runs the graph of "ssd".
+        threads: most threads of one run of it.
         score_threshold: instead of the detector's usual one.
         input_long_side: instead of the detector's usual one.
 
@@ -141,7 +143,7 @@ def load_detector(
         if item is not None
     }
     if kind == "ssd":
-        return _load_ssd(value, bundle, backend, options)
+        return _load_ssd(value, bundle, {"backend": backend, "threads": threads, **options})
     if kind == "yunet" and value:
         from edgeaff.detection.yunet import YunetDetector
 
@@ -160,18 +162,18 @@ def load_detector(
     raise ArgumentError(f"name must be one of {', '.join(NAMES)}, got {name!r}; third-party detectors need a path.")
 
 
-def _load_ssd(path: str, bundle: ModelBundle | None, backend: str, options: dict[str, Any]) -> FaceDetector:
+def _load_ssd(path: str, bundle: ModelBundle | None, options: dict[str, Any]) -> FaceDetector:
     from edgeaff.detection.ssd import SsdDetector
 
     if path:
         for key, item in _read_card(Path(path)).items():
             options.setdefault(key, item)
-        return SsdDetector.from_bytes(_read(Path(path)), backend=backend, **options)
+        return SsdDetector.from_bytes(_read(Path(path)), **options)
     bundle = ModelBundle.load() if bundle is None else bundle
     facts = bundle.manifest["detector"]
     options.setdefault("score_threshold", facts["score_threshold"])
     options.setdefault("input_long_side", facts.get("input_long_side", 320))
-    return SsdDetector.from_bytes(bundle.graph_bytes("face_detector"), backend=backend, **options)
+    return SsdDetector.from_bytes(bundle.graph_bytes("face_detector"), **options)
 
 
 def _read_card(path: Path) -> dict[str, Any]:

@@ -116,7 +116,13 @@ class SsdDetector:
 
     @classmethod
     def from_bytes(
-        cls, model: bytes, *, score_threshold: float, input_long_side: int = 320, backend: str = "onnxruntime"
+        cls,
+        model: bytes,
+        *,
+        score_threshold: float,
+        input_long_side: int = 320,
+        backend: str = "onnxruntime",
+        threads: int = 1,
     ) -> SsdDetector:
         """Returns a detector from the bytes of an ONNX file.
 
@@ -125,8 +131,9 @@ class SsdDetector:
             score_threshold: as in the constructor.
             input_long_side: as in the constructor.
             backend: what runs the graph.
+            threads: most threads of one run.
         """
-        graph = load_graph(model, backend=backend, threads=1)
+        graph = load_graph(model, backend=backend, threads=threads)
         return cls(graph, score_threshold=score_threshold, input_long_side=input_long_side)
 
     def detect(self, image: np.ndarray) -> list[FaceDetection]:

@@ -39,7 +39,7 @@ def parts_from_bundle(
     face_detector: FaceDetector | None = None
     encoder = None
     if video:
-        face_detector = load_detector("ssd", bundle=bundle) if detector is None else detector
+        face_detector = load_detector("ssd", bundle=bundle, threads=threads) if detector is None else detector
         if face_detector.id != spec.detector_id:
             raise SpecMismatchError(
                 f"detector must be {spec.detector_id!r} (bundle {bundle.manifest['model_id']}), got {face_detector.id!r}; use the "
