@@ -15,6 +15,7 @@ import numpy as np
 
 from edgeaff.backends.engines import import_onnxruntime
 from edgeaff.bench.faces import compare
+from edgeaff.bench.machine import describe_machine, describe_run
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     result = compare(args.shared, ours=args.detector, tracks=not args.no_tracks)
-    result["machine"] = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    result = {"run": describe_run(Path(__file__).parent), "machine": describe_machine(), **result}
     result["versions"] = {
         "python": platform.python_version(),
         "numpy": np.__version__,

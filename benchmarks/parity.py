@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from edgeaff.bench.machine import describe_machine, describe_run
 from edgeaff.bench.parity import compare
 from edgeaff.bundle import ModelBundle
 from edgeaff.export.certificate import versions
@@ -33,8 +32,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         **result,
         "bundle": {"model_id": bundle.manifest["model_id"], "fingerprint": bundle.spec.fingerprint},
         "versions": {"python": platform.python_version(), **{name: versions(name) for name in backends}},
-        "machine": {"kind": platform.machine(), "cores": os.cpu_count()},
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "run": describe_run(Path(__file__).parent),
+        "machine": describe_machine(),
     }
 
 
