@@ -29,6 +29,27 @@ sizes = {size = 16, num_heads = 2, ffn_size = 16, layers = 1, band = 20, dropout
 """
 TOLERANCE = 5e-5  # measured: 5.9e-6 after 3 steps; the order of sums differs
 
+STOPPING = """
+import sys
+from pathlib import Path
+
+import torch
+
+from edgeaff.training.config import read_config
+from edgeaff.training.feature_cache import FeatureCache
+from edgeaff.training.models import find_system
+from edgeaff.training.train import Trainer
+
+config, features, output, epochs = sys.argv[1:]
+torch.distributed.init_process_group("gloo")
+cache = FeatureCache.open(Path(features))
+train, valid = cache.read_all("train"), cache.read_all("valid")
+settings = read_config(Path(config)).fitted(train[0])
+trainer = Trainer(find_system("edge"), settings, train, valid, Path(output))
+trainer.run(stop_after_epochs=int(epochs) or None)
+torch.distributed.destroy_process_group()
+"""
+
 
 def _features(folder):
     cache = FeatureCache(folder, PreprocessSpec(), encoder_id="made-up")
@@ -77,6 +98,23 @@ def test_two_processes_give_what_one_gives(tmp_path, root):
     for first, second in zip(*logs, strict=True):
         assert float(first["loss"]) == pytest.approx(float(second["loss"]), abs=TOLERANCE)
         assert float(first["ccc_mean"]) == pytest.approx(float(second["ccc_mean"]), abs=TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_processes_resume_to_the_same_bits(tmp_path, root):
+    _features(tmp_path / "features")
+    (tmp_path / "c.toml").write_text(CONFIG.replace("dropout = 0.0", "dropout = 0.2"))
+    (tmp_path / "stopping.py").write_text(STOPPING)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
+    for name, epochs in (("whole", 0), ("stopped", 1), ("stopped", 0)):
+        arguments = [tmp_path / "stopping.py", tmp_path / "c.toml", tmp_path / "features", tmp_path / name, epochs]
+        subprocess.run([*launcher, *map(str, arguments)], env=environment, check=True, capture_output=True, timeout=280)
+    for name in ("best.safetensors", "last-3.safetensors", "last.json", "log.csv"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "stopped" / name).read_bytes()
+    states = json.loads((tmp_path / "whole" / "last.json").read_text())
+    assert states["ranks"] == 2
 
 
 def test_a_batch_is_shared_in_equal_parts():
