@@ -37,6 +37,7 @@ BARS = {
     "paper, int8, stride 1: fps": ("least", 35.0),
     "paper, int8, stride 5: fps": ("least", 60.0),
     "paper, int8, stride 1: times torch_naive (time)": ("least", 8.0),
+    "paper, int8, stride 5: times torch_naive (time)": ("least", 8.0),
 }
 """What the project asks. A bar that is missed stands there as missed."""
 
@@ -175,6 +176,7 @@ def judge(
         "paper, int8, stride 1: fps": paper.get(1),
         "paper, int8, stride 5: fps": paper.get(5),
         "paper, int8, stride 1: times torch_naive (time)": times.get(("paper", 1, "torch_naive"), {}).get("wall"),
+        "paper, int8, stride 5: times torch_naive (time)": times.get(("paper", 5, "torch_naive"), {}).get("wall"),
     }
     found = []
     for name, (kind, bar) in BARS.items():

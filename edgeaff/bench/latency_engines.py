@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -232,7 +233,11 @@ def paper_engines(
         path = bundle_path
         if path is None:
             path = Path(folder) / "paper_int8.eaff"
-            paper.assemble_paper(parts, path, precision="int8", faces=paper.drawn_faces())
+            logging.disable(logging.WARNING)  # the quantiser warns on the root logger
+            try:
+                paper.assemble_paper(parts, path, precision="int8", faces=paper.drawn_faces())
+            finally:
+                logging.disable(logging.NOTSET)
         bundle = ModelBundle.load(path)
     engines = [
         ours(bundle, media, 1, PAPER_WORDS["edgeaff"], threads=threads),

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.bench.interleave import Timing, ratio
+from edgeaff.bench.interleave import Timing
 from edgeaff.bench.latency_engines import OURS, Engine
 from edgeaff.bench.latency_media import FPS, Media, pts_ns
 from edgeaff.bench.lld import RATE_HZ
@@ -199,14 +199,12 @@ def ratio_rows(engines: Sequence[Engine], times: dict[str, Timing]) -> list[dict
 
 
 def speedup(slower: Timing, faster: Timing, *, wall: bool = False) -> float | None:
-    """Returns the ratio of times per tick, or None where one of them did not get its processor.
+    """Returns the ratio of the mean times per tick, or None where one of them did not get its processor.
 
-    Where both have as many samples it is the median of the ratios of the rounds, else the ratio of the means.
+    Means, because ticks of one engine differ: the detector runs on some of them.
     """
     shares = [timing.cpu_us.sum() / timing.wall_us.sum() for timing in (slower, faster)]
     if min(shares) < LEAST_CPU_SHARE:
         return None
-    if slower.cpu_us.size == faster.cpu_us.size and not wall:
-        return ratio(slower, faster)
     slow, fast = (timing.wall_us if wall else timing.cpu_us for timing in (slower, faster))
     return round(float(slow.mean() / fast.mean()), 3)
