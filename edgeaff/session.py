@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.bundle import ModelBundle
+from edgeaff.choice import Choice, check_at_load, choose_backend
 from edgeaff.errors import ArgumentError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.handover import Candidate, TickPair, encoder_backend, prepare, require_same_descriptors, take_over
@@ -71,7 +72,8 @@ class Session:
         bundle: a ModelBundle, a path, or None for the one that ships.
         video: whether video is declared; a modality switched off is never waited for.
         audio: whether audio is declared.
-        backend: "default" (the bundle's), "onnxruntime", "openvino", "native" or "tensorrt" (docs/tensorrt.md).
+        backend: "default" (the bundle's), "onnxruntime", "openvino", "native" or "tensorrt" (docs/tensorrt.md), or "auto": the fastest
+            in a short trial, see `choice`.
         max_faces: most faces with events of their own per tick.
         detector_stride: run the detector on every n-th taken frame; None for the bundle's choice.
         smoothing: None for the bundle's time constants, or (valence_seconds, arousal_seconds); 0 switches one off.
@@ -79,8 +81,14 @@ class Session:
         max_skew_seconds: how far one modality may run ahead before ticks stop waiting for the other.
         threads: most threads of one run of a graph.
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
+        load_test: replay golden ticks (half a second at most): "refuse" or "warn" when they come out otherwise, or "off".
         detector: another face detector with the bundle's detector id, for example one that runs elsewhere.
         tap: what records or replaces crops and LLDs (a Recorder or a ReplayTap).
+
+    Attributes:
+        bundle: what computes.
+        choice: what `backend="auto"` measured and chose; None with any other.
+        warnings: what the test at load found wrong, at most one sentence.
 
     Raises:
         ArgumentError: an option is out of range.
@@ -102,12 +110,18 @@ class Session:
         max_skew_seconds: float = 0.25,
         threads: int = 1,
         stride: int = 1,
+        load_test: str = "off",
         detector: Any = None,
         tap: InputTap | None = None,
     ) -> None:
         self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
         manifest = self.bundle.manifest
+        self.choice: Choice | None = None
+        if backend == "auto":
+            self.choice = choose_backend(self.bundle, threads=threads, stride=stride)
+            backend = self.choice.backend
         self._predictor: Predictor = load_predictor(self.bundle, backend, threads=threads, stride=stride)
+        self.warnings = check_at_load(self.bundle, getattr(self._predictor, "every_tick", self._predictor), load_test)
         self._engine_options: dict[str, Any] = {"threads": threads, "stride": stride}
         parts = parts_from_bundle(
             self.bundle, video=video, audio=audio, detector=detector, backend=encoder_backend(backend), threads=threads

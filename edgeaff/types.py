@@ -154,6 +154,8 @@ STATUS_KINDS = {
     "suspended": "the process stood still",
     "recovered": "what was wrong is over",
     "ended": "a source is over",
+    "chosen": "backend auto has measured and chosen an engine",
+    "untrue": "the engine does not give what its bundle promises",
     "building": "an engine is being built; the old one serves meanwhile",
     "swapped": "another engine computes from here on",
     "swap_refused": "another engine was refused; the old one goes on",

@@ -1,13 +1,14 @@
 """Measures how each backend and precision agrees with the torch system that a bundle was exported from.
 
-The torch system is made again from the step graph (`edgeaff.export.from_onnx`) and must give the stored outputs of the golden
-sequences first. Inputs: the golden sequences, and sequences drawn here (`draw_sequences`). Neither has labels of its ticks, so the
-columns of label loss stay null: no corpus with annotated sequences of faces and voices comes with edgeaff.
+The torch system of `edge` is made again from the step graph (`edgeaff.export.from_onnx`) and must give the stored outputs of the
+golden sequences first. Inputs: the golden sequences, sequences drawn here (`draw_sequences`), and tracks of a corpus with labels, where
+there are some: then the rows say how much CCC with the labels an export loses. `paper`: `edgeaff.bench.parity_paper`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from edgeaff.export.certificate import PACKED, agreement
 from edgeaff.export.from_onnx import read_step, reference_values, require_same
 from edgeaff.export.pack_step import pack_step
 from edgeaff.inference import Predictor, StreamingPredictor, load_predictor, replay
+from edgeaff.measures import ccc
+from edgeaff.training.feature_cache import Features
 from edgeaff.training.qdq import quantise_dynamic
 
 MODALITIES = {"audio_video": (1.0, 1.0), "audio": (0.0, 1.0), "video": (1.0, 0.0)}  # what is kept of (video, audio)
@@ -32,12 +35,28 @@ CASES = (
     ("native", "fp32", "audio_video"),
     ("native", "int8", "audio_video"),
 )
-NO_LABELS = "null: neither the golden nor the drawn sequences have labels of their ticks"
+NO_LABELS = "null: neither the golden nor the drawn sequences have labels of their ticks, and no corpus was at hand"
 INPUTS = ("video", "audio", "present")
 HOLD_TICKS = {"video": (10, 45), "audio": (3, 12)}
 NOISE = 0.05
 
 Arrays = dict[str, np.ndarray]
+Case = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model whose exports are compared.
+
+    Attributes:
+        model: its preset.
+        reference: (video, audio, present), (S, T, ...) each, -> (S, T, 2) of the torch system.
+        make: (backend, precision) -> what is compared with it.
+    """
+
+    model: str
+    reference: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    make: Callable[[str, str], Predictor]
 
 
 def draw_sequences(golden: Arrays, *, count: int, ticks: int, seed: int = 0) -> Arrays:
@@ -97,23 +116,45 @@ def with_modalities(inputs: Arrays, kept: tuple[float, float]) -> Arrays:
     return changed | {name: inputs[name] * np.float32(keep) for name, keep in zip(INPUTS, kept, strict=False)}
 
 
-def make_predictor(bundle: ModelBundle, edge: Any, backend: str, precision: str) -> Predictor:
-    """Returns the predictor of a case.
+def labelled_set(track: Features, ticks: int) -> Arrays:
+    """Returns the first ticks of a track as one sequence with labels: arrays (1, T, ...), labels -5 where there are none."""
+    present = np.asarray(track.present[:ticks], np.float32)
+    return {
+        "video": np.asarray(track.video[:ticks] * present[:, :1], np.float32)[None],
+        "audio": np.asarray(track.audio[:ticks] * present[:, 1:], np.float32)[None],
+        "present": present[None],
+        "labels": np.asarray(track.labels[:ticks], np.float32)[None],
+    }
 
-    Args:
-        bundle: the bundle.
-        edge: its torch system.
-        backend: onnxruntime, openvino or native.
-        precision: fp32; int8 = native: the system's weights packed again; else the graph quantised dynamically.
-    """
-    if precision == "fp32":
-        if backend == "native":
+
+def edge_subject(bundle: ModelBundle) -> tuple[Subject, float]:
+    """Returns the streaming model of a bundle, and the largest difference of its torch system to the golden outputs."""
+    edge = read_step(bundle.graph_bytes("affect_step"))
+    rebuilt = require_same(edge, bundle.arrays("golden.npz"))
+
+    def make(backend: str, precision: str) -> Predictor:
+        """Returns the predictor; int8 = native: the weights packed again; else the graph quantised dynamically.
+
+        Raises:
+            BackendUnavailableError: the bundle has no packed step.
+        """
+        if backend == "native" and precision == "fp32":
+            if PACKED not in bundle.members:
+                raise BackendUnavailableError(f"native must have {PACKED} in the bundle, got none; pack the step.")
             return load_predictor(bundle, backend)
-        return StreamingPredictor(load_graph(bundle.graph_bytes("affect_step"), backend=backend))
-    if backend != "native":
-        return StreamingPredictor(load_graph(quantise_dynamic(bundle.graph_bytes("affect_step")), backend=backend))
-    weights = {name: value.numpy() for name, value in edge.state_dict().items()}
-    return StreamingPredictor(NativeStep(pack_step(weights, num_heads=edge.config.num_heads, precision=precision)))
+        if backend == "native":
+            weights = {name: value.numpy() for name, value in edge.state_dict().items()}
+            packed = pack_step(weights, num_heads=edge.config.num_heads, precision=precision)
+            return StreamingPredictor(NativeStep(packed))
+        model = bundle.graph_bytes("affect_step")
+        return StreamingPredictor(
+            load_graph(model if precision == "fp32" else quantise_dynamic(model), backend=backend)
+        )
+
+    def reference(video: np.ndarray, audio: np.ndarray, present: np.ndarray) -> np.ndarray:
+        return reference_values(edge, video, audio, present)
+
+    return Subject(bundle.manifest["preset"], reference, make), rebuilt
 
 
 def compare(
@@ -122,69 +163,106 @@ def compare(
     count: int = 12,
     ticks: int = 300,
     seed: int = 0,
+    tracks: Sequence[Features] = (),
+    corpus: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> dict[str, Any]:
-    """Returns the rows of benchmarks/parity.py and what they were measured on.
+    """Returns the rows of benchmarks/parity.py for a bundle of preset `edge`, and what they were measured on.
 
     Args:
         bundle: with the step graph, golden sequences and, for the native row, packed weights.
         count: sequences to draw beside the golden ones.
-        ticks: length of each.
+        ticks: length of each, and of each track.
         seed: of the drawing.
+        tracks: with labels; features made with this very bundle.
+        corpus: where the tracks are from, in words.
         say: told one line per row.
     """
     golden = bundle.arrays("golden.npz")
-    edge = read_step(bundle.graph_bytes("affect_step"))
-    rebuilt = require_same(edge, golden)
-    sets = [{name: golden[name] for name in INPUTS}]
-    sets.append(draw_sequences(golden, count=count, ticks=ticks, seed=seed))
+    subject, rebuilt = edge_subject(bundle)
+    drawn = draw_sequences(golden, count=count, ticks=ticks, seed=seed)
+    sets = [{name: golden[name] for name in INPUTS}, drawn, *(labelled_set(track, ticks) for track in tracks)]
+    rows, left_out = measure_rows(subject, CASES, sets, say=say)
+    data = {
+        "reference": "torch system made again from affect_step.onnx",
+        "reference_to_golden_max_abs_difference": rebuilt,
+        "golden": {"sequences": len(golden["video"]), "ticks_each": golden["video"].shape[1], "origin": "golden.npz"},
+        "drawn": {"sequences": count, "ticks_each": ticks, "seed": seed, "origin": "draw_sequences"},
+        **describe_tracks(tracks, ticks, corpus),
+    }
+    return {"rows": rows, "left_out": left_out, "data": data}
+
+
+def describe_tracks(tracks: Sequence[Features], ticks: int, corpus: str | None) -> dict[str, Any]:
+    """Returns what the labels of the rows are: `labels` and, where there are some, `tracks`."""
+    if not tracks:
+        return {"labels": NO_LABELS}
+    lengths = [min(ticks, len(track.labels)) for track in tracks]
+    return {
+        "tracks": {"count": len(tracks), "ticks": sum(lengths), "split": "valid", "origin": corpus},
+        "labels": "annotated ticks of the tracks",
+    }
+
+
+def measure_rows(
+    subject: Subject, cases: Sequence[Case], sets: Sequence[Arrays], *, say: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Returns a row per case, and for each that cannot be run here why.
+
+    Args:
+        subject: the model.
+        cases: (backend, precision, modalities).
+        sets: inputs, each with `labels` or without.
+        say: told one line per row.
+    """
     rows: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}
-    for backend, precision, modalities in CASES:
-        if backend == "native" and precision == "fp32" and PACKED not in bundle.members:
-            left_out[f"{backend} {precision}"] = f"the bundle has no packed step ({PACKED})"
-            continue
+    references: dict[str, list[np.ndarray]] = {}
+    for backend, precision, modalities in cases:
         try:
-            predictor = make_predictor(bundle, edge, backend, precision)
+            predictor = subject.make(backend, precision)
         except BackendUnavailableError as error:
             left_out[f"{backend} {precision}"] = str(error)
             continue
-        case = {
-            "model": bundle.manifest["preset"],
-            "backend": backend,
-            "precision": precision,
-            "modalities": modalities,
-        }
         kept = [with_modalities(inputs, MODALITIES[modalities]) for inputs in sets]
-        rows.append({**case, **_measure(predictor, edge, kept)})
+        arrays = [[inputs[name] for name in INPUTS] for inputs in kept]
+        if modalities not in references:
+            references[modalities] = [subject.reference(*inputs) for inputs in arrays]
+        values = [replay(predictor, *inputs) for inputs in arrays]
+        case = {"model": subject.model, "backend": backend, "precision": precision, "modalities": modalities}
+        rows.append({**case, **_figures(values, references[modalities], sets)})
         say(describe(rows[-1]))
-    return {"rows": rows, "left_out": left_out, "data": _data(sets, seed, rebuilt)}
+    return rows, left_out
 
 
-def _measure(predictor: Predictor, edge: Any, sets: list[Arrays]) -> dict[str, Any]:
-    """Returns the figures of one row, over all ticks of all sets together."""
-    arrays = [[inputs[name] for name in INPUTS] for inputs in sets]
-    values = np.concatenate([replay(predictor, *inputs).reshape(1, -1, 2) for inputs in arrays], axis=1)
-    reference = np.concatenate([reference_values(edge, *inputs).reshape(1, -1, 2) for inputs in arrays], axis=1)
-    labels = {"ccc_label_loss_valence": None, "ccc_label_loss_arousal": None}
-    return {**agreement(values, reference), **labels, "ticks": values.shape[1]}
-
-
-def _data(sets: list[Arrays], seed: int, rebuilt: float) -> dict[str, Any]:
-    """Returns what the rows were measured on."""
-    sizes = [inputs["present"].shape[:2] for inputs in sets]
-    return {
-        "reference": "torch system made again from affect_step.onnx",
-        "reference_to_golden_max_abs_difference": rebuilt,
-        "golden": {"sequences": sizes[0][0], "ticks_each": sizes[0][1], "origin": "the bundle's golden.npz"},
-        "drawn": {"sequences": sizes[1][0], "ticks_each": sizes[1][1], "seed": seed, "origin": "draw_sequences"},
-        "labels": NO_LABELS,
-    }
+def _figures(values: Sequence[np.ndarray], reference: Sequence[np.ndarray], sets: Sequence[Arrays]) -> dict[str, Any]:
+    """Returns the figures of one row, over all ticks of all sets together; those of labels over the annotated ticks."""
+    export, torch_system = (
+        np.concatenate([one.reshape(1, -1, 2) for one in kind], axis=1) for kind in (values, reference)
+    )
+    found: dict[str, Any] = {**agreement(export, torch_system), "ticks": export.shape[1]}
+    labelled = [index for index, inputs in enumerate(sets) if "labels" in inputs]
+    for column, name in enumerate(("valence", "arousal")):
+        found[f"ccc_label_{name}"] = found[f"ccc_label_loss_{name}"] = None
+        if not labelled:
+            continue
+        labels = np.concatenate([sets[index]["labels"].reshape(-1, 2) for index in labelled])
+        there = (np.abs(labels) <= 1).all(axis=1)
+        before, after = (
+            ccc(
+                np.concatenate([kind[index].reshape(-1, 2) for index in labelled])[there, column], labels[there, column]
+            )
+            for kind in (reference, values)
+        )
+        found |= {f"ccc_label_{name}": after, f"ccc_label_loss_{name}": before - after}
+    return found
 
 
 def describe(row: dict[str, Any]) -> str:
     """Returns a row as one line."""
+    losses = [row[f"ccc_label_loss_{name}"] for name in ("valence", "arousal")]
+    lost = "-" if None in losses else f"{losses[0]:+.5f} {losses[1]:+.5f}"
     return (
         f"{row['model']:5s} {row['backend']:12s} {row['precision']:5s} {row['modalities']:12s} "
-        f"{row['ccc_reference_valence']:.8f} {row['ccc_reference_arousal']:.8f} {row['max_abs_difference']:.1e}"
+        f"{row['ccc_reference_valence']:.8f} {row['ccc_reference_arousal']:.8f} {row['max_abs_difference']:.1e} {lost}"
     )

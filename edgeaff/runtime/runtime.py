@@ -30,12 +30,12 @@ from edgeaff.runtime.ladder import Ladder
 from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.reader import EventReader
 from edgeaff.runtime.stats import RuntimeHealth, RuntimeStats
-from edgeaff.runtime.swap import EngineSwap, begin
+from edgeaff.runtime.swap import EngineSwap, announce, begin
 from edgeaff.runtime.worker import Worker
 from edgeaff.session import Session
 
 STOP_SECONDS = 0.95
-SESSION_OPTIONS = ("backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride")
+SESSION_OPTIONS = ("backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride", "load_test")
 
 
 class Runtime(EventReader):
@@ -86,6 +86,7 @@ class Runtime(EventReader):
         ladder: bool | None = None,
         threads: int | None = None,
         stride: int | None = None,
+        load_test: str | None = None,
         serve: str | int | None = None,
         sinks: Sequence[Any] | None = None,
         config: str | os.PathLike[str] | None = None,
@@ -93,7 +94,7 @@ class Runtime(EventReader):
         arguments = {
             "bundle": bundle, "video": video, "audio": audio, "backend": backend, "strict": strict, "max_faces": max_faces,
             "detector_stride": detector_stride, "smoothing": smoothing, "policy": policy, "staleness_seconds": staleness_seconds,
-            "ladder": ladder, "threads": threads, "stride": stride, "serve": serve, "sinks": sinks,
+            "ladder": ladder, "threads": threads, "stride": stride, "load_test": load_test, "serve": serve, "sinks": sinks,
         }  # fmt: skip
         options = merge_options(arguments, config)
         if options["video"] is None and options["audio"] is None:
@@ -126,6 +127,7 @@ class Runtime(EventReader):
             on_error=self._fail,
         )
         self._swap = EngineSwap(self._worker, self.status, options={name: options[name] for name in ("threads", "stride")})
+        announce(self._begun.session, self.status)
         if self._begun.refused is not None:
             self._swap.refuse(options["backend"], self._begun.refused)
 
@@ -145,7 +147,7 @@ class Runtime(EventReader):
             return session
         bundle = options["bundle"]
         path = bundle.path if isinstance(bundle, ModelBundle) else bundle
-        recorder.describe({"bundle": None if path is None else os.fspath(path), **chosen})
+        recorder.describe({"bundle": None if path is None else os.fspath(path), **chosen, "load_test": "off"})
         return recorder.wrap(session)
 
     # --- life ---------------------------------------------------------------------------------------------------------------
@@ -250,8 +252,9 @@ class Runtime(EventReader):
 
     @property
     def warnings(self) -> list[str]:
-        """What was found wrong with the source and the sinks so far, one sentence each."""
-        return [*self._source.warnings, *(text for sink in self._outlets.queued_sinks for text in sink.warnings)]
+        """What was found wrong with the source, the model and the sinks so far, one sentence each."""
+        of_engine = self._begun.session.warnings
+        return [*self._source.warnings, *of_engine, *(text for sink in self._outlets.queued_sinks for text in sink.warnings)]
 
     @property
     def is_live(self) -> bool:

@@ -55,6 +55,9 @@ def begin(make: Callable[[str], Any], backend: str, *, live: bool, strict: bool)
         live: whether time goes on while an engine is built.
         strict: refuse to begin with anything else.
     """
+    if backend == "auto":
+        session = make(backend)
+        return Beginning(session, session.choice.backend)
     if strict or backend not in BUILT:
         return Beginning(make(backend), backend)
     if live:
@@ -63,6 +66,20 @@ def begin(make: Callable[[str], Any], backend: str, *, live: bool, strict: bool)
         return Beginning(make(backend), backend)
     except (BackendUnavailableError, DeviceError) as error:
         return Beginning(make("default"), "default", refused=error)
+
+
+def announce(session: Any, status: StatusChannel) -> None:
+    """Says what a session chose by itself, and what its test at load found wrong.
+
+    Args:
+        session: just made.
+        status: where it is said.
+    """
+    for text in session.warnings:
+        status.emit("engine", "untrue", text, name=session.backend)
+    if session.choice is not None:
+        choice = session.choice
+        status.emit("engine", "chosen", choice.reason, name=choice.backend, counts=choice.milliseconds)
 
 
 class EngineSwap:

@@ -58,11 +58,26 @@ def test_modalities_are_taken_away(golden):
 @pytest.mark.needs_openvino
 def test_script_writes_the_agreed_rows(tmp_path, monkeypatch, capsys):
     target = tmp_path / "parity.json"
-    options = ["--sequences", "2", "--ticks", "60", "--json", str(target)]
+    picture = tmp_path / "parity.png"
+    options = [
+        "--sequences",
+        "2",
+        "--ticks",
+        "60",
+        "--json",
+        str(target),
+        "--png",
+        str(picture),
+        "--data",
+        str(tmp_path),
+    ]
+    target.write_text(json.dumps({"rows": [{"model": "paper", "kept": True}, {"model": "edge", "kept": False}]}))
+    monkeypatch.setattr("edgeaff.bench.parity_plot.plot_rows", lambda rows, path: path.write_text(str(len(rows))))
     monkeypatch.setattr(sys, "argv", ["parity.py", *options])
     runpy.run_path(str(ROOT / "benchmarks" / "parity.py"), run_name="__main__")
     found = json.loads(target.read_text())
-    rows = {(row["backend"], row["precision"], row["modalities"]): row for row in found["rows"]}
+    assert found["rows"][-1] == {"model": "paper", "kept": True} and picture.read_text() == str(len(found["rows"]))
+    rows = {(row["backend"], row["precision"], row["modalities"]): row for row in found["rows"][:-1]}
     least = {"fp32": 0.9999, "int8": 0.995}
     for backend, precision, modalities in (
         ("onnxruntime", "fp32", "audio_video"),
@@ -79,7 +94,9 @@ def test_script_writes_the_agreed_rows(tmp_path, monkeypatch, capsys):
         assert row["ccc_label_loss_valence"] is None and row["ccc_label_loss_arousal"] is None
     for backend in ("onnxruntime", "native"):  # it is not the float32 step
         assert rows[backend, "int8", "audio_video"]["max_abs_difference"] > 1e-4
-    assert found["left_out"] == {} and found["data"]["labels"].startswith("null: ")
+    edge = found["presets"]["edge"]
+    assert edge["left_out"] == {} and edge["data"]["labels"].startswith("null: ")
+    assert {"commit", "date"} <= set(edge["run"])
     assert "edge  onnxruntime  fp32  audio " in capsys.readouterr().out
 
 
@@ -91,3 +108,57 @@ def test_a_missing_backend_is_left_out_and_named(monkeypatch):
     monkeypatch.setattr("edgeaff.bench.parity.CASES", (("openvino", "fp32", "audio_video"),))
     found = compare(ModelBundle.load(), count=1, ticks=5)
     assert found["rows"] == [] and "openvino must be installed" in found["left_out"]["openvino fp32"]
+
+
+def test_labels_of_tracks_are_counted(golden):
+    from edgeaff.bench.parity import compare
+    from edgeaff.bundle import ModelBundle
+    from edgeaff.training.feature_cache import Features
+
+    bundle = ModelBundle.load()
+    labels = golden["values"][0] + np.float32(0.05)
+    labels[:20] = -5.0
+    track = Features("a", "valid", golden["video"][0], golden["audio"][0], golden["present"][0] > 0.5, labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edgeaff.bench.parity.CASES", (("onnxruntime", "int8", "audio_video"),))
+        found = compare(bundle, count=1, ticks=80, tracks=[track], corpus="here")
+    (row,) = found["rows"]
+    assert row["ticks"] == golden["values"][..., 0].size + 80 + 80
+    assert 0 < row["ccc_label_valence"] < 1  # 0.05 is much against 80 quiet ticks
+    assert 0 < abs(row["ccc_label_loss_valence"]) < 0.01
+    assert found["data"]["tracks"] == {"count": 1, "ticks": 80, "split": "valid", "origin": "here"}
+
+
+def test_rows_become_a_picture(tmp_path):
+    from edgeaff.bench.parity_plot import plot_rows
+
+    row = {"model": "edge", "backend": "native", "precision": "fp32", "modalities": "audio_video"}
+    rows = [{**row, "ccc_reference_valence": value, "ccc_reference_arousal": 0.9999999} for value in (1.0, 0.998)]
+    plot_rows(rows, tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_paper_subject_is_the_window(tmp_path):
+    import torch
+
+    from edgeaff.bench.parity import measure_rows
+    from edgeaff.bench.parity_paper import paper_subject
+    from edgeaff.training.models.transformer import AudioVideoTransformer, TransformerConfig
+
+    torch.manual_seed(2)
+    sizes = {"video_size": 6, "audio_size": 5, "size": 8, "num_heads": 2, "ffn_size": 8}
+    system = AudioVideoTransformer(TransformerConfig(**sizes)).eval()
+    with torch.no_grad():  # trained ones differ; equal constants are one in the file, and one precision is not enough for it
+        system.cross.alpha.fill_(0.7)
+        system.cross.beta.fill_(0.4)
+    subject = paper_subject(system)
+    rng = np.random.default_rng(0)
+    inputs = {
+        name: rng.standard_normal((1, 30, size)).astype(np.float32) for name, size in (("video", 6), ("audio", 5))
+    }
+    inputs |= {"present": np.ones((1, 30, 2), np.float32), "labels": rng.uniform(-1, 1, (1, 30, 2)).astype(np.float32)}
+    cases = [("onnxruntime", precision, "audio_video") for precision in ("fp32", "fp16", "int8")]
+    rows, left_out = measure_rows(subject, cases, [inputs], say=lambda line: None)
+    assert left_out == {} and [row["precision"] for row in rows] == ["fp32", "fp16", "int8"]
+    for row, least in zip(rows, (0.999999, 0.999, 0.99), strict=True):
+        assert row["ccc_reference_valence"] > least and row["ccc_label_loss_arousal"] is not None

@@ -34,11 +34,11 @@ def blobs(count, seed):
 @pytest.fixture(scope="module")
 def model():
     """The shipped encoder in float32; where the bundle holds it with 8 bits, made float32 again."""
-    from edgeaff.training.qdq import dequantise
+    from edgeaff.backends.onnx_edit import without_quantisation
 
     bundle = ModelBundle.load()
     held = bundle.graph_bytes("face_encoder")
-    return dequantise(held) if bundle.precision("face_encoder") == "int8" else held
+    return without_quantisation(held) if bundle.precision("face_encoder") == "int8" else held
 
 
 def descriptors(model, crops):
@@ -71,11 +71,11 @@ def test_quantised_encoder_is_small_and_near(model):
 def test_dequantised_encoder_is_nearer_than_the_quantised_one(model):
     import onnx
 
+    from edgeaff.backends.onnx_edit import without_quantisation
     from edgeaff.export.quantize import quantize_face_encoder
-    from edgeaff.training.qdq import dequantise
 
     quantised = quantize_face_encoder(model, grey_crops(blobs(16, 0)))
-    back = dequantise(quantised)
+    back = without_quantisation(quantised)
     assert not {"QuantizeLinear", "DequantizeLinear"} & {
         node.op_type for node in onnx.load_from_string(back).graph.node
     }

@@ -1,0 +1,119 @@
+"""backend="auto" measures and says so; the test at load refuses, warns or stays away."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+
+from edgeaff.bundle import ModelBundle
+from edgeaff.choice import CANDIDATES, check_at_load, choose_backend, require_promise
+from edgeaff.errors import ArgumentError, BundleError
+from edgeaff.inference import load_predictor
+from edgeaff.session import Session
+
+pytestmark = pytest.mark.needs_native
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return ModelBundle.load()
+
+
+def promising(bundle, change):
+    """Returns the bundle with other golden outputs."""
+    golden = bundle.arrays("golden.npz")
+    buffer = io.BytesIO()
+    np.savez(buffer, **{**golden, "values": change(golden["values"])})
+    return dataclasses.replace(bundle, members={**bundle.members, "golden.npz": buffer.getvalue()})
+
+
+def test_the_fastest_is_chosen_and_the_others_are_accounted_for(bundle, caplog):
+    with caplog.at_level("INFO", logger="edgeaff.choice"):
+        choice = choose_backend(bundle)
+    assert choice.backend in choice.milliseconds
+    assert set(choice.milliseconds) | set(choice.left_out) == set(CANDIDATES)
+    assert all(value > 0 for value in choice.milliseconds.values())
+    default = choice.milliseconds["onnxruntime"]
+    assert choice.milliseconds[choice.backend] <= default
+    assert choice.reason in caplog.text and f"{default:.2f} ms" in choice.reason
+
+
+def test_what_says_something_else_is_not_chosen(bundle, monkeypatch):
+    real = load_predictor
+
+    class Wrong:
+        backend, precision = "native", "fp32"
+
+        def __init__(self, inner):
+            self._inner = inner
+
+        def initial_state(self):
+            return self._inner.initial_state()
+
+        def step(self, state, video, audio):
+            prediction, state = self._inner.step(state, video, audio)
+            return type(prediction)(prediction.arousal, prediction.valence), state
+
+    def loader(bundle, backend, **options):
+        made = real(bundle, backend, **options)
+        return Wrong(made) if backend == "native" else made
+
+    monkeypatch.setattr("edgeaff.choice.load_predictor", loader)
+    choice = choose_backend(bundle)
+    assert choice.backend != "native"
+    assert "native fp32: CCC of valence with the golden outputs must be at least 0.9999" in choice.left_out["native"]
+
+
+def test_a_bundle_that_no_backend_fulfils_is_refused(bundle):
+    with pytest.raises(BundleError, match="must run on one of native"):
+        choose_backend(promising(bundle, np.negative))
+
+
+def test_session_takes_what_was_chosen(bundle, monkeypatch):
+    monkeypatch.setattr("edgeaff.choice.CANDIDATES", ("native",))
+    session = Session(bundle, backend="auto")
+    assert session.backend == session.choice.backend == "native"
+    assert Session(bundle).choice is None
+
+
+def test_load_test_follows_the_policy(bundle, caplog):
+    wrong = promising(bundle, lambda values: values + np.float32(0.2))
+    assert Session(bundle, load_test="refuse").warnings == []
+    assert Session(wrong).warnings == []  # off
+    (text,) = Session(wrong, load_test="warn").warnings
+    assert "CCC of valence with the golden outputs must be at least 0.9999, got 0." in text and text in caplog.text
+    with pytest.raises(BundleError, match="CCC of valence with the golden outputs"):
+        Session(wrong, load_test="refuse")
+    with pytest.raises(ArgumentError, match="load_test must be one of refuse, warn, off, got 'maybe'"):
+        Session(bundle, load_test="maybe")
+
+
+def test_a_bundle_without_golden_sequences_is_not_vouched_for(bundle):
+    empty = dataclasses.replace(bundle, members={k: v for k, v in bundle.members.items() if k != "golden.npz"})
+    (text,) = check_at_load(empty, load_predictor(empty, "native"), "warn")
+    assert "must hold golden.npz to be tested" in text
+
+
+def test_a_short_time_tests_fewer_ticks(bundle):
+    predictor = load_predictor(bundle, "native")
+    assert require_promise(bundle, predictor, seconds=0.0)["ticks"] == 10 * len(bundle.arrays("golden.npz")["video"])
+
+
+def test_runtime_says_what_it_chose_and_records_it(bundle, monkeypatch, tmp_path):
+    from edgeaff.capture.push import PushAudio
+    from edgeaff.delivery.recorder import Recorder
+    from edgeaff.runtime import Runtime
+
+    monkeypatch.setattr("edgeaff.choice.CANDIDATES", ("native",))
+    recorder = Recorder(tmp_path / "a.eaffrec")
+    wrong = promising(bundle, lambda values: values + np.float32(1e-4))
+    source = PushAudio(sample_rate_hz=16_000)
+    with Runtime(wrong, audio=source, backend="auto", sinks=[recorder]) as runtime:
+        chosen = [event for event in runtime.status.recent() if event.kind == "chosen"]
+        source.push(np.zeros(1600, np.int16))
+        source.end()
+    recorder.close()
+    assert [(event.source, event.name) for event in chosen] == [("engine", "native")]
+    assert "native" in chosen[0].message
+    assert '"backend":"native"' in (tmp_path / "a.eaffrec").read_bytes().decode("latin-1")
