@@ -57,7 +57,7 @@ class Plan:
         hours: of simulated running in the scaling rows.
     """
 
-    turns: int = 24
+    turns: int = 20
     rounds: int = 100
     camera_seconds: float = 3.0
     peers: bool = True

@@ -40,8 +40,9 @@ def run(bundle: ModelBundle, media: Media, *, rounds: int, hours: float) -> list
     """
     rows = [*window_rows(rounds), *thread_rows(bundle, rounds)]
     rows += session_rows("faces", {n: face_push(bundle, media, n) for n in FACES}, rounds)
-    rows += session_rows("streams", {n: stream_push(bundle, media, n) for n in STREAMS}, rounds)
-    ticks = int(np.lcm.reduce(STRIDES))
+    ticks = int(np.lcm.reduce(STRIDES))  # per timing, so that each has its share of searches
+    streams = {n: stream_push(bundle, media, n) for n in STREAMS}
+    rows += session_rows("streams", streams, max(2, rounds // ticks), calls=ticks)
     strides: dict[int, Callable[[], Any]] = {
         n: Camera(make_session(bundle, media, backend="native", detector_stride=n), media) for n in STRIDES
     }

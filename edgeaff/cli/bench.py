@@ -10,7 +10,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
-    parser.add_argument("--turns", type=int, default=24, help="blocks of ticks per engine, back to back (default 24)")
+    parser.add_argument("--turns", type=int, default=20, help="blocks of ticks per engine, back to back (default 20)")
     parser.add_argument("--rounds", type=int, default=100, help="timings per stage (default 100)")
     parser.add_argument(
         "--camera-seconds", type=float, default=3.0, help="per engine in camera mode, 0 for none (default 3)"
