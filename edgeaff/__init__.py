@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from edgeaff.bundle import ModelBundle
     from edgeaff.capture.push import PushAudio, PushVideo
     from edgeaff.errors import EdgeaffError
-    from edgeaff.runtime import Policy, Runtime, analyze
+    from edgeaff.runtime import Policy, Runtime
+    from edgeaff.runtime.analyze import analyze
     from edgeaff.session import Session
     from edgeaff.spec import PreprocessSpec
     from edgeaff.types import AffectEvent, AudioChunk, FaceDetection, Status, StatusEvent, VideoFrame, circumplex

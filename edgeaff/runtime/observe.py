@@ -8,15 +8,13 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 from edgeaff.delivery.open import open_sink
 from edgeaff.delivery.recorder import Recorder
 from edgeaff.delivery.status_server import StatusServer
 from edgeaff.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from edgeaff.runtime.runtime import Runtime
 
 LOOPBACK = "127.0.0.1"
 RECORDING = ".eaffrec"
@@ -40,11 +38,11 @@ def parse_address(address: Any) -> tuple[str, int]:
     return host.strip("[]") or LOOPBACK, int(port)
 
 
-def start_server(runtime: Runtime, address: Any) -> StatusServer:
+def start_server(runtime: Any, address: Any) -> StatusServer:
     """Returns the server of /metrics, /status and /healthz, started.
 
     Args:
-        runtime: what is asked at every request.
+        runtime: a Runtime, asked at every request.
         address: see `parse_address`.
 
     Raises:
@@ -62,16 +60,14 @@ def start_server(runtime: Runtime, address: Any) -> StatusServer:
     )
 
 
-def describe(runtime: Runtime) -> dict[str, Any]:
+def describe(runtime: Any) -> dict[str, Any]:
     """Returns versions, health and counters as nested mappings of numbers, texts and None.
 
     Args:
-        runtime: what is described.
+        runtime: a Runtime.
     """
-    from edgeaff import __version__
-
     return {
-        "version": __version__,
+        "version": import_module("edgeaff").__version__,  # a plain import would make a circle
         "bundle": runtime.bundle.manifest["model_id"],
         "input": runtime.source_name,
         "health": runtime.health().to_dict(),

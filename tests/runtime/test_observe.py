@@ -38,13 +38,21 @@ def push(runtime: edgeaff.Runtime, count: int) -> None:
         time.sleep(1 / 30)
 
 
+def push_until_healthy(runtime: edgeaff.Runtime) -> None:
+    for _ in range(20):
+        push(runtime, 15)
+        if runtime.health().healthy:
+            return
+    raise AssertionError(f"not healthy after 10 s: {runtime.health().to_dict()}")
+
+
 # --- over HTTP ------------------------------------------------------------------------------------------------------------------
 
 
 def test_running_runtime_shows_counters_and_health() -> None:
     with edgeaff.Runtime(video=edgeaff.PushVideo(), serve=0) as runtime:
         assert runtime.serve_url is not None and runtime.serve_url.startswith("http://127.0.0.1:")
-        push(runtime, 15)
+        push_until_healthy(runtime)
         status = json.loads(get(runtime, "/status"))
         assert get(runtime, "/healthz") == "ok\n"
         metrics = get(runtime, "/metrics")
@@ -69,8 +77,7 @@ def test_metrics_are_what_prometheus_reads() -> None:
 
 def test_camera_that_stops_makes_it_unhealthy() -> None:
     with edgeaff.Runtime(video=edgeaff.PushVideo(), serve=0) as runtime:
-        push(runtime, 3)
-        assert get(runtime, "/healthz") == "ok\n"
+        push_until_healthy(runtime)
         time.sleep(1.3)
         with pytest.raises(urllib.error.HTTPError, match="503"):
             get(runtime, "/healthz")
