@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -97,7 +98,7 @@ def run_realtime(rig: Rig, seconds: float) -> dict[str, Any]:
             if time.monotonic() >= next_look:
                 series.look(passed, runtime)
                 next_look += SAMPLE_SECONDS
-        stats, told = runtime.stats(), [event.to_dict() for event in runtime.status.recent()]
+        stats, told = runtime.stats(), runtime.status.recent()
     rig.silence()
     latency = ticks.latency_ms[: ticks.count]
     return {
@@ -111,13 +112,13 @@ def run_realtime(rig: Rig, seconds: float) -> dict[str, Any]:
             "events": stats.events,
             "events_by_status": ticks.by_status,
             "events_dropped": stats.events_dropped,
-            "rss_mib": [round(float(series.rss_mib[index]), 1) for index in (0, series.count // 3, series.count - 1)],
+            "rss_mib_each_minute": [round(float(value), 2) for value in series.rss_mib[: series.count : 60]],
             "stages_ms": stats.stages_ms,
             "skew_ppm": stats.skew_ppm,
             "source": stats.source,
             "inputs": {name: value for name, value in stats.inputs.items() if value},
             "sinks": stats.sinks,
             "degradations": stats.degradations,
-            "told": [f"{row['source']} {row['kind']}" for row in told],
+            "told": dict(Counter(f"{event.source} {event.kind}" for event in told)),
         },
     }
