@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,21 +45,26 @@ class RuntimeStats:
 
 
 class Measures:
-    """Keeps the last values of each stage and gives their quantiles."""
+    """Keeps the last values of each stage, in rings that never grow, and gives their quantiles."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._values: dict[str, deque[float]] = {}
+        self._rings: dict[str, array[float]] = {}
+        self._counts: dict[str, int] = {}
 
     def add(self, stage: str, milliseconds: float) -> None:
         """Notes one value."""
         with self._lock:
-            self._values.setdefault(stage, deque(maxlen=KEPT)).append(milliseconds)
+            count = self._counts.get(stage, 0)
+            if not count:
+                self._rings[stage] = array("d", bytes(8 * KEPT))
+            self._rings[stage][count % KEPT] = milliseconds
+            self._counts[stage] = count + 1
 
     def quantiles(self) -> dict[str, dict[str, float]]:
         """Returns p50, p95 and p99 of each stage, milliseconds."""
         with self._lock:
-            stages = {stage: sorted(values) for stage, values in self._values.items()}
+            stages = {stage: sorted(ring[: self._counts[stage]]) for stage, ring in self._rings.items()}
         return {
             stage: {f"p{share}": round(values[min(len(values) - 1, len(values) * share // 100)], 3) for share in (50, 95, 99)}
             for stage, values in stages.items()

@@ -231,3 +231,16 @@ def test_what_waited_too_long_is_dropped_and_counted() -> None:
         queue.put(item)
         now[0] += 0.05
     assert queue.get(0) == 6 and queue.dropped == queue.stale == 6
+
+
+def test_measures_keep_the_newest_and_give_quantiles() -> None:
+    from edgeaff.runtime.stats import KEPT, Measures
+
+    measures = Measures()
+    assert measures.quantiles() == {}
+    for value in range(100):
+        measures.add("frame", float(value))
+    assert measures.quantiles() == {"frame": {"p50": 50.0, "p95": 95.0, "p99": 99.0}}
+    for _ in range(KEPT):
+        measures.add("frame", 7.0)
+    assert measures.quantiles()["frame"] == {"p50": 7.0, "p95": 7.0, "p99": 7.0}
