@@ -181,7 +181,7 @@ def microphone_refuses(rig: Rig) -> float:
     device.default_rate = 48_000.0
     runtime = edgeaff.Runtime(bundle(), audio=Microphone(sample_rate_hz=16_000, portaudio=device))
     with running(Trial(runtime, "audio")) as trial:
-        trial.expect("refused", "mic")
+        trial.must(any(event.kind == "refused" for event in trial.told), "refused of mic was not told")
         trial.must([rate for _, rate, _ in device.opened] == [48_000], "it runs at another rate")
     return 0.0
 
