@@ -133,3 +133,42 @@ class StreamClock:
             self._offset += min(self._smallest - self._offset, rise)
             self._smallest, self._window_start = None, arrival_ns
         return self._offset
+
+    def is_from_the_future(self, stream_ns: int, arrival_ns: int) -> bool:
+        """Returns whether a unit would have to come from more than a second ahead: its timestamp is damaged.
+
+        Args:
+            stream_ns: end of the unit on the stream's timeline.
+            arrival_ns: monotonic time of its arrival.
+        """
+        return self._offset is not None and arrival_ns - stream_ns < self._offset - NANOSECONDS
+
+
+class JumpFilter:
+    """Finds timestamps that jump and do not stay: what a damaged packet carries. A jump that the next packet confirms is one."""
+
+    _FORWARD_NS, _BACK_NS, _CONFIRMED_NS = 5 * NANOSECONDS, NANOSECONDS // 2, NANOSECONDS
+    _WRAP_NS, _WRAP_TOLERANCE_NS = (1 << 33) * NANOSECONDS // 90_000, 10 * NANOSECONDS
+
+    def __init__(self) -> None:
+        self._last: dict[int, int] = {}
+        self._doubted: dict[int, int] = {}
+
+    def is_damaged(self, stream: int, raw_ns: int | None) -> bool:
+        """Returns whether a packet's time jumps without confirmation; the wrap of a 33-bit clock is none.
+
+        Args:
+            stream: which stream the packet belongs to.
+            raw_ns: its decoding time, None if unknown.
+        """
+        if raw_ns is None:
+            return False
+        step = raw_ns - self._last.get(stream, raw_ns)
+        steady = -self._BACK_NS <= step <= self._FORWARD_NS or abs(step + self._WRAP_NS) < self._WRAP_TOLERANCE_NS
+        confirmed = stream in self._doubted and 0 <= raw_ns - self._doubted[stream] < self._CONFIRMED_NS
+        if not steady and not confirmed:
+            self._doubted[stream] = raw_ns
+            return True
+        self._doubted.pop(stream, None)
+        self._last[stream] = raw_ns
+        return False

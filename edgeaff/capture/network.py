@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from edgeaff.capture.clocks import StreamClock
+from edgeaff.capture.clocks import JumpFilter, StreamClock
 from edgeaff.capture.live import LiveSource
 from edgeaff.capture.media_file import open_container
-from edgeaff.capture.timeline import NANOSECONDS, Timeline
+from edgeaff.capture.timeline import NANOSECONDS, Timeline, to_ns
 from edgeaff.capture.track import TrackDecoder, shift_of
 from edgeaff.errors import BackendUnavailableError, DeviceError
 from edgeaff.types import AudioChunk, VideoFrame
@@ -69,6 +69,8 @@ class NetworkStream(LiveSource):
         self._options = {**_OPTIONS.get(uri.split(":", 1)[0].lower(), {}), **(options or {})}
         self._counts.update(bad_packets=0, repaired_pts=0, rebased_jumps=0)
         self._last_ns_of: dict[bool, int] = {}
+        self._damaged = 0  # since it was opened
+        self._doubted_ns: int | None = None
 
     @property
     def kind(self) -> str:
@@ -95,11 +97,30 @@ class NetworkStream(LiveSource):
             length = 0
             if isinstance(unit, AudioChunk):
                 length = unit.samples.size * NANOSECONDS // unit.sample_rate_hz
+            if clock.is_from_the_future(unit.pts_ns + length, arrival_ns):
+                self._doubt(arrival_ns)
+                continue
+            self._doubted_ns = None
             clock.observe(unit.pts_ns + length, arrival_ns)
             for ready in held.add(unit, arrival_ns):
                 yield self._on_our_clock(ready, clock.offset_ns or 0)
         for ready in held.rest():
             yield self._on_our_clock(ready, clock.offset_ns or 0)
+
+    def _doubt(self, arrival_ns: int) -> None:
+        """Counts a unit whose time cannot be right.
+
+        Args:
+            arrival_ns: when it came.
+
+        Raises:
+            DeviceError: nothing else has come for a second; the stream's clock must be learned anew.
+        """
+        self._counts["bad_packets"] += 1
+        self._damaged += 1
+        self._doubted_ns = self._doubted_ns or arrival_ns
+        if arrival_ns - self._doubted_ns > NANOSECONDS:
+            raise DeviceError(f"{self.uri} must keep its clock, got timestamps that jump; it is opened again.")
 
     def _decoders(self, container: Any) -> dict[int, TrackDecoder]:
         decoders: dict[int, TrackDecoder] = {}
@@ -112,15 +133,21 @@ class NetworkStream(LiveSource):
     def _units(
         self, container: Any, decoders: dict[int, TrackDecoder]
     ) -> Iterator[tuple[VideoFrame | AudioChunk, int]]:
-        timeline = Timeline(start_ns=0, wraps_at_33_bits=True)
-        before = dict(self._counts)
+        timeline, jumps = Timeline(start_ns=0, wraps_at_33_bits=True), JumpFilter()
+        before, self._damaged, self._doubted_ns = dict(self._counts), 0, None
         try:
             for packet in container.demux([container.streams[index] for index in decoders]):
                 arrival_ns = self._clock()
                 decoder = decoders[packet.stream.index]
-                for unit in decoder.feed(packet, shift_of(timeline, packet)):
-                    yield unit, arrival_ns
-                self._counts["bad_packets"] = before["bad_packets"] + sum(d.bad_packets for d in decoders.values())
+                damaged = jumps.is_damaged(
+                    packet.stream.index, None if packet.dts is None else to_ns(packet.dts, packet.time_base)
+                )
+                self._damaged += damaged
+                if not damaged:
+                    for unit in decoder.feed(packet, shift_of(timeline, packet)):
+                        yield unit, arrival_ns
+                bad = self._damaged + sum(d.bad_packets for d in decoders.values())
+                self._counts["bad_packets"] = before["bad_packets"] + bad
                 self._counts["repaired_pts"] = before["repaired_pts"] + sum(d.repaired_pts for d in decoders.values())
                 self._counts["rebased_jumps"] = before["rebased_jumps"] + timeline.jumps
         except (self._av.error.FFmpegError, OSError) as error:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgeaff.capture.clocks import SampleClock, StreamClock
+from edgeaff.capture.clocks import JumpFilter, SampleClock, StreamClock
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -114,3 +114,27 @@ def test_stream_clock_survives_the_opening_burst_and_follows_skew(ppm):
     errors = np.array([stream + clock.observe(stream, arrival) - captured for stream, arrival, captured in units]) / MS
     assert errors[0] > 800  # the burst
     assert np.abs(errors[50:]).max() < 8  # measured: 5.8, of which 5 is the smallest delay
+
+
+def test_damaged_timestamp_is_left_out_and_a_jump_that_stays_is_taken():
+    jumps = JumpFilter()
+    steady = [jumps.is_damaged(0, index * 40 * MS) for index in range(25)]
+    assert not any(steady)
+    assert jumps.is_damaged(0, 70_000 * SECOND) and not jumps.is_damaged(0, 1000 * MS)
+    assert jumps.is_damaged(0, 0) and not jumps.is_damaged(0, 1040 * MS)
+    assert [jumps.is_damaged(0, 500 * SECOND + index * 40 * MS) for index in range(3)] == [True, False, False]
+    assert not jumps.is_damaged(1, 9 * SECOND) and not jumps.is_damaged(0, None)
+
+
+def test_wrap_of_a_33_bit_clock_is_no_damage():
+    wrap, jumps = (1 << 33) * SECOND // 90_000, JumpFilter()
+    times = [(wrap - 100 * MS + index * 40 * MS) % wrap for index in range(10)]
+    assert not any(jumps.is_damaged(0, time) for time in times)
+
+
+def test_unit_from_the_future_is_found_and_late_ones_are_not():
+    clock = StreamClock()
+    for index in range(100):
+        clock.observe(index * 40 * MS, 5 * SECOND + index * 40 * MS)
+    assert not clock.is_from_the_future(4 * SECOND, 9 * SECOND) and not clock.is_from_the_future(4 * SECOND, 19 * SECOND)
+    assert clock.is_from_the_future(5100 * MS, 9 * SECOND) and not StreamClock().is_from_the_future(9 * SECOND, 0)
