@@ -77,19 +77,42 @@ void Filter2Avx2(const int16_t* row, const AxisTable& table, int base, int32_t* 
   }
 }
 
+// One pixel of three channels: sums in the first three places.
+inline __m128i Pixel3(const int16_t* pixels, const int16_t* weights, int count, __m128i order) {
+  __m128i sum = _mm_setzero_si128();
+  for (int k = 0; k < count; k += 2) {
+    const __m128i pair = _mm256_castsi256_si128(PairOf(weights + k));
+    sum = _mm_add_epi32(sum, _mm_madd_epi16(_mm_shuffle_epi8(Load(pixels + 3 * k), order), pair));
+  }
+  return sum;
+}
+
 void Filter3Avx2(const int16_t* row, const AxisTable& table, int base, int32_t* out) {
   // r0 g0 b0 r1 g1 b1 . . -> r0 r1 g0 g1 b0 b1 0 0
   const __m128i order = _mm_setr_epi8(0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11, -1, -1, -1, -1);
-  const int size = static_cast<int>(table.first.size());
-  for (int j = 0; j < size; ++j) {
-    const int16_t* weights = &table.weights[static_cast<size_t>(j) * table.stride];
-    const int16_t* pixels = row + 3 * static_cast<ptrdiff_t>(table.first[j] - base);
-    __m128i sum = _mm_setzero_si128();
-    for (int k = 0; k < table.count[j]; k += 2) {
-      const __m128i pair = _mm256_castsi256_si128(PairOf(weights + k));
-      sum = _mm_add_epi32(sum, _mm_madd_epi16(_mm_shuffle_epi8(Load(pixels + 3 * k), order), pair));
+  const __m256i both = _mm256_broadcastsi128_si256(order);
+  const ptrdiff_t size = static_cast<ptrdiff_t>(table.first.size()), stride = table.stride;
+  const int32_t *first = table.first.data(), *count = table.count.data();
+  const int16_t* weights = table.weights.data();
+  ptrdiff_t j = 0;
+  for (; j + 2 <= size; j += 2, weights += 2 * stride) {
+    const int16_t *a = row + 3 * static_cast<ptrdiff_t>(first[j] - base), *b = row + 3 * static_cast<ptrdiff_t>(first[j + 1] - base);
+    __m256i* target = reinterpret_cast<__m256i*>(out + 4 * j);
+    if (count[j] <= 2 && count[j + 1] <= 2) {  // halving, and everything that grows: two pixels at once
+      int32_t pair_a, pair_b;
+      __builtin_memcpy(&pair_a, weights, sizeof(pair_a));
+      __builtin_memcpy(&pair_b, weights + stride, sizeof(pair_b));
+      const __m256i pixels = _mm256_inserti128_si256(_mm256_castsi128_si256(Load(a)), Load(b), 1);
+      const __m256i pairs = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi32(pair_a)), _mm_set1_epi32(pair_b), 1);
+      _mm256_storeu_si256(target, _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, both), pairs));
+      continue;
     }
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 4 * static_cast<ptrdiff_t>(j)), sum);
+    const __m128i low = Pixel3(a, weights, count[j], order), high = Pixel3(b, weights + stride, count[j + 1], order);
+    _mm256_storeu_si256(target, _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1));
+  }
+  if (j < size) {
+    const __m128i sum = Pixel3(row + 3 * static_cast<ptrdiff_t>(first[j] - base), weights, count[j], order);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 4 * j), sum);
   }
 }
 
