@@ -10,6 +10,7 @@ one made up from the data folder, else none. Rows of the other preset in the JSO
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import tempfile
@@ -36,7 +37,9 @@ def measure_edge(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         bundle, count=options.sequences, ticks=options.ticks, seed=options.seed, tracks=tracks,
         corpus=MADE_UP if options.corpus is None else "a corpus of the user", say=print,
     )  # fmt: skip
-    return {**result, "bundle": {"model_id": bundle.manifest["model_id"], "fingerprint": bundle.spec.fingerprint}}
+    named = {"model_id": bundle.manifest["model_id"], "fingerprint": bundle.spec.fingerprint}
+    named["affect_step_sha256"] = hashlib.sha256(bundle.graph_bytes("affect_step")).hexdigest()
+    return {**result, "bundle": named}
 
 
 def measure_paper(options: argparse.Namespace, work: Path) -> dict[str, Any]:

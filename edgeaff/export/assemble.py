@@ -45,7 +45,13 @@ LICENCES = {
 
 
 def assemble(
-    parts: Path, output: Path, *, model_id: str, certified: Sequence[str] = (), encoder_precision: str = "int8"
+    parts: Path,
+    output: Path,
+    *,
+    model_id: str,
+    certified: Sequence[str] = (),
+    encoder_precision: str = "int8",
+    parity: Path | None = None,
 ) -> None:
     """Writes the bundle.
 
@@ -55,6 +61,7 @@ def assemble(
         model_id: name and version of the model.
         certified: backends whose certificates go into the manifest.
         encoder_precision: "int8", where the parts hold one, or "fp32".
+        parity: result of benchmarks/parity.py with the same step, whose label CCC go into the certificates.
 
     Raises:
         ArgumentError: a file is missing.
@@ -77,8 +84,41 @@ def assemble(
         manifest["precisions"] = {"face_encoder": "int8"}
     if certified:
         manifest["certificates"] = certificates(ModelBundle(output, manifest, spec, members), certified)
+        if parity is not None:
+            add_labels(manifest["certificates"], json.loads(read(parity)), members["affect_step.onnx"])
         manifest["certificates"] += [] if figures is None else [encoder_certificate(figures)]
     ModelBundle.save(output, manifest, members)
+
+
+def add_labels(certificates: Sequence[dict[str, Any]], parity: dict[str, Any], step: bytes) -> None:
+    """Puts label CCC before and after export into the certificates, from the rows of benchmarks/parity.py.
+
+    Args:
+        certificates: changed.
+        parity: the JSON.
+        step: `affect_step.onnx` of the bundle.
+
+    Raises:
+        BundleError: the rows are of another step, or have no labels.
+    """
+    edge, found = parity["presets"]["edge"], hashlib.sha256(step).hexdigest()
+    if edge["bundle"].get("affect_step_sha256") != found or "tracks" not in edge["data"]:
+        raise BundleError(
+            f"parity must hold rows with labels for the step with sha256 {found}, got {edge['bundle']} and labels "
+            f"{edge['data']['labels']!r}; run benchmarks/parity.py with this step and a corpus."
+        )
+    rows = {(row["backend"], row["precision"]): row for row in parity["rows"] if row["model"] == "edge"
+            and row["modalities"] == "audio_video"}  # fmt: skip
+    for certificate in certificates:
+        row = rows.get((certificate["backend"], certificate["precision"]))
+        if row is None:
+            continue
+        for name in ("valence", "arousal"):
+            after, lost = row[f"ccc_label_{name}"], row[f"ccc_label_loss_{name}"]
+            certificate |= {
+                f"ccc_label_before_{name}": after + lost, f"ccc_label_after_{name}": after, f"ccc_label_loss_{name}": lost
+            }  # fmt: skip
+        certificate["labels"] = edge["data"]["tracks"]["origin"]
 
 
 def read_int8_encoder(parts: Path, members: dict[str, bytes]) -> dict[str, Any] | None:
@@ -169,6 +209,9 @@ def main() -> None:
     parser.add_argument(
         "--encoder", choices=("int8", "fp32"), default="int8", help="which one where the parts hold both"
     )
+    parser.add_argument(
+        "--parity", type=Path, help="JSON of benchmarks/parity.py with the same step, for the label CCC"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     certified = BACKENDS if options.certify else ()
@@ -178,6 +221,7 @@ def main() -> None:
         model_id=options.model_id,
         certified=certified,
         encoder_precision=options.encoder,
+        parity=options.parity,
     )
     for certificate in ModelBundle.load(options.output).manifest["certificates"]:
         logger.info("%s", describe(certificate))

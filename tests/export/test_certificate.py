@@ -181,6 +181,29 @@ def test_an_8_bit_encoder_below_the_bar_or_of_another_file_is_refused(tmp_path, 
         assemble.assemble(tmp_path, tmp_path / "a.eaff", model_id="test")
 
 
+def parity_of(step, **changes):
+    row = {"model": "edge", "backend": "onnxruntime", "precision": "fp32", "modalities": "audio_video"}
+    row |= {f"ccc_label_{name}": 0.5 for name in ("valence", "arousal")}
+    row |= {f"ccc_label_loss_{name}": 0.001 for name in ("valence", "arousal")}
+    data = {"tracks": {"origin": "somewhere"}, "labels": "annotated ticks"}
+    bundle = {"affect_step_sha256": hashlib.sha256(step).hexdigest()}
+    return {"rows": [row], "presets": {"edge": {"data": data, "bundle": bundle, **changes}}}
+
+
+def test_label_ccc_goes_into_the_certificates(tmp_path, bundle):
+    write_parts(tmp_path, shortened(bundle))
+    step = bundle.graph_bytes("affect_step")
+    (tmp_path / "parity.json").write_text(json.dumps(parity_of(step)))
+    options = {"model_id": "test", "certified": ("onnxruntime",), "encoder_precision": "fp32"}
+    assemble.assemble(tmp_path, tmp_path / "a.eaff", parity=tmp_path / "parity.json", **options)
+    (made,) = ModelBundle.load(tmp_path / "a.eaff").manifest["certificates"]
+    assert made["ccc_label_before_valence"] == 0.501 and made["ccc_label_after_valence"] == 0.5
+    assert made["labels"] == "somewhere" and "CCC with labels lost: +0.0010" in certificate.describe(made)
+    (tmp_path / "parity.json").write_text(json.dumps(parity_of(step + b"x")))
+    with pytest.raises(BundleError, match="parity must hold rows with labels for the step with sha256"):
+        assemble.assemble(tmp_path, tmp_path / "b.eaff", parity=tmp_path / "parity.json", **options)
+
+
 def test_nothing_is_assembled_from_what_disagrees(tmp_path, bundle, monkeypatch):
     write_parts(tmp_path, shortened(bundle, values=np.negative))
     with pytest.raises(BundleError, match="CCC of valence"):
