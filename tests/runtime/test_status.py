@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.queue import EventQueue
 from edgeaff.runtime.status import StatusChannel
-from edgeaff.types import StatusEvent
+from edgeaff.types import STATUS_KINDS, StatusEvent
 
 from ..test_types import EVENT
 
@@ -244,3 +245,9 @@ def test_measures_keep_the_newest_and_give_quantiles() -> None:
     for _ in range(KEPT):
         measures.add("frame", 7.0)
     assert measures.quantiles()["frame"] == {"p50": 7.0, "p95": 7.0, "p99": 7.0}
+
+
+def test_page_on_live_input_names_every_kind_of_status(root: Path) -> None:
+    page = (root / "docs" / "live.md").read_text(encoding="utf-8")
+    for kind, meaning in STATUS_KINDS.items():
+        assert f"| `{kind}` |" in page and meaning in page, kind
