@@ -178,7 +178,8 @@ def build_engine(
     start = time.perf_counter()
     plan, figures = _run_child(prepared, request, progress)
     figures = {
-        "toolchain": request.toolchain, "version": version, "library": request.library, "targets": list(request.targets) or [gpu or "portable"], **figures,
+        "toolchain": request.toolchain, "version": version, "library": request.library,
+        "targets": list(request.targets) or [gpu or "portable"], **figures,
         "bytes": len(plan), "seconds": round(time.perf_counter() - start, 2), "cached": False,
     }  # fmt: skip
     engine = Engine(plan, figures)

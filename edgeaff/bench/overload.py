@@ -1,8 +1,8 @@
 """A live Runtime that cannot keep up, recorded, then replayed: are the events the same, byte for byte?
 
 The load is real: threads that hold the interpreter while pictures are pushed twice as often as the model wants them, one to
-three faces, sound with holes and clocks that step, pauses. What is dropped, when time is advanced, and when the ladder leaves work
-out differs from run to run; all of it is in the recording.
+three faces, sound with holes and clocks that step, pauses, another engine in the middle. What is dropped, when time is advanced,
+when the ladder leaves work out and when the engine is swapped differs from run to run; all of it is in the recording.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def run_live(path: Path, *, seed: int, seconds: float, media: Media) -> tuple[li
 
     Args:
         path: of the recording.
-        seed: of faces, load, pauses, holes and steps of the clock.
+        seed: of faces, load, pauses, holes, steps of the clock and the swap of the engine.
         seconds: how long; the load ends after two thirds.
         media: what is pushed.
     """
@@ -131,9 +131,13 @@ def _push(
     pictures = [several(image, faces) for image in media.images[::6]]
     base, heard, index = time.monotonic_ns(), 0, 0
     pause_until, silent = 0.0, False
+    swap_at = seconds * random.uniform(0.2, 0.8)
     while (now := (time.monotonic_ns() - base) / 1e9) < seconds:
         if now > seconds * 2 / 3:
             load.end()
+        if now > swap_at:
+            runtime.swap_engine("native")
+            swap_at = seconds
         index += 1
         if now > pause_until:
             late_ns = int(random.integers(0, 80_000_000)) * (random.random() < 0.05)

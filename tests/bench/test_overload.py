@@ -33,3 +33,4 @@ def test_committed_result_shows_twenty_equal_replays_with_decisions_in_them(root
     assert result["frames_replaced"] > 20 and result["degradations"] >= 10
     assert all(run["equal"] and run["frames_replaced"] > 0 for run in result["runs"])
     assert sum(run["calls"].get("degrade", 0) for run in result["runs"]) >= result["degradations"]
+    assert sum(run["calls"].get("swap_backend", 0) for run in result["runs"]) >= 10
