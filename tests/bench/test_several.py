@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,13 @@ def test_faces_that_swap_places_would_be_seen() -> None:
 
     events = [dataclasses.replace(EVENT, face=face), dataclasses.replace(EVENT, face=moved, pts_ns=EVENT.pts_ns + 1)]
     assert describe_faces(events)["places_per_track"] == 2
+
+
+def test_committed_result_is_fair_and_separate(root: Path) -> None:
+    result = json.loads((root / "benchmarks/results/several.json").read_text())
+    runtimes = result["four_runtimes"]["runtimes"]
+    assert len(runtimes) == 4 and result["four_runtimes"]["fairness"] > 0.8
+    assert all(row["ticks_missing"] == 0 and row["in_place"] == 1.0 and row["replayed_equal"] for row in runtimes)
+    faces = result["four_faces"]
+    assert faces["tracks"] == 4 and faces["places_per_track"] == 1
+    assert faces["ticks_with_four_faces"] >= faces["ticks"] - 2
