@@ -76,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
         recipe = dataclasses.replace(recipe, statistics=statistics)
     statistics = recipe.statistics or bundle.manifest["statistics"]
     cache = FeatureCache(options.cache, spec, encoder_id=encoder_id, statistics=statistics)
+    (options.cache / "statistics.json").write_text(json.dumps(statistics) + "\n")  # for edgeaff export
     sizes = [
         track.media.stat().st_size for track in tracks if track.media and track.name in cache.missing([track.name])
     ]

@@ -136,18 +136,34 @@ def make_graphs(parts: PaperParts, faces: np.ndarray, *, precision: str) -> Grap
         faces: (N, 96, 96, 3) uint8 RGB, to calibrate on.
         precision: "fp32" or "int8".
     """
-    graphs: Graphs = {}
-    graphs["face_encoder"], graphs["face_encoder_dynamic"] = export_encoder(parts.encoder)
-    graphs["affect_window"], graphs["affect_window_dynamic"] = (
-        export_window(parts.system, batch=batch) for batch in (1, None)
+    return encoder_graphs(parts.encoder, precision=precision, faces=faces) | tail_graphs(
+        parts.system, precision=precision
     )
-    graphs["affect_step"], graphs["affect_append"] = export_window_step(parts.system)
+
+
+def encoder_graphs(encoder: VggFace, *, precision: str, faces: np.ndarray | None = None) -> Graphs:
+    """Returns face_encoder and face_encoder_dynamic.
+
+    Args:
+        encoder: in evaluation mode.
+        precision: "fp32" or "int8".
+        faces: (N, 96, 96, 3) uint8 RGB, to calibrate 8 bits on; None = drawn ones.
+    """
+    graphs = dict(zip(("face_encoder", "face_encoder_dynamic"), export_encoder(encoder), strict=True))
     if precision == "fp32":
         return graphs
-    return {
-        name: quantise_static(graph, _feeds(faces)) if name.startswith("face_encoder") else quantise_dynamic(graph)
-        for name, graph in graphs.items()
-    }
+    shown = drawn_faces() if faces is None else faces
+    return {name: quantise_static(graph, _feeds(shown)) for name, graph in graphs.items()}
+
+
+def tail_graphs(system: AudioVideoTransformer, *, precision: str) -> Graphs:
+    """Returns affect_window, affect_window_dynamic, affect_step and affect_append. precision: "fp32" or "int8"."""
+    graphs: Graphs = {}
+    graphs["affect_window"], graphs["affect_window_dynamic"] = (
+        export_window(system, batch=batch) for batch in (1, None)
+    )
+    graphs["affect_step"], graphs["affect_append"] = export_window_step(system)
+    return graphs if precision == "fp32" else {name: quantise_dynamic(graph) for name, graph in graphs.items()}
 
 
 def _feeds(faces: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
@@ -155,16 +171,18 @@ def _feeds(faces: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
 
 
 @torch.no_grad()
-def make_golden(parts: PaperParts, *, ticks: int = GOLDEN_TICKS, seed: int = 0) -> dict[str, np.ndarray]:
+def make_golden(
+    system: AudioVideoTransformer, described: np.ndarray, *, ticks: int = GOLDEN_TICKS, seed: int = 0
+) -> dict[str, np.ndarray]:
     """Returns a sequence with gaps and what torch says of it: video, audio, present, values, each (1, ticks, ...).
 
     Args:
-        parts: its encoder describes drawn faces; the sound is a random walk.
+        system: the trained one; its sound is a random walk.
+        described: (n, D) float32 descriptors of some faces, each shown for ten ticks.
         ticks: length.
         seed: of everything drawn.
     """
     rng = np.random.default_rng(seed)
-    described = parts.encoder(torch.from_numpy(normalise(drawn_faces(12, seed=seed)))).numpy()
     video = described[np.arange(ticks) // 10 % len(described)]
     steps = np.clip(np.cumsum(0.3 * rng.standard_normal((ticks + 63, 65)), axis=0), -4, 4).astype(np.float32)
     audio = np.stack([np.append(steps[tick : tick + 63].ravel(), np.float32(0)) for tick in range(ticks)])
@@ -174,8 +192,7 @@ def make_golden(parts: PaperParts, *, ticks: int = GOLDEN_TICKS, seed: int = 0) 
     whole = (torch.from_numpy(video), torch.from_numpy(audio), torch.from_numpy(present))
     rows = [(whole[0][tick, None], whole[1][tick, None], whole[2][tick, None]) for tick in range(ticks)]
     values = [
-        window_values(parts.system, rows[max(0, tick + 1 - WINDOW_TICKS) : tick + 1], WINDOW_TICKS)
-        for tick in range(ticks)
+        window_values(system, rows[max(0, tick + 1 - WINDOW_TICKS) : tick + 1], WINDOW_TICKS) for tick in range(ticks)
     ]
     named = {"video": video, "audio": audio, "present": present, "values": torch.cat(values).numpy()}
     return {name: np.ascontiguousarray(array[None], np.float32) for name, array in named.items()}
@@ -228,11 +245,32 @@ def assemble_paper(parts: PaperParts, output: Path, *, precision: str, faces: np
     made = make_graphs(parts, faces, precision=precision)
     held = {name: graph for name, graph in made.items() if not name.endswith("_dynamic")}
     held["face_detector"] = base.graph_bytes("face_detector")
-    golden = io.BytesIO()
-    np.savez(golden, **make_golden(parts))  # type: ignore[arg-type]
-    members = {f"{name}.onnx": graph for name, graph in held.items()} | {"golden.npz": golden.getvalue()}
+    members = {f"{name}.onnx": graph for name, graph in held.items()}
+    members["golden.npz"] = save_arrays(make_golden(parts.system, describe_drawn(parts.encoder)))
     ModelBundle.save(output, make_manifest(parts, held, precision=precision, made_by=base), members)
     return made
+
+
+@torch.no_grad()
+def describe_drawn(encoder: VggFace, count: int = 12) -> np.ndarray:
+    """Returns (count, D) float32 descriptors of drawn faces."""
+    return np.asarray(encoder(torch.from_numpy(normalise(drawn_faces(count)))).numpy())
+
+
+def save_arrays(arrays: dict[str, np.ndarray]) -> bytes:
+    """Returns arrays as the bytes of an .npz file."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def read_encoder(path: Path) -> tuple[VggFace, str]:
+    """Returns VGGFace with the weights that `edgeaff models import` wrote, in evaluation mode, and where they are from."""
+    from edgeaff.training.importers import read_weights
+
+    weights, encoder = read_weights(path), VggFace()
+    encoder.load_weights(weights)
+    return encoder.eval(), f"imported from a {weights.layout} file with sha256 {weights.sha256}"
 
 
 def read_parts(vggface: Path | None, tail: Path | None) -> PaperParts:
@@ -242,14 +280,8 @@ def read_parts(vggface: Path | None, tail: Path | None) -> PaperParts:
         vggface: weights that `edgeaff models import` wrote.
         tail: `best.safetensors` of a run of transformer_av.
     """
-    encoder, system = fabricated_encoder(), fabricated_system()
-    encoder_origin = system_origin = FABRICATED
-    if vggface is not None:
-        from edgeaff.training.importers import read_weights
-
-        weights = read_weights(vggface)
-        encoder.load_weights(weights)
-        encoder_origin = f"imported from a {weights.layout} file with sha256 {weights.sha256}"
+    encoder, encoder_origin = (fabricated_encoder(), FABRICATED) if vggface is None else read_encoder(vggface)
+    system, system_origin = fabricated_system(), FABRICATED
     if tail is not None:
         from safetensors.torch import load_file
 

@@ -1,0 +1,227 @@
+"""A training run as a bundle: `edgeaff export RUN --to onnx,int8 --output NAME.eaff`.
+
+Detector, LLD statistics and, where the run learned from its descriptors, the face encoder are those of a base bundle (the one that
+ships); the tail is the run's. What the run says of its features must fit: preprocessing, encoder, statistics. Otherwise the export is
+refused and both sides are named.
+
+| run of | bundle |
+|---|---|
+| `edge` | preset `edge`: step graph and packed native step |
+| `transformer_av` | preset `paper`: window, step and append graphs |
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeaff.bundle import ModelBundle
+from edgeaff.errors import ArgumentError, SpecMismatchError
+from edgeaff.export.certificate import GOLDEN, PACKED, certify_available, require_parity
+from edgeaff.export.from_onnx import reference_values
+from edgeaff.export.pack_step import pack_step, save_step
+from edgeaff.export.paper import (
+    FABRICATED,
+    WIDE,
+    describe_drawn,
+    encoder_graphs,
+    fabricated_encoder,
+    make_golden,
+    read_encoder,
+    save_arrays,
+    tail_graphs,
+)
+from edgeaff.export.to_onnx import export_step
+from edgeaff.spec import PreprocessSpec, paper_spec
+from edgeaff.training.checkpoint import load_run
+from edgeaff.training.qdq import quantise_dynamic
+
+TARGETS = ("onnx", "int8", "tensorrt")
+SYSTEMS = ("edge", "transformer_av")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written. bundle: loaded again; fabricated: parts with made-up weights; engines: rows of what was built."""
+
+    bundle: ModelBundle
+    fabricated: list[str]
+    engines: list[dict[str, Any]]
+
+
+def export_run(
+    run: Path,
+    output: Path,
+    *,
+    targets: Collection[str] = ("onnx",),
+    base: ModelBundle | None = None,
+    vggface: Path | None = None,
+    statistics: Path | None = None,
+) -> Exported:
+    """Writes the bundle of a run, with the certificates of the backends that are installed.
+
+    Args:
+        run: folder of `edgeaff train`.
+        output: bundle to write.
+        targets: of TARGETS; "onnx" alone is float32, "int8" makes the CPU's 8-bit form, "tensorrt" builds engines beside the bundle.
+        base: gives detector, statistics and encoder; None = the bundle that ships.
+        vggface: weights of `edgeaff models import`, for a run on descriptors of VGGFace.
+        statistics: JSON with lld_mean and lld_std, where the run's sound was normalised with its own.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ArgumentError: a target is unknown, or the run is of another system.
+        SpecMismatchError: the run's features were made otherwise than this bundle makes them.
+        BundleError: an export disagrees with the trained system.
+    """
+    unknown = sorted(set(targets) - set(TARGETS))
+    if unknown or not targets:
+        raise ArgumentError(
+            f"to must be of {', '.join(TARGETS)}, got {', '.join(unknown) or 'none'}; choose some of them."
+        )
+    base = base or ModelBundle.load()
+    system, module, said = load_run(run)
+    if system.name not in SYSTEMS:
+        raise ArgumentError(f"run must be of {' or '.join(SYSTEMS)}, got {system.name}; bundles hold no other system.")
+    chosen = base.manifest["statistics"] if statistics is None else json.loads(statistics.read_text())
+    precision = "int8" if "int8" in targets else "fp32"
+    origin = f"Trained by the user: {json.dumps({key: said[key] for key in ('system', 'epoch', 'features')})}."
+    manifest = {
+        **base.manifest,
+        "model_id": f"{output.stem}-{precision}",
+        "statistics": chosen,
+        "uncertainty": WIDE,
+        "accuracy": {"validation": said["scores"]},
+        "certificates": [],
+    }
+    if system.name == "edge":
+        check_features(said["features"], base.spec.fingerprint, encoder_id(base), chosen)
+        members = edge_members(module, base, precision)
+        manifest["precisions"] = {**base.manifest.get("precisions", {}), "affect_step": precision}
+        manifest["provenance"] = origin
+        made_up: list[str] = []
+    else:
+        made_up, manifest, members = paper_content(module, base, said, manifest, precision, vggface, origin)
+    found = write_certified(output, manifest, members)
+    return Exported(found, made_up, build_engines(found, output) if "tensorrt" in targets else [])
+
+
+def encoder_id(bundle: ModelBundle) -> str:
+    """Returns how a run names the face encoder of a bundle."""
+    return f"face_encoder.onnx {hashlib.sha256(bundle.graph_bytes('face_encoder')).hexdigest()[:16]}"
+
+
+def check_features(features: dict[str, Any], fingerprint: str, encoder: str | None, statistics: dict[str, Any]) -> None:
+    """Checks that what a run learned from is what its bundle will make; what the run does not say is not checked.
+
+    Args:
+        features: what the run says.
+        fingerprint: of the bundle's preprocessing.
+        encoder: name of the bundle's encoder; None = not checked.
+        statistics: of the bundle's LLDs.
+
+    Raises:
+        SpecMismatchError: they differ.
+    """
+    digest = hashlib.sha256(json.dumps(statistics).encode()).hexdigest()[:16]
+    for name, here in (("fingerprint", fingerprint), ("encoder_id", encoder), ("statistics", digest)):
+        if here is not None and features.get(name, here) != here:
+            raise SpecMismatchError(
+                f"{name} of the run's features must be {here} (bundle), got {features[name]} (run); name the bundle, the weights or the "
+                "statistics that the features were extracted with."
+            )
+
+
+def edge_members(edge: Any, base: ModelBundle, precision: str) -> dict[str, bytes]:
+    """Returns the members of a bundle of preset `edge`: those of the base with this tail."""
+    step = export_step(edge)
+    weights = {name: value.numpy() for name, value in edge.state_dict().items()}
+    packed = pack_step(weights, num_heads=edge.config.num_heads, precision="int8" if precision == "int8" else "float32")
+    golden = {name: base.arrays(GOLDEN)[name] for name in ("video", "audio", "present")}
+    values = reference_values(edge, *golden.values())
+    return {
+        **base.members,
+        "affect_step.onnx": quantise_dynamic(step) if precision == "int8" else step,
+        PACKED: save_step(packed),
+        GOLDEN: save_arrays({**golden, "values": values}),
+    }
+
+
+def paper_content(
+    system: Any,
+    base: ModelBundle,
+    said: dict[str, Any],
+    manifest: dict[str, Any],
+    precision: str,
+    vggface: Path | None,
+    origin: str,
+) -> tuple[list[str], dict[str, Any], dict[str, bytes]]:
+    """Returns the parts with made-up weights, manifest and members of a bundle of preset `paper`.
+
+    Args:
+        system: Transformer (A+V).
+        base: gives detector and, where the run learned from it, the encoder.
+        said: what the run says of itself.
+        manifest: what is known already.
+        precision: fp32 or int8.
+        vggface: weights of VGGFace, or None.
+        origin: provenance of the tail.
+    """
+    spec = paper_spec(detector_id=base.spec.detector_id, crop_margin=base.spec.crop_margin)
+    own = said["features"].get("encoder_id") == encoder_id(base)
+    check_features(said["features"], spec.fingerprint, None, manifest["statistics"])
+    if own:
+        encoders, described = {"face_encoder": base.graph_bytes("face_encoder")}, base.arrays(GOLDEN)["video"][0, ::12]
+        encoder_origin = encoder_id(base)
+    else:
+        encoder, encoder_origin = (fabricated_encoder(), FABRICATED) if vggface is None else read_encoder(vggface)
+        encoders, described = encoder_graphs(encoder, precision=precision), describe_drawn(encoder)
+    made_up = ["face_encoder"] if encoder_origin == FABRICATED else []
+    graphs = {**encoders, **tail_graphs(system, precision=precision)}
+    held = {name: graph for name, graph in graphs.items() if not name.endswith("_dynamic")}
+    held["face_detector"] = base.graph_bytes("face_detector")
+    precisions = {name: precision for name in held if name != "face_detector"}
+    if own:
+        precisions["face_encoder"] = base.precision("face_encoder")
+    members = {f"{name}.onnx": graph for name, graph in held.items()}
+    members[GOLDEN] = save_arrays(make_golden(system, described))
+    return (
+        made_up,
+        {
+            **manifest,
+            "model_id": f"{manifest['model_id']}{'-fabricated' if made_up else ''}",
+            "preset": "paper",
+            "spec": spec.to_dict(),
+            "fingerprint": spec.fingerprint,
+            "face_encoder": {"weights": encoder_origin},
+            "graphs": {name: f"{name}.onnx" for name in held},
+            "precisions": precisions,
+            "default_backend": "onnxruntime",
+            "provenance": f"face_encoder: {encoder_origin}. {origin}",
+            "fabricated": made_up,
+        },
+        members,
+    )
+
+
+def write_certified(output: Path, manifest: dict[str, Any], members: dict[str, bytes]) -> ModelBundle:
+    """Returns the bundle, written with the certificates of every backend that is installed; nothing below a floor is written."""
+    spec = PreprocessSpec.from_dict(manifest["spec"])
+    made, _ = certify_available(ModelBundle(output, manifest, spec, members))
+    for certificate in made:
+        require_parity(certificate)
+    ModelBundle.save(output, {**manifest, "certificates": made}, members)
+    return ModelBundle.load(output)
+
+
+def build_engines(bundle: ModelBundle, output: Path) -> list[dict[str, Any]]:
+    """Returns the rows of the TensorRT engines that were built into the folder NAME.engines."""
+    from edgeaff.export.to_tensorrt import export_engines
+
+    return list(export_engines(bundle, output.with_suffix(".engines")))
