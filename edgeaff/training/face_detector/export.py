@@ -159,6 +159,7 @@ def main(argv: list[str] | None = None) -> None:
         "bytes": len(model),
         "parameters": sum(weight.numel() for weight in network.parameters()),
         "steps": facts["step"],
+        "second_round_steps": max(facts["step"] - facts["config"]["steps"], 0),
         "seed": facts["config"]["seed"],
         "batch_size": facts["config"]["batch_size"],
         "validation": validation,

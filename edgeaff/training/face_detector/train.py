@@ -191,7 +191,8 @@ class Trainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self._network.parameters(), 10.0)
         self._optimiser.step()
-        self._average.update(self._network, self._step)
+        past = self._step - self._config["steps"]  # the second round forgets the first one's average
+        self._average.update(self._network, past if past >= 0 else self._step)
         self._mine(raw.detach()[..., 0].amax(1).sigmoid().cpu(), negatives)
         return parts
 
