@@ -10,7 +10,7 @@ import pytest
 
 from edgeaff.detection import FaceDetector, load_detector
 from edgeaff.detection.boxes import fit_letterbox
-from edgeaff.detection.ssd import SsdDetector, place_picture
+from edgeaff.detection.ssd import LOOK_WEIGHT, SsdDetector, place_picture
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import FaceBox, FaceDetection
@@ -58,11 +58,11 @@ class UnsureGraph(OneFaceGraph):
             maps["map_16"][0, 0, height // 32, width // 32] = 0.8
         else:
             maps["map_16"][...] = -9.0
-            maps["map_32"][0, :5, 1, 1] = [self.second, 0.0, 0.0, math.log(1.0), math.log(1.25)]
+            maps["map_32"][0, :5, 1, 1] = [self.second, 0.0, 0.0, math.log(1.4), math.log(1.75)]
         return maps
 
 
-@pytest.mark.parametrize(("second", "expected"), [(3.0, (0.8 + 1.5) / 1.5), (-4.0, None)])
+@pytest.mark.parametrize(("second", "expected"), [(3.0, (0.8 + LOOK_WEIGHT * 3.0) / (1 + LOOK_WEIGHT)), (-4.0, None)])
 def test_ssd_looks_again_at_what_it_is_not_sure_of(second: float, expected: float | None) -> None:
     graph = UnsureGraph(second)
     image = np.zeros((360, 640, 3), np.uint8)
