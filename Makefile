@@ -63,7 +63,7 @@ gpu-check:      ## on a machine with a card: build, test, sanitize, bench (STEP=
 	STEP='$(STEP)' $(PYTHON) tests/tools/gpu_check.py
 
 bench: dev                   ## every benchmark
-	for script in $(filter-out benchmarks/figures.py,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/figures.py benchmarks/tensorrt_builds.py,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$script || exit 1; done
 
 readme-figures: dev          ## the numbers and tables of README and docs, from benchmarks/results
 	$(VENV)/bin/python benchmarks/figures.py
@@ -93,3 +93,9 @@ test-aarch64: dev            ## the C++ tests cross-compiled for aarch64, NEON i
 	command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || \
 		(apt-get update && apt-get install -y --no-install-recommends g++-aarch64-linux-gnu qemu-user)
 	$(VENV)/bin/python -m pytest -m system -k aarch64 tests/cpp
+
+# --- TensorRT-RTX, which builds engines without a GPU ---------------------------------------------------------------------
+.PHONY: test-tensorrt
+test-tensorrt: dev           ## engines of both presets with TensorRT-RTX (adds 200 MB to .venv)
+	$(UV) tensorrt-rtx-cu13
+	EDGEAFF_REQUIRE=tensorrt,onnx,torch,native $(VENV)/bin/python -m pytest tests/backends/test_tensorrt_build.py

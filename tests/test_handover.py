@@ -284,3 +284,42 @@ def test_a_swap_is_recorded_and_replayed_byte_for_byte(tmp_path: Path) -> None:
 
 def test_floors_are_those_of_the_certificates() -> None:
     assert LEAST_CCC == CERTIFIED
+
+
+def test_an_8_bit_encoder_may_differ_more() -> None:
+    made = prepare(bundle(), "native")
+    assert made.encoder is not None
+    turned = Turned(made.encoder, 0.2)  # cosine 0.98
+    with pytest.raises(BundleError, match="at least 0.995"):
+        require_same_descriptors(Plain(made.encoder), turned, 96)
+    turned.precision = "int8"
+    assert require_same_descriptors(Plain(made.encoder), turned, 96) == pytest.approx(np.cos(0.2), abs=1e-3)
+
+
+class Plain:
+    """A face encoder that says it is float32."""
+
+    backend, precision = "plain", "float32"
+
+    def __init__(self, graph: Any) -> None:
+        self._graph = graph
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return self._graph.run(feeds)
+
+
+class Turned(Plain):
+    """Turns descriptors by an angle."""
+
+    backend = "turned"
+
+    def __init__(self, graph: Any, angle: float) -> None:
+        super().__init__(graph)
+        self._angle = angle
+
+    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        row = self._graph.run(feeds)["descriptor"][0].astype(np.float64)
+        other = np.random.default_rng(0).standard_normal(row.size)
+        other -= row * (other @ row) / (row @ row)
+        other *= np.linalg.norm(row) / np.linalg.norm(other)
+        return {"descriptor": (np.cos(self._angle) * row + np.sin(self._angle) * other)[None]}

@@ -164,6 +164,30 @@ class Buffer:
         self.pool.give_back(self.address, self.size_bytes)
 
 
+class BorrowedArray:
+    """Device memory of somebody else as an array that graphs take: a CUdeviceptr of cuda-bindings, a pycuda allocation, a plain address.
+
+    Args:
+        address: of the first element; anything that int() takes.
+        shape: sizes; the memory is contiguous.
+        dtype: NumPy type.
+        stream: CUDA stream on which it is being written, None where it is complete.
+        owner: kept alive together with the array.
+    """
+
+    def __init__(
+        self, address: Any, shape: tuple[int, ...], dtype: Any = np.float32, *, stream: Any = None, owner: Any = None
+    ) -> None:
+        self.shape, self.dtype, self.owner = tuple(shape), np.dtype(dtype), owner
+        self.__cuda_array_interface__ = {
+            "shape": self.shape, "typestr": self.dtype.str, "data": (int(address), False), "version": 3, "strides": None,
+            "stream": None if stream is None else int(stream),
+        }  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"BorrowedArray(shape={self.shape}, dtype={self.dtype})"
+
+
 class DeviceArray:
     """A contiguous array in device memory, complete when it is handed out.
 

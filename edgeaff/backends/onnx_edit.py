@@ -110,14 +110,20 @@ def to_half(model: bytes) -> bytes:
     parsed = load(model)
     graph = parsed.graph
     weights = {item.name: item for item in graph.initializer if item.data_type == _FLOAT}
-    wide = _wide_initializers(graph, weights)
+    wide, both = _wide_initializers(graph, weights)
     nodes = []
     for value in graph.input:
         if value.type.tensor_type.elem_type == _FLOAT:
             nodes.append(_cast(value.name, f"{value.name}_half", _HALF))
     renamed = {value.name: f"{value.name}_half" for value in graph.input if value.type.tensor_type.elem_type == _FLOAT}
     for node in graph.node:
-        nodes += _halve_node(node, weights, wide, renamed)
+        for index, name in enumerate(node.input):
+            if name in both and not _stays_float(node, index):
+                node.input[index] = f"{name}_as_half"
+        nodes += _halve_node(node, wide, renamed)
+    for name in both:
+        array = onnx.numpy_helper.to_array(weights[name]).astype(np.float16)
+        graph.initializer.append(onnx.numpy_helper.from_array(array, f"{name}_as_half"))
     for value in graph.output:
         if value.type.tensor_type.elem_type == _FLOAT:
             nodes = [_rename_output(node, value.name) for node in nodes]
@@ -183,8 +189,10 @@ def _dequantise(node: Any, constants: dict[str, np.ndarray]) -> np.ndarray:
     """Returns the float32 values of a stored integer tensor: (q - zero point) * scale, along the node's axis."""
     stored, scale = constants[node.input[0]], constants[node.input[1]]
     zero = constants[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros_like(scale, stored.dtype)
-    if scale.ndim:
-        axis = next((item.i for item in node.attribute if item.name == "axis"), 1)
+    if scale.size == 1:
+        scale, zero = scale.reshape(()), zero.reshape(())
+    else:
+        axis = next((item.i for item in node.attribute if item.name == "axis"), 1) if stored.ndim > 1 else 0
         shape = [1] * stored.ndim
         shape[axis] = -1
         scale, zero = scale.reshape(shape), zero.reshape(shape)
@@ -193,10 +201,10 @@ def _dequantise(node: Any, constants: dict[str, np.ndarray]) -> np.ndarray:
 
 def _range(node: Any, constants: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Returns the lowest and highest value, 0-d float32, that a quantised activation can have."""
-    scale, zero = constants[node.input[1]], constants[node.input[2]]
+    scale, zero = (constants[name].reshape(()) for name in node.input[1:3])
     limits = np.iinfo(zero.dtype)
     low, high = ((limit - zero.astype(np.float64)) * scale for limit in (limits.min, limits.max))
-    return np.asarray(low, np.float32).reshape(()), np.asarray(high, np.float32).reshape(())
+    return np.asarray(low, np.float32), np.asarray(high, np.float32)
 
 
 def _drop_functions(parsed: Any) -> None:
@@ -211,24 +219,15 @@ def _cast(source: str, target: str, to: int) -> Any:
     return onnx.helper.make_node("Cast", [source], [target], name=f"cast_{target}", to=to)
 
 
-def _wide_initializers(graph: Any, weights: Iterable[str]) -> set[str]:
-    """Returns the float32 constants that stay float32.
-
-    Raises:
-        ArgumentError: one is used in both precisions.
-    """
+def _wide_initializers(graph: Any, weights: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Returns the float32 constants that stay float32, and those of them that are needed in half precision too."""
     wide: set[str] = set()
     narrow: set[str] = set()
     for node in graph.node:
         for index, name in enumerate(node.input):
             if name in weights:
                 (wide if _stays_float(node, index) else narrow).add(name)
-    both = sorted(wide & narrow)
-    if both:
-        raise ArgumentError(
-            f"model must use each constant in one precision, got {', '.join(both)} in both; export it with constants of its own."
-        )
-    return wide
+    return wide, wide & narrow
 
 
 def _stays_float(node: Any, index: int) -> bool:
@@ -237,7 +236,7 @@ def _stays_float(node: Any, index: int) -> bool:
     return node.op_type in FLOAT_OPS or (node.op_type == "Resize" and index > 0)
 
 
-def _halve_node(node: Any, weights: Iterable[str], wide: set[str], renamed: dict[str, str]) -> list[Any]:
+def _halve_node(node: Any, wide: set[str], renamed: dict[str, str]) -> list[Any]:
     """Returns the nodes that take a node's place in half precision."""
     import onnx
 

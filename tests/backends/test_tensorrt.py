@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgeaff.backends import load_graph, precision_in
-from edgeaff.backends.device import DeviceArray, DeviceInfo, Pool, find_device
+from edgeaff.backends.device import BorrowedArray, DeviceArray, DeviceInfo, Pool, find_device
 from edgeaff.backends.tensorrt import (
     EngineRunner,
     TensorRtGraph,
@@ -106,6 +106,28 @@ def test_arrays_of_other_libraries_are_taken_and_given_back_on_the_device() -> N
     np.testing.assert_array_equal(view(interface["data"][0], (1, 128), np.float32), expected)
     np.testing.assert_array_equal(np.asarray(got), expected)
     np.testing.assert_array_equal(np.asarray(graph.run({"face": on_device(face, memory)})["descriptor"]), expected)
+
+
+class Pointer:
+    """What cuda-bindings gives: an object that int() takes."""
+
+    def __init__(self, address: int) -> None:
+        self._address = address
+
+    def __int__(self) -> int:
+        return self._address
+
+
+def test_plain_addresses_are_taken_as_arrays() -> None:
+    graph, memory, _ = make_graph("face_encoder")
+    face = np.random.default_rng(2).uniform(-1, 1, (1, 3, 96, 96)).astype(np.float32)
+    given = BorrowedArray(Pointer(face.ctypes.data), face.shape, stream=Pointer(9), owner=face)
+    got = graph.run({"face": given})["descriptor"]
+    assert isinstance(got, DeviceArray)
+    assert 9 in memory.waited
+    np.testing.assert_array_equal(np.asarray(got), graph.run({"face": face})["descriptor"])
+    with pytest.raises(ArgumentError, match="got float16 of"):
+        graph.run({"face": BorrowedArray(face.ctypes.data, face.shape, np.float16)})
 
 
 @pytest.mark.parametrize("size", [1, 3])

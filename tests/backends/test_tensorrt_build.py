@@ -120,11 +120,15 @@ PROFILE = {"face": ((1, 3, 96, 96), (1, 3, 96, 96), (4, 3, 96, 96))}
 
 @pytest.mark.needs_tensorrt
 def test_builder_errors_come_back_as_they_are() -> None:
+    from edgeaff.backends.tensorrt import prepare_model
+
     step = bundle().graph_bytes("affect_step")
     with pytest.raises(ArgumentError, match="targets must be among sm_120, .*, got 'sm_90'"):
         build_engine(step, BuildRequest("tensorrt_rtx", ("sm_90",)))
     with pytest.raises(ArgumentError, match="profiles must have shapes for face"):
-        build_engine(bundle().graph_bytes("face_encoder"), BuildRequest("tensorrt_rtx", ("sm_86",)))
+        build_engine(
+            prepare_model(bundle().graph_bytes("face_encoder"), "float32"), BuildRequest("tensorrt_rtx", ("sm_86",))
+        )
     with pytest.raises(BundleError, match="tensorrt_rtx must read the graph, got: Invalid Node"):
         build_engine(bundle().graph_bytes("face_detector"), BuildRequest("tensorrt_rtx", ("sm_86",)))
 

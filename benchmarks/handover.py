@@ -1,0 +1,32 @@
+"""Measures what a handover between two backends costs and changes.
+
+python benchmarks/handover.py --json benchmarks/results/handover.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from edgeaff.bench.handover import measure
+from edgeaff.bench.machine import describe_machine, describe_run
+from edgeaff.bundle import ModelBundle
+
+
+def main() -> None:
+    """Measures, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, help="default: the one that ships")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    rows = measure(ModelBundle.load(options.bundle))
+    for row in rows:
+        print(json.dumps(row))
+    result = {"run": describe_run(Path(__file__).parent), "machine": describe_machine(), "rows": rows}
+    if options.json is not None:
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
