@@ -51,6 +51,7 @@ REQUIREMENTS = {
     "cv2": (lambda: has_module("cv2"), "OpenCV; pip install edgeaff[live]"),
     "onnx": (lambda: has_module("onnx") and has_module("onnxscript"), "onnx, onnxscript; pip install edgeaff[export]"),
     "openvino": (lambda: has_module("openvino"), "OpenVINO; pip install edgeaff[openvino]"),
+    "sign": (lambda: has_module("cryptography"), "cryptography; pip install edgeaff[sign]"),
     "tensorrt": (lambda: has_module("tensorrt", "tensorrt_rtx"), "tensorrt or tensorrt-rtx-cu13"),
     "native": (has_native, "the compiled module; make dev"),
     "nvcc": (has_nvcc, "nvcc"),

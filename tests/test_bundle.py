@@ -95,6 +95,19 @@ def test_swapped_spec_names_both_fingerprints(tmp_path: Path) -> None:
         ModelBundle.load(path)
 
 
+def test_another_lld_order_names_both_fingerprints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgeaff.features import lld_names
+
+    path = save(tmp_path / "a.eaff")
+    stated = ModelBundle.load(path).spec.fingerprint
+    swapped = (lld_names.NAMES[1], lld_names.NAMES[0], *lld_names.NAMES[2:])
+    monkeypatch.setattr(lld_names, "NAMES", swapped)
+    with pytest.raises(
+        SpecMismatchError, match=f"fingerprint must be {stated} \\(bundle\\), got [0-9a-f]{{16}} .*LLD order"
+    ):
+        ModelBundle.load(path)
+
+
 def test_wrong_detector_names_both(tmp_path: Path) -> None:
     path = save(tmp_path / "a.eaff", detector={"id": "yunet"})
     with pytest.raises(SpecMismatchError, match="edgeaff-ssd.*yunet"):

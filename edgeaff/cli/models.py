@@ -1,6 +1,9 @@
-"""edgeaff models: lists, describes and verifies bundles; imports VGGFace weights that the user has.
+"""edgeaff models: lists, describes, verifies and signs bundles; imports VGGFace weights that the user has.
 
-`edgeaff models verify [BUNDLE]` checks the file and replays its golden sequences on every backend that is installed.
+`edgeaff models list [FOLDER]` says in a line each what is there; `info [BUNDLE]` prints a manifest.
+
+`edgeaff models verify [BUNDLE]` checks the file and replays its golden sequences on every backend that is installed; with --key also
+that the holder of that key signed it. `edgeaff models sign BUNDLE --key private.pem` does so.
 
 `edgeaff models import VGG_FACE.caffemodel --output vggface.npz` reads one of the six public layouts; nothing in it is run.
 """
@@ -17,10 +20,13 @@ from edgeaff.errors import ArgumentError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
-    parser.add_argument("action", choices=("list", "info", "verify", "import"), help="what to do")
+    parser.add_argument("action", choices=("list", "info", "verify", "sign", "import"), help="what to do")
     parser.add_argument(
-        "bundle", nargs="?", help="a bundle (.eaff); default: the one that ships. import: the weight file"
+        "bundle",
+        nargs="?",
+        help="a bundle (.eaff); default: the one that ships. list: a folder too. import: the weight file",
     )
+    parser.add_argument("--key", type=Path, help="ed25519 key, PEM: verify: the public one, sign: the private one")
     weights = parser.add_argument_group("import")
     weights.add_argument("--output", type=Path, help="where the imported weights go (.npz)")
     weights.add_argument(
@@ -34,17 +40,48 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit code, after running the command."""
     if options.action == "import":
         return import_weights(options)
-    bundle = ModelBundle.load(options.bundle or DEFAULT_BUNDLE)
+    path = Path(options.bundle or DEFAULT_BUNDLE)
+    if options.action == "sign":
+        return sign(path, options.key)
+    if options.action == "list":
+        for file in sorted(path.glob("*.eaff")) if path.is_dir() else [path]:
+            print(describe_bundle(ModelBundle.load(file)))
+        return 0
+    if options.key is not None:
+        from edgeaff.signature import verify_signature
+
+        print(f"signed by key {verify_signature(path, options.key)}")
+    bundle = ModelBundle.load(path)
     if options.action == "info":
         print(json.dumps(bundle.manifest, indent=2, sort_keys=True))
         return 0
+    print(describe_bundle(bundle))
+    print("verified: every member has the sha256 that the bundle states, and the preprocessing is this edgeaff's")
+    replay_golden(bundle)
+    return 0
+
+
+def describe_bundle(bundle: ModelBundle) -> str:
+    """Returns a line on a bundle: model, preset, preprocessing, members; made-up weights are named."""
     sizes = ", ".join(f"{name} {len(data) / 1e6:.2f} MB" for name, data in sorted(bundle.members.items()))
-    print(
-        f"{bundle.manifest['model_id']} ({bundle.manifest['preset']}), preprocessing {bundle.spec.fingerprint}: {sizes}"
-    )
-    if options.action == "verify":
-        print("verified: every member has the sha256 that the bundle states, and the preprocessing is this edgeaff's")
-        replay_golden(bundle)
+    made_up = bundle.manifest.get("fabricated", [])
+    warning = f"; FABRICATED weights: {', '.join(made_up)}" if made_up else ""
+    head = f"{bundle.manifest['model_id']} ({bundle.manifest['preset']}), preprocessing {bundle.spec.fingerprint}"
+    return f"{head}: {sizes}{warning}"
+
+
+def sign(path: Path, key: Path | None) -> int:
+    """Returns the exit code, after signing a bundle that is whole.
+
+    Raises:
+        ArgumentError: no key is named.
+    """
+    if key is None:
+        raise ArgumentError("sign must have --key, got none; name the PEM file of a private ed25519 key.")
+    from edgeaff.signature import sign_bundle
+
+    ModelBundle.load(path)
+    print(f"{sign_bundle(path, key)} written")
     return 0
 
 
