@@ -60,7 +60,7 @@ class SymbolicOperator:
         )
 
 
-class _StepGraph(nn.Module):
+class StepGraph(nn.Module):
     """`Edge.step` with its state as a flat list of tensors."""
 
     def __init__(self, edge: Edge) -> None:
@@ -69,6 +69,7 @@ class _StepGraph(nn.Module):
         self.names = list(edge.initial_state())
 
     def forward(self, video: Tensor, audio: Tensor, present: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Returns values (1, 2) and the next states; video: (1, Dv), audio: (1, Da), present: (1, 2)."""
         values, following = self.edge.step(video, audio, present, dict(zip(self.names, states, strict=True)))
         return (values, *(following[name] for name in self.names))
 
@@ -196,7 +197,7 @@ def export_step(edge: Edge, *, parity_ticks: int = 130) -> bytes:
     """
     config = edge.config
     operator = SymbolicOperator()
-    module = _StepGraph(with_operator(edge, operator))
+    module = StepGraph(with_operator(edge, operator))
     state = edge.initial_state()
     measured = (torch.zeros(1, config.video_size), torch.zeros(1, config.audio_size), torch.ones(1, 2))
     arguments = (*measured, *state.values())
@@ -240,6 +241,7 @@ def main() -> None:
 
 __all__ = [
     "ExportError",
+    "StepGraph",
     "SymbolicOperator",
     "check_parity",
     "export_step",
