@@ -1,0 +1,31 @@
+"""A file becomes a table: one line per tick in CSV, and the mean of what was said.
+
+    python examples/file_to_csv.py clip.mp4 clip.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import edgeaff
+
+
+def main() -> None:
+    """Analyses one file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("input", help="video or sound file")
+    parser.add_argument("output", help="CSV file to write")
+    options = parser.parse_args()
+    table = edgeaff.analyze(options.input)
+    table.to_csv(options.output)
+    said = [event for event in table.events if event.valence is not None and event.arousal is not None]
+    if not said:
+        print(f"{options.input}: {len(table.events)} ticks, no face and no voice that a number could rest on.")
+        return
+    valence = sum(event.valence for event in said) / len(said)
+    arousal = sum(event.arousal for event in said) / len(said)
+    print(f"{options.input}: {len(said)} of {len(table.events)} ticks, mean valence {valence:+.2f}, arousal {arousal:+.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Every example runs as a user runs it, on a clip that the project makes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+NOT_ALONE = {"demo.py", "demo_clip.py"}  # what make demo runs, and the clip it makes: no examples of the interface
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns the demo's clip: twelve seconds of a face and a voice."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        from demo_clip import write_clip
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    path = tmp_path_factory.mktemp("examples") / "clip.mp4"
+    write_clip(path)
+    return path
+
+
+def run(name: str, *arguments: object) -> str:
+    """Returns what an example printed; it must exit with 0."""
+    command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.needs_media
+def test_live_camera_prints_a_line_a_second(clip: Path):
+    said = run("live_camera.py", "--video", clip)
+    assert "A face is seen" in said
+    assert said.count(" s  ") >= 11
+    assert "valence" in said
+
+
+@pytest.mark.needs_media
+def test_file_to_csv_writes_every_tick(clip: Path, tmp_path: Path):
+    said = run("file_to_csv.py", clip, tmp_path / "clip.csv")
+    assert "mean valence" in said
+    lines = (tmp_path / "clip.csv").read_text(encoding="utf-8").splitlines()
+    assert 360 <= len(lines) - 1 <= 362  # some decoders give the padding of AAC too
+
+
+@pytest.mark.needs_media
+def test_firmware_push_shows_values(clip: Path):
+    said = run("firmware_push.py", clip, "--speed", 4)
+    assert "inputs dropped" in said
+    assert any("valence 0." in line or "valence -0." in line for line in said.splitlines())
+
+
+@pytest.mark.needs_media
+def test_multi_face_finds_the_one_face(clip: Path):
+    said = run("multi_face.py", clip)
+    assert said.endswith("1 faces\n")
+    assert "mean valence +0" in said or "mean valence -0" in said
+
+
+def test_every_example_is_short_and_tested():
+    tested = Path(__file__).read_text(encoding="utf-8")
+    for path in sorted(EXAMPLES.glob("*.py")):
+        if path.name not in NOT_ALONE:
+            assert f'run("{path.name}"' in tested, f"{path.name} is run by no test"
+            lines = path.read_text(encoding="utf-8").split('"""', 2)[2].count("\n")
+            assert lines < 60, f"{path.name} has {lines} lines without its head; an example has fewer than 60"
