@@ -1,6 +1,6 @@
 """A file becomes a table: one line per tick in CSV, and the mean of what was said.
 
-    python examples/file_to_csv.py clip.mp4 clip.csv
+python examples/file_to_csv.py clip.mp4 clip.csv
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def main() -> None:
         return
     valence = sum(event.valence for event in said) / len(said)
     arousal = sum(event.arousal for event in said) / len(said)
-    print(f"{options.input}: {len(said)} of {len(table.events)} ticks, mean valence {valence:+.2f}, arousal {arousal:+.2f}")
+    print(
+        f"{options.input}: {len(said)} of {len(table.events)} ticks, mean valence {valence:+.2f}, arousal {arousal:+.2f}"
+    )
 
 
 if __name__ == "__main__":

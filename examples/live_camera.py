@@ -1,6 +1,6 @@
 """Live: the camera and the microphone of this machine, a line a second; Ctrl-C ends it.
 
-    python examples/live_camera.py [--video camera:0] [--audio mic:default]     # or udp://, rtsp://, a file
+python examples/live_camera.py [--video camera:0] [--audio mic:default]     # or udp://, rtsp://, a file
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ def main() -> None:
     parser.add_argument("--audio", default=None, help="for example mic:default; a file brings its own sound")
     options = parser.parse_args()
     runtime = edgeaff.Runtime(video=options.video, audio=options.audio)
-    runtime.on_first_face(lambda _: print("A face is seen: its valence and arousal are being estimated on this device."))
+    runtime.on_first_face(
+        lambda _: print("A face is seen: its valence and arousal are being estimated on this device.")
+    )
     runtime.on_status(lambda status: print(f"{status.source}: {status.kind}. {status.message}"))
     try:
         with runtime:

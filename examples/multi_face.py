@@ -1,6 +1,6 @@
 """Several people in one picture: events of their own per face, told apart by track_id.
 
-    python examples/multi_face.py clip.mp4 [--faces 4]
+python examples/multi_face.py clip.mp4 [--faces 4]
 """
 
 from __future__ import annotations

@@ -51,7 +51,11 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=3)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
-    corpus, features, run = options.corpus or options.output / "corpus", options.output / "features", options.output / "run"
+    corpus, features, run = (
+        options.corpus or options.output / "corpus",
+        options.output / "features",
+        options.output / "run",
+    )
     if options.corpus is None and not corpus.exists():
         write_toy_corpus(corpus)
     configuration = options.output / "toy.toml"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,15 @@ def test_multi_face_finds_the_one_face(clip: Path):
     said = run("multi_face.py", clip)
     assert said.endswith("1 faces\n")
     assert "mean valence +0" in said or "mean valence -0" in said
+
+
+@pytest.mark.needs_media
+@pytest.mark.needs_torch
+def test_train_synthetic_learns_the_toy(tmp_path: Path):
+    said = run("train_synthetic.py", tmp_path, "--epochs", 2)
+    measured = json.loads(said.splitlines()[-1])
+    assert measured["system"] == "edge"
+    assert measured["ccc_valence"] > 0.1
 
 
 def test_every_example_is_short_and_tested():
