@@ -75,16 +75,19 @@ def _study(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, 
     from edgeaff.training.checkpoint import load_run
 
     options.only = options.only or list(FIGURE)
-    study, corpus, _ = evaluate.trained_study(options)
+    study, corpus, results = evaluate.trained_study(options)
     curves: dict[str, Any] = {}
     for name in options.only:
+        seeds = [result["seed"] for result in results if result["run"] == name]
+        if not seeds:
+            continue
         tracks = [track for track in corpus.form(study.runs[name].form) if track.split == "test"]
         each = []
-        for seed in study.seeds:
+        for seed in seeds:
             system, module, _ = load_run(options.output / "runs" / f"{name}-{seed}")
             each.append(_curves(options, module, system, tracks))
         curves[name] = over_seeds(each)
-    return curves, options.output, {"split": "test", "seeds": len(study.seeds), **evaluate.described(study, corpus)}
+    return curves, options.output, {"split": "test", **evaluate.described(study, corpus)}
 
 
 def _curves(options: argparse.Namespace, module: Any, system: Any, tracks: Any) -> list[Any]:

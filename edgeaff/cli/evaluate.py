@@ -44,6 +44,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
         "--bundle", type=Path, help="whose detector and face encoder make them (default: the one that ships)"
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="RUN", help="runs of the study")
+    parser.add_argument("--finished", action="store_true", help="train nothing: take the runs that are finished")
     parser.add_argument("--seeds", nargs="+", type=int, help="instead of the study's")
 
 
@@ -84,7 +85,7 @@ def check(options: argparse.Namespace) -> None:
 
 
 def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, list[dict[str, Any]]]:
-    """Returns the study, its corpus, and the results of its runs, after training those that are missing.
+    """Returns the study, its corpus, and the results of its runs, after training those that are missing (unless --finished).
 
     Args:
         options: parsed arguments.
@@ -107,7 +108,10 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
             file=sys.stderr,
         )
 
-    return study, corpus, run_study(study, corpus, options.output / "runs", only=options.only, on_result=report)
+    results = run_study(
+        study, corpus, options.output / "runs", only=options.only, train=not options.finished, on_result=report
+    )
+    return study, corpus, results
 
 
 def described(study: Study, corpus: PreparedCorpus) -> dict[str, Any]:

@@ -57,6 +57,7 @@ class TableRow:
         macs_per_frame: at the published size.
         reduced_width: whether it was trained smaller, or on another descriptor.
         trained_parameters: as it was trained.
+        test_tracks: on how many it was measured.
     """
 
     system: str
@@ -72,6 +73,7 @@ class TableRow:
     macs_per_frame: int
     reduced_width: bool
     trained_parameters: int
+    test_tracks: int
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
@@ -228,6 +230,7 @@ def table_rows(study: Study, results: Sequence[Mapping[str, Any]], folder: Path)
                 macs_per_frame=macs_per_frame,
                 reduced_width=study.runs[name].is_reduced,
                 trained_parameters=own[0]["trained_parameters"],
+                test_tracks=own[0]["test_tracks"],
             )
         )
     return rows
@@ -274,15 +277,15 @@ def markdown(rows: Sequence[TableRow]) -> str:
     """Returns the table as Markdown, with what its marks mean."""
     marks = {"": "", "z": " †", "zb": " ‡"}
     lines = [
-        "| system | seeds | CCC valence | CCC arousal | parameters | MACs per frame | trained |",
-        "|---|---|---|---|---|---|---|",
+        "| system | seeds | CCC valence | CCC arousal | parameters | MACs per frame | trained | test tracks |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         trained = f"{row.trained_parameters:,} parameters" if row.reduced_width else "full size"
         lines.append(
             f"| {row.title} | {row.seeds} | {row.ccc_valence:.3f} ± {row.ccc_valence_sd:.3f}{marks[row.significant_valence]} "
             f"| {row.ccc_arousal:.3f} ± {row.ccc_arousal_sd:.3f}{marks[row.significant_arousal]} "
-            f"| {row.parameters:,} | {row.macs_per_frame:,} | {trained} |"
+            f"| {row.parameters:,} | {row.macs_per_frame:,} | {trained} | {row.test_tracks} |"
         )
     lines += [
         "",

@@ -39,13 +39,15 @@ class PlannedRun:
         name: of the run; a system's name is a row of Table 1, other names are variants.
         form: of the features (`edgeaff.training.prepared`).
         config: of the training, its seed apart.
-        valid_every: validation takes every n-th track; the test all.
+        valid_every: validation takes every n-th track.
+        test_every: the test takes every n-th track.
     """
 
     name: str
     form: str
     config: TrainConfig
     valid_every: int = 1
+    test_every: int = 1
 
     @property
     def system(self) -> System:
@@ -97,11 +99,12 @@ def read_study(path: Path) -> Study:
         if form not in FORMS:
             raise ArgumentError(f"form of {name} must be one of {', '.join(FORMS)}, got {form!r}; correct {path}.")
         keys = {"system": name, **values.get("pixels" if form == "pixels" else "features", {}), **own}
-        every = keys.pop("valid_every", 1)
-        if not isinstance(every, int) or every < 1:
-            raise ArgumentError(f"valid_every of {name} must be an int >= 1, got {every!r}; correct {path}.")
+        every = {key: keys.pop(key, 1) for key in ("valid_every", "test_every")}
+        for key, value in every.items():
+            if not isinstance(value, int) or value < 1:
+                raise ArgumentError(f"{key} of {name} must be an int >= 1, got {value!r}; correct {path}.")
         config = TrainConfig.from_dict(keys)
-        runs[name] = PlannedRun(name, form, config, every)
+        runs[name] = PlannedRun(name, form, config, **every)
         if runs[name].system.from_pixels != (form == "pixels"):
             raise ArgumentError(f"form of {name} must be what {config.system} takes, got {form!r}; correct {path}.")
     if not runs or not values.get("seeds"):
@@ -128,6 +131,7 @@ def train_one(run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path) -
     """
     config, system = cross_seed(run, seed), run.system
     parts = {split: [track for track in tracks if track.split == split] for split in ("train", "valid", "test")}
+    parts["test"] = parts["test"][:: run.test_every]
     started = time.process_time()
     torch.manual_seed(seed)
     trainer = Trainer(
@@ -152,6 +156,7 @@ def train_one(run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path) -
         "system": system.name,
         "seed": seed,
         "test": summary(predictions, labels),
+        "test_tracks": len(labels),
         "best_ccc_mean_on_validation": best,
         "trained_parameters": count_parameters(module),
         "epochs": trainer.epoch,
@@ -177,6 +182,7 @@ def run_study(
     folder: Path,
     *,
     only: Sequence[str] = (),
+    train: bool = True,
     on_result: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Trains what is missing, seed by seed, so that a study cut short has whole columns first.
@@ -186,6 +192,7 @@ def run_study(
         corpus: on what.
         folder: holds a folder per run and seed.
         only: names of runs; empty = all.
+        train: False = take what is finished.
         on_result: called after every training.
 
     Returns:
@@ -206,6 +213,8 @@ def run_study(
             own = folder / f"{run.name}-{seed}"
             if (own / RESULT).is_file():
                 results.append(_read_result(own, cross_seed(run, seed)))
+                continue
+            if not train:
                 continue
             if run.form not in forms:
                 forms[run.form] = corpus.form(run.form)

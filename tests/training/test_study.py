@@ -33,6 +33,7 @@ batch = 2
 window_ticks = 2
 epochs = 1
 steps_per_epoch = 1
+test_every = 2
 [runs.rnn_a]
 form = "steps"
 [runs.nisl_v]
@@ -99,6 +100,7 @@ def test_table_1_is_written_with_full_sizes(made, table):
     assert rows["nisl_v"]["reduced_width"] is True
     assert rows["transformer_av"]["parameters"] > 10_000_000 > rows["transformer_av"]["trained_parameters"]
     assert all(row["seeds"] == 1 and -1 <= row["ccc_valence"] <= 1 for row in rows.values())
+    assert (rows["rnn_a"]["test_tracks"], rows["nisl_v"]["test_tracks"]) == (2, 1)
     assert table["edge_reference"]["macs_ratio"] > 50
     assert table["corpus"]["tracks"] == {"train": 2, "valid": 2, "test": 2}
     assert SYSTEMS["edge"].title in (made / "out" / "table1.md").read_text()
@@ -116,6 +118,13 @@ def test_what_is_finished_is_not_trained_again(made, table, capsys):
     assert trained == ["edge seed 0"]
     again = json.loads((made / "out" / "table1.json").read_text())
     assert again["rows"] == table["rows"]  # the same seed gives the same network
+
+
+def test_only_finished_runs_are_taken_where_nothing_shall_be_trained(made, table):
+    arguments = [*_arguments(made, "evaluate"), "--finished", "--seeds", "0", "1"]
+    assert main(arguments) == 0
+    assert json.loads((made / "out" / "table1.json").read_text())["rows"] == table["rows"]
+    assert not (made / "out" / "runs" / "rnn_a-1").exists()
 
 
 def test_figure_4_is_written(made, table):
@@ -284,5 +293,5 @@ def test_marks_tell_a_clear_difference_from_none():
 def test_spread_and_marks_are_printed():
     assert spread([0.5]) == (0.5, 0.0)
     assert spread([0.4, 0.6]) == (pytest.approx(0.5), pytest.approx(0.1414, abs=1e-3))
-    text = markdown([TableRow("edge", "edge", 3, 0.5, 0.6, 0.01, 0.02, "z", "zb", 10, 20, True, 5)])
-    assert "0.500 ± 0.010 † | 0.600 ± 0.020 ‡ | 10 | 20 | 5 parameters" in text
+    text = markdown([TableRow("edge", "edge", 3, 0.5, 0.6, 0.01, 0.02, "z", "zb", 10, 20, True, 5, 7)])
+    assert "0.500 ± 0.010 † | 0.600 ± 0.020 ‡ | 10 | 20 | 5 parameters | 7 |" in text
