@@ -14,7 +14,7 @@ DEV_EXTRAS := media live view serve train export openvino mqtt sign demo
 DEV_GROUPS := build test lint docs package
 CSRC := $(shell find csrc cmake -type f 2>/dev/null)
 
-.PHONY: help dev demo test test-slow system-test soak check bench readme-figures gpu-check wheel clean
+.PHONY: help dev demo test test-slow system-test soak check docs bench readme-figures gpu-check wheel clean
 help:           ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -52,15 +52,19 @@ test: dev                    ## all tests that are neither slow nor system
 test-slow: dev               ## the long ones; commit what they write
 	$(VENV)/bin/python -m pytest -m slow --timeout 3600
 
-check: dev                   ## ruff, mypy, import contract, forbidden includes
+check: dev                   ## ruff, mypy, import contract, forbidden includes, the documentation as a site
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python tests/tools/check_includes.py
 	$(VENV)/bin/python tests/tools/check_spills.py
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 
 gpu-check:      ## on a machine with a card: build, test, sanitize, bench (STEP=one of them), with the python3 there
 	STEP='$(STEP)' $(PYTHON) tests/tools/gpu_check.py
+
+docs: dev                    ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 bench: dev                   ## every benchmark
 	for script in $(filter-out benchmarks/figures.py benchmarks/tensorrt_builds.py,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$script || exit 1; done
@@ -71,6 +75,7 @@ readme-figures: dev          ## the numbers and tables of README and docs, from 
 wheel: $(VENV)/.dev-packages ## wheel and sdist in dist/, with the full list of CUDA architectures where nvcc is
 	rm -rf dist
 	$(VENV)/bin/python -m build --no-isolation --outdir dist .
+	$(VENV)/bin/python -m twine check --strict dist/*
 
 clean:                       ## everything that was made
 	rm -rf .venv build dist demo runs *.egg-info edgeaff/ops/*.so
