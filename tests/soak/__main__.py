@@ -16,7 +16,7 @@ from edgeaff.bench.machine import describe_machine, describe_run
 from tests.soak import cells_device, cells_sink, cells_stream
 from tests.soak.realtime import run_realtime
 from tests.soak.rig import Rig
-from tests.soak.trial import run_cell
+from tests.soak.trial import bundle, run_cell
 
 CELLS = {**cells_device.CELLS, **cells_stream.CELLS, **cells_sink.CELLS}
 QUEUE_GROWTH_BAR = 1.0  # one event, or 10 ms of sound, on a busy machine
@@ -73,6 +73,8 @@ def main() -> int:
         print(json.dumps(result, indent=1), flush=True)
         result["faults"] = run_faults(rig, names)
     result["machine"], result["run"] = describe_machine(), describe_run(Path(__file__).parent)
+    result["bundle"] = {name: bundle().manifest[name] for name in ("model_id", "created") if name in bundle().manifest}
+    result["bundle"]["detector"] = bundle().manifest["detector"]["sha256"]
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     missed = failures(result)
