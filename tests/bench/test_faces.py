@@ -117,5 +117,4 @@ def test_the_shipped_detector_finds_large_faces_on_the_whole_list(ours, shared: 
     result = measure_accuracy(items, ours)
     assert result["recall"]["large"]["recall"] >= 0.98
     assert result["recall"]["middle"]["recall"] >= 0.85
-    # the goal of 1 is not reached: 9 boxes on 268 pictures (5 of them heads seen from behind), benchmarks/results/faces.json
-    assert result["false_boxes"] <= 9
+    assert result["false_boxes"] <= 2, "1 of 100 pictures; the two are heads seen from behind"

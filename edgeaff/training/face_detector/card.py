@@ -12,17 +12,19 @@ from typing import Any
 
 TEXT = """# Model card: the face detector (`edgeaff-ssd`)
 
-<!--figures from face_detector faces-->
+<!--figures from face_detector faces face_detector_before-->
 Written by `python -m edgeaff.training.face_detector.card` from `benchmarks/results/face_detector.json` (the export's own
 validation) and `benchmarks/results/faces.json` (`benchmarks/faces.py`); do not edit by hand.
 
 ## What it is
 A single-shot detector of our own: residual backbone of plain 3x3 convolutions, top-down neck, three grids (strides 8, 16,
 32), per cell a score, a box and five points. {parameters:,} parameters, {bytes:,} bytes, {arithmetic} arithmetic, input long
-side {input_long_side} px (letterboxed, black). Trained for {steps:,} steps of {batch_size} pictures, seed {seed}, averaged
-weights. What it is not sure of (score 0.3 to 0.85) it looks at again, enlarged (`edgeaff/detection/ssd.py`).
-Score threshold {score_threshold}: the lowest with at most one false box per 100 views of the validation part; it
-was never tuned on the clips of the comparison below.
+side {input_long_side} px (letterboxed, black). Trained for {steps:,} steps of {batch_size} pictures, the last
+{second_round_steps:,} of them a second round with hard negatives (below); one seed ({seed}), averaged weights. What it is not
+sure of (score 0.3 to 0.85) it looks at again, enlarged (`edgeaff/detection/ssd.py`).
+Score threshold {score_threshold}: the lowest with at most 0.5 false boxes per 100 views of the validation part, half of what
+other pictures may have (1). No constant was fitted to the clips of the comparison below; what was decided after looking at
+them is told there.
 
 Intended use: finding the face whose apparent affect edgeaff estimates, on the device. It identifies nobody. Not for
 surveillance, for counting people, or for any decision where a missed face has consequences.
@@ -66,19 +68,40 @@ tracker makes of whole clips:
 {behaviour}
 
 Where ours fired falsely: {false_where}.
-Heads seen from behind are the main kind, with scores up to 0.76; the data hold hardly any. After that was seen the tracker
-was made to ask for one detection of at least 0.8 per track (0.2 false boxes per 100 views on the validation part), which
-removes them, and suppression to run once more after votes; nothing else was chosen with these clips in view.
+After the first weights had fired on heads from behind there, with scores up to 0.76, the tracker was made to ask for one
+detection of at least 0.8 per track (0.1 false boxes per 100 views on the validation part).
+
+## Against the first weights: what was tried
+{tried}
+
+What the second round added: heads painted from behind (the oval of a labelled face filled with hair, taught as no face),
+false boxes mined on the face-free pictures and shown where faces would be, drawings, letters and balls, dim light, more
+strong rotations. The rule of the threshold was halved from 1 to 0.5 after the first weights had shown {before_false} false
+boxes per 100 on the clips, and before these weights were measured there. A box that shares more than two fifths of its
+area with a better one is dropped (no labelled pair of the training pictures does).
+
+The clips were measured twice. First with the second look as it had been: {again_false} false boxes per 100, and {again_middle} of the
+faces of 30 to 60 px, one face short of 0.85. Closer and heavier second looks were then compared on the validation part
+(recall by size {again_large} / {again_validation} / {again_small} before, the table above after), the best there was taken, and the
+clips were measured again.
+{verdict}
+The box trembles more than OpenCV's; in the product the tracker smooths it. Tried without gain: other overlaps, weights and
+margins of the vote (on still heads made of validation pictures the changes stay within noise), float heads on an 8-bit body
+(a wholly float network trembles a little less, and costs nearly twice the time). A loss that asks for equal boxes on shifted
+copies of a picture was not tried. More seeds were not trained either: one seed, two rounds.
 
 ## How to train it again, or longer
 ```
 python -m edgeaff.training.face_detector.train --cache CACHE --output RUN --teacher yunet_n_dynamic.onnx [--resume] [--steps N]
+python -m edgeaff.training.face_detector.mine --run RUN --cache CACHE
+python -m edgeaff.training.face_detector.train --cache CACHE --output RUN --teacher yunet_n_dynamic.onnx --resume --round 2
 python -m edgeaff.training.face_detector.export --run RUN --cache CACHE --output face_detector.onnx
 ```
 Sizes, augmentation and schedule: `edgeaff/training/configs/face_detector.toml`. The rate is constant until the last
 `decay_steps`, so a run can be stopped, resumed with more `--steps`, and only then brought to its end; `--device cuda` and
 more `--workers` speed it up. `--teacher` is optional. This run saw {pictures_seen:,} pictures, on a shared CPU, in several
-resumed parts (the mix of canvas sizes was made cheaper on the way), and its loss was still falling: more steps are the first thing to try.
+resumed parts (the mix of canvas sizes was made cheaper on the way; the first round's pictures had no heads from behind; the
+second round was shortened while it ran), and its loss was still falling: more steps are the first thing to try.
 
 ## Limits
 - About half of the faces below 30 px of 640 are missed; use `input_long_side=640` where they matter.
@@ -102,8 +125,63 @@ def format_share(value: float | None, interval: list[float] | None = None) -> st
     return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
 
 
-def make_card(export: dict[str, Any], comparison: dict[str, Any]) -> str:
-    """Returns the card's text."""
+def list_bars(comparison: dict[str, Any]) -> list[list[str]]:
+    """Returns what was asked of the detector on the clips, what it reaches, and whether that is enough."""
+    mine, ssd = comparison["detectors"]["ours@320"], comparison["detectors"]["OpenCV SSD@300"]
+    yunet = comparison["detectors"]["YuNet-n@320"]
+    recall, false = mine["recall"], mine["false_per_100"]
+    rows = [
+        ("recall >= 60 px at least 0.98", f"{recall['large']['recall']:.3f}", recall["large"]["recall"] >= 0.98),
+        ("recall 30 to 60 px at least 0.85", f"{recall['middle']['recall']:.3f}", recall["middle"]["recall"] >= 0.85),
+        ("false boxes per 100 at most 1", f"{false:.2f}", false <= 1),
+        ("no box on backs, dogs, cartoon, noise", str(mine["false_on_face_free"]), mine["false_on_face_free"] == 0),
+    ]
+    covered = min(row["covered"] for row in mine["tracks"].values())
+    rows.append(("face-seconds covered by the tracker at least 0.99", f"{covered:.3f}", covered >= 0.99))
+    for key, word in (("centre_percent", "centre"), ("size_percent", "size")):
+        mine_value, theirs = mine["jitter"][key], ssd["jitter"][key]
+        rows.append((f"{word} jitter at most OpenCV SSD's {theirs:.3f} %", f"{mine_value:.3f} %", mine_value <= theirs))
+    times = [row["latency"]["processor_median_ms"] for row in (mine, yunet)]
+    rows.append(("processor ms per 640 x 360 frame at most 3", f"{times[0]:.2f}", times[0] <= 3))
+    rows.append((f"processor ms at most YuNet-n's {times[1]:.2f}", f"{times[0]:.2f}", times[0] <= times[1]))
+    return [[asked, reached, "met" if good else "MISSED"] for asked, reached, good in rows]
+
+
+def compare_before(export: dict[str, Any], comparison: dict[str, Any], before: dict[str, Any]) -> list[list[str]]:
+    """Returns a row of figures of the first weights and one of these."""
+    chosen, kinds = export["validation"]["chosen"], export["validation"]["by_kind"]
+    now = {
+        **{key: chosen[key] for key in ("large", "middle", "small", "false_per_100")},
+        "false_per_100_from_behind_painted": kinds["from behind (painted)"]["false_per_100"],
+    }
+    rows = []
+    for name, facts, clips in (
+        (f"{before['steps']:,} steps, threshold {before['score_threshold']}", before["validation"], before["clips"]),
+        (f"{export['steps']:,} steps, threshold {export['score_threshold']}", now, comparison["detectors"]["ours@320"]),
+    ):
+        recall = [clips["recall"][size]["recall"] for size in ("large", "middle", "small")]
+        low, high = clips["false_interval"]
+        rows.append(
+            [
+                name,
+                " / ".join(format_share(facts[key]) for key in ("large", "middle", "small")),
+                f"{facts['false_per_100']:.2f} ({facts['false_per_100_from_behind_painted']:.2f})",
+                " / ".join(format_share(value) for value in recall),
+                f"{clips['false_per_100']:.2f} [{low:.2f}, {high:.2f}]",
+                f"{clips['jitter']['centre_percent']:.2f} / {clips['jitter']['size_percent']:.2f}",
+            ]
+        )
+    return rows
+
+
+def make_card(export: dict[str, Any], comparison: dict[str, Any], before: dict[str, Any]) -> str:
+    """Returns the card's text.
+
+    Args:
+        export: JSON that the export wrote.
+        comparison: JSON of benchmarks/faces.py.
+        before: JSON of the first weights' figures.
+    """
     validation = export["validation"]
     chosen = validation["chosen"]
     names = {"large": ">= 60 px", "middle": "30 to 60 px", "small": "16 to 30 px"}
@@ -138,6 +216,7 @@ def make_card(export: dict[str, Any], comparison: dict[str, Any]) -> str:
         *(f"recall {names[size]} ({count.split(': ')[1]})" for size, count in zip(names, counts, strict=True)),
     ]
     fired = comparison["detectors"]["ours@320"]["false_where"]
+    again = before["these_weights_first_measured"]
     return TEXT.format(
         **{key: value for key, value in export.items() if key != "validation"},
         views=validation["views"],
@@ -163,6 +242,24 @@ def make_card(export: dict[str, Any], comparison: dict[str, Any]) -> str:
             behaviour,
         ),
         false_where=", ".join(fired) or "nowhere",
+        tried=make_table(
+            [
+                "weights",
+                "validation: recall by size",
+                "false per 100 (heads painted from behind)",
+                "clips: recall by size",
+                "false per 100",
+                "jitter centre / size %",
+            ],
+            compare_before(export, comparison, before),
+        ),
+        again_false=f"{again['false_per_100']:.2f}",
+        again_middle=format_share(again["recall"]["middle"]["recall"]),
+        again_large=format_share(again["validation"]["large"]),
+        again_validation=format_share(again["validation"]["middle"]),
+        again_small=format_share(again["validation"]["small"]),
+        before_false=f"{before['clips']['false_per_100']:.2f}",
+        verdict="\n" + make_table(["asked on the clips", "reached", "verdict"], list_bars(comparison)) + "\n",
     )
 
 
@@ -175,9 +272,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--comparison", type=Path, default=Path("benchmarks/results/faces.json"), help="JSON of benchmarks/faces.py"
     )
+    parser.add_argument(
+        "--before",
+        type=Path,
+        default=Path("benchmarks/results/face_detector_before.json"),
+        help="figures of the first weights",
+    )
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args(argv)
-    args.output.write_text(make_card(json.loads(args.export.read_text()), json.loads(args.comparison.read_text())))
+    args.output.write_text(
+        make_card(*(json.loads(path.read_text()) for path in (args.export, args.comparison, args.before)))
+    )
 
 
 if __name__ == "__main__":
