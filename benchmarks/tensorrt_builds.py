@@ -16,7 +16,7 @@ from typing import Any
 
 from edgeaff.bench.machine import describe_machine, describe_run, package_version
 from edgeaff.bundle import ModelBundle
-from edgeaff.export.to_tensorrt import AFFECT, FACE, export_engines, roles_of
+from edgeaff.export.to_tensorrt import AFFECT, FACE, export_engines, roles_of, with_gpu_int8
 
 TARGETS = ("sm_86", "sm_120")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -55,9 +55,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
-    rows = build_all(ModelBundle.load())
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
-        rows += build_all(ModelBundle.load(options.paper) if options.paper else paper_bundle(Path(folder)))
+        paper = ModelBundle.load(options.paper) if options.paper else paper_bundle(Path(folder))
+        for bundle in (ModelBundle.load(), paper):
+            path = Path(folder) / "with_int8.eaff"
+            with_gpu_int8(bundle, path)  # calibrates once
+            rows += build_all(ModelBundle.load(path))
     versions = {name: package_version(name) for name in ("tensorrt-rtx-cu13", "onnx", "onnxruntime", "torch")}
     result = {
         "run": describe_run(Path(__file__).parent),

@@ -106,10 +106,12 @@ def pushes() -> tuple[tuple[str, int, Any], ...]:
     """Fourteen seconds of made faces at 30 Hz and LLD rows at 100 Hz, in the order of time."""
     rng = np.random.default_rng(3)
     face = TrackedFace(1, FaceBox(10.0, 10.0, 80.0, 80.0), 0.9)
-    crop = rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)
+    rows_, columns = np.mgrid[0:96, 0:96] / 96.0
+    light = 90 + 120 * np.exp(-((rows_ - 0.5) ** 2 + (columns - 0.5) ** 2) / 0.08) * (1 + 0.3 * np.cos(9 * rows_))
+    crop = np.clip(light[..., None] + rng.normal(0, 4, (96, 96, 3)), 0, 255).astype(np.uint8)
     made: list[tuple[str, int, Any]] = []
     for index in range(TICKS):
-        pixels = np.roll(crop, index, axis=1)
+        pixels = np.roll(crop, round(6 * np.sin(index / 9)), axis=1)
         made.append(("face", round(index * SECOND / 30), [] if index % 97 < 9 else [(face, pixels)]))
     rows = rng.standard_normal((TICKS * 100 // 30, len(NAMES))).astype(np.float32)
     made += [("lld", start * SECOND // 100, rows[start : start + 2]) for start in range(0, len(rows), 2)]

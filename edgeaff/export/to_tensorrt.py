@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends import Progress, load_graph
+from edgeaff.backends.onnx_edit import load
 from edgeaff.backends.tensorrt import default_profiles, prepare_model
 from edgeaff.backends.tensorrt_build import BuildRequest, Engine, build_engine, find_toolchain
 from edgeaff.bundle import ModelBundle
@@ -76,7 +77,15 @@ def make_int8(bundle: ModelBundle, role: str) -> bytes:
     if role not in AFFECT:
         raise ArgumentError(f"role must be one of {', '.join(AFFECT)} for int8, got {role!r}; build it in fp16.")
     model = prepare_model(bundle.graph_bytes(role), "float32")
-    return quantise_static(model, golden_feeds(bundle, role), op_types=QUANTISED, gpu=True)
+    feeds = golden_feeds(bundle, role)
+    return quantise_static(model, feeds, op_types=QUANTISED, left_float=_without_weights(model), gpu=True)
+
+
+def _without_weights(model: bytes) -> list[str]:
+    """Returns the names of products of two activations: attention scores and mixtures, which 8 bits hold badly and gain nothing."""
+    graph = load(model).graph
+    constants = {item.name for item in graph.initializer}
+    return [node.name for node in graph.node if node.op_type == "MatMul" and not constants & set(node.input)]
 
 
 def make_graph(bundle: ModelBundle, role: str, precision: str) -> bytes:

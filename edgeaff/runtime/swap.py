@@ -108,6 +108,7 @@ class EngineSwap:
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
         self._reported = 0.0
+        self._busy = False  # from a request until its handover or refusal
 
     def request(self, backend: str) -> None:
         """Begins to prepare a backend; returns at once.
@@ -118,10 +119,11 @@ class EngineSwap:
         Raises:
             SessionStateError: another one is being prepared.
         """
-        if self._thread is not None and self._thread.is_alive():
+        if self._busy:
             raise SessionStateError(
                 f"swap_engine must wait for the one before, got {backend!r} while {self.state}; wait for its status."
             )
+        self._busy = True
         self.state = f"preparing {backend}"
         self._thread = threading.Thread(target=self._prepare, args=(backend,), name="edgeaff-engine", daemon=True)
         self._thread.start()
@@ -132,6 +134,7 @@ class EngineSwap:
 
     def refuse(self, backend: str, error: BaseException) -> None:
         """Says that a backend was refused, and that the old one goes on."""
+        self._busy = False
         self.state = f"refused {backend}: {error}"
         if not self._closed.is_set():
             logger.warning("%s was refused: %s", backend, error)
@@ -155,6 +158,7 @@ class EngineSwap:
             self.refuse(candidate.backend, error)
             return
         figures = {**candidate.figures, "handover_ms": round(1e3 * (time.perf_counter() - start), 3)}
+        self._busy = False
         self.state = f"{candidate.backend} took over from {before}"
         logger.info("%s: %s", self.state, figures)
         self._status.emit("engine", "swapped", self.state, name=candidate.backend, counts=figures)

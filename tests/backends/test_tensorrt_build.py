@@ -185,7 +185,7 @@ def test_int8_of_the_gpu_is_symmetric_and_agrees_with_the_reference() -> None:
         assert constants[node.input[2]].dtype == np.int8
         assert not constants[node.input[2]].any()
     figures = check_graph(bundle(), "affect_step", "int8", graph("affect_step", "int8"))
-    assert min(figures["ccc_valence"], figures["ccc_arousal"]) > 0.999  # 0.99994, 0.99957
+    assert min(figures["ccc_valence"], figures["ccc_arousal"]) > 0.9995  # 0.99995, 0.99987
 
 
 @pytest.mark.needs_torch
