@@ -37,12 +37,12 @@ def window() -> bytes:
     """The paper's window graph at a small size, untrained: a build does not depend on the values of weights."""
     import torch
 
-    from edgeaff.export.to_onnx import export_window
+    from edgeaff.export.window import export_window
     from edgeaff.training.models.transformer import AudioVideoTransformer, TransformerConfig
 
     torch.manual_seed(0)
     config = TransformerConfig(video_size=24, audio_size=20, size=64, num_heads=4, ffn_size=32, layers=1)
-    return export_window(AudioVideoTransformer(config).eval(), video_size=24, audio_size=20, ticks=100)
+    return export_window(AudioVideoTransformer(config).eval(), ticks=100)
 
 
 @cache
