@@ -81,7 +81,11 @@ def _runner(model: bytes) -> Callable[[], Any]:
     feeds: dict[str, np.ndarray] = {}
     for name, shape in graph.inputs.items():
         sizes = [size or 1 for size in shape]
-        feeds[name] = np.ones(sizes, bool) if "mask" in name else rng.uniform(-1, 1, sizes).astype(np.float32)
+        feeds[name] = (
+            np.ones(sizes, bool)
+            if name in ("video_mask", "audio_mask")
+            else rng.uniform(-1, 1, sizes).astype(np.float32)
+        )
         if "present" in name:
             feeds[name] = np.ones(sizes, np.float32)
     return lambda: graph.run(feeds)
