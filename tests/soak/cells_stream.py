@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -98,6 +99,8 @@ def _suspend(name: str, uri: str) -> float:
         [sys.executable, "-m", "tests.soak.suspended", name, uri], stdout=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
+    watchdog = threading.Timer(45.0, child.kill)  # ends the waiting for its answers
+    watchdog.start()
     try:
         if child.stdout.readline().strip() != "well":
             raise Failure("the child did not start")
@@ -113,6 +116,7 @@ def _suspend(name: str, uri: str) -> float:
             raise Failure(found.get("failure", f"exit code {child.returncode}"))
         return recovery
     finally:
+        watchdog.cancel()
         child.kill()
         child.wait(5.0)
         child.stdout.close()

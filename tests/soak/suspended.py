@@ -18,11 +18,12 @@ def main(name: str, uri: str) -> int:
     trial = Trial(edgeaff.Runtime(bundle(), **MAKERS[name](uri)), *NEEDS[name])
     try:
         with running(trial):
-            print("well", flush=True)
-            before = time.monotonic()
-            while time.monotonic() - before < 2.0:  # until it was stopped
-                before = time.monotonic()
+            now = before = time.monotonic()
+            print("well", flush=True)  # from here on it may be stopped at any instruction
+            while now - before < 2.0:
+                before = now
                 trial.follow(0.05)
+                now = time.monotonic()
             trial.must(trial.follow(10.0, lambda: trial.was_told("suspended", "runtime")), "suspended was not told")
             trial.recover("suspended", "runtime")
             print("well", flush=True)
