@@ -65,7 +65,8 @@ def test_camera_microphone_and_broker_give_and_get_every_tick(virtual_microphone
     ticks = [round(event.pts_ns * 30 / 1e9) for event in events]
     assert ticks == list(range(ticks[0], ticks[0] + len(ticks))) and len(ticks) >= 210
     settled = events[90:]
-    assert np.mean([event.status.value == "OK" for event in settled]) > 0.5  # 1.0 where nothing else runs
+    share = np.mean([event.status.value == "OK" for event in settled])
+    assert share > 0.5, (stats, shown["health"])  # 1.0 where nothing else runs
     assert np.median([event.latency_ms for event in settled]) < 300  # 60 where nothing else runs: PulseAudio's bursts
     assert stats.source["samples_dropped"] == stats.events_dropped == 0
     assert {row["state"] for row in shown["health"]["sources"].values()} == {"ok"}
