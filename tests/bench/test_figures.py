@@ -42,7 +42,7 @@ def test_every_number_of_the_page_is_traceable(page, results):
     )
 
 
-@pytest.mark.parametrize("name", ["latency", "lld"])
+@pytest.mark.parametrize("name", ["faces", "kernels", "latency", "lld", "parity", "replay_overload", "several", "soak"])
 def test_results_of_speed_say_machine_date_and_commit(name, results):
     assert results[name]["machine"]["processor"] and results[name]["run"]["date"] and results[name]["run"]["commit"]
 
