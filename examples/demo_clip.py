@@ -6,6 +6,7 @@ harmonics with a pitch and a loudness that rise and fall.
 
 from __future__ import annotations
 
+import shutil
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
@@ -119,3 +120,17 @@ def write_clip(path: Path) -> None:
             container.mux(audio.encode(chunk))
         container.mux(video.encode(None))
         container.mux(audio.encode(None))
+
+
+def write_toy_corpus(folder: Path) -> None:
+    """Writes two training videos and one for validation, with a row of valence and arousal per frame."""
+    smile, excitement = mood(np.arange(SECONDS * FPS) / FPS)
+    rows = [f"{0.8 * v:.3f},{1.4 * a - 0.6:.3f}" for v, a in zip(smile, excitement, strict=True)]
+    (folder / "videos").mkdir(parents=True)
+    write_clip(folder / "videos" / "toy1.mp4")
+    for name, split in (("toy1", "Train_Set"), ("toy2", "Train_Set"), ("toy3", "Validation_Set")):
+        if name != "toy1":
+            shutil.copy(folder / "videos" / "toy1.mp4", folder / "videos" / f"{name}.mp4")
+        annotation = folder / "VA_Estimation_Challenge" / split / f"{name}.txt"
+        annotation.parent.mkdir(parents=True, exist_ok=True)
+        annotation.write_text("valence,arousal\n" + "\n".join(rows) + "\n", encoding="utf-8")

@@ -9,14 +9,11 @@ shows the way and teaches nothing. `edgeaff synth` makes a real synthetic corpus
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).parent))
-from demo_clip import FPS, SECONDS, mood, write_clip
+from demo_clip import write_toy_corpus
 
 from edgeaff.cli.main import main as edgeaff_command
 
@@ -27,20 +24,6 @@ learning_rate = 1e-3
 batch = 4
 epochs = {epochs}
 """
-
-
-def write_toy_corpus(folder: Path) -> None:
-    """Writes two training videos and one for validation, with a row of valence and arousal per frame."""
-    smile, excitement = mood(np.arange(SECONDS * FPS) / FPS)
-    rows = [f"{0.8 * v:.3f},{1.4 * a - 0.6:.3f}" for v, a in zip(smile, excitement, strict=True)]
-    (folder / "videos").mkdir(parents=True)
-    write_clip(folder / "videos" / "toy1.mp4")
-    for name, split in (("toy1", "Train_Set"), ("toy2", "Train_Set"), ("toy3", "Validation_Set")):
-        if name != "toy1":
-            shutil.copy(folder / "videos" / "toy1.mp4", folder / "videos" / f"{name}.mp4")
-        annotation = folder / "VA_Estimation_Challenge" / split / f"{name}.txt"
-        annotation.parent.mkdir(parents=True, exist_ok=True)
-        annotation.write_text("valence,arousal\n" + "\n".join(rows) + "\n", encoding="utf-8")
 
 
 def main() -> int:

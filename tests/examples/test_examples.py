@@ -66,12 +66,16 @@ def test_multi_face_finds_the_one_face(clip: Path):
 
 
 @pytest.mark.needs_media
+@pytest.mark.needs_onnx
 @pytest.mark.needs_torch
-def test_train_synthetic_learns_the_toy(tmp_path: Path):
+def test_train_synthetic_learns_and_its_export_verifies(tmp_path: Path):
     said = run("train_synthetic.py", tmp_path, "--epochs", 2)
     measured = json.loads(said.splitlines()[-1])
     assert measured["system"] == "edge"
     assert measured["ccc_valence"] > 0.1
+    said = run("export_and_verify.py", tmp_path / "run", tmp_path / "toy.eaff")
+    assert "largest difference" in said
+    assert " runs on " in said
 
 
 def test_every_example_is_short_and_tested():
