@@ -101,6 +101,7 @@ class InputCounts:
     sound_restarts: int = 0
     jumps: int = 0
     inputs_unconfirmed: int = 0
+    inputs_before_jump: int = 0
 
 
 class InputTap(Protocol):

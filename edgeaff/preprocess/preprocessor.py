@@ -80,6 +80,7 @@ class Preprocessor:
     def reset(self) -> None:
         """Starts anew, as after construction; the counts go on."""
         self._gate = JumpGate()
+        self._first_tick: int | None = None  # after a jump: the tick after the last that went before it
         self._degraded = 0
         self._segment = self._new_segment()
         self._finished = False
@@ -219,6 +220,9 @@ class Preprocessor:
             )
 
     def _offer(self, pts_ns: int, deliver: Callable[[], None]) -> list[TickInput]:
+        if self._first_tick is not None and self.spec.frame_tick(pts_ns) < self._first_tick:  # from before a jump: gone
+            self.counts.inputs_before_jump += 1
+            return []
         ticks: list[TickInput] = []
         dropped = self._gate.dropped
         jump, deliveries = self._gate.offer(pts_ns, self._segment.scheduler.newest_ns, deliver)
@@ -226,6 +230,7 @@ class Preprocessor:
         if jump:
             self.counts.jumps += 1
             ticks += self._segment.finish()
+            self._first_tick = self._segment.scheduler.current_tick()
             self._segment = self._new_segment()
         for call in deliveries:
             call()

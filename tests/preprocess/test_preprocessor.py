@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgeaff.errors import ArgumentError, SessionStateError
@@ -351,6 +351,7 @@ def test_bad_options_are_refused(options: dict[str, Any]) -> None:
 
 
 @settings(max_examples=40, deadline=None)
+@example([(0, False), (10_021, False), (10_021, False), (0, False)])  # back from before a jump
 @given(st.lists(st.tuples(st.integers(-3_000, 15_000), st.booleans()), max_size=40))
 def test_any_timestamps_give_rising_ticks_and_no_error(pushes: list[tuple[int, bool]]) -> None:
     pre = make()
