@@ -16,7 +16,8 @@ class SampleClock:
     constant skew of 200 ppm the largest error is 1.5 ms while the skew is learned, under 0.05 ms after a minute; with
     arrivals as bursty as PulseAudio's 2.9 ms and 0.13 ms (tests/capture/test_clocks.py). What the loop cannot mean is a
     loss: after an overflow, or when the smallest delay of a window exceeds `gap_seconds`, time jumps forward by the
-    delay, and the listener sees a hole.
+    delay, and the listener sees a hole. Nor can sound arrive before it was made: a delay below minus `gap_seconds` says
+    that the first chunks had come late (a busy start), so time jumps back at once, and the listener drops the overlap.
     """
 
     _PROPORTIONAL, _INTEGRAL = 0.2, 0.02
@@ -53,7 +54,7 @@ class SampleClock:
             arrival_ns: monotonic time at which its last sample had been captured at the latest.
 
         Returns:
-            int nanoseconds on the monotonic clock, never before the previous chunk's.
+            int nanoseconds on the monotonic clock; before the previous chunk's only after a late start.
         """
         nominal = count * NANOSECONDS / self._rate
         if self._next_ns is None:
@@ -63,6 +64,9 @@ class SampleClock:
         if self._lost:
             self._jump(max(delay, 0.0))
             delay = min(delay, 0.0)
+        if delay < -self._gap_ns:
+            self._restart_window(delay)
+            delay = 0.0
         start = self._next_ns
         self._next_ns = start + step
         self._smallest = delay if self._smallest is None else min(self._smallest, delay)
@@ -71,10 +75,14 @@ class SampleClock:
         return round(start)
 
     def _jump(self, forward_ns: float) -> None:
-        assert self._next_ns is not None
-        self._next_ns += forward_ns
-        self._window_start, self._smallest, self._correction_ns, self._lost = self._next_ns, None, 0.0, False
+        self._restart_window(forward_ns)
+        self._lost = False
         self.gaps += 1
+
+    def _restart_window(self, shift_ns: float) -> None:
+        assert self._next_ns is not None
+        self._next_ns += shift_ns
+        self._window_start, self._smallest, self._correction_ns = self._next_ns, None, 0.0
 
     def _end_window(self, error_ns: float) -> None:
         assert self._next_ns is not None

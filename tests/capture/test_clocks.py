@@ -53,6 +53,18 @@ def test_first_chunk_of_a_late_burst_is_corrected_within_ten_seconds():
     assert error[0] > 14 and max(map(abs, error[2000:])) < 2
 
 
+def test_first_chunks_half_a_second_late_do_not_put_sound_into_the_future():
+    clock = SampleClock(48_000)
+    errors = []
+    for count, arrival, true_ns in microphone(20):
+        late = max(0, 10 * SECOND + 500 * MS - arrival)  # a busy start: nothing is taken for half a second
+        errors.append((clock.stamp(count, arrival + late) - true_ns) / MS)
+    assert errors[0] > 480
+    after = np.abs(errors[52:])  # the sound of that half second came in one burst
+    assert after.max() < 110 and after[-1] < 35  # measured: 50 at once, then a millisecond a second
+    assert clock.gaps == 0
+
+
 def test_loss_that_the_device_reports_is_a_hole_of_its_length():
     clock = SampleClock(48_000)
     sound = list(microphone(10, burst=False))
