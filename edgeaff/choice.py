@@ -11,7 +11,7 @@ import numpy as np
 from edgeaff.backends import load_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
-from edgeaff.handover import GOLDEN, LEAST_CCC, encoder_backend
+from edgeaff.handover import GOLDEN, LEAST_CCC, encoder_backend, require_same_descriptors
 from edgeaff.inference import Predictor, graph_bytes, load_predictor
 from edgeaff.measures import ccc
 
@@ -22,6 +22,7 @@ CANDIDATES = (
     "onnxruntime-cuda",
     "onnxruntime-tensorrt",
 )  # none that is built for minutes
+FACE_CANDIDATES = tuple(name for name in CANDIDATES if name != "native")  # the first is what the others are compared with
 TRIAL_TICKS, TRIAL_FACES = 40, 15
 WARMUP = 5
 WORTH_A_CHANGE = 0.9  # of the default's time; below that the gain is noise
@@ -35,22 +36,27 @@ class Choice:
     """What a trial chose.
 
     Attributes:
-        backend: the chosen one, as Session takes it.
+        backend: the chosen one for the model, as Session takes it.
+        face_backend: the chosen one for the face encoder; that of `backend` where the bundle has no face encoder.
         reason: why, one sentence.
-        milliseconds: per candidate that ran: a tick of the model and one face together, median.
+        milliseconds: per candidate that ran: a tick of the model, median.
         left_out: per other candidate why it did not run.
+        face_milliseconds: per backend that ran the face encoder: one face, median.
     """
 
     backend: str
+    face_backend: str
     reason: str
     milliseconds: dict[str, float]
     left_out: dict[str, str]
+    face_milliseconds: dict[str, float]
 
 
 def choose_backend(bundle: ModelBundle, *, threads: int = 1, stride: int = 1) -> Choice:
-    """Returns the backend that is fastest here over ticks of the golden sequences; well under a second for each candidate.
+    """Returns the backends that are fastest here, for ticks of the golden sequences and for a face; about a second for each candidate.
 
-    One that gives other numbers than the bundle promises is left out. The bundle's default stays unless another is a tenth faster.
+    Model and face encoder are chosen apart: one engine may be best at large convolutions, another at small products. One that gives
+    other numbers than the bundle promises is left out. The bundle's default stays unless another is a tenth faster.
 
     Args:
         bundle: with golden sequences.
@@ -64,25 +70,36 @@ def choose_backend(bundle: ModelBundle, *, threads: int = 1, stride: int = 1) ->
     left_out: dict[str, str] = {}
     for backend in CANDIDATES:
         try:
-            milliseconds[backend] = _trial(bundle, backend, threads=threads, stride=stride)
+            milliseconds[backend] = _tick_trial(bundle, backend, threads=threads, stride=stride)
         except (ArgumentError, BackendUnavailableError, BundleError) as error:
             left_out[backend] = str(error)
     if not milliseconds:
         raise BundleError(f"{bundle.path} must run on one of {', '.join(CANDIDATES)}, got {left_out}; export it again.")
-    fastest = min(milliseconds, key=milliseconds.__getitem__)
-    default = str(bundle.manifest["default_backend"])
-    if default in milliseconds and milliseconds[fastest] > WORTH_A_CHANGE * milliseconds[default]:
-        fastest = default
-    times = ", ".join(f"{name} {value:.2f} ms" for name, value in milliseconds.items())
+    chosen = _fastest(milliseconds, str(bundle.manifest["default_backend"]))
+    faces = _face_trials(bundle, threads=threads)
+    face_chosen = _fastest(faces, encoder_backend(chosen)) if faces else encoder_backend(chosen)
     reason = (
-        f"{fastest} for a tick and a face on {threads} threads: {times}; not tried: {', '.join(left_out) or 'none'}"
+        f"{chosen} for a tick on {threads} threads: {_listed(milliseconds)}; {face_chosen} for a face: {_listed(faces)}; "
+        f"not tried: {', '.join(left_out) or 'none'}"
     )
     logger.info("backend auto: %s", reason)
-    return Choice(fastest, reason, milliseconds, left_out)
+    return Choice(chosen, face_chosen, reason, milliseconds, left_out, faces)
 
 
-def _trial(bundle: ModelBundle, backend: str, *, threads: int, stride: int) -> float:
-    """Returns the median milliseconds of a tick and a face, after checking the numbers."""
+def _fastest(milliseconds: dict[str, float], default: str) -> str:
+    """Returns the candidate with the least time; the default where the gain is noise."""
+    fastest = min(milliseconds, key=milliseconds.__getitem__)
+    if default in milliseconds and milliseconds[fastest] > WORTH_A_CHANGE * milliseconds[default]:
+        return default
+    return fastest
+
+
+def _listed(milliseconds: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.2f} ms" for name, value in milliseconds.items()) or "none"
+
+
+def _tick_trial(bundle: ModelBundle, backend: str, *, threads: int, stride: int) -> float:
+    """Returns the median milliseconds of a tick of the model, after checking the numbers."""
     predictor = load_predictor(bundle, backend, threads=threads, stride=stride)
     golden = bundle.arrays(GOLDEN)
     require_promise(bundle, getattr(predictor, "every_tick", predictor), seconds=LOAD_TEST_SECONDS / 2)
@@ -91,18 +108,31 @@ def _trial(bundle: ModelBundle, backend: str, *, threads: int, stride: int) -> f
         start = time.perf_counter()
         _, state = predictor.step(state, golden["video"][0, tick], golden["audio"][0, tick])
         times.append(time.perf_counter() - start)
-    total = float(np.median(times[WARMUP:]))
-    if bundle.has_graph("face_encoder"):
-        name = encoder_backend(backend)
-        graph = load_graph(graph_bytes(bundle, "face_encoder", name), backend=name, threads=threads)
-        face = {"face": np.zeros((1, 3, bundle.spec.crop_size_px, bundle.spec.crop_size_px), np.float32)}
-        faces = []
+    return 1e3 * float(np.median(times[WARMUP:]))
+
+
+def _face_trials(bundle: ModelBundle, *, threads: int) -> dict[str, float]:
+    """Returns the median milliseconds of a face by backend, of those whose descriptors are the same as ONNX Runtime's."""
+    found: dict[str, float] = {}
+    if not bundle.has_graph("face_encoder"):
+        return found
+    size, served = bundle.spec.crop_size_px, None
+    face = {"face": np.zeros((1, 3, size, size), np.float32)}
+    for backend in FACE_CANDIDATES:
+        try:
+            graph = load_graph(graph_bytes(bundle, "face_encoder", backend), backend=backend, threads=threads)
+            require_same_descriptors(served or graph, graph, size)
+        except (ArgumentError, BackendUnavailableError, BundleError) as error:
+            logger.debug("face encoder not on %s: %s", backend, error)
+            continue
+        served = served or graph
+        times = []
         for _ in range(TRIAL_FACES):
             start = time.perf_counter()
             graph.run(face)
-            faces.append(time.perf_counter() - start)
-        total += float(np.median(faces[WARMUP:]))
-    return 1e3 * total
+            times.append(time.perf_counter() - start)
+        found[backend] = 1e3 * float(np.median(times[WARMUP:]))
+    return found
 
 
 def require_promise(

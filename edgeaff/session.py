@@ -74,6 +74,7 @@ class Session:
         audio: whether audio is declared.
         backend: "default" (the bundle's), "onnxruntime", "openvino", "native" or "tensorrt" (docs/tensorrt.md), or "auto": the fastest
             in a short trial, see `choice`.
+        face_backend: what runs the face encoder; None for the one that goes with `backend` ("auto" chooses it apart).
         max_faces: most faces with events of their own per tick.
         detector_stride: run the detector on every n-th taken frame; None for the bundle's choice.
         smoothing: None for the bundle's time constants, or (valence_seconds, arousal_seconds); 0 switches one off.
@@ -103,6 +104,7 @@ class Session:
         video: bool = True,
         audio: bool = True,
         backend: str = "default",
+        face_backend: str | None = None,
         max_faces: int = 1,
         detector_stride: int | None = None,
         smoothing: tuple[float, float] | None = None,
@@ -117,14 +119,17 @@ class Session:
         self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
         manifest = self.bundle.manifest
         self.choice: Choice | None = None
+        self._face_backend_given = face_backend is not None
         if backend == "auto":
             self.choice = choose_backend(self.bundle, threads=threads, stride=stride)
             backend = self.choice.backend
+            face_backend = face_backend or self.choice.face_backend
         self._predictor: Predictor = load_predictor(self.bundle, backend, threads=threads, stride=stride)
         self.warnings = check_at_load(self.bundle, getattr(self._predictor, "every_tick", self._predictor), load_test)
         self._engine_options: dict[str, Any] = {"threads": threads, "stride": stride}
+        face_backend = face_backend or encoder_backend(backend)
         parts = parts_from_bundle(
-            self.bundle, video=video, audio=audio, detector=detector, backend=encoder_backend(backend), threads=threads
+            self.bundle, video=video, audio=audio, detector=detector, backend=face_backend, threads=threads
         )
         self._preprocessor = Preprocessor(
             dataclasses.replace(parts, tap=tap),
@@ -203,6 +208,7 @@ class Session:
                 f"backend must be prepared for {self.bundle!r}, got one for {candidate.bundle!r}; prepare it from the same file."
             )
         encoder, graph = self._preprocessor.parts.encoder, candidate.encoder
+        graph = None if self._face_backend_given else graph
         if not isinstance(encoder, FaceEncoder) or graph is None or graph.backend == encoder.graph.backend:
             encoder = None
         else:

@@ -39,6 +39,27 @@ def test_the_fastest_is_chosen_and_the_others_are_accounted_for(bundle, caplog):
     assert choice.reason in caplog.text and f"{default:.2f} ms" in choice.reason
 
 
+def test_model_and_face_encoder_are_chosen_apart(bundle, monkeypatch):
+    milliseconds = {"native": 3.0, "onnxruntime": 1.0, "openvino": 2.0}
+    faces = {"onnxruntime": 2.0, "openvino": 1.0}
+    monkeypatch.setattr("edgeaff.choice.CANDIDATES", tuple(milliseconds))
+    monkeypatch.setattr("edgeaff.choice._tick_trial", lambda _, backend, **options: milliseconds[backend])
+    monkeypatch.setattr("edgeaff.choice._face_trials", lambda _, **options: faces)
+    choice = choose_backend(bundle)
+    assert (choice.backend, choice.face_backend) == ("onnxruntime", "openvino")
+    faces["openvino"] = 1.9  # no tenth faster than what goes with the model
+    assert choose_backend(bundle).face_backend == "onnxruntime"
+
+
+@pytest.mark.needs_openvino
+def test_face_encoder_runs_where_it_is_told_to_and_stays_there(bundle):
+    session = Session(bundle, face_backend="openvino")
+    graph = session._preprocessor.parts.encoder.graph
+    assert (session.backend, graph.backend) == ("native", "openvino")
+    session.swap_backend("onnxruntime")
+    assert session.backend == "onnxruntime" and session._preprocessor.parts.encoder.graph is graph
+
+
 def test_what_says_something_else_is_not_chosen(bundle, monkeypatch):
     real = load_predictor
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import tempfile
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from edgeaff.bench.latency_media import GivenFace, Media, pts_ns
 from edgeaff.bench.lld import RATE_HZ
 from edgeaff.bench.onnx_tools import TorchGraph, float_graph, is_int8
 from edgeaff.bundle import ModelBundle
+from edgeaff.choice import choose_backend
 from edgeaff.detection.detector import FaceDetector
 from edgeaff.detection.ssd import SsdDetector
 from edgeaff.features.face import FaceEncoder
@@ -38,14 +40,15 @@ WORDS = {
     "encoder on all 100 crops of the window, LLDs of the window's sound again (by our extractor), window model. "
     f"{SHARED}",
 }  # fmt: skip
+FABRICATED = "Weights of VGG and transformer FABRICATED."
 PAPER_WORDS = {
-    "edgeaff": "The `paper` preset in 8 bits, weights of VGG and transformer FABRICATED: every stage on every frame, the newest row "
-    "of the window only.",
+    "edgeaff": f"The `paper` preset in 8 bits: every stage on every frame; descriptors, projections and the first layer's products are "
+    f"kept per tick, and the newest row of the window is computed. {FABRICATED}",
     "edgeaff, stride 5": "The same, with detector and transformer on every fifth frame; face encoder on every frame; values are "
     "held between.",
-    "torch_naive": "torch eager float32: detector, VGG on the new crop (descriptors kept: all 100 again would take seconds), and "
-    f"the whole window with its 100 x 4096 projections per tick. FABRICATED weights. {SHARED}",
+    **{name: f"{WORDS[name]} {FABRICATED}" for name in ("onnxruntime_window", "torch_cached", "torch_naive")},
 }  # fmt: skip
+PEERS = ("onnxruntime_window", "torch_cached", "torch_naive")
 
 
 @dataclass
@@ -61,6 +64,7 @@ class Engine:
         words: what it does.
         session: takes pictures and sound.
         block: ticks per turn, back to back.
+        backends: what runs the model and the face encoder, where that is not said by the name.
         before: work of a tick outside of the session.
         values: (valence_raw, arousal_raw) of the first 100 ticks' last events.
     """
@@ -73,6 +77,7 @@ class Engine:
     words: str
     session: Session
     block: int = 32
+    backends: dict[str, str] = field(default_factory=dict)
     before: Callable[[int], Any] | None = None
     values: list[tuple[float, float]] = field(default_factory=list)
 
@@ -159,14 +164,29 @@ def with_parts(session: Session, predictor: Any, encoder: FaceEncoder) -> Sessio
     return session
 
 
-def ours(bundle: ModelBundle, media: Media, stride: int, words: str, *, threads: int = 1) -> Engine:
-    """Returns edgeaff with a detector stride; in the `paper` preset the transformer has it too."""
+def ours(
+    bundle: ModelBundle, media: Media, stride: int, words: str, *, threads: int = 1, backends: tuple[str, str] | None = None
+) -> Engine:
+    """Returns edgeaff with a detector stride; in the `paper` preset the transformer has it too.
+
+    Args:
+        bundle: what computes.
+        media: pictures and sound.
+        stride: n; 1 = every stage on every frame.
+        words: what it does.
+        threads: of every network.
+        backends: of the model and of the face encoder; None = those that the bundle names.
+    """  # fmt: skip
     preset = str(bundle.manifest["preset"])
-    backend = "native" if preset == "edge" else "default"
     options: dict[str, Any] = {"stride": stride, "threads": threads} if preset == "paper" else {}
-    session = make_session(bundle, media, backend=backend, detector_stride=stride, **options)
+    if backends is not None:
+        options |= {"backend": backends[0], "face_backend": backends[1]}
+    session = make_session(bundle, media, detector_stride=stride, **options)
+    encoder = session._preprocessor.parts.encoder
+    assert isinstance(encoder, FaceEncoder)
+    named = {"model": session.backend, "face encoder": encoder.graph.backend}
     return Engine(
-        preset, OURS, precision_name(bundle), threads, stride, words, session, block=32 if preset == "edge" else 8
+        preset, OURS, precision_name(bundle), threads, stride, words, session, 32 if preset == "edge" else 8, named
     )
 
 
@@ -176,39 +196,60 @@ def edge_engines(bundle: ModelBundle, media: Media, *, peers: bool) -> tuple[lis
     engines = [ours(bundle, media, shipped, WORDS["edgeaff"])]
     if shipped > 1:
         engines.append(ours(bundle, media, 1, WORDS["edgeaff, stride 1"]))
-    names = ("onnxruntime_window", "torch_cached", "torch_naive")
-    missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
+    missing = missing_packages()
     if not peers or missing:
         return engines, dict.fromkeys(
-            names, f"needs {', '.join(missing)} (extra export)" if missing else "switched off"
+            PEERS, f"needs {', '.join(missing)} (extra export)" if missing else "switched off"
         )
-    from edgeaff.bench import latency_peers as peer
     from edgeaff.export.from_onnx import read_step, require_same
 
     edge = read_step(bundle.graph_bytes("affect_step"))
     require_same(edge, bundle.arrays("golden.npz"))
+    return engines + peer_engines(bundle, media, edge, threads=1), {}
+
+
+def missing_packages() -> list[str]:
+    """Returns what the peers need and is not installed."""
+    return [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
+
+
+def peer_engines(bundle: ModelBundle, media: Media, system: Any, *, threads: int) -> list[Engine]:
+    """Returns the arrangements that edgeaff is compared with, the same in every preset. See edgeaff/bench/latency_peers.py.
+
+    Args:
+        bundle: its face networks run in float32.
+        media: pictures and sound.
+        system: the model of its windows, a torch module.
+        threads: of every network.
+    """
+    from edgeaff.bench import latency_peers as peer
+
+    preset, spec = str(bundle.manifest["preset"]), bundle.spec
+    words, long = (WORDS, False) if preset == "edge" else (PAPER_WORDS, True)
     detector, encoder = (float_graph(bundle.graph_bytes(role)) for role in ("face_detector", "face_encoder"))
-    in_torch, spec = TorchGraph(encoder), bundle.spec
-    window = peer.TorchWindow(edge)
+    in_torch = TorchGraph(encoder)
+    predict = peer.LazyWindow if long else WindowPredictor
+    window = peer.TorchWindow(system)
     whole = peer.WholeWindow(in_torch.module, window.module, spec.crop_size_px, spec.audio_vector_size)
     parts: dict[str, tuple[Any, Any, FaceEncoder]] = {
         "onnxruntime_window": (
-            load_graph(detector),
-            WindowPredictor(peer.onnxruntime_window(edge)),
-            FaceEncoder(load_graph(encoder), spec),
+            load_graph(detector, threads=threads),
+            predict(peer.onnxruntime_window(system, threads=threads)),
+            FaceEncoder(load_graph(encoder, threads=threads), spec),
         ),
-        "torch_cached": (TorchGraph(detector), WindowPredictor(window), FaceEncoder(in_torch, spec)),
+        "torch_cached": (TorchGraph(detector), predict(window), FaceEncoder(in_torch, spec)),
         "torch_naive": (TorchGraph(detector), whole, peer.CropKeeper(in_torch, spec)),
     }  # fmt: skip
+    engines = []
     for name, (graph, predictor, described) in parts.items():
-        base = make_session(
-            bundle, media, detector=float_detector(bundle, media, graph), backend="native", detector_stride=1
-        )
-        engine = Engine("edge", name, "fp32", 1, 1, WORDS[name], with_parts(base, predictor, described))
+        base = make_session(bundle, media, detector=float_detector(bundle, media, graph), detector_stride=1)
+        session = with_parts(base, predictor, described)
+        engine = Engine(preset, name, "fp32", threads, 1, words[name], session, block=4 if long else 32)
         if name == "torch_naive":
-            engine.block, engine.before = 2, lambda tick: peer.extract_window(media, tick)
+            engine.block = 1 if long else 2
+            engine.before = functools.partial(peer.extract_window, media, more=spec.audio_context_steps - 1)
         engines.append(engine)
-    return engines, {}
+    return engines
 
 
 def paper_engines(
@@ -220,12 +261,11 @@ def paper_engines(
         media: pictures and sound.
         threads: of every network.
         bundle_path: an 8-bit bundle made by `python -m edgeaff.export.paper`; None makes one, which takes half a minute.
-        peers: whether torch takes part.
+        peers: whether other arrangements take part.
     """
-    missing = [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
+    missing = missing_packages()
     if missing:
         return [], {"paper preset": f"needs {', '.join(missing)} (extra export): its weights are made up on the spot"}
-    from edgeaff.bench import latency_peers as peer
     from edgeaff.export import paper
 
     parts = paper.PaperParts(paper.fabricated_encoder(), paper.fabricated_system())
@@ -239,15 +279,12 @@ def paper_engines(
             finally:
                 logging.disable(logging.NOTSET)
         bundle = ModelBundle.load(path)
+    choice = choose_backend(bundle, threads=threads)
+    backends = (choice.backend, choice.face_backend)
     engines = [
-        ours(bundle, media, 1, PAPER_WORDS["edgeaff"], threads=threads),
-        ours(bundle, media, 5, PAPER_WORDS["edgeaff, stride 5"], threads=threads),
+        ours(bundle, media, 1, PAPER_WORDS["edgeaff"], threads=threads, backends=backends),
+        ours(bundle, media, 5, PAPER_WORDS["edgeaff, stride 5"], threads=threads, backends=backends),
     ]
     if not peers:
-        return engines, {"paper: torch_naive": "switched off"}
-    graph = TorchGraph(float_graph(bundle.graph_bytes("face_detector")))
-    base = make_session(bundle, media, detector=float_detector(bundle, media, graph), detector_stride=1)
-    encoder = FaceEncoder(peer.TorchEncoder(parts.encoder), bundle.spec)
-    session = with_parts(base, peer.LazyWindow(peer.TorchWindow(parts.system)), encoder)
-    engines.append(Engine("paper", "torch_naive", "fp32", threads, 1, PAPER_WORDS["torch_naive"], session, block=4))
-    return engines, {}
+        return engines, dict.fromkeys((f"paper: {name}" for name in PEERS), "switched off")
+    return engines + peer_engines(bundle, media, parts.system, threads=threads), {}

@@ -116,22 +116,6 @@ class LazyWindow(WindowPredictor):
         return super().step(state[:-1], *state[-1])[0]
 
 
-class TorchEncoder:
-    """A face encoder's torch module as the graph that `FaceEncoder` takes."""
-
-    backend = "torch"
-
-    def __init__(self, module: Any) -> None:
-        self._module = module
-
-    def run(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the descriptors (B, D) of faces (B, 3, S, S)."""
-        import torch
-
-        with torch.inference_mode():
-            return {"descriptor": self._module(torch.from_numpy(inputs["face"])).numpy()}
-
-
 class CropKeeper(FaceEncoder):
     """Hands crops on as they are: the window's model describes them, all of them, at every tick."""
 
@@ -184,7 +168,13 @@ class WholeWindow:
         return Prediction(float(found[0]), float(found[1]))
 
 
-def extract_window(media: Media, tick: int) -> np.ndarray:
-    """Returns the LLDs of the sound of the window that ends at a tick, extracted anew (by our native extractor)."""
-    ticks = range(max(0, tick - WINDOW_TICKS - LLD_RUN_IN_TICKS), tick + 1)
+def extract_window(media: Media, tick: int, *, more: int = 0) -> np.ndarray:
+    """Returns the LLDs of the sound of the window that ends at a tick, extracted anew (by our native extractor).
+
+    Args:
+        media: the sound.
+        tick: the window's newest.
+        more: ticks of sound before the window that its oldest tick looks back on.
+    """
+    ticks = range(max(0, tick - WINDOW_TICKS - more - LLD_RUN_IN_TICKS), tick + 1)
     return extract(np.concatenate([media.sound(one) for one in ticks]), sample_rate_hz=RATE_HZ, compatible=False)

@@ -164,8 +164,13 @@ def _head(engine: Engine, mode: str) -> dict[str, Any]:
         "threads": engine.threads,
         "stride": engine.stride,
         "mode": mode,
-        "arrangement": engine.words,
+        "arrangement": " ".join([engine.words, *_engines_in_words(engine)]),
+        "backends": engine.backends,
     }
+
+
+def _engines_in_words(engine: Engine) -> list[str]:
+    return [f"{what[0].upper()}{what[1:]} on {backend}." for what, backend in engine.backends.items()]
 
 
 def _percentiles(milliseconds: np.ndarray) -> dict[str, float]:

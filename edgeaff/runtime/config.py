@@ -14,6 +14,7 @@ OPTIONS: dict[str, Any] = {
     "video": None,
     "audio": None,
     "backend": "default",
+    "face_backend": None,
     "strict": False,
     "max_faces": 1,
     "detector_stride": None,

@@ -35,7 +35,9 @@ from edgeaff.runtime.worker import Worker
 from edgeaff.session import Session
 
 STOP_SECONDS = 0.95
-SESSION_OPTIONS = ("backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride", "load_test")
+SESSION_OPTIONS = (
+    "backend", "face_backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride", "load_test",
+)  # fmt: skip
 
 
 class Runtime(EventReader):
@@ -49,6 +51,7 @@ class Runtime(EventReader):
         audio: path or URI of the sound.
         backend: "default" (the bundle's, and the default), "onnxruntime", "openvino", "native" or "tensorrt". A live Runtime
             builds the last in the background while the default serves, and hands over after its self-test.
+        face_backend: what runs the face encoder; None for the one that goes with `backend`, which "auto" chooses apart.
         strict: refuse to fall back to, or begin with, another backend; default False.
         max_faces: most faces with events of their own per tick; default 1.
         detector_stride: run the detector on every n-th taken frame.
@@ -77,6 +80,7 @@ class Runtime(EventReader):
         video: Any = None,
         audio: Any = None,
         backend: str | None = None,
+        face_backend: str | None = None,
         strict: bool | None = None,
         max_faces: int | None = None,
         detector_stride: int | None = None,
@@ -92,9 +96,10 @@ class Runtime(EventReader):
         config: str | os.PathLike[str] | None = None,
     ) -> None:
         arguments = {
-            "bundle": bundle, "video": video, "audio": audio, "backend": backend, "strict": strict, "max_faces": max_faces,
-            "detector_stride": detector_stride, "smoothing": smoothing, "policy": policy, "staleness_seconds": staleness_seconds,
-            "ladder": ladder, "threads": threads, "stride": stride, "load_test": load_test, "serve": serve, "sinks": sinks,
+            "bundle": bundle, "video": video, "audio": audio, "backend": backend, "face_backend": face_backend,
+            "strict": strict, "max_faces": max_faces, "detector_stride": detector_stride, "smoothing": smoothing, "policy": policy,
+            "staleness_seconds": staleness_seconds, "ladder": ladder, "threads": threads, "stride": stride, "load_test": load_test,
+            "serve": serve, "sinks": sinks,
         }  # fmt: skip
         options = merge_options(arguments, config)
         if options["video"] is None and options["audio"] is None:
@@ -143,6 +148,8 @@ class Runtime(EventReader):
             strict=options["strict"],
         )
         session, chosen["backend"] = self._begun.session, self._begun.backend
+        if session.choice is not None and chosen["face_backend"] is None:
+            chosen["face_backend"] = session.choice.face_backend
         if recorder is None:
             return session
         bundle = options["bundle"]

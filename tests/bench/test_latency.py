@@ -94,6 +94,13 @@ def test_all_engines_of_the_edge_preset_give_the_same_values():
     assert set(found) == {engine.key for engine in engines}
 
 
+def test_the_same_word_means_the_same_arrangement_in_both_presets():
+    for name in latency_engines.PEERS:
+        assert latency_engines.PAPER_WORDS[name] == f"{latency_engines.WORDS[name]} {latency_engines.FABRICATED}"
+    assert "nothing kept between ticks" in latency_engines.WORDS["torch_naive"]
+    assert all("descriptors and LLDs kept" in latency_engines.WORDS[name] for name in latency_engines.PEERS[:2])
+
+
 @pytest.mark.needs_native
 def test_without_a_portrait_all_stages_work():
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
