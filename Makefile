@@ -14,7 +14,7 @@ DEV_EXTRAS := media live view serve train export openvino mqtt sign demo
 DEV_GROUPS := build test lint docs package
 CSRC := $(shell find csrc cmake -type f 2>/dev/null)
 
-.PHONY: help dev demo test test-slow system-test soak check docs bench readme-figures gpu-check wheel clean
+.PHONY: help dev demo test test-slow system-test soak check docs bench readme-figures gpu-check tour wheel clean
 help:           ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -72,6 +72,9 @@ bench: dev                   ## every benchmark
 readme-figures: dev          ## the numbers and tables of README and docs, from benchmarks/results
 	$(VENV)/bin/python benchmarks/figures.py
 
+tour: dev                    ## what a newcomer is shown, in a fresh clone of HEAD: demo, benchmark, every example, documentation; with times
+	bash tests/tools/tour.sh
+
 wheel: $(VENV)/.dev-packages ## wheel and sdist in dist/, with the full list of CUDA architectures where nvcc is
 	rm -rf dist
 	$(VENV)/bin/python -m build --no-isolation --outdir dist .
@@ -98,6 +101,17 @@ test-aarch64: dev            ## the C++ tests cross-compiled for aarch64, NEON i
 	command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || \
 		(apt-get update && apt-get install -y --no-install-recommends g++-aarch64-linux-gnu qemu-user)
 	$(VENV)/bin/python -m pytest -m system -k aarch64 tests/cpp
+
+# The wheel for aarch64. TARGET_PYTHON: a Python for this processor with the minor version of the device's (Debian 12: 3.11, Debian 13: 3.13,
+# JetPack 6: 3.10, JetPack 7: 3.12).
+TARGET_PYTHON ?= $(VENV)/bin/python
+.PHONY: wheel-aarch64 test-wheel-aarch64
+wheel-aarch64: dev           ## the wheel for aarch64, cross-compiled, into dist/ (TARGET_PYTHON=python3.13); installs a Debian package
+	command -v aarch64-linux-gnu-g++ >/dev/null || (apt-get update && apt-get install -y --no-install-recommends g++-aarch64-linux-gnu)
+	$(VENV)/bin/python tests/tools/wheel_aarch64.py --python '$(TARGET_PYTHON)'
+
+test-wheel-aarch64: wheel-aarch64 ## its tests under qemu with Debian's arm64 Python (3.11, 3.13); writes benchmarks/results/aarch64.json
+	$(VENV)/bin/python -m tests.tools.emulate_aarch64 dist/edgeaff-*-linux_aarch64.whl
 
 # --- TensorRT-RTX, which builds engines without a GPU ---------------------------------------------------------------------
 .PHONY: test-tensorrt

@@ -33,6 +33,7 @@ class CMakeBuild(build_ext):
         architectures = os.environ.get("EDGEAFF_CUDA_ARCHS", "")
         output = Path(self.get_ext_fullpath(ext.name)).parent.resolve()
         tag = f"{sys.implementation.cache_tag}-{cuda_mode.lower()}-{architectures.replace(';', '_') or 'default'}"
+        tag += os.environ.get("_PYTHON_HOST_PLATFORM", "")  # set by who builds for another processor
         build_folder = ROOT / "build" / tag
         build_folder.mkdir(parents=True, exist_ok=True)
         import pybind11

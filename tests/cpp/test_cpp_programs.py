@@ -69,12 +69,7 @@ def test_sanitizers_find_nothing():
 @pytest.mark.system
 @pytest.mark.timeout(1800)
 def test_aarch64_is_right_under_qemu():
-    programs = build(
-        "aarch64",
-        "-DCMAKE_SYSTEM_NAME=Linux",
-        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
-        "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++",
-    )
+    programs = build("aarch64", f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'aarch64.cmake'}")
     emulator = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
     run_all(programs, *emulator)
     assert_stored_rows(programs, *emulator, instruction_sets=("scalar", "neon"))
