@@ -26,6 +26,7 @@ $(VENV)/bin/uv:
 dev: $(VENV)/.dev-built      ## the environment in .venv, editable, one CUDA architecture where nvcc is
 
 $(VENV)/.dev-packages: pyproject.toml constraints-dev.txt | $(VENV)/bin/uv
+	@echo 'Fetching packages into .venv, torch among them; nothing is printed until all are there.'
 	$(UV) -r pyproject.toml $(addprefix --extra ,$(DEV_EXTRAS)) $(addprefix --group ,$(DEV_GROUPS))
 	touch $@
 
@@ -35,6 +36,7 @@ $(VENV)/.dev-built: $(VENV)/.dev-packages setup.py CMakeLists.txt $(CSRC)
 
 # --- the demo: a small environment, CUDA off ----------------------------------------------------------------------------
 $(VENV)/.demo-packages: pyproject.toml constraints-dev.txt | $(VENV)/bin/uv
+	@echo 'Fetching packages into .venv; nothing is printed until all are there.'
 	$(UV) -r pyproject.toml --extra demo --group build
 	touch $@
 
