@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from edgeaff.cli import evaluate
 from edgeaff.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from edgeaff.training.ablation import AblationPoint
 
 FIGURE = (
     "transformer_av",
@@ -64,7 +69,7 @@ def _one(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, An
     system, module, description = load_run(options.run)
     tracks = [track for track in evaluate.load_tracks(options, description) if track.split == options.split]
     return (
-        {system.name: _curves(options, module, system, tracks)},
+        {system.name: [point for kind in _kinds(options) for point in _curve(options, module, system, tracks, kind)]},
         options.output or options.run,
         {"split": options.split},
     )
@@ -72,7 +77,6 @@ def _one(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, An
 
 def _study(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, Any]]:
     from edgeaff.training.ablation import over_seeds
-    from edgeaff.training.checkpoint import load_run
 
     options.only = options.only or list(FIGURE)
     study, corpus, results = evaluate.trained_study(options)
@@ -81,24 +85,41 @@ def _study(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, 
         seeds = [result["seed"] for result in results if result["run"] == name]
         if not seeds:
             continue
-        tracks = [track for track in corpus.form(study.runs[name].form) if track.split == "test"]
-        each = []
-        for seed in seeds:
-            system, module, _ = load_run(options.output / "runs" / f"{name}-{seed}")
-            each.append(_curves(options, module, system, tracks))
+        form = study.runs[name].form
+        tracks = [track for track in corpus.form(form) if track.split == "test"]
+        each = [_run_curves(options, options.output / "runs" / f"{name}-{seed}", tracks) for seed in seeds]
         curves[name] = over_seeds(each)
     return curves, options.output, {"split": "test", **evaluate.described(study, corpus)}
 
 
-def _curves(options: argparse.Namespace, module: Any, system: Any, tracks: Any) -> list[Any]:
+def _kinds(options: argparse.Namespace) -> list[tuple[str, str]]:
+    """Returns the (modality, way) of every curve that is asked for."""
+    return [(modality, way) for modality in options.modality for way in options.way]
+
+
+def _run_curves(options: argparse.Namespace, folder: Path, tracks: Sequence[Any]) -> list[AblationPoint]:
+    """Returns the curves of a finished run of a study; each is kept in the run's folder, and what is kept is not done again."""
+    from edgeaff.training.ablation import read_curve, write_curve
+    from edgeaff.training.checkpoint import load_run
+
+    points: list[AblationPoint] = []
+    for modality, way in _kinds(options):
+        path = folder / f"curve-{modality}-{way}-{options.repeats}-{len(tracks)}.json"
+        if not path.is_file():
+            system, module, _ = load_run(folder)
+            write_curve(path, _curve(options, module, system, tracks, (modality, way)))
+        points += read_curve(path)
+    return points
+
+
+def _curve(
+    options: argparse.Namespace, module: Any, system: Any, tracks: Sequence[Any], kind: tuple[str, str]
+) -> list[AblationPoint]:
     from edgeaff.training.ablation import ablate
 
     if not tracks:
         raise ArgumentError(
             f"corpus must hold tracks of the split, got none in {options.corpus}; choose another --split."
         )
-    points = []
-    for modality in options.modality:
-        for way in options.way:
-            points += ablate(module, system, tracks, modality, repeats=options.repeats, way=way)
-    return points
+    modality, way = kind
+    return ablate(module, system, tracks, modality, repeats=options.repeats, way=way)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +43,12 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, help="features of --table1 (default: OUTPUT/features)")
     parser.add_argument(
         "--bundle", type=Path, help="whose detector and face encoder make them (default: the one that ships)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="processes that extract missing features (default: one per core at hand, %(default)s)",
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="RUN", help="runs of the study")
     parser.add_argument("--finished", action="store_true", help="train nothing: take the runs that are finished")
@@ -99,7 +106,8 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
     study = read_study(options.table1)
     if options.seeds:
         study = dataclasses.replace(study, seeds=tuple(options.seeds))
-    corpus = PreparedCorpus(options.corpus, options.cache or options.output / "features", options.bundle)
+    cache = options.cache or options.output / "features"
+    corpus = PreparedCorpus(options.corpus, cache, options.bundle, workers=options.workers)
 
     def report(result: dict[str, Any]) -> None:
         test = result["test"]
@@ -197,4 +205,4 @@ def load_tracks(options: argparse.Namespace, description: dict[str, Any]) -> lis
             f"corpus must be a folder of edgeaff extract for {system.name}, got {options.corpus}; extract its features first."
         )
     cache_folder = options.cache or (options.output or options.run) / "features"
-    return list(PreparedCorpus(options.corpus, cache_folder, options.bundle).form(form))
+    return list(PreparedCorpus(options.corpus, cache_folder, options.bundle, workers=options.workers).form(form))

@@ -114,13 +114,15 @@ class PreparedCorpus:
         root: of the corpus.
         cache: folder for the features.
         bundle: file of the bundle whose spec, detector, face encoder and statistics make them; None = the one that ships.
+        workers: processes that extract what is missing.
     """
 
-    def __init__(self, root: Path, cache: Path, bundle: Path | None = None) -> None:
+    def __init__(self, root: Path, cache: Path, bundle: Path | None = None, *, workers: int = 1) -> None:
         lists = sorted(root.glob("*est_set*.txt"))
         tracks = read_corpus(root, test_list=lists[0] if lists else None)
         self.tracks = {track.name: track for track in tracks if track.media is not None}
         self._cache, self._bundle, self._recipe = cache, ModelBundle.load(bundle), ExtractRecipe(bundle)
+        self._workers = workers
 
     def description(self) -> dict[str, Any]:
         """Returns what the results say of the corpus: tracks by split, annotated frames, and what made the features."""
@@ -164,7 +166,7 @@ class PreparedCorpus:
             encoder_id=self._recipe.encoder_id(self._bundle),
             statistics=self._bundle.manifest["statistics"],
         )
-        report = extract_corpus(list(self.tracks.values()), cache, self._recipe)
+        report = extract_corpus(list(self.tracks.values()), cache, self._recipe, workers=self._workers)
         for name, reason in report.skipped.items():
             logger.warning("%s is left out: %s", name, reason)
         return cache.read_all()

@@ -9,6 +9,7 @@ import torch
 from edgeaff import measures
 from edgeaff.errors import ArgumentError
 from edgeaff.training.losses import (
+    ENTROPY_WEIGHT,
     binned_loss,
     ccc,
     flattened_ccc_loss,
@@ -88,7 +89,9 @@ def test_binned_loss_is_cross_entropy_and_ccc_of_the_expectation():
                     entropies.append(-math.log(weights[b, t, c, index].item()))
     x, y = (torch.stack(side) for side in zip(*kept, strict=True))
     agreement = np.mean([measures.ccc(x[:, c].numpy(), y[:, c].numpy()) for c in range(2)])
-    assert binned_loss(logits, target, mask).item() == pytest.approx(np.mean(entropies) + 1 - agreement, abs=1e-6)
+    assert binned_loss(logits, target, mask).item() == pytest.approx(
+        ENTROPY_WEIGHT * np.mean(entropies) + 1 - agreement, abs=1e-6
+    )
 
 
 def test_binned_loss_wants_bins_and_lets_nisl_learn():

@@ -31,6 +31,7 @@ class Bottleneck(nn.Module):
             nn.Conv2d(planes, outputs, 1, bias=False),
             nn.BatchNorm2d(outputs),
         )
+        nn.init.zeros_(self.body[-1].weight)  # Choice: blocks begin as their shortcut, since nothing is trained before
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(
