@@ -10,6 +10,9 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent.resolve()
+TARGET = os.environ.get("EDGEAFF_PLATFORM", "")  # another processor's, such as linux-aarch64 (make wheel-aarch64)
+if TARGET:
+    os.environ["_PYTHON_HOST_PLATFORM"] = TARGET  # here and not outside, or the installer takes build tools for that processor
 
 
 def find_ninja() -> str:
@@ -33,7 +36,7 @@ class CMakeBuild(build_ext):
         architectures = os.environ.get("EDGEAFF_CUDA_ARCHS", "")
         output = Path(self.get_ext_fullpath(ext.name)).parent.resolve()
         tag = f"{sys.implementation.cache_tag}-{cuda_mode.lower()}-{architectures.replace(';', '_') or 'default'}"
-        tag += os.environ.get("_PYTHON_HOST_PLATFORM", "")  # set by who builds for another processor
+        tag += f"-{TARGET}" if TARGET else ""
         build_folder = ROOT / "build" / tag
         build_folder.mkdir(parents=True, exist_ok=True)
         import pybind11

@@ -201,7 +201,7 @@ def _verify_sums(path: Path, members: dict[str, bytes]) -> None:
 
 def _parse_manifest(path: Path, data: bytes) -> dict[str, Any]:
     try:
-        manifest = json.loads(data)
+        manifest: dict[str, Any] = json.loads(data)
     except ValueError as error:
         raise BundleError(f"{path}: {MANIFEST} must be JSON, got {error}; export the bundle again.") from error
     missing = [key for key in REQUIRED_KEYS if key not in manifest]

@@ -287,7 +287,8 @@ class Runtime(EventReader):
     @property
     def duration_seconds(self) -> float | None:
         """Length of the source, None if unknown."""
-        return self._source.duration_seconds
+        seconds: float | None = self._source.duration_seconds
+        return seconds
 
     def stats(self) -> RuntimeStats:
         """Returns a snapshot of the counters and measures."""

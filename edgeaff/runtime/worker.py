@@ -107,13 +107,16 @@ class Worker:
             self._climb(self.ladder, ended)
 
     def _push(self, unit: Any) -> list[AffectEvent]:
+        events: list[AffectEvent]
         if isinstance(unit, int):
-            return self.session.advance(unit)
-        if isinstance(unit, VideoFrame):
+            events = self.session.advance(unit)
+        elif isinstance(unit, VideoFrame):
             self.stats.frames += 1
-            return self.session.push_frame(unit.image, pts_ns=unit.pts_ns)
-        self.stats.samples += len(unit.samples)
-        return self.session.push_audio(unit.samples, pts_ns=unit.pts_ns, sample_rate_hz=unit.sample_rate_hz)
+            events = self.session.push_frame(unit.image, pts_ns=unit.pts_ns)
+        else:
+            self.stats.samples += len(unit.samples)
+            events = self.session.push_audio(unit.samples, pts_ns=unit.pts_ns, sample_rate_hz=unit.sample_rate_hz)
+        return events
 
     def _make_calls(self) -> None:
         if not self._calls:

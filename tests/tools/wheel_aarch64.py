@@ -67,7 +67,7 @@ def build(python: str, folder: Path) -> Path:
     environment = {
         **os.environ,
         "EDGEAFF_CUDA": "OFF",
-        "_PYTHON_HOST_PLATFORM": "linux-aarch64",
+        "EDGEAFF_PLATFORM": "linux-aarch64",
         "CMAKE_ARGS": " ".join(f"-D{name}={value}" for name, value in cmake.items()),
     }
     uv = Path(sys.executable).parent / "uv"
