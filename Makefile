@@ -74,7 +74,7 @@ bench: dev                   ## every benchmark
 readme-figures: dev          ## the numbers and tables of README and docs, from benchmarks/results
 	$(VENV)/bin/python benchmarks/figures.py
 
-tour: dev                    ## what a newcomer is shown, in a fresh clone of HEAD: demo, benchmark, every example, documentation; with times
+tour:                        ## what a newcomer is shown, in a fresh clone of HEAD: demo, benchmark, every example, documentation; with times
 	bash tests/tools/tour.sh
 
 wheel: $(VENV)/.dev-packages ## wheel and sdist in dist/, with the full list of CUDA architectures where nvcc is
