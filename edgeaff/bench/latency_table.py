@@ -40,8 +40,10 @@ def as_markdown(result: dict[str, Any]) -> str:
     lines += [
         f"- {row['preset']}, {row['engine']}, stride {row['stride']}: {row['arrangement']}" for row in back_to_back
     ]
-    lines += ["", "Times less than the peer, per tick:", "", *(_ratio(row) for row in result["ratios"])]
-    lines += _section("Bars", result["bars"], ("bar", "asked", "measured", "met"))
+    ratios = [_ratio(row) for row in result["ratios"]] or ["- no peer took part: see what is left out, at the end"]
+    lines += ["", "Times less than the peer, per tick:", "", *ratios]
+    bars = [row for row in result["bars"] if row["measured"] is not None]
+    lines += _section("Bars (those in time hold on an idle machine only: see cpu_share)", bars, ("bar", "asked", "measured", "met"))
     lines += _section(
         "Scaling",
         result["scaling"],
