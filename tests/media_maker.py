@@ -70,37 +70,44 @@ def write_clip(
         pictures = _pictures(frames, times, video_start_seconds, colorspace, pix_fmt, time_base)
         first = next(pictures, None)
         video = audio = None
+        chunks = iter(())
         if first is not None:
-            video = container.add_stream(video_codec, rate=min(round(1 / time_base), 1000))
-            video.width, video.height, video.pix_fmt = first.width, first.height, pix_fmt
-            video.codec_context.time_base = video.time_base = time_base
-            if video_codec == "mjpeg":
-                video.codec_context.options = {"qmin": "1", "qmax": "1"}
-            if colorspace is not None:
-                video.codec_context.colorspace = colorspace
+            video = _video_stream(container, video_codec, first, pix_fmt, time_base, colorspace)
         if samples is not None:
             channels = np.atleast_2d(samples)
             layout = layout or {1: "mono", 2: "stereo"}[len(channels)]
             audio = container.add_stream(audio_codec, rate=sample_rate_hz, layout=layout)
             chunks = _chunks(channels, sample_rate_hz, audio_start_seconds, audio, layout)
-        if audio_first and audio is not None:
-            for chunk in chunks:
-                container.mux(audio.encode(chunk))
-            chunks = iter(())
+        if audio_first:
+            _mux_sound(container, audio, chunks)
         if first is not None:
             for picture in (first, *pictures):
-                if audio is not None:
-                    for chunk in chunks:
-                        container.mux(audio.encode(chunk))
-                        if chunk.time > picture.time:
-                            break
+                _mux_sound(container, audio, chunks, until=picture.time)
                 container.mux(video.encode(picture))
             container.mux(video.encode(None))
         if audio is not None:
-            for chunk in chunks:
-                container.mux(audio.encode(chunk))
+            _mux_sound(container, audio, chunks)
             container.mux(audio.encode(None))
     return path
+
+
+def _video_stream(container, codec, picture, pix_fmt, time_base, colorspace):
+    video = container.add_stream(codec, rate=min(round(1 / time_base), 1000))
+    video.width, video.height, video.pix_fmt = picture.width, picture.height, pix_fmt
+    video.codec_context.time_base = video.time_base = time_base
+    if codec == "mjpeg":
+        video.codec_context.options = {"qmin": "1", "qmax": "1"}
+    if colorspace is not None:
+        video.codec_context.colorspace = colorspace
+    return video
+
+
+def _mux_sound(container, audio, chunks, until=None):
+    """Hands over chunks up to the first that begins later than `until`, that one too; None = all."""
+    for chunk in chunks:
+        container.mux(audio.encode(chunk))
+        if until is not None and chunk.time > until:
+            break
 
 
 def _pictures(frames, times, start, colorspace, pix_fmt, time_base):

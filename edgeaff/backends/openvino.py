@@ -8,6 +8,7 @@ import numpy as np
 
 from edgeaff.backends import precision_in
 from edgeaff.backends.engines import import_openvino
+from edgeaff.backends.onnx_edit import OP_TYPE
 from edgeaff.errors import BackendUnavailableError, BundleError
 
 
@@ -44,7 +45,7 @@ def without_functions(model: bytes) -> bytes:
     Raises:
         BackendUnavailableError: the graph has functions and onnx is not installed.
     """
-    if b"CrossModalAttention" not in model:
+    if OP_TYPE.encode() not in model:
         return model
     try:
         import onnx

@@ -15,13 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.backends.onnx_edit import DOMAIN, GIVEN, NODE_INPUTS, OP_TYPE
+from edgeaff.backends.onnx_edit import DOMAIN, GIVEN, NODE_INPUTS, OP_TYPE, PLUGIN_VERSION, REQUIRED_INPUTS
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 from edgeaff.ops import native
 
-VERSION = "1"
 FIELDS = ("num_heads", "band", GIVEN)
-REQUIRED = 6
 TYPE_CODES = {"float32": 0, "float16": 1, "bfloat16": 2}  # of edgeaff::DataType
 Launcher = Callable[..., str]
 logger = logging.getLogger(__name__)
@@ -101,9 +99,9 @@ def name_inputs(inputs: Sequence[Tensor], given: int) -> dict[str, Tensor]:
         ArgumentError: `given` does not fit their number, or one of the first six is absent.
     """
     names = [name for index, name in enumerate(NODE_INPUTS) if given >> index & 1]
-    if len(names) != len(inputs) or tuple(names[:REQUIRED]) != NODE_INPUTS[:REQUIRED]:
+    if len(names) != len(inputs) or tuple(names[: len(REQUIRED_INPUTS)]) != REQUIRED_INPUTS:
         raise ArgumentError(
-            f"given must name {len(inputs)} inputs and among them {', '.join(NODE_INPUTS[:REQUIRED])}, got {given:#x}; "
+            f"given must name {len(inputs)} inputs and among them {', '.join(REQUIRED_INPUTS)}, got {given:#x}; "
             "build the engine again from the exported graph."
         )
     return dict(zip(names, inputs, strict=True))
@@ -179,19 +177,43 @@ def register(trt: Any, library: str = "") -> Any:
 
 def make_creator(trt: Any) -> Any:
     """Returns a creator of the plugin for this TensorRT; whoever registers it must keep it."""
-    names = {trt.float32: "float32", trt.float16: "float16", trt.bool: "bool"}
-    if hasattr(trt, "bfloat16"):
-        names[trt.bfloat16] = "bfloat16"
+    plugin = make_plugin_class(trt)
 
-    class CrossModalAttentionPlugin(
-        trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime
-    ):  # type: ignore[misc, name-defined]
+    class Creator(trt.IPluginCreatorV3One):  # type: ignore[misc, name-defined]
+        """Makes the plugin from the attributes of a node, or from what an engine holds."""
+
+        def __init__(self) -> None:
+            trt.IPluginCreatorV3One.__init__(self)
+            self.name, self.plugin_namespace, self.plugin_version = OP_TYPE, DOMAIN, PLUGIN_VERSION
+            self.field_names = trt.PluginFieldCollection([
+                trt.PluginField(name, np.array([], np.int32), trt.PluginFieldType.INT32) for name in FIELDS
+            ])  # fmt: skip
+
+        def create_plugin(self, name: str, fields: Any, phase: Any) -> Any:
+            try:
+                found = {field.name: int(np.asarray(field.data).reshape(-1)[0]) for field in fields}
+                return plugin(**{field: found[field] for field in FIELDS})
+            except (KeyError, IndexError, ValueError, TypeError) as error:  # no exception may pass through TensorRT
+                logger.error(
+                    "the node %s must have %s, got: %s; export the graph again.", name, ", ".join(FIELDS), error
+                )
+                return None
+
+    return Creator()
+
+
+def make_plugin_class(trt: Any) -> Any:
+    """Returns the plugin's class for this TensorRT."""
+    names = name_types(trt)
+    bases = (trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime)
+
+    class CrossModalAttentionPlugin(*bases):  # type: ignore[misc]
         """Core, build and runtime capability in one object, as TensorRT's Python API expects them."""
 
         def __init__(self, num_heads: int, band: int, given: int) -> None:
-            for base in (trt.IPluginV3, trt.IPluginV3OneCore, trt.IPluginV3OneBuild, trt.IPluginV3OneRuntime):
+            for base in bases:
                 base.__init__(self)
-            self.plugin_name, self.plugin_namespace, self.plugin_version = OP_TYPE, DOMAIN, VERSION
+            self.plugin_name, self.plugin_namespace, self.plugin_version = OP_TYPE, DOMAIN, PLUGIN_VERSION
             self.num_outputs = 1
             self.settings: dict[str, Any] = {"num_heads": num_heads, "band": band, GIVEN: given}
 
@@ -211,17 +233,15 @@ def make_creator(trt: Any) -> Any:
             return [trt.DimsExprs(inputs[0])]
 
         def get_fields_to_serialize(self) -> Any:
-            return trt.PluginFieldCollection([
-                trt.PluginField(name, np.array([value], np.int32), trt.PluginFieldType.INT32)
-                for name, value in self.settings.items()
-            ])  # fmt: skip
+            kind = trt.PluginFieldType.INT32
+            values = {name: np.array([value], np.int32) for name, value in self.settings.items()}
+            return trt.PluginFieldCollection([trt.PluginField(name, value, kind) for name, value in values.items()])
 
         def supports_format_combination(self, position: int, in_out: Any, input_count: int) -> bool:
-            described = in_out[position].desc
-            first = names.get(in_out[0].desc.type, "")
-            own = names.get(described.type, "")
+            first, own = (names.get(in_out[index].desc.type, "") for index in (0, position))
             expected = expected_type(position, input_count, self.settings[GIVEN], first)
-            return described.format == trt.TensorFormat.LINEAR and first in TYPE_CODES and own == expected
+            linear = in_out[position].desc.format == trt.TensorFormat.LINEAR
+            return linear and first in TYPE_CODES and own == expected
 
         def get_workspace_size(self, inputs: Any, outputs: Any) -> int:
             return 0
@@ -238,35 +258,19 @@ def make_creator(trt: Any) -> Any:
         def enqueue(
             self, input_descs: Any, output_descs: Any, inputs: Any, outputs: Any, workspace: int, stream: int
         ) -> None:
-            tensors = [
-                Tensor(int(address), tuple(described.dims), names[described.type])
-                for described, address in zip(
-                    (*input_descs, *output_descs), (*inputs, *outputs), strict=True
-                )
-            ]  # fmt: skip
+            described = zip((*input_descs, *output_descs), (*inputs, *outputs), strict=True)
+            tensors = [Tensor(int(address), tuple(one.dims), names[one.type]) for one, address in described]
             attend(tensors[:-1], tensors[-1], stream=int(stream), **self.settings)
 
-    class Creator(trt.IPluginCreatorV3One):  # type: ignore[misc, name-defined]
-        """Makes the plugin from the attributes of a node, or from what an engine holds."""
+    return CrossModalAttentionPlugin
 
-        def __init__(self) -> None:
-            trt.IPluginCreatorV3One.__init__(self)
-            self.name, self.plugin_namespace, self.plugin_version = OP_TYPE, DOMAIN, VERSION
-            self.field_names = trt.PluginFieldCollection([
-                trt.PluginField(name, np.array([], np.int32), trt.PluginFieldType.INT32) for name in FIELDS
-            ])  # fmt: skip
 
-        def create_plugin(self, name: str, fields: Any, phase: Any) -> Any:
-            try:
-                found = {field.name: int(np.asarray(field.data).reshape(-1)[0]) for field in fields}
-                return CrossModalAttentionPlugin(**{field: found[field] for field in FIELDS})
-            except (KeyError, IndexError, ValueError, TypeError) as error:  # no exception may pass through TensorRT
-                logger.error(
-                    "the node %s must have %s, got: %s; export the graph again.", name, ", ".join(FIELDS), error
-                )
-                return None
-
-    return Creator()
+def name_types(trt: Any) -> dict[Any, str]:
+    """Returns the types of this TensorRT that the plugin knows, each with the name that `Tensor` uses."""
+    names = {trt.float32: "float32", trt.float16: "float16", trt.bool: "bool"}
+    if hasattr(trt, "bfloat16"):
+        names[trt.bfloat16] = "bfloat16"
+    return names
 
 
 def expected_type(position: int, input_count: int, given: int, first: str) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgeaff.backends.onnx_edit import OP_TYPE
 from edgeaff.errors import BundleError
-from edgeaff.export.onnx_function import OP_TYPE
 from edgeaff.training.models.edge import Edge, EdgeConfig
 
 PREFIX = "edge."

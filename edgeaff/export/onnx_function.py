@@ -10,27 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from edgeaff.backends.onnx_edit import DOMAIN, NODE_INPUTS, OP_TYPE
+
 if TYPE_CHECKING:
     import onnx
 
-DOMAIN = "edgeaff"
-OP_TYPE = "CrossModalAttention"
 OPSET = 18
-INPUTS = (
-    "q_audio",
-    "kv_audio",
-    "q_video",
-    "kv_video",
-    "alpha",
-    "beta",
-    "key_mask_audio",
-    "key_mask_video",
-    "age_bias_audio",
-    "age_bias_video",
-    "residual_audio",
-    "residual_video",
-)
-REQUIRED = INPUTS[:6]
 
 _SIZES = """
     heads = Constant <value_int: int = @num_heads> ()
@@ -119,7 +104,7 @@ def function_body(given: Collection[str], *, band: bool) -> onnx.FunctionProto:
     """Returns the model-local function for a node that gives these inputs.
 
     Args:
-        given: names of INPUTS that are not absent; the first six must be there.
+        given: names of NODE_INPUTS that are not absent; the first six must be there.
         band: whether the node's band is not 0.
 
     Returns:
@@ -151,6 +136,6 @@ def function_body(given: Collection[str], *, band: bool) -> onnx.FunctionProto:
     attributes = "num_heads, band" if band else "num_heads"
     header = (
         f'<opset_import: ["" : {OPSET}], domain: "{DOMAIN}">\n'
-        f"{OP_TYPE} <{attributes}> ({', '.join(INPUTS)}) => (output)\n"
+        f"{OP_TYPE} <{attributes}> ({', '.join(NODE_INPUTS)}) => (output)\n"
     )
     return onnx.parser.parse_function(header + "{" + "".join(parts) + "}")

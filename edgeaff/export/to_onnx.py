@@ -17,8 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from edgeaff.backends.onnx_edit import DOMAIN, NODE_INPUTS, OP_TYPE, PLUGIN_VERSION, REQUIRED_INPUTS
 from edgeaff.errors import EdgeaffError
-from edgeaff.export.onnx_function import DOMAIN, INPUTS, OP_TYPE, OPSET, REQUIRED, function_body
+from edgeaff.export.onnx_function import OPSET, function_body
 
 if TYPE_CHECKING:
     import onnx
@@ -43,9 +44,9 @@ class SymbolicOperator:
 
     def __call__(self, *tensors: Any, num_heads: int, band: int | None = None, **optional: Tensor | None) -> Tensor:
         """Returns a tensor of the right shape; arguments as those of `cross_modal_attention`."""
-        named = dict(zip(REQUIRED, tensors, strict=True)) | optional
-        inputs = [named.get(name) for name in INPUTS]
-        self.given = {name for name, tensor in zip(INPUTS, inputs, strict=True) if tensor is not None}
+        named = dict(zip(REQUIRED_INPUTS, tensors, strict=True)) | optional
+        inputs = [named.get(name) for name in NODE_INPUTS]
+        self.given = {name for name, tensor in zip(NODE_INPUTS, inputs, strict=True) if tensor is not None}
         self.band = band is not None
         while inputs[-1] is None:
             inputs.pop()
@@ -53,7 +54,7 @@ class SymbolicOperator:
             "num_heads": num_heads,
             "band": band or 0,
             "plugin_namespace": DOMAIN,
-            "plugin_version": "1",
+            "plugin_version": PLUGIN_VERSION,
         }
         return torch.onnx.ops.symbolic(
             f"{DOMAIN}::{OP_TYPE}", inputs, attrs=attributes, dtype=torch.float32, shape=tensors[0].shape, version=1

@@ -15,7 +15,8 @@ def _one_node_model(given, band, shapes):
     import onnx
     from onnx import TensorProto, helper
 
-    from edgeaff.export.onnx_function import INPUTS, function_body
+    from edgeaff.backends.onnx_edit import NODE_INPUTS as INPUTS
+    from edgeaff.export.onnx_function import function_body
 
     def kind(name):
         return TensorProto.BOOL if "mask" in name else TensorProto.FLOAT
@@ -44,7 +45,7 @@ def _one_node_model(given, band, shapes):
 def test_function_body_equals_torch(queries, keys, band, mask, bias, residual):
     import torch
 
-    from edgeaff.export.onnx_function import INPUTS
+    from edgeaff.backends.onnx_edit import NODE_INPUTS as INPUTS
     from edgeaff.export.to_onnx import check_parity
     from edgeaff.training.attention import cross_modal_attention
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeaff.backends.onnx_edit import NODE_INPUTS
 from tests.ops.attention_cases import float64_result, make_case
 
 pytestmark = [pytest.mark.needs_native, pytest.mark.needs_torch]
@@ -72,11 +73,7 @@ def test_gradients_through_the_kernel_equal_those_of_plain_torch() -> None:
     case = make_case(3, 2, 9, 11, 2, 32, **FULL)
     ours, plain = (as_tensors(case, torch.float32, gradients=True) for _ in range(2))
     cross_modal_attention(**ours).square().sum().backward()
-    order = [
-        "q_audio", "kv_audio", "q_video", "kv_video", "alpha", "beta", "key_mask_audio", "key_mask_video",
-        "age_bias_audio", "age_bias_video", "residual_audio", "residual_video",
-    ]  # fmt: skip
-    attend_both(*[plain[name] for name in order], num_heads=2, band=5).square().sum().backward()
+    attend_both(*[plain[name] for name in NODE_INPUTS], num_heads=2, band=5).square().sum().backward()
     for name in DIFFERENTIABLE:
         # The values the gradients start from differ by their rounding: measured 3e-6 relative.
         torch.testing.assert_close(ours[name].grad, plain[name].grad, atol=1e-4, rtol=1e-4)
@@ -101,11 +98,7 @@ def test_operator_passes_the_checks_of_torch(options: dict) -> None:
     from edgeaff.ops.torch_adapter import _operator
 
     case = as_tensors(make_case(5, 2, 3, 4, 2, 16, **options), torch.float32, gradients=True)
-    names = [
-        "q_audio", "kv_audio", "q_video", "kv_video", "alpha", "beta", "key_mask_audio", "key_mask_video",
-        "age_bias_audio", "age_bias_video", "residual_audio", "residual_video",
-    ]  # fmt: skip
-    arguments = (*[case.get(name) for name in names], 2, case.get("band", 0))
+    arguments = (*[case.get(name) for name in NODE_INPUTS], 2, case.get("band", 0))
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")
     torch.library.opcheck(_operator, arguments, test_utils=checks)
 

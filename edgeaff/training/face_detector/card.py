@@ -110,6 +110,7 @@ second round was shortened while it ran), and its loss was still falling: more s
 - Faces in drawings, statues and prints were left open in training: it may fire on them.
 - For the last per cent load a YuNet file instead: `load_detector("yunet:PATH")`; a bundle must be trained with its boxes.
 """
+SIZES = {"large": ">= 60 px", "middle": "30 to 60 px", "small": "16 to 30 px"}  # face heights
 
 
 def make_table(head: list[str], rows: list[list[str]]) -> str:
@@ -174,32 +175,40 @@ def compare_before(export: dict[str, Any], comparison: dict[str, Any], before: d
     return rows
 
 
-def make_card(export: dict[str, Any], comparison: dict[str, Any], before: dict[str, Any]) -> str:
-    """Returns the card's text.
-
-    Args:
-        export: JSON that the export wrote.
-        comparison: JSON of benchmarks/faces.py.
-        before: JSON of the first weights' figures.
-    """
-    validation = export["validation"]
-    chosen = validation["chosen"]
-    names = {"large": ">= 60 px", "middle": "30 to 60 px", "small": "16 to 30 px"}
-    sizes = [[names[name], str(validation["faces"][name]), format_share(chosen[name])] for name in names]
+def list_validation(validation: dict[str, Any]) -> dict[str, str]:
+    """Returns the tables of the validation part by their place in the text: by size of the face and by kind of view."""
+    sizes = [[words, str(validation["faces"][name]), format_share(validation["chosen"][name])] for name, words in SIZES.items()]
     kinds = [
         [kind, str(row["views"]), str(row["large_faces"]), format_share(row["large"]), f"{row['false_per_100']:.2f}"]
         for kind, row in validation["by_kind"].items()
     ]
-    rows, behaviour = [], []
-    for name, row in comparison["detectors"].items():
-        recall = [format_share(row["recall"][size]["recall"], row["recall"][size]["interval"]) for size in names]
+    return {
+        "validation_sizes": make_table(["face height", "faces", "recall"], sizes),
+        "validation_kinds": make_table(
+            ["kind", "views", "large faces", "recall of large", "false boxes per 100 views"], kinds
+        ),
+    }
+
+
+def list_detectors(detectors: dict[str, dict[str, Any]]) -> str:
+    """Returns the table of what each detector finds on the clips."""
+    faces = {size: row["faces"] for size, row in detectors["ours@320"]["recall"].items()}
+    head = ["detector", *(f"recall {words} ({faces[size]})" for size, words in SIZES.items())]
+    rows = []
+    for name, row in detectors.items():
+        recall = [format_share(row["recall"][size]["recall"], row["recall"][size]["interval"]) for size in SIZES]
         low, high = row["false_interval"]
+        false = f"{row['false_per_100']:.2f} [{low:.2f}, {high:.2f}]"
+        rows.append([name, *recall, false, str(row["false_on_face_free"])])
+    return make_table([*head, "false boxes per 100", "of them on face-free pictures"], rows)
+
+
+def list_behaviour(detectors: dict[str, dict[str, Any]]) -> str:
+    """Returns the table of jitter, time and tracks of each detector."""
+    rows = []
+    for name, row in detectors.items():
+        tracks, jitter, latency = row.get("tracks", {}), row["jitter"], row["latency"]
         rows.append(
-            [name, *recall, f"{row['false_per_100']:.2f} [{low:.2f}, {high:.2f}]", str(row["false_on_face_free"])]
-        )
-        tracks = row.get("tracks", {})
-        jitter, latency = row["jitter"], row["latency"]
-        behaviour.append(
             [
                 name,
                 f"{jitter['centre_percent']:.2f}",
@@ -210,55 +219,53 @@ def make_card(export: dict[str, Any], comparison: dict[str, Any], before: dict[s
                 " / ".join(f"{value['false_seconds']:.1f}" for value in tracks.values()) or "-",
             ]
         )
-    counts = [f"{size}: {row['faces']}" for size, row in comparison["detectors"]["ours@320"]["recall"].items()]
-    head = [
-        "detector",
-        *(f"recall {names[size]} ({count.split(': ')[1]})" for size, count in zip(names, counts, strict=True)),
-    ]
-    fired = comparison["detectors"]["ours@320"]["false_where"]
+    covered = "face-seconds covered at stride 1 / 3 / 5"
+    return make_table(["detector", "centre %", "size %", "ms", "processor ms", covered, "false seconds of 144"], rows)
+
+
+def list_tried(export: dict[str, Any], comparison: dict[str, Any], before: dict[str, Any]) -> dict[str, str]:
+    """Returns what the text tells of the first weights and of the first measurement of these, by place in the text."""
     again = before["these_weights_first_measured"]
+    head = [
+        "weights",
+        "validation: recall by size",
+        "false per 100 (heads painted from behind)",
+        "clips: recall by size",
+        "false per 100",
+        "jitter centre / size %",
+    ]
+    return {
+        "tried": make_table(head, compare_before(export, comparison, before)),
+        "again_false": f"{again['false_per_100']:.2f}",
+        "again_middle": format_share(again["recall"]["middle"]["recall"]),
+        "again_large": format_share(again["validation"]["large"]),
+        "again_validation": format_share(again["validation"]["middle"]),
+        "again_small": format_share(again["validation"]["small"]),
+        "before_false": f"{before['clips']['false_per_100']:.2f}",
+    }
+
+
+def make_card(export: dict[str, Any], comparison: dict[str, Any], before: dict[str, Any]) -> str:
+    """Returns the card's text.
+
+    Args:
+        export: JSON that the export wrote.
+        comparison: JSON of benchmarks/faces.py.
+        before: JSON of the first weights' figures.
+    """
+    validation, detectors = export["validation"], comparison["detectors"]
     return TEXT.format(
         **{key: value for key, value in export.items() if key != "validation"},
+        **list_validation(validation),
+        **list_tried(export, comparison, before),
         views=validation["views"],
         pictures_seen=export["steps"] * export["batch_size"],
-        validation_sizes=make_table(["face height", "faces", "recall"], sizes),
-        false_per_100=chosen["false_per_100"],
-        validation_kinds=make_table(
-            ["kind", "views", "large faces", "recall of large", "false boxes per 100 views"], kinds
-        ),
+        false_per_100=validation["chosen"]["false_per_100"],
         pictures=comparison["pictures"],
         face_free=comparison["face_free_pictures"],
-        comparison=make_table([*head, "false boxes per 100", "of them on face-free pictures"], rows),
-        behaviour=make_table(
-            [
-                "detector",
-                "centre %",
-                "size %",
-                "ms",
-                "processor ms",
-                "face-seconds covered at stride 1 / 3 / 5",
-                "false seconds of 144",
-            ],
-            behaviour,
-        ),
-        false_where=", ".join(fired) or "nowhere",
-        tried=make_table(
-            [
-                "weights",
-                "validation: recall by size",
-                "false per 100 (heads painted from behind)",
-                "clips: recall by size",
-                "false per 100",
-                "jitter centre / size %",
-            ],
-            compare_before(export, comparison, before),
-        ),
-        again_false=f"{again['false_per_100']:.2f}",
-        again_middle=format_share(again["recall"]["middle"]["recall"]),
-        again_large=format_share(again["validation"]["large"]),
-        again_validation=format_share(again["validation"]["middle"]),
-        again_small=format_share(again["validation"]["small"]),
-        before_false=f"{before['clips']['false_per_100']:.2f}",
+        comparison=list_detectors(detectors),
+        behaviour=list_behaviour(detectors),
+        false_where=", ".join(detectors["ours@320"]["false_where"]) or "nowhere",
         verdict="\n" + make_table(["asked on the clips", "reached", "verdict"], list_bars(comparison)) + "\n",
     )
 
