@@ -169,6 +169,35 @@ struct HalfWarp {
     if (view.residual != nullptr) value += ToFloat(view.residual[row * view.residual_stride + channel]);
     return view.weight * value;
   }
+
+  // The second direction hands its result over in shared memory (`sums`, of the block's rows), the first adds and writes.
+  __device__ __forceinline__ void Write(const CrossModalAttentionParams& p, const DirectionView<T>& view, int direction,
+                                        float* sums, int64_t batch, int64_t head, int64_t block_row, int64_t row,
+                                        int lane) const {
+    const int g = lane / 4, t = lane % 4;
+    for (int pass = 1; pass >= 0; --pass) {
+      if (direction == pass) {
+#pragma unroll
+        for (int n = 0; n < kHeadTiles; ++n) {
+#pragma unroll
+          for (int e = 0; e < 4; ++e) {
+            const int64_t i = row + g + e / 2 * 8;
+            const int channel = 8 * n + 2 * t + e % 2;
+            if (i >= p.query_count) continue;
+            float* const sum = sums + (i - block_row) * Traits::kSumPitch + channel;
+            const float value = Result(view, n, e, i, channel);
+            if (pass == 1) {
+              *sum = value;
+            } else {
+              FromFloat(value + *sum, static_cast<T*>(p.output) + batch * p.output_batch_stride + i * p.output_time_stride +
+                                          head * Traits::kHead + channel);
+            }
+          }
+        }
+      }
+      SyncBlock();
+    }
+  }
 };
 
 template <class Traits>
@@ -210,31 +239,7 @@ __device__ void AttendHalf(const CrossModalAttentionParams& p, bool aligned, int
     SyncBlock();   // before the next load, or the sums below, overwrite this stage
   }
 
-  // The second direction hands its result over in shared memory, the first adds and writes.
-  float* const sums = reinterpret_cast<float*>(SharedMemory());
-  const int g = lane / 4, t = lane % 4;
-  for (int pass = 1; pass >= 0; --pass) {
-    if (direction == pass) {
-#pragma unroll
-      for (int n = 0; n < HalfWarp<Traits>::kHeadTiles; ++n) {
-#pragma unroll
-        for (int e = 0; e < 4; ++e) {
-          const int64_t i = row + g + e / 2 * 8;
-          const int channel = 8 * n + 2 * t + e % 2;
-          if (i >= p.query_count) continue;
-          float* const sum = sums + (i - block_row) * Traits::kSumPitch + channel;
-          const float value = state.Result(view, n, e, i, channel);
-          if (pass == 1) {
-            *sum = value;
-          } else {
-            FromFloat(value + *sum, static_cast<T*>(p.output) + batch * p.output_batch_stride + i * p.output_time_stride +
-                                        head * Traits::kHead + channel);
-          }
-        }
-      }
-    }
-    SyncBlock();
-  }
+  state.Write(p, view, direction, reinterpret_cast<float*>(SharedMemory()), batch, head, block_row, row, lane);
 }
 
 }  // namespace edgeaff
