@@ -54,11 +54,12 @@ test: dev                    ## all tests that are neither slow nor system
 test-slow: dev               ## the long ones; commit what they write
 	$(VENV)/bin/python -m pytest -m slow --timeout 3600
 
-check: dev                   ## ruff, mypy, import contract, forbidden includes, the documentation as a site
+check: dev                   ## ruff, mypy, import contract, forbidden includes, sizes, the documentation as a site
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python tests/tools/check_includes.py
+	$(VENV)/bin/python tests/tools/check_sizes.py
 	$(VENV)/bin/python tests/tools/check_spills.py
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 

@@ -1,0 +1,73 @@
+"""Fails where a file has more than 500 lines or a function more than 60, in Python (without its docstring) and in C++ and CUDA.
+
+A C++ function is a block behind a parameter list that lies in nothing but namespaces, classes and `extern "C"`.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("edgeaff", "csrc", "tests", "benchmarks", "examples")
+NATIVE = {".cc", ".h", ".cu", ".cuh"}
+MOST_IN_FILE, MOST_IN_FUNCTION = 500, 60
+NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'', re.DOTALL)
+SCOPE = re.compile(r"\b(namespace|struct|class|enum|union)\b[^()]*$|\bextern\s*$")
+
+
+def python_functions(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yields (name, line, lines without the docstring) of every function, nested ones too."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) is not None else 0
+            yield node.name, node.lineno, node.end_lineno - node.lineno + 1 - docstring
+
+
+def native_functions(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yields (head, line, lines) of every function of a C++ or CUDA file."""
+    text = NOT_CODE.sub(lambda match: re.sub(r"[^\n]", "", match[0]), text)
+    text = re.sub(
+        r"^[ \t]*#(?:[^\n]*\\\n)*[^\n]*", lambda match: re.sub(r"[^\n]", "", match[0]), text, flags=re.MULTILINE
+    )
+    open_blocks: list[tuple[bool, int, str]] = []  # (is a function, line of its head, head)
+    head, line = "", 1
+    for character in text:
+        line += character == "\n"
+        if character == "{":
+            inside = any(is_function for is_function, _, _ in open_blocks)
+            is_function = not inside and ")" in head and not SCOPE.search(head)
+            open_blocks.append((is_function, line - head.strip().count("\n"), head))
+        elif character == "}" and open_blocks:
+            is_function, first, whole = open_blocks.pop()
+            if is_function:
+                yield " ".join(whole.split()), first, line - first + 1
+        head = "" if character in "{};" else head + character
+
+
+def problems(root: Path = ROOT) -> list[str]:
+    """Returns a line for everything that is too long."""
+    found = []
+    for path in sorted(path for folder in FOLDERS for path in (root / folder).rglob("*")):
+        if path.suffix not in {".py", *NATIVE} or "build" in path.relative_to(root).parts:
+            continue
+        text, name = path.read_text(encoding="utf-8"), path.relative_to(root)
+        if (lines := len(text.splitlines())) > MOST_IN_FILE:
+            found.append(f"{name}: {lines} lines, at most {MOST_IN_FILE} are allowed")
+        functions = python_functions(text) if path.suffix == ".py" else native_functions(text)
+        for function, line, lines in functions:
+            if lines > MOST_IN_FUNCTION:
+                found.append(
+                    f"{name}:{line}: {function[-60:]} has {lines} lines, at most {MOST_IN_FUNCTION} are allowed"
+                )
+    return found
+
+
+if __name__ == "__main__":
+    report = problems()
+    print("\n".join(report) or "files and functions are short enough")
+    sys.exit(bool(report))
