@@ -23,12 +23,21 @@ from edgeaff.spec import PreprocessSpec
 BUNDLE_SCHEMA = 1
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"  # sequences with the outputs of the trained system
+PACKED = "step.npz"  # weights of the native step
 REQUIRED_KEYS = (
     "schema", "model_id", "preset", "spec", "fingerprint", "detector", "face_encoder", "statistics", "graphs", "uncertainty",
     "smoothing", "default_backend", "licences", "provenance", "intended_use", "accuracy", "certificates",
 )  # fmt: skip
 DEFAULT_BUNDLE = Path(__file__).parent / "assets" / "edge.eaff"
 MEMBER_LIMIT_BYTES = 1 << 30
+
+
+def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
+    """Returns arrays as the bytes of an .npz member; `ModelBundle.arrays` reads them."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
 
 
 @dataclass(frozen=True)

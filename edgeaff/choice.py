@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeaff.backends import load_graph
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
-from edgeaff.handover import GOLDEN, LEAST_CCC, encoder_backend, require_same_descriptors
+from edgeaff.handover import LEAST_CCC, encoder_backend, require_same_descriptors
 from edgeaff.inference import Predictor, graph_bytes, load_predictor
 from edgeaff.measures import ccc
 

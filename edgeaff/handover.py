@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends import GRAPH_BACKENDS, Graph, Progress, load_graph
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.errors import BundleError
 from edgeaff.inference import Predictor, load_predictor, precision_of, replay
 from edgeaff.measures import ccc
 
 LEAST_CCC = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.995, "int8": 0.995}
-LEAST_COSINE = {"int8": 0.95, "other": 0.995}  # of face descriptors, old against new; float32 engines reach 0.9999999, int8 0.984
-GOLDEN = "golden.npz"
+LEAST_COSINE = {
+    "int8": 0.95,
+    "other": 0.995,
+}  # of face descriptors, old against new; float32 engines reach 0.9999999, int8 0.984
 TickPair = tuple[np.ndarray | None, np.ndarray | None]  # (D,) descriptor and (A,) audio vector of a tick; None = absent
 
 

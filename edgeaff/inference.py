@@ -11,14 +11,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgeaff.backends import GRAPH_BACKENDS, Graph, Progress, load_graph
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.spec import NANOSECONDS
+from edgeaff.types import DIMENSIONS
 
 WINDOW_TICKS = 100  # Paper: section 4.3, sequences of 100 frames.
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
 NORMAL_95 = 1.959964
-NAMES = ("valence", "arousal")
 STATE = "state_"
 NEXT = "next_"
 
@@ -218,7 +218,7 @@ class Uncertainty:
         self._valence = np.asarray(table["valence_std"], float)
         self._arousal = np.asarray(table["arousal_std"], float)
         self._half_68 = {
-            name: np.asarray(table[f"{name}_half_68"], float) for name in NAMES if f"{name}_half_68" in table
+            name: np.asarray(table[f"{name}_half_68"], float) for name in DIMENSIONS if f"{name}_half_68" in table
         }
         self.abstain_above_std = float(table["abstain_above_std"])
         self.audio_only_valence_max_std = float(table["audio_only_valence_max_std"])
@@ -250,12 +250,14 @@ class Uncertainty:
         if percent == 95:
             valence, arousal = self.std(video_coverage, audio_coverage)
             return NORMAL_95 * valence, NORMAL_95 * arousal
-        if percent != 68 or len(self._half_68) < len(NAMES):
+        if percent != 68 or len(self._half_68) < len(DIMENSIONS):
             there = "68 or 95" if self._half_68 else "95 with this bundle"
             raise ArgumentError(
                 f"percent must be {there}, got {percent!r}; choose another, or calibrate the bundle again."
             )
-        valence, arousal = (self._interpolate(self._half_68[name], video_coverage, audio_coverage) for name in NAMES)
+        valence, arousal = (
+            self._interpolate(self._half_68[name], video_coverage, audio_coverage) for name in DIMENSIONS
+        )
         return valence, arousal
 
     def _interpolate(self, grid: np.ndarray, video: float, audio: float) -> float:
@@ -318,13 +320,13 @@ def load_predictor(
     if stride > 1 and not bundle.has_graph("affect_append"):
         raise ArgumentError(f"stride must be 1 for {bundle!r}, got {stride}; it has no graph affect_append.")
     if chosen == "native":
-        if "step.npz" not in bundle.members:
+        if PACKED not in bundle.members:
             raise ArgumentError(
                 f"backend must be onnxruntime or openvino for {bundle!r}, got 'native'; it has no packed step (step.npz)."
             )
         from edgeaff.backends.native import NativeStep
 
-        return StreamingPredictor(NativeStep(bundle.arrays("step.npz")))
+        return StreamingPredictor(NativeStep(bundle.arrays(PACKED)))
 
     def load(role: str) -> Graph:
         return load_graph(graph_bytes(bundle, role, chosen), backend=chosen, threads=threads, progress=progress)
@@ -376,6 +378,6 @@ def self_test(bundle: ModelBundle, backend: str = "default") -> float:
         bundle: holds golden.npz: video (S, T, D), audio (S, T, A), present (S, T, 2), values (S, T, 2), float32.
         backend: as in `load_predictor`.
     """
-    golden = bundle.arrays("golden.npz")
+    golden = bundle.arrays(GOLDEN)
     values = replay(load_predictor(bundle, backend), golden["video"], golden["audio"], golden["present"])
     return float(np.abs(values - golden["values"]).max())

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 EVENT_SCHEMA = 1
+DIMENSIONS = ("valence", "arousal")  # of affect, in the order of every array of values
 
 
 class Status(enum.Enum):

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -86,3 +87,13 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT
+
+
+@pytest.fixture(params=["scalar", "neon", "avx2", "avx512"])
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Limits the dispatch of compiled code to one set; what the processor lacks runs as the next lower one."""
+    from edgeaff.ops import set_instruction_set
+
+    set_instruction_set(request.param)
+    yield request.param
+    set_instruction_set("best")

@@ -17,10 +17,8 @@ from edgeaff.capture.recording import Recording
 from edgeaff.capture.replay import first_difference
 from edgeaff.delivery.recorder import Recorder
 from edgeaff.errors import ArgumentError, BundleError
-from edgeaff.export.certificate import LEAST_CCC as CERTIFIED
 from edgeaff.features.lld import NAMES
 from edgeaff.handover import (
-    LEAST_CCC,
     Candidate,
     prepare,
     require_same_descriptors,
@@ -282,10 +280,6 @@ def test_a_swap_is_recorded_and_replayed_byte_for_byte(tmp_path: Path) -> None:
     assert {event.backend for event in written} == {"onnxruntime", "native"}
     difference = first_difference(recording, lambda tap, options: Session(bundle(), tap=tap, **options))
     assert difference == ""
-
-
-def test_floors_are_those_of_the_certificates() -> None:
-    assert LEAST_CCC == CERTIFIED
 
 
 def test_an_8_bit_encoder_may_differ_more() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from edgeaff.errors import BundleError
 from edgeaff.ops import native
 
+ARCHITECTURE = "edgeaff-edge-1"  # of the model whose weights are packed
 FORMAT = 1
 _STATE = "state_rings"
 

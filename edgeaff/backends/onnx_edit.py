@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError
 
+OPSET, IR_VERSION = 18, 10  # of every graph that is written here
 DOMAIN = "edgeaff"
 OP_TYPE = "CrossModalAttention"
 NODE_INPUTS = (

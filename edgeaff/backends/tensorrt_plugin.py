@@ -18,9 +18,9 @@ import numpy as np
 from edgeaff.backends.onnx_edit import DOMAIN, GIVEN, NODE_INPUTS, OP_TYPE, PLUGIN_VERSION, REQUIRED_INPUTS
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 from edgeaff.ops import native
+from edgeaff.ops.cross_modal_attention import TYPE_CODES
 
 FIELDS = ("num_heads", "band", GIVEN)
-TYPE_CODES = {"float32": 0, "float16": 1, "bfloat16": 2}  # of edgeaff::DataType
 Launcher = Callable[..., str]
 logger = logging.getLogger(__name__)
 

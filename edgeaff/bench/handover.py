@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.errors import BackendUnavailableError
 from edgeaff.handover import TickPair, take_over
 from edgeaff.inference import Predictor, load_predictor
@@ -27,7 +27,7 @@ def measure(bundle: ModelBundle, *, repeats: int = 5) -> list[dict[str, Any]]:
     Returns:
         before, after, history (ticks), handover_ms, max_abs_difference to the old backend going on alone.
     """
-    golden = bundle.arrays("golden.npz")
+    golden = bundle.arrays(GOLDEN)
     ticks = [
         (video if here[0] > 0.5 else None, audio if here[1] > 0.5 else None)
         for sequence in range(len(golden["present"]))

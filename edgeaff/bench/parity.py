@@ -15,9 +15,9 @@ import numpy as np
 
 from edgeaff.backends import load_graph
 from edgeaff.backends.native import NativeStep
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import BackendUnavailableError
-from edgeaff.export.certificate import PACKED, agreement
+from edgeaff.export.certificate import agreement
 from edgeaff.export.from_onnx import read_step, reference_values, require_same
 from edgeaff.export.pack_step import pack_step
 from edgeaff.inference import Predictor, StreamingPredictor, load_predictor, replay
@@ -130,7 +130,7 @@ def labelled_set(track: Features, ticks: int) -> Arrays:
 def edge_subject(bundle: ModelBundle) -> tuple[Subject, float]:
     """Returns the streaming model of a bundle, and the largest difference of its torch system to the golden outputs."""
     edge = read_step(bundle.graph_bytes("affect_step"))
-    rebuilt = require_same(edge, bundle.arrays("golden.npz"))
+    rebuilt = require_same(edge, bundle.arrays(GOLDEN))
 
     def make(backend: str, precision: str) -> Predictor:
         """Returns the predictor; int8 = native: the weights packed again; else the graph quantised dynamically.
@@ -178,7 +178,7 @@ def compare(
         corpus: where the tracks are from, in words.
         say: told one line per row.
     """
-    golden = bundle.arrays("golden.npz")
+    golden = bundle.arrays(GOLDEN)
     subject, rebuilt = edge_subject(bundle)
     drawn = draw_sequences(golden, count=count, ticks=ticks, seed=seed)
     sets = [{name: golden[name] for name in INPUTS}, drawn, *(labelled_set(track, ticks) for track in tracks)]
@@ -186,7 +186,7 @@ def compare(
     data = {
         "reference": "torch system made again from affect_step.onnx",
         "reference_to_golden_max_abs_difference": rebuilt,
-        "golden": {"sequences": len(golden["video"]), "ticks_each": golden["video"].shape[1], "origin": "golden.npz"},
+        "golden": {"sequences": len(golden["video"]), "ticks_each": golden["video"].shape[1], "origin": GOLDEN},
         "drawn": {"sequences": count, "ticks_each": ticks, "seed": seed, "origin": "draw_sequences"},
         **describe_tracks(tracks, ticks, corpus),
     }

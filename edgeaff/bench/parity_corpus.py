@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.preprocess import PreprocessParts, parts_from_bundle
 from edgeaff.training.corpora.affwild2 import read_corpus
 from edgeaff.training.extract import extract_track
@@ -45,7 +45,7 @@ def edge_tracks(bundle: ModelBundle, corpus: Path, *, most: int) -> list[Feature
         corpus: in the layout of Aff-Wild2.
         most: tracks to take, in order of name.
     """
-    size = bundle.arrays("golden.npz")["video"].shape[-1]
+    size = bundle.arrays(GOLDEN)["video"].shape[-1]
     return list(_extract(corpus, parts_from_bundle(bundle), size=size, most=most))
 
 

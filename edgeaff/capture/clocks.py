@@ -6,7 +6,7 @@ seconds is steady, so it is what both clocks steer by: towards zero, slowly, so 
 
 from __future__ import annotations
 
-NANOSECONDS = 1_000_000_000
+from edgeaff.spec import NANOSECONDS
 
 
 class SampleClock:

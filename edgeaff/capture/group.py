@@ -6,14 +6,17 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeaff.capture.health import SourceHealth
-from edgeaff.capture.live import LiveSource, take_from
+from edgeaff.capture.live import LiveSource, take_from, units_of
 from edgeaff.capture.source import MergedSource, open_source, parse_uri
+from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError
 from edgeaff.types import AudioChunk, VideoFrame
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 def combine(video: Any, audio: Any) -> Any:
@@ -53,7 +56,7 @@ def _opened(source: Any, *, video: bool, audio: bool) -> Any:
     return source if hasattr(source, "is_live") else open_source(source, video=video, audio=audio)
 
 
-class LiveGroup:
+class LiveGroup(Closing):
     """Several live sources as one; what is earliest in any inbox comes first. It never waits for one of them."""
 
     is_live = True
@@ -126,12 +129,7 @@ class LiveGroup:
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
         """Yields units until all have ended."""
-        while not self.ended:
-            unit = self.take(0.25)
-            if unit is not None:
-                yield unit
-            else:
-                self.health()
+        yield from units_of(self)
 
     def inputs(self, *, idle_seconds: float = 1 / 30) -> Iterator[VideoFrame | AudioChunk | int]:
         """Yields what a Session is to be given: units, and while nothing comes the present instant, for `advance`.
@@ -149,19 +147,13 @@ class LiveGroup:
             if now is not None and not self.ended:
                 yield now
 
-    def __enter__(self) -> LiveGroup:
+    def __enter__(self) -> Self:
         """Returns the group, all sources started; if one fails the others are closed again."""
         with contextlib.ExitStack() as started:
             for source in self.sources:
                 started.enter_context(source)
             started.pop_all()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes all."""
-        self.close()
 
     def close(self) -> None:
         """Closes all, within half a second together."""

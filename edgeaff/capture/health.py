@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeaff.capture.inbox import NANOSECONDS
+from edgeaff.spec import NANOSECONDS
 from edgeaff.types import VideoFrame
 
 

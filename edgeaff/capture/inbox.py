@@ -6,9 +6,8 @@ import threading
 from collections import deque
 
 from edgeaff.capture.media_file import order_of
+from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
-
-NANOSECONDS = 1_000_000_000
 
 
 class Inbox:

@@ -13,19 +13,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeaff.capture.health import FreezeWatch, Health, SourceHealth
-from edgeaff.capture.inbox import NANOSECONDS, Inbox
+from edgeaff.capture.inbox import Inbox
+from edgeaff.closing import Closing
 from edgeaff.errors import DeviceError, EdgeaffError
+from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
+
+if TYPE_CHECKING:
+    from typing import Self
 
 BACKOFF_SECONDS = (0.1, 0.2, 0.4, 0.5)  # the last one repeats; recovery stays under 3 s
 MAX_ABANDONED = 2
 
 
-class LiveSource:
+class LiveSource(Closing):
     """Base of camera, microphone, network and paced sources. Children give `_open`, `_read` and `_shut`.
 
     Attributes:
@@ -103,17 +107,11 @@ class LiveSource:
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         """Returns the source, started."""
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stops the source."""
-        self.close()
-
-    def start(self) -> LiveSource:
+    def start(self) -> Self:
         """Starts the capture thread and waits until the device is open.
 
         Returns:
@@ -318,12 +316,17 @@ class LiveSource:
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
         """Yields units until the source ends or is closed."""
-        while not self.ended:
-            unit = self.take(0.25)
-            if unit is not None:
-                yield unit
-            else:
-                self.health()
+        yield from units_of(self)
+
+
+def units_of(source: Any) -> Iterator[VideoFrame | AudioChunk]:
+    """Yields the units of a live source or group until it has ended; while nothing comes, its health is judged."""
+    while not source.ended:
+        unit = source.take(0.25)
+        if unit is not None:
+            yield unit
+        else:
+            source.health()
 
 
 def take_from(sources: Sequence[LiveSource], timeout_seconds: float | None) -> VideoFrame | AudioChunk | None:

@@ -7,12 +7,13 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from edgeaff.capture.timeline import NANOSECONDS, Timeline, to_ns
+from edgeaff.capture.timeline import Timeline, to_ns
 from edgeaff.capture.track import TrackReader
+from edgeaff.closing import Closing
 from edgeaff.errors import BackendUnavailableError, MediaError
+from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
 
 EARLY_END_NS = 500_000_000
@@ -39,7 +40,7 @@ def order_of(unit: VideoFrame | AudioChunk) -> tuple[int, bool]:
     return unit.pts_ns, isinstance(unit, AudioChunk)
 
 
-class MediaFile:
+class MediaFile(Closing):
     """A file source: yields VideoFrame and AudioChunk of the first video and the first audio track.
 
     Times: container timestamps minus the container's start time, one shift for both tracks, so offsets between them
@@ -119,16 +120,6 @@ class MediaFile:
             "frames": sum(reader.frames for reader in readers if reader.kind == "video"),
             "audio_frames": sum(reader.frames for reader in readers if reader.kind == "audio"),
         }
-
-    def __enter__(self) -> MediaFile:
-        """Returns the source itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes the source."""
-        self.close()
 
     def close(self) -> None:
         """Does nothing: a pass holds the file open only while it runs."""

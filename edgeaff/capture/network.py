@@ -9,9 +9,10 @@ from typing import Any
 from edgeaff.capture.clocks import JumpFilter, StreamClock
 from edgeaff.capture.live import LiveSource
 from edgeaff.capture.media_file import open_container
-from edgeaff.capture.timeline import NANOSECONDS, Timeline, to_ns
+from edgeaff.capture.timeline import Timeline, to_ns
 from edgeaff.capture.track import TrackDecoder, shift_of
 from edgeaff.errors import BackendUnavailableError, DeviceError
+from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
 
 SETTLE_SECONDS = 0.3  # what was buffered while FFmpeg looked at the stream comes in one burst: wait it out

@@ -9,9 +9,8 @@ from typing import Any
 from edgeaff.capture.live import LiveSource
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError
+from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
-
-NANOSECONDS = 1_000_000_000
 
 
 class PacedFile(LiveSource):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from edgeaff.capture.health import Health, SourceHealth
 from edgeaff.capture.live import LiveSource
 from edgeaff.errors import ArgumentError
 from edgeaff.types import AudioChunk, VideoFrame
+
+if TYPE_CHECKING:
+    from typing import Self
 
 _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 8_000, 192_000
 
@@ -27,7 +31,7 @@ class _PushSource(LiveSource):
         self._push_lock = threading.Lock()
         self._offset_ns: int | None = None  # caller's clock minus the monotonic clock, at the last push with a time
 
-    def start(self) -> LiveSource:
+    def start(self) -> Self:
         """Returns the source itself; there is no device to open."""
         return self
 

@@ -6,12 +6,12 @@ import dataclasses
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from edgeaff.capture.recording import Call, Record, Recording, array_of, faces_of
+from edgeaff.closing import Closing
 from edgeaff.errors import MediaError
 from edgeaff.types import AffectEvent, AudioChunk, TrackedFace, VideoFrame
 
@@ -146,7 +146,7 @@ def _make_call(session: Any, call: Call, recompute: bool) -> list[AffectEvent]:
     raise MediaError(f"the recording must hold calls of Session, got {call.name!r}; it comes from a newer edgeaff.")
 
 
-class ReplaySource:
+class ReplaySource(Closing):
     """The raw pictures and sound of a recording as a source, in the order in which the session got them."""
 
     is_live = False
@@ -179,16 +179,6 @@ class ReplaySource:
                 yield VideoFrame(call.head["pts_ns"], array_of(call))
             elif call.name == "push_audio" and self.has_audio:
                 yield AudioChunk(call.head["pts_ns"], array_of(call), call.head["sample_rate_hz"])
-
-    def __enter__(self) -> ReplaySource:
-        """Returns the source itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes the source."""
-        self.close()
 
     def close(self) -> None:
         """Does nothing: a pass holds the file open only while it runs."""

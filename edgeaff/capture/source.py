@@ -20,12 +20,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, unquote
 
 from edgeaff.capture.media_file import MediaFile, order_of
+from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError
 from edgeaff.types import AudioChunk, VideoFrame
+
+if TYPE_CHECKING:
+    from typing import Self
 
 SCHEMES = ("file", "camera", "mic", "rtsp", "udp", "tcp", "gst", "replay", "push")
 _NETWORK = ("rtsp", "udp", "tcp")
@@ -238,7 +242,7 @@ def _size(options: dict[str, str]) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-class MergedSource:
+class MergedSource(Closing):
     """Two sources that both start at 0 as one, for example the picture of one file with the sound of another."""
 
     is_live = False
@@ -283,17 +287,11 @@ class MergedSource:
         """Yields everything of both in the order of `media_file.order_of`."""
         yield from heapq.merge(*self._sources, key=order_of)
 
-    def __enter__(self) -> MergedSource:
+    def __enter__(self) -> Self:
         """Returns the source itself, with both parts entered."""
         for source in self._sources:
             source.__enter__()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes both parts."""
-        self.close()
 
     def close(self) -> None:
         """Closes both parts."""

@@ -16,7 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-NANOSECONDS = 1_000_000_000
+from edgeaff.spec import NANOSECONDS
+
 MAX_STEP_BACK_NS = 500_000_000  # a larger step back is a new epoch, a smaller one is jitter
 _WRAP_NS = (1 << 33) * NANOSECONDS // 90_000
 _WRAP_TOLERANCE_NS = 10 * NANOSECONDS

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgeaff.capture.downmix import ChannelCancellation, downmix_weights, to_mono
-from edgeaff.capture.timeline import NANOSECONDS, Timeline, to_ns
+from edgeaff.capture.timeline import Timeline, to_ns
+from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
 
 MAX_CHUNK_SECONDS = 0.1  # well under Session's max_skew_seconds, so that order by pts is enough

@@ -91,7 +91,8 @@ def replay_golden(bundle: ModelBundle) -> None:
     Raises:
         BundleError: one of them agrees less than its precision must.
     """
-    from edgeaff.export.certificate import GOLDEN, certify_available, describe, require_parity
+    from edgeaff.bundle import GOLDEN
+    from edgeaff.export.certificate import certify_available, describe, require_parity
 
     if GOLDEN not in bundle.members:
         print(f"not replayed: the bundle has no golden sequences ({GOLDEN})")

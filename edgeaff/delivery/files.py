@@ -7,9 +7,9 @@ import csv
 import json
 import os
 from dataclasses import fields
-from types import TracebackType
 from typing import Any
 
+from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError
 from edgeaff.types import AffectEvent
 
@@ -91,7 +91,7 @@ class LineFile:
         self._file.close()
 
 
-class _FileSink:
+class _FileSink(Closing):
     """A text file that is written line by line."""
 
     def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
@@ -111,16 +111,6 @@ class _FileSink:
                 f"path must be a file that can be written, got {os.fspath(path)!r} ({error.strerror}); "
                 "make its folder, or choose another."
             ) from error
-
-    def __enter__(self) -> Any:
-        """Returns the sink itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes the file."""
-        self.close()
 
     def close(self) -> None:
         """Closes the file; may be called again."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from types import TracebackType
 from typing import Any, Protocol
 
+from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.types import AffectEvent
 
@@ -23,7 +23,7 @@ class Sink(Protocol):
         """Delivers what is left and frees everything."""
 
 
-class QueuedSink:
+class QueuedSink(Closing):
     """Hands events to another sink on a thread of its own. When that sink is slow or broken the oldest events go.
 
     An event that fails is tried again every half second: a full disk or a killed broker is survived, and what was lost
@@ -105,16 +105,6 @@ class QueuedSink:
             self._counts["dropped"] += len(self._events)
             self._events.clear()
             self._changed.notify()
-
-    def __enter__(self) -> QueuedSink:
-        """Returns the sink itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes the sink."""
-        self.close()
 
     def _work(self) -> None:
         try:

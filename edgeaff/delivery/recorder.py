@@ -13,19 +13,19 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from edgeaff.capture.recording import MAGIC, SCHEMA, Record, array_record, encode_record, faces_record
+from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError
 from edgeaff.types import AffectEvent, TrackedFace
 
 _MAX_WAITING = 2048  # records; at 30 Hz with sound about ten seconds
 
 
-class Recorder:
+class Recorder(Closing):
     """Writes a session file on a thread of its own. It is the tap of the session, and a sink.
 
     Where the disk is full or too slow the recording ends there, with a warning; the session goes on.
@@ -135,16 +135,6 @@ class Recorder:
         except queue.Full:
             self._fail("the disk is too slow for it")
         self._thread.join(timeout_seconds)
-
-    def __enter__(self) -> Recorder:
-        """Returns the recorder itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes the file."""
-        self.close()
 
     def _work(self) -> None:
         try:

@@ -12,9 +12,9 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any
 
+from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError
 
 _NAME = re.compile(r"[^a-zA-Z0-9_]")
@@ -47,7 +47,7 @@ class _Server6(http.server.ThreadingHTTPServer):
     address_family = socket.AF_INET6
 
 
-class StatusServer:
+class StatusServer(Closing):
     """Serves a status that is asked for anew at every request.
 
     Attributes:
@@ -86,16 +86,6 @@ class StatusServer:
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> StatusServer:
-        """Returns the server itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Stops the server."""
-        self.close()
 
     def close(self) -> None:
         """Stops the server; may be called again."""

@@ -15,9 +15,9 @@ import numpy as np
 from edgeaff.detection.assignment import assign
 from edgeaff.errors import ArgumentError
 from edgeaff.ops.thumbnail import grey_thumbnail
+from edgeaff.spec import NANOSECONDS
 from edgeaff.types import FaceBox, FaceDetection, TrackedFace
 
-NANOSECONDS = 1_000_000_000
 CONFIRMING_HITS = 3
 CONFIRMING_SCORE = 0.8  # one detection at least; there our detector's validation has 0.2 false boxes per 100 views
 CONFIRMING_SECONDS = 0.3  # two hits this far apart confirm as well: slow cameras

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeaff.bundle import BUNDLE_SCHEMA, ModelBundle
+from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.export.certificate import BACKENDS, certify, describe, encoder_certificate, require_bar, require_parity
 from edgeaff.spec import PreprocessSpec
@@ -72,16 +72,16 @@ def assemble(
         BundleError: a backend to certify, or the 8-bit encoder, disagrees with its reference.
     """
     members = {f"{name}.onnx": read(parts / f"{name}.onnx") for name in GRAPHS}
-    members["golden.npz"] = read(parts / "golden.npz")
-    if (parts / "step.npz").exists():
-        members["step.npz"] = read(parts / "step.npz")
+    members[GOLDEN] = read(parts / GOLDEN)
+    if (parts / PACKED).exists():
+        members[PACKED] = read(parts / PACKED)
     detector, encoder, tail = (
         json.loads(read(parts / f"{name}.json")) for name in ("face_detector", "face_encoder", "tail")
     )
     spec = PreprocessSpec(
         **{**tail.get("spec", {}), "detector_id": detector["id"], "crop_margin": encoder["crop_margin"]}
     )
-    default_backend = "native" if "step.npz" in members else "onnxruntime"  # Choice: the fastest that the bundle serves
+    default_backend = "native" if PACKED in members else "onnxruntime"  # Choice: the fastest that the bundle serves
     manifest = make_manifest(spec, model_id, detector, encoder, tail, default_backend=default_backend)
     figures = read_int8_encoder(parts, members) if encoder_precision == "int8" else None
     if figures is not None:

@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
+from edgeaff.handover import LEAST_CCC
 from edgeaff.inference import load_predictor, replay
 from edgeaff.measures import ccc
+from edgeaff.types import DIMENSIONS
 
 BACKENDS = ("onnxruntime", "native", "openvino")
-GOLDEN = "golden.npz"
-PACKED = "step.npz"
-NAMES = ("valence", "arousal")
 PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
-LEAST_CCC = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.995, "int8": 0.995}
 MOST_LABEL_LOSS, LEAST_SPEED_UP = 0.01, 1.8  # of an 8-bit face encoder
 _PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx"), "native": ()}
 
@@ -159,10 +157,10 @@ def encoder_certificate(figures: dict[str, Any]) -> dict[str, Any]:
     Args:
         figures: of `python -m edgeaff.export.quantize`, measured on the FER+ test part.
     """
-    names = [f"{kind}_{dimension}" for kind in ("ccc_reference", "ccc_label_loss") for dimension in NAMES]
+    names = [f"{kind}_{dimension}" for kind in ("ccc_reference", "ccc_label_loss") for dimension in DIMENSIONS]
     labels = {
         f"ccc_label_{when}_{dimension}": round(figures[f"ccc_label_{dimension}"] + before, 4)
-        for dimension in NAMES
+        for dimension in DIMENSIONS
         for when, before in (("before", figures[f"ccc_label_loss_{dimension}"]), ("after", 0.0))
     }
     return {
@@ -183,7 +181,7 @@ def describe(certificate: dict[str, Any]) -> str:
         size = f"{certificate['faces']} faces"
     else:
         size = f"{certificate['sequences']} sequences, {certificate['ticks']} ticks"
-    losses = [certificate.get(f"ccc_label_loss_{name}") for name in NAMES]
+    losses = [certificate.get(f"ccc_label_loss_{name}") for name in DIMENSIONS]
     labels = "" if None in losses else f"; CCC with labels lost: {losses[0]:+.4f}, {losses[1]:+.4f}"
     return (
         f"{'face encoder ' if size.endswith('faces') else ''}{certificate['backend']} {certificate['precision']}: CCC with "

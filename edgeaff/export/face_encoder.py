@@ -20,13 +20,12 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from edgeaff.export.to_onnx import IR_VERSION, check_parity
+from edgeaff.backends.onnx_edit import IR_VERSION, OPSET
+from edgeaff.export.to_onnx import PARITY_BATCHES, check_parity
 from edgeaff.training.face_encoder.data import ANCHORS, EMOTIONS
 from edgeaff.training.face_encoder.model import FaceEncoder, FaceEncoderConfig
 from edgeaff.training.face_encoder.train import FaceModel
 
-OPSET = 18
-PARITY_BATCHES = (1, 2, 5)
 logger = logging.getLogger(__name__)
 
 

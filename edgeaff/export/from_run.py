@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import GOLDEN, PACKED, ModelBundle, pack_arrays
 from edgeaff.errors import ArgumentError, SpecMismatchError
-from edgeaff.export.certificate import GOLDEN, PACKED, certify_available, require_parity
+from edgeaff.export.certificate import certify_available, require_parity
 from edgeaff.export.from_onnx import reference_values
-from edgeaff.export.pack_step import pack_step, save_step
+from edgeaff.export.pack_step import pack_step
 from edgeaff.export.paper import (
     FABRICATED,
     WIDE,
@@ -32,7 +32,6 @@ from edgeaff.export.paper import (
     fabricated_encoder,
     make_golden,
     read_encoder,
-    save_arrays,
     tail_graphs,
 )
 from edgeaff.export.to_onnx import export_step
@@ -148,8 +147,8 @@ def edge_members(edge: Any, base: ModelBundle, precision: str) -> dict[str, byte
     return {
         **base.members,
         "affect_step.onnx": quantise_dynamic(step) if precision == "int8" else step,
-        PACKED: save_step(packed),
-        GOLDEN: save_arrays({**golden, "values": values}),
+        PACKED: pack_arrays(packed),
+        GOLDEN: pack_arrays({**golden, "values": values}),
     }
 
 
@@ -190,7 +189,7 @@ def paper_content(
     if own:
         precisions["face_encoder"] = base.precision("face_encoder")
     members = {f"{name}.onnx": graph for name, graph in held.items()}
-    members[GOLDEN] = save_arrays(make_golden(system, described))
+    members[GOLDEN] = pack_arrays(make_golden(system, described))
     return (
         made_up,
         {

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from edgeaff.backends.onnx_edit import DOMAIN, NODE_INPUTS, OP_TYPE
+from edgeaff.backends.onnx_edit import DOMAIN, NODE_INPUTS, OP_TYPE, OPSET
 
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 18
 
 _SIZES = """
     heads = Constant <value_int: int = @num_heads> ()

@@ -19,7 +19,6 @@ Command line: `python -m edgeaff.export.pack_step edge_weights.safetensors step.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import struct
 from collections.abc import Mapping
@@ -27,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeaff.backends.native import ARCHITECTURE, FORMAT
+from edgeaff.bundle import pack_arrays
 from edgeaff.errors import ArgumentError
 
-ARCHITECTURE = "edgeaff-edge-1"
-FORMAT = 1
 MODALITIES = ("video", "audio")
 PRECISIONS = ("float32", "bfloat16", "int8")
 _LOG2E = 1.4426950408889634
@@ -61,13 +60,6 @@ def pack_step(weights: Mapping[str, np.ndarray], *, num_heads: int, precision: s
         raise ArgumentError(
             f"weights must be the state dict of an edge model, got none named {error}; pass Edge.state_dict()."
         ) from error
-
-
-def save_step(arrays: Arrays) -> bytes:
-    """Returns the arrays as the bytes of an .npz file."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 def _pack(weights: Arrays, num_heads: int, precision: str) -> Arrays:
@@ -229,7 +221,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     weights, metadata = read_safetensors(options.weights)
     packed = pack_step(weights, num_heads=int(metadata["num_heads"]), precision=options.precision)
-    options.output.write_bytes(save_step(packed))
+    options.output.write_bytes(pack_arrays(packed))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import io
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,12 +25,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgeaff.bundle import BUNDLE_SCHEMA, ModelBundle
+from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, ModelBundle, pack_arrays
 from edgeaff.export.assemble import INTENDED_USE
-from edgeaff.export.to_onnx import SymbolicOperator, check_parity, to_model, with_batch
-from edgeaff.export.window import WINDOW_TICKS, export_window
+from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model, with_batch
+from edgeaff.export.window import export_window
 from edgeaff.export.window_step import export_window_step, window_values
 from edgeaff.features.face import normalise
+from edgeaff.inference import WINDOW_TICKS
 from edgeaff.spec import paper_spec
 from edgeaff.training.models.transformer import AudioVideoTransformer
 from edgeaff.training.models.vggface import VggFace
@@ -118,7 +118,7 @@ def export_encoder(encoder: VggFace) -> tuple[bytes, bytes]:
         copy.deepcopy(encoder), SymbolicOperator(), (torch.zeros(2, 3, 96, 96),), ["face"], ["descriptor"], dynamic=(batch,)
     )  # fmt: skip
     dynamic, static = model.SerializeToString(), with_batch(model, 1)
-    for data, sizes in ((dynamic, (1, 3)), (static, (1,))):
+    for data, sizes in ((dynamic, PARITY_BATCHES), (static, (1,))):
         runs = []
         for size in sizes:
             face = torch.from_numpy(normalise(drawn_faces(size, seed=size)))
@@ -246,7 +246,7 @@ def assemble_paper(parts: PaperParts, output: Path, *, precision: str, faces: np
     held = {name: graph for name, graph in made.items() if not name.endswith("_dynamic")}
     held["face_detector"] = base.graph_bytes("face_detector")
     members = {f"{name}.onnx": graph for name, graph in held.items()}
-    members["golden.npz"] = save_arrays(make_golden(parts.system, describe_drawn(parts.encoder)))
+    members[GOLDEN] = pack_arrays(make_golden(parts.system, describe_drawn(parts.encoder)))
     ModelBundle.save(output, make_manifest(parts, held, precision=precision, made_by=base), members)
     return made
 
@@ -255,13 +255,6 @@ def assemble_paper(parts: PaperParts, output: Path, *, precision: str, faces: np
 def describe_drawn(encoder: VggFace, count: int = 12) -> np.ndarray:
     """Returns (count, D) float32 descriptors of drawn faces."""
     return np.asarray(encoder(torch.from_numpy(normalise(drawn_faces(count)))).numpy())
-
-
-def save_arrays(arrays: dict[str, np.ndarray]) -> bytes:
-    """Returns arrays as the bytes of an .npz file."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 def read_encoder(path: Path) -> tuple[VggFace, str]:

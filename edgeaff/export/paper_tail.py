@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.features.normalise import make_normaliser
 from edgeaff.preprocess import PreprocessParts, parts_from_bundle
 from edgeaff.preprocess.inputs import FaceEncoder
@@ -72,7 +72,7 @@ def tail_parts(bundle: ModelBundle) -> PreprocessParts:
     """
     parts = parts_from_bundle(bundle)
     assert parts.encoder is not None
-    golden = bundle.arrays("golden.npz")["video"]
+    golden = bundle.arrays(GOLDEN)["video"]
     scale = float(np.sqrt(np.square(golden[np.abs(golden).sum(axis=-1) > 0]).mean()))
     encoder = ProjectedEncoder(parts.encoder, size=golden.shape[-1], scale=scale)
     spec = tail_spec(bundle)

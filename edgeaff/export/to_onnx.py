@@ -17,17 +17,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgeaff.backends.onnx_edit import DOMAIN, NODE_INPUTS, OP_TYPE, PLUGIN_VERSION, REQUIRED_INPUTS
+from edgeaff.backends.onnx_edit import DOMAIN, IR_VERSION, NODE_INPUTS, OP_TYPE, OPSET, PLUGIN_VERSION, REQUIRED_INPUTS
 from edgeaff.errors import EdgeaffError
-from edgeaff.export.onnx_function import OPSET, function_body
+from edgeaff.export.onnx_function import function_body
 
 if TYPE_CHECKING:
     import onnx
 
     from edgeaff.training.models.edge import Edge
 
-IR_VERSION = 10
 PARITY = 1e-5
+PARITY_BATCHES = (1, 3, 16)  # a graph of any batch is compared with torch at these
 System = TypeVar("System", bound=nn.Module)
 
 

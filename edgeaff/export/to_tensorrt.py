@@ -21,9 +21,9 @@ from edgeaff.backends import Progress, load_graph
 from edgeaff.backends.onnx_edit import load
 from edgeaff.backends.tensorrt import default_profiles, prepare_model
 from edgeaff.backends.tensorrt_build import BuildRequest, Engine, build_engine, find_toolchain
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.errors import ArgumentError
-from edgeaff.handover import GOLDEN, self_test
+from edgeaff.handover import self_test
 from edgeaff.inference import Predictor, StreamingPredictor, WindowPredictor, replay
 
 AFFECT = ("affect_step", "affect_window", "affect_append")

@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from edgeaff.errors import ArgumentError
-from edgeaff.export.to_onnx import SymbolicOperator, check_parity, to_model, with_operator
+from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model, with_operator
+from edgeaff.inference import WINDOW_TICKS
 from edgeaff.training.models.transformer import AudioVideoTransformer, EncoderLayer, WindowEncoder
 
-WINDOW_TICKS = 100  # Paper: section 4.3
 HIDDEN = -1e4  # exp(-1e4 + score) is 0 in float32, and the number itself exists in float16
 Runs = list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]
 
@@ -117,7 +117,7 @@ def export_window(system: AudioVideoTransformer, *, ticks: int = WINDOW_TICKS, b
     check_system(system)
     operator = SymbolicOperator()
     module = WindowGraph(with_operator(system, operator))
-    runs = _runs(system, ticks, (1, 3, 16) if batch is None else (batch,))
+    runs = _runs(system, ticks, PARITY_BATCHES if batch is None else (batch,))
     names = list(runs[0][0])
     example = 2 if batch is None else batch  # the exporter fixes a batch of 1
     arguments = tuple(torch.from_numpy(np.concatenate([runs[0][0][name]] * 2)[:example]) for name in names)

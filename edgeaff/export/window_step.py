@@ -25,7 +25,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeaff.export.to_onnx import SymbolicOperator, check_parity, to_model, with_operator
-from edgeaff.export.window import WINDOW_TICKS, Keys, check_system, encode_layers
+from edgeaff.export.window import Keys, check_system, encode_layers
+from edgeaff.inference import WINDOW_TICKS
 from edgeaff.training.models.transformer import AudioVideoTransformer, EncoderLayer, WindowEncoder
 
 STATES = ("seen_token", "seen_packed", "heard_token", "heard_packed", "present")

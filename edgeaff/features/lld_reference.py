@@ -15,9 +15,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from edgeaff.features import lld_reference_pitch as pitch
 from edgeaff.features import lld_reference_spectral as spectral
 from edgeaff.features.lld_reference_quality import VoiceQuality
+from edgeaff.features.lld_reference_spectral import HOP
 from edgeaff.features.resample_reference import as_float_samples
 
-HOP = 160
 HOP_NS = 10_000_000
 NUM_COLUMNS = 65
 PITCH_COLUMNS = (0, 1, 2, 3, 4, 5)

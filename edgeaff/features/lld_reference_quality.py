@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-HOP = 160
-LONG_WINDOW = 960
+from edgeaff.features.lld_reference_pitch import LONG_WINDOW
+from edgeaff.features.lld_reference_spectral import HOP
+
 SAMPLE_RATE_HZ = 16_000
 COUNTED_FROM = 0.5
 LONGEST_LAG = 386
@@ -35,7 +36,9 @@ def stretch_correlations(samples: np.ndarray, low: int, high: int) -> np.ndarray
         (high - low + 1,) float64 in [-1, 1]; NaN where one of the two is constant (no comparison with it is true, so
         neither this lag nor its neighbours are peaks).
     """
-    x = samples[: 2 * high]  # no offset is taken off: float32 values add up exactly, so a covariance of 0 comes out as 0
+    x = samples[
+        : 2 * high
+    ]  # no offset is taken off: float32 values add up exactly, so a covariance of 0 comes out as 0
     lags = np.arange(low, high + 1)
     used = np.arange(LONGEST_LAG)[None, :] < lags[:, None]
     padded = np.concatenate([x, np.zeros(2 * LONGEST_LAG - len(x))])

@@ -10,11 +10,11 @@ import numpy as np
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features import lld_reference as reference
 from edgeaff.features.lld_reference import HOP, HOP_NS, NUM_COLUMNS
+from edgeaff.features.lld_reference_pitch import LONG_WINDOW
+from edgeaff.features.lld_reference_spectral import SHORT_WINDOW
 from edgeaff.features.resample_reference import Resampler, as_float_samples, check_rate
 
 SAMPLE_RATE_HZ = 16_000
-SHORT_WINDOW = 320
-LONG_WINDOW = 960
 LONGEST_PITCH_LAG = 29
 VARIANTS = ("compare2016",)
 BLOCK = 8_000

@@ -14,7 +14,7 @@ from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 from edgeaff.ops import native
 from edgeaff.ops.arrays import Operand, describe, empty_like
 
-_TYPE_CODES = {"float32": 0, "float16": 1, "bfloat16": 2}
+TYPE_CODES = {"float32": 0, "float16": 1, "bfloat16": 2}  # of edgeaff::DataType
 _CPU_TYPES = ("float32", "bfloat16")
 CUDA_HEAD_SIZES = (16, 32, 64, 128)
 _ABSENT = (0, 0, 0, 0, 0, 0)  # mask and its stride, bias, residual and its strides
@@ -112,7 +112,7 @@ def _run_checked(
     target = describe(out, "out")
     _check_operand(target, shape, found["q_audio"].dtype, found["q_audio"])
     packed = (
-        (_TYPE_CODES[target.dtype], *sizes[:3], num_heads, head_size, band or 0),
+        (TYPE_CODES[target.dtype], *sizes[:3], num_heads, head_size, band or 0),
         _modality(found, "audio"),
         _modality(found, "video"),
         _weights(*weights, target),
@@ -144,7 +144,7 @@ def _check_sizes(found: dict[str, Operand], num_heads: int, band: int | None) ->
         )
     if band is not None and (not isinstance(band, int) or band < 1):
         raise ArgumentError(f"band must be a positive int or None, got {band!r}; pass how many keys a query may see.")
-    if query.dtype not in _TYPE_CODES:
+    if query.dtype not in TYPE_CODES:
         raise ArgumentError(
             f"q_audio must be float32, bfloat16 or (on CUDA) float16, got {query.dtype}; cast it to float32."
         )

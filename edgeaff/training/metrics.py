@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeaff import measures
-
-NAMES = ("valence", "arousal")
+from edgeaff.types import DIMENSIONS
 
 
 def summary(predictions: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> dict[str, float]:
@@ -23,7 +22,7 @@ def summary(predictions: Sequence[np.ndarray], targets: Sequence[np.ndarray]) ->
     """
     result: dict[str, float] = {}
     valid = [measures.annotated(y) for y in targets]
-    for column, name in enumerate(NAMES):
+    for column, name in enumerate(DIMENSIONS):
         x = [video[keep, column] for video, keep in zip(predictions, valid, strict=True)]
         y = [video[keep, column] for video, keep in zip(targets, valid, strict=True)]
         result[f"ccc_{name}"] = measures.concatenated(x, y)

@@ -25,6 +25,7 @@ from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError
 from edgeaff.features.normalise import lld_statistics
 from edgeaff.preprocess import Preprocessor, PreprocessParts
+from edgeaff.preprocess.inputs import LLD_SIZE
 from edgeaff.spec import paper_spec
 from edgeaff.training.corpora.affwild2 import read_corpus
 from edgeaff.training.corpora.record import frame_times_ns
@@ -35,7 +36,6 @@ from edgeaff.training.recipe import ExtractRecipe
 from edgeaff.types import AudioChunk
 
 logger = logging.getLogger(__name__)
-LLD_SIZE = 65
 FORMS = ("edge", "paper", "steps", "pixels")
 STEPS_SPEC = paper_spec(audio_context_steps=1, audio_vector_size=LLD_SIZE)
 

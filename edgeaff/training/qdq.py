@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.backends.engines import import_onnxruntime
-
-IR_VERSION = 10
+from edgeaff.backends.onnx_edit import IR_VERSION
 
 
 def quantise_static(
@@ -106,4 +105,3 @@ def quantise_dynamic(model: bytes, *, op_types: Collection[str] = ("MatMul",)) -
     quantised.ir_version = IR_VERSION
     onnx.checker.check_model(quantised)
     return bytes(quantised.SerializeToString())
-

@@ -15,14 +15,13 @@ import numpy as np
 
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError, EdgeaffError
-from edgeaff.features.normalise import LldStatistics
+from edgeaff.features.normalise import LEAST_STD, LldStatistics
 from edgeaff.preprocess import Preprocessor, PreprocessParts
 from edgeaff.spec import PreprocessSpec
 from edgeaff.training.corpora.record import Track
 from edgeaff.training.pool import run_jobs
 
 FOLDER = "sound_sums"
-LEAST_STD = 1e-6
 
 
 class AsMeasured:

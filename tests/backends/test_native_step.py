@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,10 @@ import pytest
 from edgeaff.backends.native import NativeStep
 from edgeaff.errors import BundleError
 from edgeaff.export.pack_step import pack_step
-from edgeaff.ops import set_instruction_set
 
 pytestmark = [pytest.mark.needs_native, pytest.mark.needs_torch]
 
 MEMORY = 300  # ticks: two layers and the fusion look back 3 * 99
-
-
-@pytest.fixture(params=["scalar", "avx2", "avx512", "neon"])
-def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
-    set_instruction_set(request.param)
-    yield request.param
-    set_instruction_set("best")
 
 
 def make_model(seed: int = 0, **sizes: int) -> Any:

@@ -57,6 +57,8 @@ def test_modalities_are_taken_away(golden):
 @pytest.mark.needs_native
 @pytest.mark.needs_openvino
 def test_script_writes_the_agreed_rows(tmp_path, monkeypatch, capsys):
+    from edgeaff.bench.parity import CASES
+
     target = tmp_path / "parity.json"
     picture = tmp_path / "parity.png"
     options = [
@@ -79,15 +81,8 @@ def test_script_writes_the_agreed_rows(tmp_path, monkeypatch, capsys):
     assert found["rows"][-1] == {"model": "paper", "kept": True} and picture.read_text() == str(len(found["rows"]))
     rows = {(row["backend"], row["precision"], row["modalities"]): row for row in found["rows"][:-1]}
     least = {"fp32": 0.9999, "int8": 0.995}
-    for backend, precision, modalities in (
-        ("onnxruntime", "fp32", "audio_video"),
-        ("onnxruntime", "int8", "audio_video"),
-        ("onnxruntime", "fp32", "audio"),
-        ("onnxruntime", "fp32", "video"),
-        ("openvino", "fp32", "audio_video"),
-        ("native", "fp32", "audio_video"),
-        ("native", "int8", "audio_video"),
-    ):
+    assert set(rows) == set(CASES) and {backend for backend, *_ in rows} == {"onnxruntime", "openvino", "native"}
+    for backend, precision, modalities in CASES:
         row = rows[backend, precision, modalities]
         assert set(row) >= KEYS and row["model"] == "edge" and row["ticks"] == 4 * 150 + 2 * 60
         assert min(row["ccc_reference_valence"], row["ccc_reference_arousal"]) >= least[precision]

@@ -11,6 +11,7 @@ from edgeaff.capture.health import Health
 from edgeaff.capture.live import LiveSource
 from edgeaff.errors import ArgumentError, DeviceError
 from edgeaff.types import AudioChunk, VideoFrame
+from tests.waiting import wait_until
 
 BLACK = np.zeros((16, 16, 3), np.uint8)
 
@@ -53,13 +54,6 @@ def endless(source):
         seed += 1
         time.sleep(0.005)
         yield frame(seed=seed)
-
-
-def wait_until(condition, seconds=3.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.005)
 
 
 def take_one(source):

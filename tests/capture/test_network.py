@@ -3,7 +3,6 @@
 import socket
 import threading
 import time
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from edgeaff.capture.paced import PacedFile
 from edgeaff.errors import ArgumentError, DeviceError
 from edgeaff.types import AudioChunk, VideoFrame
 from tests.capture.test_live import wait_until
-from tests.media_maker import clap_and_flash, frame_times, write_clip
+from tests.media_maker import TRANSPORT_STREAM, clap_and_flash, frame_times, write_clip
 
 pytestmark = pytest.mark.needs_media
 
@@ -61,16 +60,7 @@ class TsServer:
 def ts_clip(tmp_path_factory):
     times = frame_times(25, 4)
     frames, samples, claps = clap_and_flash(times, sample_rate_hz=48_000)
-    path = write_clip(
-        tmp_path_factory.mktemp("ts") / "clip.ts",
-        frames=frames,
-        times=times,
-        samples=samples,
-        video_codec="mpeg2video",
-        pix_fmt="yuv420p",
-        time_base=Fraction(1, 25),
-        audio_codec="mp2",
-    )
+    path = write_clip(tmp_path_factory.mktemp("ts") / "clip.ts", frames=frames, times=times, samples=samples, **TRANSPORT_STREAM)
     return path, claps
 
 

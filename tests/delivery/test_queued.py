@@ -7,6 +7,7 @@ from edgeaff.delivery.files import JsonlSink
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.errors import ArgumentError
 from tests.delivery.events import events
+from tests.waiting import wait_until
 
 
 class Recorder:
@@ -26,13 +27,6 @@ class Recorder:
 
     def close(self):
         self.closed += 1
-
-
-def wait_until(condition, seconds=3.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.005)
 
 
 def test_events_arrive_in_order_and_close_delivers_the_rest():

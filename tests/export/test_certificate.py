@@ -1,7 +1,6 @@
 """Certificates: a backend that is the reference passes, one that is not is refused, and the bundle carries the figures."""
 
 import hashlib
-import io
 import json
 import sys
 from dataclasses import replace
@@ -9,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import ModelBundle, pack_arrays
 from edgeaff.cli.main import UNUSABLE, main
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
 from edgeaff.export import assemble, certificate
@@ -30,17 +29,11 @@ def bundle():
     return ModelBundle.load()
 
 
-def npz(arrays):
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
-
-
 def shortened(bundle, ticks=20, **changes):
     """Returns the bundle with the first ticks of two golden sequences, and these arrays changed."""
     golden = {name: array[2:, :ticks] for name, array in bundle.arrays("golden.npz").items()}
     golden.update({name: change(golden[name]) for name, change in changes.items()})
-    return replace(bundle, members={**bundle.members, "golden.npz": npz(golden)})
+    return replace(bundle, members={**bundle.members, "golden.npz": pack_arrays(golden)})
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -90,7 +83,7 @@ def test_precision_is_that_of_the_packed_weights(bundle):
         for name, array in arrays.items()
     }
     packed["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    other = replace(bundle, members={**bundle.members, "step.npz": npz(packed)})
+    other = replace(bundle, members={**bundle.members, "step.npz": pack_arrays(packed)})
     made = certificate.certify(other, "native")
     assert made["precision"] == "bf16" and 1e-6 < made["max_abs_difference"] < 0.05
 

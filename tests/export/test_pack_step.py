@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeaff.bundle import pack_arrays
 from edgeaff.errors import ArgumentError
-from edgeaff.export.pack_step import main, pack_step, read_safetensors, round_to_bfloat16, save_step
+from edgeaff.export.pack_step import main, pack_step, read_safetensors, round_to_bfloat16
 
 D, H, F, W, LAYERS = 32, 2, 48, 5, 1
 
@@ -115,5 +116,5 @@ def test_command_packs_a_safetensors_file(tmp_path: Path) -> None:
     with np.load(tmp_path / "step.npz", allow_pickle=False) as archive:
         meta = json.loads(archive["meta"].tobytes())
         assert meta["precision"] == "int8" and meta["band"] == W and meta["layers"] == LAYERS
-        with np.load(BytesIO(save_step(pack_step(weights, num_heads=H, precision="int8")))) as again:
+        with np.load(BytesIO(pack_arrays(pack_step(weights, num_heads=H, precision="int8")))) as again:
             assert all(np.array_equal(archive[name], again[name]) for name in archive.files)

@@ -63,28 +63,6 @@ def test_a_system_without_layers_is_refused():
         export_window_step(_system(layers=0))
 
 
-@pytest.mark.needs_openvino
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_window_of_any_batch_is_what_torch_says(backend):
-    import torch
-
-    from edgeaff.backends import load_graph
-    from edgeaff.export.window import export_window
-
-    system = _system(layers=2)
-    graph = load_graph(export_window(system, ticks=9, batch=None), backend=backend)
-    rng = np.random.default_rng(3)
-    for batch in (1, 3, 16):
-        feed = {
-            name: rng.standard_normal((batch, 9, SIZES[f"{name}_size"])).astype(np.float32)
-            for name in ("video", "audio")
-        }
-        feed |= {f"{name}_mask": rng.random((batch, 9)) < 0.7 for name in ("video", "audio")}
-        with torch.no_grad():
-            expected = system(*(torch.from_numpy(value) for value in feed.values())).clamp(-1, 1).numpy()
-        np.testing.assert_allclose(graph.run(feed)["values"], expected, atol=1e-5)
-
-
 def test_the_bundle_says_what_torch_says(bundle):
     from edgeaff.inference import self_test
 

@@ -15,30 +15,16 @@ from hypothesis import strategies as st
 from edgeaff.bench.lld import voice
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features import lld, lld_native, lld_stream
-from edgeaff.ops import native, set_instruction_set
+from edgeaff.ops import native
+from tests.features.lld_cases import extract_with
 
 pytestmark = pytest.mark.needs_native
 INSTRUCTION_SETS = ("scalar", "neon", "avx2", "avx512")  # what the processor lacks runs as the next lower one
 CLIPS = ("speech_m", "speech_f", "speech_levels_noise", "tones", "noise_silence", "speech_clipped")
 
 
-@pytest.fixture(params=INSTRUCTION_SETS)
-def instruction_set(request):
-    set_instruction_set(request.param)
-    yield request.param
-    set_instruction_set("best")
-
-
 def extract(samples, *, max_pitch_lag=29, sizes=None, compatible=True, make=lld.LldStream) -> np.ndarray:
-    stream = make(max_pitch_lag=max_pitch_lag)
-    parts, start = [], 0
-    for size in sizes or [len(samples)]:
-        stream.push(samples[start : start + size])
-        parts.append(stream.pop())
-        start += size
-    assert start >= len(samples)
-    stream.finish(compatible)
-    return np.concatenate([*parts, stream.pop()])
+    return extract_with(make, samples, sizes, compatible=compatible, max_pitch_lag=max_pitch_lag)
 
 
 def relative_error(rows, expected) -> np.ndarray:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.lld_stream import LldStream
+from tests.features.lld_cases import extract_with
 
 
 def voice(seconds: float, seed: int = 0, level: float = 0.3) -> np.ndarray:
@@ -21,15 +22,7 @@ def voice(seconds: float, seed: int = 0, level: float = 0.3) -> np.ndarray:
 
 
 def extract(samples, sizes=None, *, compatible=False, **options) -> np.ndarray:
-    stream = LldStream(**options)
-    parts, start = [], 0
-    for size in sizes or [len(samples)]:
-        stream.push(samples[start : start + size])
-        parts.append(stream.pop())
-        start += size
-    assert start >= len(samples)
-    stream.finish(compatible)
-    return np.concatenate([*parts, stream.pop()])
+    return extract_with(LldStream, samples, sizes, compatible=compatible, **options)
 
 
 @pytest.mark.parametrize("size", [7, 160, 533, 16_000])

@@ -49,6 +49,12 @@ def make_case(
     return case
 
 
+def options(index: int, key_count: int) -> dict[str, Any]:
+    """0: plain; 1: masks; 2: band, bias and residuals; 3: all."""
+    band = max(1, key_count * 2 // 3) if index & 2 else None
+    return {"masks": bool(index & 1), "band": band, "residuals": bool(index & 2)}
+
+
 def float64_result(case: dict[str, Any]) -> np.ndarray:
     """The NumPy twin's result."""
     return reference.cross_modal_attention(**case)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from edgeaff.errors import ArgumentError
-from edgeaff.ops import set_instruction_set
 from edgeaff.ops.crop_resize import crop_resize, crop_resize_planes
 from edgeaff.ops.reference_vision import axis_weights
 from edgeaff.ops.reference_vision import crop_resize as twin
@@ -25,14 +24,6 @@ BOXES = (
     (30.0, 20.0, 47.0, 37.0),
     (5.0, 30.0, 95.0, 33.0),
 )
-
-
-@pytest.fixture(params=INSTRUCTION_SETS)
-def instruction_set(request):
-    """Limits dispatch to one set (one that the processor lacks falls back, which is tested too)."""
-    set_instruction_set(request.param)
-    yield request.param
-    set_instruction_set("best")
 
 
 def picture(height: int, width: int, *, seed: int = 0, channels: int = 3) -> np.ndarray:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeaff.ops import build_info, native, set_instruction_set
+from edgeaff.ops import build_info, native
 from edgeaff.ops.cross_modal_attention import cross_modal_attention
-from tests.ops.attention_cases import float64_result, make_case, torch_result
+from tests.ops.attention_cases import float64_result, make_case, options, torch_result
 
 pytestmark = pytest.mark.needs_native
 
@@ -22,20 +21,6 @@ QUICK = [
     (1, 100, 100, 4, 128), (2, 1, 100, 4, 32), (1, 7, 99, 2, 64), (3, 101, 101, 1, 128), (1, 3, 5, 2, 16),
     (1, 257, 300, 1, 48), (1, 128, 512, 2, 32), (1, 130, 20, 2, 32), (64, 7, 9, 1, 32), (1, 1, 1, 1, 256),
 ]  # fmt: skip
-
-
-@pytest.fixture(params=["scalar", "avx2", "avx512", "neon"])
-def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Limits the dispatch; where the processor has less, the test repeats what it has."""
-    set_instruction_set(request.param)
-    yield request.param
-    set_instruction_set("best")
-
-
-def options(index: int, key_count: int) -> dict:
-    """0: plain; 1: masks; 2: band, bias and residuals; 3: all."""
-    band = max(1, key_count * 2 // 3) if index & 2 else None
-    return {"masks": bool(index & 1), "band": band, "residuals": bool(index & 2)}
 
 
 def assert_close(case: dict, result: np.ndarray) -> None:

@@ -8,17 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.ops.attention_cases import float64_result, make_case, torch_result
+from tests.ops.attention_cases import float64_result, make_case, options, torch_result
 
 pytestmark = [pytest.mark.needs_cuda, pytest.mark.needs_native, pytest.mark.needs_torch]
 
 LENGTHS = (1, 7, 99, 100, 101, 128, 257, 512)
 ROWS = ("q_", "kv_", "residual_")
-
-
-def options(index: int, key_count: int) -> dict:
-    band = max(1, key_count * 2 // 3) if index & 2 else None
-    return {"masks": bool(index & 1), "band": band, "residuals": bool(index & 2)}
 
 
 def to_card(case: dict, dtype: Any) -> dict:

@@ -21,17 +21,11 @@ from edgeaff.capture.replay import first_difference
 from edgeaff.delivery.recorder import Recorder
 from edgeaff.errors import DeviceError, SessionStateError
 from edgeaff.types import AffectEvent, StatusEvent
+from tests.waiting import wait_until
 
 from ..capture.test_live import ScriptedSource, endless, frame
 
 GREY = np.full((120, 160, 3), 128, np.uint8)
-
-
-def wait_until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.01)
 
 
 class Pusher:

@@ -16,8 +16,9 @@ from edgeaff.delivery.queued import QueuedSink
 from edgeaff.delivery.recorder import Recorder
 from tests.soak.cells_device import make_camera
 from tests.soak.devices import FaultySink
-from tests.soak.rig import Rig, wait_for
+from tests.soak.rig import Rig
 from tests.soak.trial import Cell, Trial, bundle, running
+from tests.waiting import wait_until
 
 
 @contextlib.contextmanager
@@ -60,7 +61,7 @@ def broker_killed(rig: Rig) -> float:
     """Events are lost and counted until the broker is back."""
     broker = rig.broker()
     sink = MqttSink("127.0.0.1", broker.port)
-    wait_for(lambda: sink.connected, 5.0, "connection")
+    wait_until(lambda: sink.connected, 5.0, "connection")
     runtime = edgeaff.Runtime(bundle(), video=make_camera(rig), sinks=[sink])
     with running(Trial(runtime, "video")) as trial:
         broker.kill()

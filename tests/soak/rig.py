@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.bench.latency_media import make_media
-from tests.media_maker import frame_times, write_clip
-from tests.system.conftest import Broker, VirtualMicrophone, find_program, free_port, stop, wait_for
+from tests.media_maker import TRANSPORT_STREAM, frame_times, write_clip
+from tests.system.conftest import Broker, VirtualMicrophone, find_program, free_port, stop
 
 
 class Rig:
@@ -97,10 +97,7 @@ class Rig:
                 frames=(images[index % len(images)] for index in range(len(times))),
                 times=times,
                 samples=samples,
-                video_codec="mpeg2video",
-                pix_fmt="yuv420p",
-                time_base=Fraction(1, 30),
-                audio_codec="mp2",
+                **{**TRANSPORT_STREAM, "time_base": Fraction(1, 30)},
             )
         return path.read_bytes()
 
@@ -168,4 +165,4 @@ class UdpSender:
         self._thread.join(2.0)
 
 
-__all__ = ["Rig", "RtspServer", "UdpSender", "wait_for"]
+__all__ = ["Rig", "RtspServer", "UdpSender"]

@@ -7,11 +7,12 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import wait_until
 
 
 def find_program(name: str) -> str:
@@ -24,13 +25,6 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def wait_for(condition, seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.05)
 
 
 def stop(process: subprocess.Popen) -> None:
@@ -77,7 +71,7 @@ class VirtualMicrophone:
         self.process = subprocess.Popen(
             command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait_for(self.socket.exists, 10.0, "start of PulseAudio")
+        wait_until(self.socket.exists, 10.0, "start of PulseAudio")
 
     def kill(self) -> None:
         if self.process is not None:
@@ -133,7 +127,7 @@ def received(broker):
     client.reconnect_delay_set(1, 1)
     client.connect_async("127.0.0.1", broker.port)
     client.loop_start()
-    wait_for(client.is_connected, 5.0, "connection of the subscriber")
+    wait_until(client.is_connected, 5.0, "connection of the subscriber")
     yield messages
     client.disconnect()
     client.loop_stop()

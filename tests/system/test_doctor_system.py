@@ -1,13 +1,12 @@
 """`edgeaff doctor` before a real microphone, and its clap-and-flash test on a real stream."""
 
 import json
-from fractions import Fraction
 
 import pytest
 
 from edgeaff.cli.doctor.av_offset import check_av_offset
 from edgeaff.cli.main import main
-from tests.media_maker import clap_and_flash, frame_times, write_clip
+from tests.media_maker import TRANSPORT_STREAM, clap_and_flash, frame_times, write_clip
 from tests.system.test_network_system import sending
 
 pytestmark = [pytest.mark.system, pytest.mark.needs_media]
@@ -23,10 +22,7 @@ def test_microphone_of_pulseaudio_is_found_with_its_rates(virtual_microphone, ca
 def test_offset_of_a_stream_is_measured(tmp_path):
     times = frame_times(25, 8)
     frames, samples, _ = clap_and_flash(times, sample_rate_hz=48_000)
-    path = write_clip(
-        tmp_path / "clip.ts", frames=frames, times=times, samples=samples, video_codec="mpeg2video", pix_fmt="yuv420p",
-        time_base=Fraction(1, 25), audio_codec="mp2",
-    )  # fmt: skip
+    path = write_clip(tmp_path / "clip.ts", frames=frames, times=times, samples=samples, **TRANSPORT_STREAM)
     with sending("tcp", path.read_bytes(), 8.0) as port:
         (finding,) = check_av_offset(f"tcp://127.0.0.1:{port}", None, seconds=6.0)
     assert finding.level == "OK" and finding.data["pairs"] >= 3 and abs(finding.data["offset_ms"]) < 25

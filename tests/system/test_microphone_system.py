@@ -8,7 +8,7 @@ import pytest
 from edgeaff.capture.health import Health
 from edgeaff.capture.microphone import Microphone
 from tests.media_maker import write_clip
-from tests.system.conftest import wait_for
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.needs_media]
 
@@ -74,9 +74,9 @@ def test_server_that_dies_and_returns_is_found_again(virtual_microphone):
     with Microphone("default") as source:
         assert source.take(3.0) is not None
         virtual_microphone.kill()
-        wait_for(lambda: (source.take(0), source.health().state is Health.LOST)[1], 10.0, "loss of the microphone")
+        wait_until(lambda: (source.take(0), source.health().state is Health.LOST)[1], 10.0, "loss of the microphone")
         time.sleep(1.0)
         virtual_microphone.start()
         returned = time.monotonic()
-        wait_for(lambda: source.take(0.1) is not None and source.health().state is Health.OK, 10.0, "recovery")
+        wait_until(lambda: source.take(0.1) is not None and source.health().state is Health.OK, 10.0, "recovery")
         assert time.monotonic() - returned < 3.0

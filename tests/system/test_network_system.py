@@ -5,7 +5,6 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ from edgeaff.capture.health import Health
 from edgeaff.capture.network import NetworkStream
 from edgeaff.capture.source import open_source
 from edgeaff.types import AudioChunk, VideoFrame
-from tests.media_maker import clap_and_flash, frame_times, write_clip
-from tests.system.conftest import find_program, free_port, stop, wait_for
+from tests.media_maker import TRANSPORT_STREAM, clap_and_flash, frame_times, write_clip
+from tests.system.conftest import find_program, free_port, stop
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.needs_media]
 
@@ -84,10 +84,10 @@ def test_sender_that_dies_and_returns_is_found_again(sender):
     with NetworkStream(sender.uri, read_seconds=1.0) as source:
         assert source.take(5.0) is not None
         sender.kill()
-        wait_for(lambda: (source.take(0), source.health().state is Health.LOST)[1], 10.0, "loss of the stream")
+        wait_until(lambda: (source.take(0), source.health().state is Health.LOST)[1], 10.0, "loss of the stream")
         sender.start()
         returned = time.monotonic()
-        wait_for(lambda: source.take(0.1) is not None and source.health().state is Health.OK, 10.0, "recovery")
+        wait_until(lambda: source.take(0.1) is not None and source.health().state is Health.OK, 10.0, "recovery")
         assert time.monotonic() - returned < 5.0  # opening takes 1.1 s, the opening burst 0.3 s, the back-off up to 1 s
 
 
@@ -95,16 +95,7 @@ def test_sender_that_dies_and_returns_is_found_again(sender):
 def test_stream_keeps_clap_and_flash_together(tmp_path, scheme):
     times = frame_times(25, 8)
     frames, samples, _ = clap_and_flash(times, sample_rate_hz=48_000)
-    path = write_clip(
-        tmp_path / "clip.ts",
-        frames=frames,
-        times=times,
-        samples=samples,
-        video_codec="mpeg2video",
-        pix_fmt="yuv420p",
-        time_base=Fraction(1, 25),
-        audio_codec="mp2",
-    )
+    path = write_clip(tmp_path / "clip.ts", frames=frames, times=times, samples=samples, **TRANSPORT_STREAM)
     flashes, claps = [], []
     with (
         sending(scheme, path.read_bytes(), 8.0) as port,

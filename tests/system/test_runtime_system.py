@@ -12,8 +12,8 @@ import edgeaff
 from edgeaff.capture.camera import Camera
 from edgeaff.delivery.open import open_sink
 from tests.media_maker import write_clip
-from tests.system.conftest import wait_for
 from tests.test_session import RATE, clip
+from tests.waiting import wait_until
 
 pytestmark = [pytest.mark.system, pytest.mark.needs_media]
 
@@ -71,6 +71,6 @@ def test_camera_microphone_and_broker_give_and_get_every_tick(virtual_microphone
     assert stats.source["audio_overflows"] == stats.source["samples_dropped"] == stats.events_dropped == 0
     assert {row["state"] for row in shown["health"]["sources"].values()} == {"ok"}
     assert shown["stats"]["skew_ppm"] is not None and shown["stats"]["stages_ms"]["latency"]["p99"] > 0
-    wait_for(lambda: len(received) > len(events) - 30, 10.0, "delivery")
+    wait_until(lambda: len(received) > len(events) - 30, 10.0, "delivery")
     heard = {row["seq"]: row for row in received}
     assert all(heard[event.seq] == event.to_dict() for event in events[30:-30])

@@ -32,7 +32,8 @@ def check_engines(bundle: ModelBundle) -> list[Finding]:
     Args:
         bundle: a verified bundle.
     """
-    from edgeaff.export.certificate import BACKENDS, GOLDEN, certify_available
+    from edgeaff.bundle import GOLDEN
+    from edgeaff.export.certificate import BACKENDS, certify_available
 
     if GOLDEN not in bundle.members:
         return [Finding("engine", WARN, "the bundle has no golden sequences", "export it with them to have it tested.")]

@@ -15,8 +15,8 @@ import numpy as np
 from edgeaff.errors import ArgumentError
 from edgeaff.spec import NANOSECONDS
 from edgeaff.training.corpora.record import Track
+from edgeaff.types import DIMENSIONS
 
-DIMENSIONS = ("valence", "arousal")
 AFEW_SCALE = 10.0
 
 
@@ -130,5 +130,7 @@ def read_omg(path: Path, *, split: str = "train") -> list[Track]:
         for row in reader:
             times = np.array([round(float(row[key]) * NANOSECONDS) for key in ("start", "end")], dtype=np.int64)
             labels = np.tile(np.array([float(row[key]) for key in DIMENSIONS], dtype=np.float32), (2, 1))
-            tracks.append(Track(f"{row['video']}/{row['utterance']}", split, labels, times_ns=times, subject=row["video"]))
+            tracks.append(
+                Track(f"{row['video']}/{row['utterance']}", split, labels, times_ns=times, subject=row["video"])
+            )
         return tracks

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgeaff.inference import NORMAL_95, WINDOW_TICKS
 from edgeaff.training.default_bundle.data import Batch, trailing_share
 from edgeaff.training.default_bundle.fit import tensors
 from edgeaff.training.models.edge import Edge
+from edgeaff.types import DIMENSIONS
 
 GRID = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
-WINDOW_TICKS = 100
-NORMAL_95 = 1.959964
 SHARE_68 = 0.6827  # within one standard deviation of a normal distribution
-NAMES = ("valence", "arousal")
 ROUNDS = 6  # of fitting the grid points to what the interpolation between them leaves over
 
 
@@ -96,7 +95,7 @@ def fit_table(errors: Errors, *, fewest: float = 1500.0) -> dict[str, Any]:
     ]
     grids = {
         (name, share): _quantile_grid(errors, column, share, known, near)
-        for column, name in enumerate(NAMES)
+        for column, name in enumerate(DIMENSIONS)
         for share in (SHARE_68, 0.95)
     }
     aside = np.abs(errors.target - errors.target.mean(axis=0))
@@ -166,7 +165,7 @@ def interval_coverage(table: dict[str, Any], errors: Errors) -> dict[str, float]
         Keys valence_68, valence_95, arousal_68, arousal_95, and valence_one_std, arousal_one_std: within +- std.
     """
     result = {}
-    for column, name in enumerate(NAMES):
+    for column, name in enumerate(DIMENSIONS):
         magnitude = np.abs(errors.error[:, column])
         std = _interpolated(np.asarray(table[f"{name}_std"]), errors)
         half = _interpolated(np.asarray(table[f"{name}_half_68"]), errors)

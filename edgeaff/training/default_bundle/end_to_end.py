@@ -24,14 +24,13 @@ from edgeaff.errors import ArgumentError
 from edgeaff.inference import Uncertainty
 from edgeaff.ops.crop_resize import crop_resize
 from edgeaff.training.face_encoder.data import FaceSet, read_split
-from edgeaff.types import AffectEvent
+from edgeaff.types import DIMENSIONS, AffectEvent
 
 logger = logging.getLogger(__name__)
 WIDTH, HEIGHT = 640, 480
 SHAKE = 64  # how far the grain of the camera moves between pictures, pixels
 FRAME_NS = 33_333_333
 FACE_PX = (96, 260)  # side of the enlarged photograph in the picture, at random
-NAMES = ("valence", "arousal")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +154,7 @@ def report(result: Said, labels: np.ndarray, *, repeats: int = 1000, seed: int =
     answered = np.isfinite(result.said).all(axis=1)
     out: dict[str, Any] = {"clips": len(labels), "answered": round(float(answered.mean()), 4)}
     x, y = result.said[answered], labels[answered]
-    for column, name in enumerate(NAMES):
+    for column, name in enumerate(DIMENSIONS):
         clips = [list(np.split(values[:, column], len(x))) for values in (x, y)]
         interval = measures.bootstrap(*clips, repeats=repeats, seed=seed)
         out[f"{name}_ccc"] = round(interval.estimate, 4)

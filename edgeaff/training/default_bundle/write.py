@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgeaff.backends.native import ARCHITECTURE
+from edgeaff.bundle import GOLDEN
 from edgeaff.training.default_bundle.data import Batch
 from edgeaff.training.models.edge import Edge, EdgeConfig
 
-ARCHITECTURE = "edgeaff-edge-1"
 PROVENANCE = (
     "Tail trained by the edgeaff developers on a pseudo audio-visual corpus: descriptors of FER-2013 photographs with "
     "soft valence/arousal from the FER+ votes (expectation of circumplex anchors), and LLDs (own extractor) of EmoDB, "
@@ -76,7 +77,7 @@ def write_all(edge: Edge, folder: Path, *, golden: Batch, manifest: dict[str, An
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(edge, folder / "edge_weights.safetensors")
-    np.savez_compressed(folder / "golden.npz", **golden_windows(edge, golden))
+    np.savez_compressed(folder / GOLDEN, **golden_windows(edge, golden))
     part = {
         **manifest,
         "provenance": PROVENANCE,

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgeaff.training.face_detector.network import STRIDES, FaceDetectorNetwork, NetworkConfig
-
-OPSET, IR_VERSION = 18, 10
+from edgeaff.backends.onnx_edit import IR_VERSION, OPSET
+from edgeaff.detection.decode import STRIDES
+from edgeaff.training.face_detector.network import FaceDetectorNetwork, NetworkConfig
 
 
 class _GraphWriter:

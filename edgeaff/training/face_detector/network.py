@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-STRIDES = (8, 16, 32)
+from edgeaff.detection.decode import STRIDES
+
 OUTPUTS_PER_CELL = 15
 
 

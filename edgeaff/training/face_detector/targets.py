@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeaff.detection.boxes import pair_iou
+from edgeaff.detection.decode import STRIDES
 from edgeaff.training.face_detector.augment import Scene
 
-STRIDES = (8, 16, 32)
 LEVEL_SIZES = ((0.0, 34.0), (26.0, 100.0), (78.0, 1e9))
 PEAK = 0.95
 BEHIND_WEIGHT = 2.0  # of the score of a cell inside a head seen from behind

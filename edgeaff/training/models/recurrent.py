@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-LLD_SIZE = 65
+from edgeaff.preprocess.inputs import LLD_SIZE
 
 
 class RecurrentHead(nn.Module):

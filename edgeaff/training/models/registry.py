@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from edgeaff.errors import ArgumentError
+from edgeaff.preprocess.inputs import LLD_SIZE
 from edgeaff.training.models.affwildnet import AffWildNetDynamic, AffWildNetStatic
 from edgeaff.training.models.edge import Edge, EdgeConfig
 from edgeaff.training.models.m3t import MEL_SIZE, M3t
 from edgeaff.training.models.nisl import Nisl
-from edgeaff.training.models.recurrent import LLD_SIZE, AudioRnn, AudioVideoRnn, VideoRnn
+from edgeaff.training.models.recurrent import AudioRnn, AudioVideoRnn, VideoRnn
 from edgeaff.training.models.transformer import AudioVideoTransformer, SingleTransformer, TransformerConfig
 
 PAPER_VECTOR = 4096
