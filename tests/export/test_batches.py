@@ -47,7 +47,10 @@ def make_paper_encoder() -> Made:
     from edgeaff.training.models.vggface import VggFace, VggFaceConfig
 
     torch.manual_seed(3)
-    encoder = away_from_start(VggFace(VggFaceConfig(widths=(8, 16, 32, 64, 64), descriptor=64)))
+    encoder = VggFace(VggFaceConfig(widths=(8, 16, 32, 64, 64), descriptor=64)).eval()
+    for parameter in encoder.parameters():
+        if parameter.dim() > 1:  # torch's own start lets thirteen layers forget what they see
+            torch.nn.init.kaiming_normal_(parameter)
     return export_encoder(encoder)[1], encoder, "descriptor"
 
 
