@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -16,11 +16,15 @@ from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import DIMENSIONS
 
+if TYPE_CHECKING:
+    from edgeaff.backends.native_window import NativeWindow
+
 WINDOW_TICKS = 100  # Paper: section 4.3, sequences of 100 frames.
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
 NORMAL_95 = 1.959964
 STATE = "state_"
 NEXT = "next_"
+Append = Callable[[Any, "np.ndarray | None", "np.ndarray | None"], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,33 +121,52 @@ class StridedPredictor:
 
     Args:
         step: predictor of the whole step.
-        append: graph with the same inputs and states that gives the next state alone.
+        append: (state, video, audio) -> the state after a tick, without its value.
         stride: n; a value is at most n - 1 ticks old.
 
     Attributes:
         every_tick: the predictor that computes.
     """
 
-    def __init__(self, step: StreamingPredictor, append: Graph, stride: int) -> None:
+    def __init__(self, step: Predictor, append: Append, stride: int) -> None:
         self.every_tick, self._append, self._stride = step, append, stride
         self.backend, self.precision = step.backend, step.precision
         self.memory_ticks = step.memory_ticks + stride
         self.state_layout: Hashable = ("held", stride, step.state_layout)
 
-    def initial_state(self) -> tuple[int, Prediction, dict[str, np.ndarray]]:
+    def initial_state(self) -> tuple[int, Prediction, Any]:
         """Returns the empty state: the first tick is computed."""
         return 0, Prediction(0.0, 0.0), self.every_tick.initial_state()
 
     def step(
-        self, state: tuple[int, Prediction, dict[str, np.ndarray]], video: np.ndarray | None, audio: np.ndarray | None
-    ) -> tuple[Prediction, tuple[int, Prediction, dict[str, np.ndarray]]]:
+        self, state: tuple[int, Prediction, Any], video: np.ndarray | None, audio: np.ndarray | None
+    ) -> tuple[Prediction, tuple[int, Prediction, Any]]:
         """Returns the prediction of a tick and the state after it. video: (D,), audio: (A,), float32; None = absent."""
         position, held, window = state
         if position == 0:
             held, window = self.every_tick.step(window, video, audio)
         else:
-            window = self.every_tick.following(self._append.run(self.every_tick.feeds(window, video, audio)))
+            window = self._append(window, video, audio)
         return held, ((position + 1) % self._stride, held, window)
+
+
+class NativeWindowPredictor:
+    """The `paper` model as a native step in 8 bits: the newest row of the window; its state is the rows of the ticks before."""
+
+    def __init__(self, window: NativeWindow) -> None:
+        self._window = window
+        self.backend, self.memory_ticks = window.backend, window.memory_ticks
+        self.precision = PRECISIONS[window.precision]
+        self.state_layout: Hashable = ("rows of the native window", window.ticks)
+
+    def initial_state(self) -> tuple[np.ndarray, ...]:
+        """Returns the empty window."""
+        return ()
+
+    def step(self, state: Any, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[Prediction, Any]:
+        """Returns the prediction of a tick and the state after it. video: (D,), audio: (A,), float32; None = absent."""
+        values, state = self._window.step(state, video, audio)
+        return Prediction(float(values[0]), float(values[1])), state
 
 
 class WindowPredictor:
@@ -324,9 +347,7 @@ def load_predictor(
             raise ArgumentError(
                 f"backend must be onnxruntime or openvino for {bundle!r}, got 'native'; it has no packed step (step.npz)."
             )
-        from edgeaff.backends.native import NativeStep
-
-        return StreamingPredictor(NativeStep(bundle.arrays(PACKED)))
+        return _load_native(bundle.arrays(PACKED), threads=threads, stride=stride)
 
     def load(role: str) -> Graph:
         return load_graph(graph_bytes(bundle, role, chosen), backend=chosen, threads=threads, progress=progress)
@@ -334,7 +355,24 @@ def load_predictor(
     if not bundle.has_graph("affect_step"):
         return WindowPredictor(load("affect_window"), precision=stated_precision(bundle, "affect_window"))
     step = StreamingPredictor(load("affect_step"), precision=stated_precision(bundle, "affect_step"))
-    return step if stride == 1 else StridedPredictor(step, load("affect_append"), stride)
+    if stride == 1:
+        return step
+    append = load("affect_append")
+    return StridedPredictor(
+        step, lambda state, video, audio: step.following(append.run(step.feeds(state, video, audio))), stride
+    )
+
+
+def _load_native(arrays: dict[str, np.ndarray], *, threads: int, stride: int) -> Predictor:
+    """Returns the native form of packed weights: the step of `edge`, or the window of `paper`."""
+    from edgeaff.backends.native import NativeStep
+    from edgeaff.backends.native_window import NativeWindow, is_window
+
+    if not is_window(arrays):
+        return StreamingPredictor(NativeStep(arrays))
+    window = NativeWindow(arrays, threads=threads)
+    step = NativeWindowPredictor(window)
+    return step if stride == 1 else StridedPredictor(step, window.append, stride)
 
 
 def stated_precision(bundle: ModelBundle, role: str) -> str | None:

@@ -34,7 +34,7 @@ class AttentionTile {
     const float alpha = p.alpha_pointer != nullptr ? *p.alpha_pointer : p.alpha;
     const float beta = p.beta_pointer != nullptr ? *p.beta_pointer : p.beta;
     tile.Direction(p.audio, p.video, alpha, true);
-    tile.Direction(p.video, p.audio, beta, false);
+    if (p.video.query != nullptr) tile.Direction(p.video, p.audio, beta, false);
     tile.WriteBf16Output();
   }
 

@@ -15,5 +15,6 @@ void BindLld(pybind11::module_& module);
 void BindLldResample(pybind11::module_& module);
 void BindPlainAttention(pybind11::module_& module);
 void BindThumbnail(pybind11::module_& module);
+void BindWindowStep(pybind11::module_& module);
 
 }  // namespace edgeaff

@@ -16,4 +16,5 @@ PYBIND11_MODULE(_C, module) {
   edgeaff::BindLldResample(module);
   edgeaff::BindPlainAttention(module);
   edgeaff::BindThumbnail(module);
+  edgeaff::BindWindowStep(module);
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -234,9 +235,9 @@ def paper_stages(bundle: ModelBundle, *, threads: int, peers: bool) -> StageList
     add_networks(found, bundle, feeds, threads=threads, peers=peers, compile_peer=False)
     descriptor = np.abs(np.random.default_rng(3).standard_normal(4096)).astype(np.float32)
     precision = precision_name(bundle)
-    found.add(
-        "step", "onnxruntime", lambda: step_call(load_predictor(bundle, threads=threads), descriptor, 4096), precision
-    )
+    for backend in ("native", "onnxruntime"):
+        predictor = functools.partial(load_predictor, bundle, backend, threads=threads)
+        found.add("step", backend, lambda made=predictor: step_call(made(), descriptor, 4096), precision)  # type: ignore[misc]
     if bundle.has_graph("affect_window"):
         window = load_graph(bundle.graph_bytes("affect_window"), threads=threads)
         shapes = {name: tuple(size or 1 for size in shape) for name, shape in window.inputs.items()}

@@ -22,7 +22,6 @@ from edgeaff.measures import ccc
 from edgeaff.types import DIMENSIONS
 
 BACKENDS = ("onnxruntime", "native", "openvino")
-PRECISIONS = {"float32": "fp32", "bfloat16": "bf16", "int8": "int8"}
 MOST_LABEL_LOSS, LEAST_SPEED_UP = 0.01, 1.8  # of an 8-bit face encoder
 _PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx"), "native": ()}
 
@@ -111,9 +110,7 @@ def precision_of(bundle: ModelBundle, backend: str) -> str:
     """Returns the precision in which a backend runs the model of a bundle: fp32, fp16, bf16 or int8."""
     if backend != "native":
         return bundle.precision("affect_step" if bundle.has_graph("affect_step") else "affect_window")
-    from edgeaff.backends.native import NativeStep
-
-    return PRECISIONS[NativeStep(bundle.arrays(PACKED)).precision]
+    return load_predictor(bundle, "native").precision
 
 
 def versions(backend: str) -> dict[str, str]:

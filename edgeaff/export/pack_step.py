@@ -32,7 +32,7 @@ from edgeaff.errors import ArgumentError
 
 MODALITIES = ("video", "audio")
 PRECISIONS = ("float32", "bfloat16", "int8")
-_LOG2E = 1.4426950408889634
+LOG2E = 1.4426950408889634
 _SAFETENSORS_FLOAT = "F32"
 
 Arrays = dict[str, np.ndarray]
@@ -69,13 +69,13 @@ def _pack(weights: Arrays, num_heads: int, precision: str) -> Arrays:
     packed: Arrays = {}
     bias = weights["dense.bias"].copy()
     for name in MODALITIES:
-        _put_linear(packed, f"{name}.input", weights[f"{name}.weight"].T, weights[f"{name}.bias"], precision)
-        packed[f"{name}.absent"] = _float32(weights[f"{name}.absent"])
-        packed[f"{name}.present"] = _float32(weights[f"{name}.present"].T)
+        put_linear(packed, f"{name}.input", weights[f"{name}.weight"].T, weights[f"{name}.bias"], precision)
+        packed[f"{name}.absent"] = as_float32(weights[f"{name}.absent"])
+        packed[f"{name}.present"] = as_float32(weights[f"{name}.present"].T)
         for index in range(layers):
             _pack_layer(packed, f"{name}.{index}", weights, f"encoder.{name}.layers.{index}", num_heads, precision)
         bias += _pack_cross(packed, name, weights, num_heads)
-    packed["bias"] = _float32(bias)
+    packed["bias"] = as_float32(bias)
     meta = {
         "format": FORMAT,
         "architecture": ARCHITECTURE,
@@ -96,20 +96,20 @@ def _pack_layer(packed: Arrays, to: str, weights: Arrays, layer: str, num_heads:
     """Packs one encoder layer."""
     size = weights[f"{layer}.out.weight"].shape[0]
     weight, bias = _after_norm(weights, f"{layer}.norm1", weights[f"{layer}.qkv.weight"], weights[f"{layer}.qkv.bias"])
-    scale = _LOG2E / np.sqrt(size // num_heads)
+    scale = LOG2E / np.sqrt(size // num_heads)
     value_bias = bias[2 * size :].copy()
     weight[:, :size] *= scale
     bias[:size] *= scale
     bias[size:] = 0.0
     out = weights[f"{layer}.out.weight"]
-    _put_linear(packed, f"{to}.qkv", weight, bias, precision)
-    _put_linear(packed, f"{to}.out", out.T, weights[f"{layer}.out.bias"] + out @ value_bias, precision)
+    put_linear(packed, f"{to}.qkv", weight, bias, precision)
+    put_linear(packed, f"{to}.out", out.T, weights[f"{layer}.out.bias"] + out @ value_bias, precision)
     weight, bias = _after_norm(
         weights, f"{layer}.norm2", weights[f"{layer}.ffn1.weight"], weights[f"{layer}.ffn1.bias"]
     )
-    _put_linear(packed, f"{to}.ffn1", weight, bias, precision)
-    _put_linear(packed, f"{to}.ffn2", weights[f"{layer}.ffn2.weight"].T, weights[f"{layer}.ffn2.bias"], precision)
-    packed[f"{to}.age_bias"] = _float32(weights[f"{layer}.age_bias"] * _LOG2E)
+    put_linear(packed, f"{to}.ffn1", weight, bias, precision)
+    put_linear(packed, f"{to}.ffn2", weights[f"{layer}.ffn2.weight"].T, weights[f"{layer}.ffn2.bias"], precision)
+    packed[f"{to}.age_bias"] = as_float32(weights[f"{layer}.age_bias"] * LOG2E)
 
 
 def _pack_cross(packed: Arrays, name: str, weights: Arrays, num_heads: int) -> np.ndarray:
@@ -126,7 +126,7 @@ def _pack_cross(packed: Arrays, name: str, weights: Arrays, num_heads: int) -> n
     head_size = size // num_heads
     query, query_bias = weights[f"cross.query_{name}.weight"], weights[f"cross.query_{name}.bias"]
     pair, pair_bias = weights[f"cross.key_value_{name}.weight"], weights[f"cross.key_value_{name}.bias"]
-    scale = _LOG2E / np.sqrt(head_size)
+    scale = LOG2E / np.sqrt(head_size)
     by_head = dense.reshape(2, num_heads, head_size)
     values = pair[size:].reshape(num_heads, head_size, size)
     folded = weights[f"cross.{other}"] * np.einsum("chk,hkd->chd", by_head, values).reshape(2 * num_heads, size)
@@ -140,8 +140,8 @@ def _pack_cross(packed: Arrays, name: str, weights: Arrays, num_heads: int) -> n
     shift = bias[2 * size :]
     answer = answer + shift[: 2 * num_heads].reshape(2, num_heads).sum(axis=1) + shift[2 * num_heads :]
     bias[size:] = 0.0
-    _put_linear(packed, f"{name}.cross", weight, bias, "float32")
-    packed[f"{name}.cross.age_bias"] = _float32(weights[f"cross.age_bias_{name}"] * _LOG2E)
+    put_linear(packed, f"{name}.cross", weight, bias, "float32")
+    packed[f"{name}.cross.age_bias"] = as_float32(weights[f"cross.age_bias_{name}"] * LOG2E)
     return answer
 
 
@@ -150,16 +150,16 @@ def _after_norm(weights: Arrays, norm: str, weight: np.ndarray, bias: np.ndarray
     return (weight * weights[f"{norm}.weight"]).T.copy(), bias + weight @ weights[f"{norm}.bias"]
 
 
-def _put_linear(packed: Arrays, name: str, weight: np.ndarray, bias: np.ndarray, precision: str) -> None:
+def put_linear(packed: Arrays, name: str, weight: np.ndarray, bias: np.ndarray, precision: str) -> None:
     """Stores one linear map in the precision asked for; its bias is float32."""
-    packed[f"{name}.bias"] = _float32(bias)
+    packed[f"{name}.bias"] = as_float32(bias)
     if precision == "float32":
-        packed[f"{name}.weight"] = _float32(weight)
+        packed[f"{name}.weight"] = as_float32(weight)
     elif precision == "bfloat16":
         packed[f"{name}.weight"] = round_to_bfloat16(weight)
     else:
         scale = np.maximum(np.abs(weight).max(axis=0), 1e-12) / 127.0
-        packed[f"{name}.scale"] = _float32(scale)
+        packed[f"{name}.scale"] = as_float32(scale)
         packed[f"{name}.weight"] = np.ascontiguousarray(np.clip(np.rint(weight / scale), -127, 127).astype(np.int8))
 
 
@@ -172,11 +172,11 @@ def round_to_bfloat16(values: np.ndarray) -> np.ndarray:
     Returns:
         uint16 of the same shape.
     """
-    bits = _float32(values).view(np.uint32)
+    bits = as_float32(values).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
-def _float32(values: np.ndarray) -> np.ndarray:
+def as_float32(values: np.ndarray) -> np.ndarray:
     """Returns the values as a contiguous float32 array."""
     return np.ascontiguousarray(values, dtype=np.float32)
 

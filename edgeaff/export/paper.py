@@ -25,8 +25,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, ModelBundle, pack_arrays
+from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, PACKED, ModelBundle, pack_arrays
 from edgeaff.export.assemble import INTENDED_USE
+from edgeaff.export.pack_window import pack_window
 from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model, with_batch
 from edgeaff.export.window import export_window
 from edgeaff.export.window_step import export_window_step, window_values
@@ -246,9 +247,18 @@ def assemble_paper(parts: PaperParts, output: Path, *, precision: str, faces: np
     held = {name: graph for name, graph in made.items() if not name.endswith("_dynamic")}
     held["face_detector"] = base.graph_bytes("face_detector")
     members = {f"{name}.onnx": graph for name, graph in held.items()}
+    if precision == "int8":
+        members[PACKED] = pack_arrays(pack_system(parts.system))
     members[GOLDEN] = pack_arrays(make_golden(parts.system, describe_drawn(parts.encoder)))
     ModelBundle.save(output, make_manifest(parts, held, precision=precision, made_by=base), members)
     return made
+
+
+def pack_system(system: AudioVideoTransformer) -> dict[str, np.ndarray]:
+    """Returns the transformer packed for the native window step, in 8 bits."""
+    weights = {name: value.detach().numpy() for name, value in system.state_dict().items()}
+    positions = system.video.positions[:WINDOW_TICKS].numpy()
+    return pack_window(weights, positions, num_heads=system.config.num_heads, residual=system.config.residual)
 
 
 @torch.no_grad()

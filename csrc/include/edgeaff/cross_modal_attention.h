@@ -19,7 +19,7 @@ enum class DataType : int { kFloat32 = 0, kFloat16 = 1, kBfloat16 = 2 };
 
 // What belongs to one modality. Strides count elements; the channels of a row are contiguous. Nothing is owned.
 struct AttentionModality {
-  const void* query = nullptr;              // (B, Tq, D)
+  const void* query = nullptr;              // (B, Tq, D); CPU: null for video leaves out its branch, and audio's keys
   int64_t query_batch_stride = 0;
   int64_t query_time_stride = 0;
   const void* key_value = nullptr;          // (B, Tk, 2D): keys in channels [0, D), values in [D, 2D)

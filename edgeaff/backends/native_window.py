@@ -1,0 +1,99 @@
+"""The paper's window as one native call per tick: packed weights (`step.npz`), what each tick left behind in rows that are never copied."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from edgeaff.errors import BundleError
+from edgeaff.ops import native
+
+FORMAT = 1
+ARCHITECTURE = "edgeaff-paper-1"
+Rows = tuple[np.ndarray, ...]
+
+
+def is_window(arrays: dict[str, np.ndarray]) -> bool:
+    """Returns whether packed weights are those of the paper's window (else those of the `edge` step)."""
+    return "meta" in arrays and ARCHITECTURE.encode() in arrays["meta"].tobytes()
+
+
+class NativeWindow:
+    """The newest row of the window that ends at a tick, in 8 bits; two threads at most, one per modality.
+
+    Attributes:
+        backend: "native".
+        precision: "int8".
+        memory_ticks: most past ticks that a state depends on.
+        video_size: width of a face descriptor.
+        audio_size: width of an audio vector.
+        ticks: length of the window.
+    """
+
+    backend = "native"
+    precision = "int8"
+
+    def __init__(self, arrays: dict[str, np.ndarray], *, threads: int = 1) -> None:
+        """Copies the packed weights.
+
+        Args:
+            arrays: what `edgeaff.export.pack_window` made.
+            threads: most threads of one tick.
+
+        Raises:
+            BundleError: they are of another format, or incomplete.
+        """
+        meta: dict[str, Any] = json.loads(arrays["meta"].tobytes())
+        if meta["format"] != FORMAT:
+            raise BundleError(
+                f"step.npz must have format {FORMAT}, got {meta['format']}; pack the weights again with this edgeaff."
+            )
+        held = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name != "meta"}
+        try:
+            self._model = native().WindowStepModel(meta, held)
+        except (ValueError, KeyError) as error:
+            raise BundleError(f"step.npz must hold a whole packed window, got: {error}; pack it again.") from error
+        self._threads = min(threads, 2)
+        self.ticks: int = meta["ticks"]
+        self.memory_ticks = self.ticks - 1
+        self.video_size: int = meta["video_size"]
+        self.audio_size: int = meta["audio_size"]
+
+    def step(self, rows: Rows, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[np.ndarray, Rows]:
+        """Returns (2,) float32 valence and arousal of a tick, and the rows after it; those handed in stay as they are.
+
+        Args:
+            rows: of at most T - 1 ticks before, oldest first.
+            video: (video_size,) float32 descriptor, or None.
+            audio: (audio_size,) float32 normalised audio vector, or None.
+
+        Raises:
+            BundleError: an input has another size or type than the packed model.
+        """
+        self._check(video, audio)
+        values, row = self._model.step(rows, video, audio, self._threads)
+        return values, (*rows, row)[-self.memory_ticks :]
+
+    def append(self, rows: Rows, video: np.ndarray | None, audio: np.ndarray | None) -> Rows:
+        """Returns the rows after a tick without computing its values; arguments as in `step`.
+
+        Raises:
+            BundleError: an input has another size or type than the packed model.
+        """
+        self._check(video, audio)
+        return (*rows, self._model.append(video, audio))[-self.memory_ticks :]
+
+    def _check(self, video: np.ndarray | None, audio: np.ndarray | None) -> None:
+        """Checks sizes: the native side reads what it is given.
+
+        Raises:
+            BundleError: an input has another size or type than the packed model.
+        """
+        for name, array, size in (("video", video, self.video_size), ("audio", audio, self.audio_size)):
+            if array is not None and (array.shape != (size,) or array.dtype != np.float32):
+                raise BundleError(
+                    f"{name} must be float32 of shape {(size,)}, got {array.dtype} of {array.shape}; "
+                    "feed what the bundle's preprocessing makes."
+                )
