@@ -144,13 +144,15 @@ def described(study: Study, corpus: PreparedCorpus) -> dict[str, Any]:
 
 
 def _table(options: argparse.Namespace) -> int:
-    from edgeaff.training.evaluate import edge_reference, table_rows, write_table
+    from edgeaff.training.edge_reference import EDGE, REFERENCE, edge_reference
+    from edgeaff.training.evaluate import table_rows, write_table
 
     study, corpus, results = trained_study(options)
     rows = table_rows(study, results, options.output / "runs")
     extra: dict[str, Any] = described(study, corpus)
-    if {"edge", "edge+both_directions"} <= {result["run"] for result in results}:
-        extra["edge_reference"] = edge_reference(study, results)
+    if {EDGE, REFERENCE} <= {result["run"] for result in results}:
+        test = [track for track in corpus.form(study.runs[REFERENCE].form) if track.split == "test"]
+        extra["edge_reference"] = edge_reference(study, results, options.output / "runs", test)
     write_table(options.output, rows, extra)
     print((options.output / "table1.md").read_text(), file=sys.stderr)
     print(json.dumps({"table": str(options.output / "table1.json"), "systems": len(rows)}))

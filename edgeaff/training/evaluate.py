@@ -19,13 +19,11 @@ from torch import nn
 
 from edgeaff import measures
 from edgeaff.errors import ArgumentError
-from edgeaff.training.counts import count_macs_per_frame
-from edgeaff.training.metrics import summary
+from edgeaff.training.metrics import NAMES, summary
 from edgeaff.training.models.registry import SYSTEMS, System
 from edgeaff.training.sequences import predict
-from edgeaff.training.study import PlannedRun, Study, full_size, read_predictions
+from edgeaff.training.study import Study, full_size, read_predictions
 
-NAMES = ("valence", "arousal")
 COMPARED = {"transformer_a": "rnn_a", "transformer_v": "vggface_rnn_v", "transformer_av": "vggface_rnn_av"}
 ALPHA = 0.01
 RESAMPLES = 500
@@ -234,43 +232,6 @@ def table_rows(study: Study, results: Sequence[Mapping[str, Any]], folder: Path)
             )
         )
     return rows
-
-
-def edge_reference(
-    study: Study, results: Sequence[Mapping[str, Any]], reference: str = "edge+both_directions"
-) -> dict[str, Any]:
-    """Returns `edge` beside the windowed transformer of equal width that sees both directions.
-
-    Args:
-        study: what was trained.
-        results: of `run_study`.
-        reference: name of the run.
-
-    Returns:
-        Means over the seeds, their differences, and what a tick costs each: the reference has to compute its whole window anew
-        for every tick, edge one row.
-    """
-    means = {}
-    for name in ("edge", reference):
-        own = [result["test"] for result in results if result["run"] == name]
-        means[name] = {
-            f"ccc_{what}": float(np.mean([test[f"ccc_{what}"] for test in own])) for what in (*NAMES, "mean")
-        }
-    edge_macs = run_macs(study.runs["edge"])
-    window_macs = run_macs(study.runs[reference]) * study.runs[reference].system.window_ticks
-    return {
-        "edge": means["edge"],
-        "reference": means[reference],
-        "edge_less_reference": {key: means["edge"][key] - means[reference][key] for key in means["edge"]},
-        "edge_macs_per_tick": edge_macs,
-        "reference_macs_per_tick": window_macs,
-        "macs_ratio": window_macs / edge_macs,
-    }
-
-
-def run_macs(run: PlannedRun) -> int:
-    """Returns the MACs per frame of a run as it was trained."""
-    return count_macs_per_frame(run.system, width=run.config.width, sizes=run.config.sizes)
 
 
 def markdown(rows: Sequence[TableRow]) -> str:

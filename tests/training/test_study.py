@@ -102,6 +102,7 @@ def test_table_1_is_written_with_full_sizes(made, table):
     assert all(row["seeds"] == 1 and -1 <= row["ccc_valence"] <= 1 for row in rows.values())
     assert (rows["rnn_a"]["test_tracks"], rows["nisl_v"]["test_tracks"]) == (2, 1)
     assert table["edge_reference"]["macs_ratio"] > 50
+    assert set(table["edge_reference"]["live"]["edge_less_reference"]) == {"ccc_valence", "ccc_arousal", "ccc_mean"}
     assert table["corpus"]["tracks"] == {"train": 2, "valid": 2, "test": 2}
     assert SYSTEMS["edge"].title in (made / "out" / "table1.md").read_text()
     assert (made / "out" / "table1.png").read_bytes()[:4] == b"\x89PNG"
