@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--way", choices=WAYS, nargs="+", default=list(WAYS), help="single frames or one block (default both)"
     )
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="take every N-th track only (default 1)")
     parser.add_argument("--repeats", type=int, default=10, help="with other places each (default 10, as in the paper)")
 
 
@@ -54,6 +55,8 @@ def run(options: argparse.Namespace) -> int:
     evaluate.check(options)
     if options.repeats < 1:
         raise ArgumentError(f"repeats must be at least 1, got {options.repeats}; the paper has 10.")
+    if options.every < 1:
+        raise ArgumentError(f"every must be at least 1, got {options.every}; 1 takes all tracks.")
     curves, folder, more = _study(options) if options.table1 else _one(options)
     from edgeaff.training.ablation import write_report
 
@@ -68,10 +71,11 @@ def _one(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, An
 
     system, module, description = load_run(options.run)
     tracks = [track for track in evaluate.load_tracks(options, description) if track.split == options.split]
+    tracks = tracks[:: options.every]
     return (
         {system.name: [point for kind in _kinds(options) for point in _curve(options, module, system, tracks, kind)]},
         options.output or options.run,
-        {"split": options.split},
+        {"split": options.split, "tracks": len(tracks)},
     )
 
 
@@ -81,15 +85,16 @@ def _study(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, 
     options.only = options.only or list(FIGURE)
     study, corpus, results = evaluate.trained_study(options)
     curves: dict[str, Any] = {}
+    tracks: list[Any] = []
     for name in options.only:
         seeds = [result["seed"] for result in results if result["run"] == name]
         if not seeds:
             continue
         form = study.runs[name].form
-        tracks = [track for track in corpus.form(form) if track.split == "test"]
+        tracks = [track for track in corpus.form(form) if track.split == "test"][:: options.every]
         each = [_run_curves(options, options.output / "runs" / f"{name}-{seed}", tracks) for seed in seeds]
         curves[name] = over_seeds(each)
-    return curves, options.output, {"split": "test", **evaluate.described(study, corpus)}
+    return curves, options.output, {"split": "test", "tracks": len(tracks), **evaluate.described(study, corpus)}
 
 
 def _kinds(options: argparse.Namespace) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
-"""What the committed Table 1 and Fig. 4 of the made-up corpus show, and what they do not show yet (expected failures).
+"""What the committed Table 1 and Fig. 4 of the made-up corpus show, and what they do not show (an expected failure).
 
-The limits are those of docs/training.md. An expected failure is strict: the day a longer run meets its limit, its mark has to go.
+The limits are those of docs/training.md. The expected failure is strict: the day a run meets its limit, its mark has to go.
 """
 
 import json
@@ -43,7 +43,13 @@ def test_every_system_is_in_the_table_with_its_published_size(table):
     for row in table["rows"]:
         assert (row["parameters"], row["macs_per_frame"]) == full_size(SYSTEMS[row["system"]])
         assert row["reduced_width"] is (row["trained_parameters"] != row["parameters"])
-        assert row["seeds"] >= (2 if SYSTEMS[row["system"]].from_pixels else 3)
+        assert row["seeds"] >= 3
+
+
+def test_every_system_has_learned(valence, arousal):
+    for name in SYSTEMS:
+        assert valence[name] > 0.15, name
+        assert arousal[name] > 0.15, name
 
 
 def test_the_face_tells_valence(valence):
@@ -54,13 +60,16 @@ def test_both_modalities_tell_more_of_arousal_than_one(arousal):
     assert arousal["transformer_av"] >= max(arousal["transformer_v"], arousal["transformer_a"]) + 0.03
 
 
-@pytest.mark.xfail(strict=True, reason="0.017 below at 160 steps: the audio encoder learns training tracks by heart")
 def test_both_modalities_keep_the_valence_of_the_face(valence):
     assert valence["transformer_av"] >= valence["transformer_v"] - 0.01
 
 
-@pytest.mark.xfail(strict=True, reason="0.04 below on tracks of 4 s: edge has not heard yet what comes after")
-def test_edge_keeps_what_both_directions_give(table):
+def test_edge_keeps_what_both_directions_give_without_look_ahead(table):
+    assert table["edge_reference"]["live"]["edge_less_reference"]["ccc_mean"] >= -0.02
+
+
+@pytest.mark.xfail(strict=True, reason="EDGE_OFFLINE below: half of the offline window is still to come for edge")
+def test_edge_keeps_what_both_directions_give_offline(table):
     assert table["edge_reference"]["edge_less_reference"]["ccc_mean"] >= -0.02
 
 
@@ -79,11 +88,10 @@ def test_dropout_of_modalities_helps_where_video_is_missing(curves):
         assert curves[ROBUST][share]["ccc_arousal"] > curves[PLAIN][share]["ccc_arousal"]
 
 
-@pytest.mark.xfail(strict=True, reason="0.13 at 160 steps and without a residual")
 def test_dropout_of_modalities_keeps_as_much_as_asked_for(curves):
     assert curves[ROBUST][0.25]["ccc_valence"] >= curves[PLAIN][0.25]["ccc_valence"] + 0.2
 
 
-@pytest.mark.xfail(strict=True, reason="0.03 of valence at 160 steps; arousal gains 0.006")
 def test_dropout_of_modalities_costs_little(curves):
-    assert curves[ROBUST][1.0]["ccc_valence"] >= curves[PLAIN][1.0]["ccc_valence"] - 0.02
+    for what in ("valence", "arousal"):
+        assert curves[ROBUST][1.0][f"ccc_{what}"] >= curves[PLAIN][1.0][f"ccc_{what}"] - 0.02, what
