@@ -123,9 +123,9 @@ class Runtime(EventReader):
         for sink, name in named_sinks:
             if not isinstance(sink, Recorder):
                 self._outlets.add_sink(sink, name)
-        ladder = Ladder() if self._live and self._source.has_video and options["ladder"] else None
+        steps = Ladder() if self._live and self._source.has_video and options["ladder"] else None
         self._worker = Worker(
-            self._source, session, outlets=self._outlets, status=self.status, ladder=ladder, on_error=self._fail
+            self._source, session, outlets=self._outlets, status=self.status, ladder=steps, on_error=self._fail
         )
         self._swap = EngineSwap(self._worker, self.status, options={name: options[name] for name in ("threads", "stride")})
         announce(self._begun.session, self.status)

@@ -20,10 +20,11 @@ from torch import nn
 
 from edgeaff.training.checkpoint import load_run
 from edgeaff.training.counts import count_macs_per_frame
-from edgeaff.training.metrics import NAMES, summary
+from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System
 from edgeaff.training.sequences import system_inputs
 from edgeaff.training.study import PlannedRun, Study, read_predictions
+from edgeaff.types import DIMENSIONS
 
 EDGE, REFERENCE = "edge", "edge+both_directions"
 EVERY = 4  # the live reference is asked for every fourth tick, as it costs a window each
@@ -112,7 +113,7 @@ def _at_every(predictions: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -
 
 
 def _means(tests: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    return {f"ccc_{what}": float(np.mean([test[f"ccc_{what}"] for test in tests])) for what in (*NAMES, "mean")}
+    return {f"ccc_{what}": float(np.mean([test[f"ccc_{what}"] for test in tests])) for what in (*DIMENSIONS, "mean")}
 
 
 def _difference(means: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

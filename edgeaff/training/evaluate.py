@@ -19,10 +19,11 @@ from torch import nn
 
 from edgeaff import measures
 from edgeaff.errors import ArgumentError
-from edgeaff.training.metrics import NAMES, summary
+from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import SYSTEMS, System
 from edgeaff.training.sequences import predict
 from edgeaff.training.study import Study, full_size, read_predictions
+from edgeaff.types import DIMENSIONS
 
 COMPARED = {"transformer_a": "rnn_a", "transformer_v": "vggface_rnn_v", "transformer_av": "vggface_rnn_av"}
 ALPHA = 0.01
@@ -153,7 +154,7 @@ def evaluate(
         "frames": int(sum(measures.annotated(each).sum() for each in labels)),
         **summary(predictions, labels),
     }
-    for column, name in enumerate(NAMES):
+    for column, name in enumerate(DIMENSIONS):
         valid = [measures.annotated(each) for each in labels]
         interval = measures.bootstrap(
             [values[keep, column] for values, keep in zip(predictions, valid, strict=True)],
@@ -177,8 +178,8 @@ def write_evaluation(folder: Path, split: str, result: Mapping[str, Any]) -> Non
     lines = [f"{result['system']}, {split}: {result['tracks']} tracks, {result['frames']:,} annotated frames", ""]
     lines += ["| measure | valence | arousal |", "|---|---|---|"]
     for key, title in MEASURES.items():
-        lines.append(f"| {title} | " + " | ".join(f"{result[f'{key}_{name}']:.3f}" for name in NAMES) + " |")
-    intervals = [result[f"ccc_{name}_interval"] for name in NAMES]
+        lines.append(f"| {title} | " + " | ".join(f"{result[f'{key}_{name}']:.3f}" for name in DIMENSIONS) + " |")
+    intervals = [result[f"ccc_{name}_interval"] for name in DIMENSIONS]
     lines.append(
         "| 95 % interval over videos | " + " | ".join(f"{low:.3f} to {high:.3f}" for low, high in intervals) + " |"
     )
@@ -210,7 +211,7 @@ def table_rows(study: Study, results: Sequence[Mapping[str, Any]], folder: Path)
         if name in COMPARED and COMPARED[name] in pairs:
             marks = [significance(pairs[name], pairs[COMPARED[name]], column) for column in range(2)]
         (valence, valence_sd), (arousal, arousal_sd) = (
-            spread([result["test"][f"ccc_{what}"] for result in own]) for what in NAMES
+            spread([result["test"][f"ccc_{what}"] for result in own]) for what in DIMENSIONS
         )
         parameters, macs_per_frame = full_size(system)
         rows.append(
