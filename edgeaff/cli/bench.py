@@ -10,10 +10,10 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
-    parser.add_argument("--turns", type=int, default=20, help="blocks of ticks per engine, back to back (default 20)")
-    parser.add_argument("--rounds", type=int, default=100, help="timings per stage (default 100)")
+    parser.add_argument("--turns", type=int, default=12, help="blocks of ticks per engine, back to back (default 12)")
+    parser.add_argument("--rounds", type=int, default=60, help="timings per stage (default 60)")
     parser.add_argument(
-        "--camera-seconds", type=float, default=3.0, help="per engine in camera mode, 0 for none (default 3)"
+        "--camera-seconds", type=float, default=2.0, help="per engine in camera mode, 0 for none (default 2)"
     )
     parser.add_argument(
         "--hours", type=float, default=1 / 60, help="of simulated running in the scaling rows (default a minute)"
