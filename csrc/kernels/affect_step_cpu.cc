@@ -15,7 +15,6 @@ const StepKernel kStepScalar = StepRunner<Scalar>::Run;
 
 namespace {
 
-constexpr int64_t kAlignment = 64;
 constexpr int kStateHeader = 16;
 
 int64_t PadTo16(int64_t count) { return (count + 15) / 16 * 16; }
@@ -77,19 +76,13 @@ StepModel::StepModel(const StepSizes& sizes, const std::unordered_map<std::strin
   bias = Floats(tensors, "bias", {2});
 }
 
-void* StepModel::Allocate(int64_t bytes) {
-  memory_.push_back(std::make_unique<char[]>(static_cast<size_t>(bytes + kAlignment)));
-  const uintptr_t at = reinterpret_cast<uintptr_t>(memory_.back().get());
-  return reinterpret_cast<void*>((at + kAlignment - 1) / kAlignment * kAlignment);
-}
-
 const float* StepModel::Floats(const std::unordered_map<std::string, Tensor>& tensors, const std::string& name,
                                const std::vector<int64_t>& shape) {
   const Tensor& tensor = Find(tensors, name, shape);
   if (tensor.type != WeightType::kFloat32) throw std::invalid_argument(name + " is not float32");
   int64_t count = 1;
   for (const int64_t size : shape) count *= size;
-  auto* const to = static_cast<float*>(Allocate(PadTo16(count) * 4));
+  auto* const to = static_cast<float*>(memory_.Allocate(PadTo16(count) * 4));
   std::memset(to, 0, static_cast<size_t>(PadTo16(count)) * 4);
   std::memcpy(to, tensor.data, static_cast<size_t>(count) * 4);
   return to;
@@ -100,7 +93,7 @@ StepLinear StepModel::Linear(const std::unordered_map<std::string, Tensor>& tens
   const Tensor& tensor = Find(tensors, name + ".weight", {inputs, outputs});
   const size_t size = BytesOf(tensor.type);
   const size_t row = static_cast<size_t>(PadTo16(outputs)) * size;
-  auto* const to = static_cast<char*>(Allocate(static_cast<int64_t>(row) * inputs));
+  auto* const to = static_cast<char*>(memory_.Allocate(static_cast<int64_t>(row) * inputs));
   std::memset(to, 0, row * static_cast<size_t>(inputs));
   for (int i = 0; i < inputs; ++i) {
     std::memcpy(to + i * row, static_cast<const char*>(tensor.data) + i * outputs * size, outputs * size);
@@ -121,7 +114,7 @@ StepAttention StepModel::Attention(const std::unordered_map<std::string, Tensor>
   if (tensor.type != WeightType::kFloat32) throw std::invalid_argument(name + " is not float32");
   const auto* const by_age = static_cast<const float*>(tensor.data);
   const int64_t band = sizes_.band, width = 2 * padded_band();
-  auto* const to = static_cast<float*>(Allocate((sizes_.num_heads * width + 16) * 4));
+  auto* const to = static_cast<float*>(memory_.Allocate((sizes_.num_heads * width + 16) * 4));
   std::memset(to, 0, static_cast<size_t>(sizes_.num_heads * width + 16) * 4);
   for (int h = 0; h < sizes_.num_heads; ++h) {
     for (int64_t x = 0; x < width; ++x) to[h * width + x] = by_age[h * band + (band - x % band) % band];

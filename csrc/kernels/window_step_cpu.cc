@@ -15,7 +15,6 @@ const WindowKernel kWindowScalar{WindowRunner<Scalar, PlainDot>::Append, WindowR
 
 namespace {
 
-constexpr int64_t kAlignment = 64;
 
 const WindowStepModel::Tensor& Find(const std::unordered_map<std::string, WindowStepModel::Tensor>& tensors,
                                     const std::string& name, const std::vector<int64_t>& shape, bool is_byte) {
@@ -41,8 +40,7 @@ const WindowKernel& ChooseKernel() {
 char* Scratch(int64_t bytes) {
   thread_local std::vector<char> memory;
   if (static_cast<int64_t>(memory.size()) < bytes + kAlignment) memory.resize(static_cast<size_t>(bytes + kAlignment));
-  const uintptr_t at = reinterpret_cast<uintptr_t>(memory.data());
-  return reinterpret_cast<char*>((at + kAlignment - 1) / kAlignment * kAlignment);
+  return Aligned(memory.data());
 }
 
 }  // namespace
@@ -85,17 +83,11 @@ void WindowStepModel::FillModality(const Tensors& tensors, const std::string& na
   m->residual = Floats(tensors, name + ".residual", {2, d});
 }
 
-void* WindowStepModel::Allocate(int64_t bytes) {
-  memory_.push_back(std::make_unique<char[]>(static_cast<size_t>(bytes + kAlignment)));
-  const uintptr_t at = reinterpret_cast<uintptr_t>(memory_.back().get());
-  return reinterpret_cast<void*>((at + kAlignment - 1) / kAlignment * kAlignment);
-}
-
 const float* WindowStepModel::Floats(const Tensors& tensors, const std::string& name, const std::vector<int64_t>& shape) {
   const Tensor& tensor = Find(tensors, name, shape, false);
   size_t count = 1;
   for (const int64_t size : shape) count *= static_cast<size_t>(size);
-  auto* const to = static_cast<float*>(Allocate(static_cast<int64_t>(count) * 4));
+  auto* const to = static_cast<float*>(memory_.Allocate(static_cast<int64_t>(count) * 4));
   std::memcpy(to, tensor.data, count * 4);
   return to;
 }
@@ -103,8 +95,8 @@ const float* WindowStepModel::Floats(const Tensors& tensors, const std::string& 
 ByteLinear WindowStepModel::Linear(const Tensors& tensors, const std::string& name, int inputs, int outputs) {
   const Tensor& tensor = Find(tensors, name + ".weight", {inputs, outputs}, true);
   const auto* const from = static_cast<const int8_t*>(tensor.data);
-  auto* const panels = static_cast<int8_t*>(Allocate(static_cast<int64_t>(inputs) * outputs));
-  auto* const sums = static_cast<int32_t*>(Allocate(static_cast<int64_t>(outputs) * 4));
+  auto* const panels = static_cast<int8_t*>(memory_.Allocate(static_cast<int64_t>(inputs) * outputs));
+  auto* const sums = static_cast<int32_t*>(memory_.Allocate(static_cast<int64_t>(outputs) * 4));
   std::memset(sums, 0, static_cast<size_t>(outputs) * 4);
   for (int64_t k = 0; k < inputs; ++k) {
     for (int64_t c = 0; c < outputs; ++c) {

@@ -8,13 +8,12 @@
 #include <string>
 
 #include "bindings.h"
+#include "packed_model.h"
 
 namespace py = pybind11;
 
 namespace edgeaff {
 namespace {
-
-using FloatArray = py::array_t<float, py::array::c_style>;
 
 WeightType TypeOf(const py::array& array, const std::string& name) {
   const char kind = array.dtype().kind();
@@ -25,27 +24,15 @@ WeightType TypeOf(const py::array& array, const std::string& name) {
 }
 
 std::unique_ptr<StepModel> MakeModel(const py::dict& sizes, const py::dict& arrays) {
-  StepSizes made;
-  made.video_size = sizes["video_size"].cast<int>();
-  made.audio_size = sizes["audio_size"].cast<int>();
-  made.size = sizes["size"].cast<int>();
-  made.num_heads = sizes["num_heads"].cast<int>();
-  made.ffn_size = sizes["ffn_size"].cast<int>();
-  made.layers = sizes["layers"].cast<int>();
+  StepSizes made = CommonSizes<StepSizes>(sizes);
   made.band = sizes["band"].cast<int>();
   std::unordered_map<std::string, StepModel::Tensor> tensors;
   for (const auto& item : arrays) {
     const std::string name = py::str(item.first);
     const py::array array = py::reinterpret_borrow<py::array>(item.second);
-    if (!(array.flags() & py::array::c_style)) throw std::invalid_argument(name + " is not contiguous");
-    tensors[name] = {TypeOf(array, name), array.data(),
-                     std::vector<int64_t>(array.shape(), array.shape() + array.ndim())};
+    tensors[name] = {TypeOf(array, name), array.data(), ContiguousShape(array, name)};
   }
   return std::make_unique<StepModel>(made, tensors);
-}
-
-const float* DataOrNull(const py::object& array) {
-  return array.is_none() ? nullptr : py::reinterpret_borrow<FloatArray>(array).data();
 }
 
 }  // namespace

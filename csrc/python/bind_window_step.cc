@@ -7,22 +7,15 @@
 #include <string>
 
 #include "bindings.h"
+#include "packed_model.h"
 
 namespace py = pybind11;
 
 namespace edgeaff {
 namespace {
 
-using FloatArray = py::array_t<float, py::array::c_style>;
-
 std::unique_ptr<WindowStepModel> MakeModel(const py::dict& sizes, const py::dict& arrays) {
-  WindowSizes made;
-  made.video_size = sizes["video_size"].cast<int>();
-  made.audio_size = sizes["audio_size"].cast<int>();
-  made.size = sizes["size"].cast<int>();
-  made.num_heads = sizes["num_heads"].cast<int>();
-  made.ffn_size = sizes["ffn_size"].cast<int>();
-  made.layers = sizes["layers"].cast<int>();
+  WindowSizes made = CommonSizes<WindowSizes>(sizes);
   made.ticks = sizes["ticks"].cast<int>();
   std::unordered_map<std::string, WindowStepModel::Tensor> tensors;
   for (const auto& item : arrays) {
@@ -30,15 +23,10 @@ std::unique_ptr<WindowStepModel> MakeModel(const py::dict& sizes, const py::dict
     const py::array array = py::reinterpret_borrow<py::array>(item.second);
     const bool is_byte = array.dtype().kind() == 'i' && array.itemsize() == 1;
     const bool is_float = array.dtype().kind() == 'f' && array.itemsize() == 4;
-    if (!(array.flags() & py::array::c_style)) throw std::invalid_argument(name + " is not contiguous");
     if (!is_byte && !is_float) throw std::invalid_argument(name + " is neither int8 nor float32");
-    tensors[name] = {is_byte, array.data(), std::vector<int64_t>(array.shape(), array.shape() + array.ndim())};
+    tensors[name] = {is_byte, array.data(), ContiguousShape(array, name)};
   }
   return std::make_unique<WindowStepModel>(made, tensors);
-}
-
-const float* DataOrNull(const py::object& array) {
-  return array.is_none() ? nullptr : py::reinterpret_borrow<FloatArray>(array).data();
 }
 
 }  // namespace

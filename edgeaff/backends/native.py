@@ -15,6 +15,47 @@ FORMAT = 1
 _STATE = "state_rings"
 
 
+def read_meta(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Returns what packed weights say of themselves: format, architecture, sizes.
+
+    Args:
+        arrays: of `step.npz`.
+
+    Raises:
+        BundleError: they say nothing, or are of another format.
+    """
+    try:
+        meta: dict[str, Any] = json.loads(arrays["meta"].tobytes())
+        version = meta["format"]
+    except (KeyError, ValueError) as error:
+        raise BundleError(
+            f"step.npz must hold a `meta` entry of JSON text, got {sorted(arrays)[:3]}...; pack the weights again."
+        ) from error
+    if version != FORMAT:
+        raise BundleError(
+            f"step.npz must have format {FORMAT}, got {version}; pack the weights again with this edgeaff."
+        )
+    return meta
+
+
+def check_vector(name: str, array: np.ndarray | None, size: int | None) -> None:
+    """Checks an input of a tick: the native side reads what it is given.
+
+    Args:
+        name: of the input.
+        array: (size,) float32, or None where it is absent.
+        size: of the packed model.
+
+    Raises:
+        BundleError: it has another size or type.
+    """
+    if array is not None and (array.shape != (size,) or array.dtype != np.float32):
+        raise BundleError(
+            f"{name} must be float32 of shape {(size,)}, got {array.dtype} of {array.shape}; "
+            "feed what the bundle's preprocessing makes."
+        )
+
+
 class NativeStep:
     """A step graph (see `edgeaff.backends.Graph`) without a graph engine; its one state is a flat array.
 
@@ -37,17 +78,7 @@ class NativeStep:
         Raises:
             BundleError: they are of another format, or incomplete.
         """
-        try:
-            meta: dict[str, Any] = json.loads(arrays["meta"].tobytes())
-            version = meta["format"]
-        except (KeyError, ValueError) as error:
-            raise BundleError(
-                f"step.npz must hold a `meta` entry of JSON text, got {sorted(arrays)[:3]}...; pack the weights again."
-            ) from error
-        if version != FORMAT:
-            raise BundleError(
-                f"step.npz must have format {FORMAT}, got {version}; pack the weights again with this edgeaff."
-            )
+        meta = read_meta(arrays)
         held = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name != "meta"}
         try:
             self._model = native().StepModel(meta, held)
@@ -104,11 +135,7 @@ class NativeStep:
             BundleError: an input has another size or type than the packed model.
         """
         for name, array in (("video", video), ("audio", audio)):
-            if array is not None and (array.shape != self.inputs[name][1:] or array.dtype != np.float32):
-                raise BundleError(
-                    f"{name} must be float32 of shape {self.inputs[name][1:]}, got {array.dtype} of {array.shape}; "
-                    "feed what the bundle's preprocessing makes."
-                )
+            check_vector(name, array, self.inputs[name][1])
         if state.shape != self.inputs[_STATE] or state.dtype != np.float32 or not state.flags.c_contiguous:
             raise BundleError(
                 f"state must be contiguous float32 of shape {self.inputs[_STATE]}, got {state.dtype} of {state.shape}; "

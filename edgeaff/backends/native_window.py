@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import numpy as np
 
+from edgeaff.backends.native import check_vector, read_meta
 from edgeaff.errors import BundleError
 from edgeaff.ops import native
 
-FORMAT = 1
 ARCHITECTURE = "edgeaff-paper-1"
 Rows = tuple[np.ndarray, ...]
 
@@ -45,11 +42,7 @@ class NativeWindow:
         Raises:
             BundleError: they are of another format, or incomplete.
         """
-        meta: dict[str, Any] = json.loads(arrays["meta"].tobytes())
-        if meta["format"] != FORMAT:
-            raise BundleError(
-                f"step.npz must have format {FORMAT}, got {meta['format']}; pack the weights again with this edgeaff."
-            )
+        meta = read_meta(arrays)
         held = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name != "meta"}
         try:
             self._model = native().WindowStepModel(meta, held)
@@ -86,14 +79,5 @@ class NativeWindow:
         return (*rows, self._model.append(video, audio))[-self.memory_ticks :]
 
     def _check(self, video: np.ndarray | None, audio: np.ndarray | None) -> None:
-        """Checks sizes: the native side reads what it is given.
-
-        Raises:
-            BundleError: an input has another size or type than the packed model.
-        """
-        for name, array, size in (("video", video, self.video_size), ("audio", audio, self.audio_size)):
-            if array is not None and (array.shape != (size,) or array.dtype != np.float32):
-                raise BundleError(
-                    f"{name} must be float32 of shape {(size,)}, got {array.dtype} of {array.shape}; "
-                    "feed what the bundle's preprocessing makes."
-                )
+        check_vector("video", video, self.video_size)
+        check_vector("audio", audio, self.audio_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -104,16 +105,19 @@ def _kinds(options: argparse.Namespace) -> list[tuple[str, str]]:
 
 def _run_curves(options: argparse.Namespace, folder: Path, tracks: Sequence[Any]) -> list[AblationPoint]:
     """Returns the curves of a finished run of a study; each is kept in the run's folder, and what is kept is not done again."""
-    from edgeaff.training.ablation import read_curve, write_curve
+    from edgeaff.training.ablation import AblationPoint
     from edgeaff.training.checkpoint import load_run
+    from edgeaff.training.study import kept
 
     points: list[AblationPoint] = []
-    for modality, way in _kinds(options):
-        path = folder / f"curve-{modality}-{way}-{options.repeats}-{len(tracks)}.json"
-        if not path.is_file():
+    for kind in _kinds(options):
+
+        def made(kind: tuple[str, str] = kind) -> list[dict[str, Any]]:
             system, module, _ = load_run(folder)
-            write_curve(path, _curve(options, module, system, tracks, (modality, way)))
-        points += read_curve(path)
+            return [dataclasses.asdict(point) for point in _curve(options, module, system, tracks, kind)]
+
+        name = f"curve-{'-'.join(kind)}-{options.repeats}-{len(tracks)}.json"
+        points += [AblationPoint(**point) for point in kept(folder, name, made)]
     return points
 
 

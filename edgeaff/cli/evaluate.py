@@ -150,7 +150,8 @@ def _table(options: argparse.Namespace) -> int:
     study, corpus, results = trained_study(options)
     rows = table_rows(study, results, options.output / "runs")
     extra: dict[str, Any] = described(study, corpus)
-    if {EDGE, REFERENCE} <= {result["run"] for result in results}:
+    finished = {(result["run"], result["seed"]) for result in results}
+    if any({(EDGE, seed), (REFERENCE, seed)} <= finished for seed in study.seeds):
         test = [track for track in corpus.form(study.runs[REFERENCE].form) if track.split == "test"]
         extra["edge_reference"] = edge_reference(study, results, options.output / "runs", test)
     write_table(options.output, rows, extra)

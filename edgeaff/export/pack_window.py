@@ -22,11 +22,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from edgeaff.backends.native import FORMAT
+from edgeaff.backends.native_window import ARCHITECTURE
 from edgeaff.errors import ArgumentError
 from edgeaff.export.pack_step import LOG2E, MODALITIES, Arrays, as_float32, put_linear
-
-ARCHITECTURE = "edgeaff-paper-1"
-FORMAT = 1
 
 
 def pack_window(

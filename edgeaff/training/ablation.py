@@ -184,18 +184,6 @@ def ablate(
     return points
 
 
-def write_curve(path: Path, points: Sequence[AblationPoint]) -> None:
-    """Writes the points of a curve as JSON, whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps([asdict(point) for point in points], indent=1) + "\n")
-    part.replace(path)
-
-
-def read_curve(path: Path) -> list[AblationPoint]:
-    """Returns the points that `write_curve` wrote."""
-    return [AblationPoint(**point) for point in json.loads(path.read_text())]
-
-
 def over_seeds(curves: Sequence[Sequence[AblationPoint]]) -> list[AblationPoint]:
     """Returns the mean curve of several networks; its spread is that over the networks, or over the repeats of one.
 

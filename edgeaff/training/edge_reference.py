@@ -23,7 +23,7 @@ from edgeaff.training.counts import count_macs_per_frame
 from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System
 from edgeaff.training.sequences import system_inputs
-from edgeaff.training.study import PlannedRun, Study, read_predictions
+from edgeaff.training.study import PlannedRun, Study, kept, read_predictions
 from edgeaff.types import DIMENSIONS
 
 EDGE, REFERENCE = "edge", "edge+both_directions"
@@ -38,17 +38,16 @@ def edge_reference(
 
     Args:
         study: what was trained.
-        results: of `run_study`.
+        results: of `run_study`, with at least one seed of both.
         folder: of the runs.
         tracks: the test tracks in the form of both.
 
     Returns:
-        Means over the seeds, their differences, and what a tick costs `edge` and the live reference.
+        Means over the seeds that both have, their differences, and what a tick costs `edge` and the live reference.
     """
-    means = {}
-    for name in (EDGE, REFERENCE):
-        means[name] = _means([result["test"] for result in results if result["run"] == name])
-    seeds = [result["seed"] for result in results if result["run"] == REFERENCE]
+    tests = {name: {r["seed"]: r["test"] for r in results if r["run"] == name} for name in (EDGE, REFERENCE)}
+    seeds = [seed for seed in tests[REFERENCE] if seed in tests[EDGE]]
+    means = {name: _means([own[seed] for seed in seeds]) for name, own in tests.items()}
     ordered = sorted(tracks, key=lambda track: str(track.name))
     live = {
         EDGE: _means([_at_every(*read_predictions(folder / f"{EDGE}-{seed}")) for seed in seeds]),
@@ -103,9 +102,13 @@ def newest_rows(module: nn.Module, system: System, track: Any, ticks: np.ndarray
 
 
 def _live_scores(folder: Path, tracks: Sequence[Any]) -> dict[str, float]:
-    system, module, _ = load_run(folder)
-    values = [newest_rows(module, system, track, np.arange(0, len(track.labels), EVERY)) for track in tracks]
-    return summary(values, [track.labels[::EVERY] for track in tracks])
+    def made() -> dict[str, float]:
+        system, module, _ = load_run(folder)
+        values = [newest_rows(module, system, track, np.arange(0, len(track.labels), EVERY)) for track in tracks]
+        return summary(values, [track.labels[::EVERY] for track in tracks])
+
+    scores: dict[str, float] = kept(folder, f"live-{EVERY}-{len(tracks)}.json", made)
+    return scores
 
 
 def _at_every(predictions: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> dict[str, float]:

@@ -163,10 +163,32 @@ def train_one(run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path) -
         "train_cpu_seconds": round(seconds, 1),
         "config": asdict(config),
     }
-    part = folder / f".{RESULT}.part"
-    part.write_text(json.dumps(result, indent=1) + "\n")
-    part.replace(folder / RESULT)
+    _write_json(folder / RESULT, result)
     return result
+
+
+def kept(folder: Path, name: str, make: Callable[[], Any]) -> Any:
+    """Returns what is measured once of a finished run and kept in its folder; an older one, of a run made anew, is not taken.
+
+    Args:
+        folder: of the run.
+        name: of the file.
+        make: called where the file is missing or older than the run's result.
+
+    Returns:
+        As read from JSON.
+    """
+    path = folder / name
+    if not path.is_file() or path.stat().st_mtime_ns < (folder / RESULT).stat().st_mtime_ns:
+        _write_json(path, make())
+    return json.loads(path.read_text())
+
+
+def _write_json(path: Path, value: Any) -> None:
+    """Writes a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(value, indent=1) + "\n")
+    part.replace(path)
 
 
 def _quick(module: nn.Module) -> nn.Module:

@@ -14,6 +14,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "edgeaff/aligned_memory.h"
+
 namespace edgeaff {
 
 enum class WeightType : int { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2 };
@@ -83,10 +85,9 @@ class StepModel {
                       const std::vector<int64_t>& shape);
   StepLinear Linear(const std::unordered_map<std::string, Tensor>& tensors, const std::string& name, int inputs, int outputs);
   StepAttention Attention(const std::unordered_map<std::string, Tensor>& tensors, const std::string& name);
-  void* Allocate(int64_t bytes);
 
   StepSizes sizes_;
-  std::vector<std::unique_ptr<char[]>> memory_;
+  AlignedMemory memory_;
 };
 
 }  // namespace edgeaff

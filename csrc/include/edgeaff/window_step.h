@@ -15,6 +15,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "edgeaff/aligned_memory.h"
+
 namespace edgeaff {
 
 struct WindowSizes {
@@ -85,10 +87,9 @@ class WindowStepModel {
   const float* Floats(const Tensors& tensors, const std::string& name, const std::vector<int64_t>& shape);
   ByteLinear Linear(const Tensors& tensors, const std::string& name, int inputs, int outputs);
   void FillModality(const Tensors& tensors, const std::string& name, int inputs, WindowModality* m);
-  void* Allocate(int64_t bytes);
 
   WindowSizes sizes_;
-  std::vector<std::unique_ptr<char[]>> memory_;
+  AlignedMemory memory_;
 };
 
 }  // namespace edgeaff
