@@ -103,7 +103,8 @@ class AffectEvent:
         video_coverage: share of the last 100 ticks that had a face, in [0, 1].
         audio_coverage: share of the last 100 ticks that had sound, in [0, 1].
         face: the face the numbers belong to, or None.
-        latency_ms: capture to delivery, set by a live Runtime; None in Session and file mode.
+        latency_ms: capture to delivery, set by a live Runtime; None in Session and file mode. Captured is the tick's instant, or
+            the tick's own picture where that was taken just before it.
         backend: what computed the numbers.
         dropped_since_last: inputs dropped since the previous event; None in Session.
     """

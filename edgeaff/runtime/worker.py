@@ -12,7 +12,10 @@ from edgeaff.runtime.ladder import STEPS, Ladder, Load
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.stats import Measures, RuntimeStats
 from edgeaff.runtime.status import StatusChannel
+from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AffectEvent, VideoFrame
+
+HALF_TICK_NS = NANOSECONDS // 60  # a picture belongs to the nearest of 30 ticks a second
 
 
 class Worker:
@@ -52,6 +55,7 @@ class Worker:
         self._source, self._outlets, self._status, self._on_error = source, outlets, status, on_error
         self._live = bool(source.is_live)
         self._lost = (0, 0)
+        self._picture_ns: int | None = None  # time of the newest picture
         self._busy_ns = 0
         self._saw_face = False
         self._calls: list[Callable[[Any], None]] = []
@@ -112,6 +116,7 @@ class Worker:
             events = self.session.advance(unit)
         elif isinstance(unit, VideoFrame):
             self.stats.frames += 1
+            self._picture_ns = unit.pts_ns
             events = self.session.push_frame(unit.image, pts_ns=unit.pts_ns)
         else:
             self.stats.samples += len(unit.samples)
@@ -163,8 +168,15 @@ class Worker:
         self._lost = lost
         stamped = []
         for index, event in enumerate(events):
-            latency_ms = None if now is None else max(0.0, round((now - event.pts_ns) / 1e6, 3))
+            latency_ms = None if now is None else max(0.0, round((now - self._captured_ns(event)) / 1e6, 3))
             if latency_ms is not None:
                 self.measures.add("latency", latency_ms)
             stamped.append(dataclasses.replace(event, latency_ms=latency_ms, dropped_since_last=0 if index else new))
         return stamped
+
+    def _captured_ns(self, event: AffectEvent) -> int:
+        """Returns the tick's time, or that of its own picture where it was taken just before the tick."""
+        picture_ns = self._picture_ns
+        if picture_ns is not None and 0 < event.pts_ns - picture_ns < HALF_TICK_NS:
+            return picture_ns
+        return event.pts_ns

@@ -47,6 +47,19 @@ def test_pushed_frames_and_sound_give_events_with_latency() -> None:
     assert events[-1].status is Status.NO_FACE and events[-1].audio_coverage is not None
 
 
+@pytest.mark.parametrize("early_ms", [12, 0, -12])
+def test_latency_runs_from_the_picture_where_it_came_before_its_tick(early_ms: int) -> None:
+    video, latencies = edgeaff.PushVideo(), []
+    with edgeaff.Runtime(video=video) as runtime:
+        for tick in range(300, 312):
+            video.push(IMAGE, pts_ns=tick * 10**9 // 30 - early_ms * 10**6)  # this moment, on the caller's clock
+            event = runtime.poll(2.0)
+            while event is not None:
+                latencies.append(event.latency_ms)
+                event = runtime.poll()
+    assert len(latencies) >= 12 and min(latencies) > max(0, -early_ms)
+
+
 def test_modality_without_a_source_is_not_declared() -> None:
     events = pushed(0.7, video=edgeaff.PushVideo())
     assert events and all(event.audio_coverage is None for event in events)

@@ -19,6 +19,7 @@ from tests.soak.trial import bundle
 
 WARM_SECONDS = 5.0
 SAMPLE_SECONDS = 1.0
+HALF_TICK_MS = 1000 / 60
 
 
 @dataclass
@@ -72,8 +73,9 @@ class Ticks:
             self.missed += max(0, tick - self.last_tick - 1)
         self.last_tick = tick
         if warm and event.latency_ms is not None and self.count < len(self.latency_ms):
-            # from glass to value, never too small: the frame may be up to half a tick younger than its tick
-            self.latency_ms[self.count] = event.latency_ms + (event.video_age_ms or 0.0)
+            # from glass to value, never too small: the latency already holds the age of a tick's own picture
+            age_ms = event.video_age_ms or 0.0
+            self.latency_ms[self.count] = event.latency_ms + (age_ms if age_ms > HALF_TICK_MS else 0.0)
             self.count += 1
             self.by_status[event.status.value] = self.by_status.get(event.status.value, 0) + 1
 

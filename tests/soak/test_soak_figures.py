@@ -36,10 +36,10 @@ def test_growth_of_a_queue_is_seen_and_its_trembling_is_not() -> None:
 
 def test_missed_ticks_and_latency_are_counted_once_warm() -> None:
     ticks = Ticks(np.zeros(100))
-    for tick in (10, 11, 11, 14):
+    for tick, age in ((10, 5.0), (11, 5.0), (11, 40.0), (14, 0.0)):
         pts = round(tick * 1e9 / 30)
-        ticks.note(dataclasses.replace(EVENT, pts_ns=pts, latency_ms=10.0, video_age_ms=5.0), warm=tick > 10)
-    assert ticks.missed == 2 and ticks.count == 3 and list(ticks.latency_ms[:3]) == [15.0] * 3
+        ticks.note(dataclasses.replace(EVENT, pts_ns=pts, latency_ms=10.0, video_age_ms=age), warm=tick > 10)
+    assert ticks.missed == 2 and ticks.count == 3 and list(ticks.latency_ms[:3]) == [10.0, 50.0, 10.0]
 
 
 def result(**changes: float) -> dict:
