@@ -11,15 +11,11 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError
+from edgeaff.ops.cross_modal_attention import NODE_INPUTS
 
 OPSET, IR_VERSION = 18, 10  # of every graph that is written here
 DOMAIN = "edgeaff"
 OP_TYPE = "CrossModalAttention"
-NODE_INPUTS = (
-    "q_audio", "kv_audio", "q_video", "kv_video", "alpha", "beta", "key_mask_audio", "key_mask_video",
-    "age_bias_audio", "age_bias_video", "residual_audio", "residual_video",
-)  # fmt: skip
-REQUIRED_INPUTS = NODE_INPUTS[:6]
 PLUGIN_VERSION = "1"  # of the plugins in tensorrt_plugin.py and csrc/tensorrt
 GIVEN = "given"  # attribute of a node for a plugin: bit i is set where it has input i
 NARROW = tuple(index for index, name in enumerate(NODE_INPUTS) if name.startswith(("q_", "kv_", "residual_")))

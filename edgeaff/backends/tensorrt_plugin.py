@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.backends.onnx_edit import DOMAIN, GIVEN, NODE_INPUTS, OP_TYPE, PLUGIN_VERSION, REQUIRED_INPUTS
+from edgeaff.backends.onnx_edit import DOMAIN, GIVEN, OP_TYPE, PLUGIN_VERSION
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 from edgeaff.ops import native
-from edgeaff.ops.cross_modal_attention import TYPE_CODES
+from edgeaff.ops.cross_modal_attention import NODE_INPUTS, REQUIRED_INPUTS, TYPE_CODES
 
 FIELDS = ("num_heads", "band", GIVEN)
 Launcher = Callable[..., str]

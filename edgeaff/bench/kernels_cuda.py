@@ -204,7 +204,7 @@ def _time_models(ours: Callable[..., Any]) -> list[dict[str, Any]]:
     """Returns rows of the edge step and the paper's window, eager and as a graph, with torch's form of the op and ours."""
     import torch
 
-    from edgeaff.training.attention import cross_modal_attention as torch_twin
+    from edgeaff.ops.reference_torch import cross_modal_attention as torch_twin
     from edgeaff.training.models.edge import Edge, EdgeConfig
     from edgeaff.training.models.transformer import AudioVideoTransformer
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from edgeaff.backends.onnx_edit import DOMAIN, NODE_INPUTS, OP_TYPE, OPSET
+from edgeaff.backends.onnx_edit import DOMAIN, OP_TYPE, OPSET
+from edgeaff.ops.cross_modal_attention import NODE_INPUTS
 
 if TYPE_CHECKING:
     import onnx

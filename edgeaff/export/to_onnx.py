@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgeaff.backends.onnx_edit import DOMAIN, IR_VERSION, NODE_INPUTS, OP_TYPE, OPSET, PLUGIN_VERSION, REQUIRED_INPUTS
+from edgeaff.backends.onnx_edit import DOMAIN, IR_VERSION, OP_TYPE, OPSET, PLUGIN_VERSION
 from edgeaff.errors import EdgeaffError
 from edgeaff.export.onnx_function import function_body
+from edgeaff.ops.cross_modal_attention import NODE_INPUTS, REQUIRED_INPUTS
 
 if TYPE_CHECKING:
     import onnx

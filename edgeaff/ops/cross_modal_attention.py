@@ -3,7 +3,8 @@
 ```
 out = alpha * (softmax(Qa Kv^T / sqrt(d_h)) Vv + Ra) + beta * (softmax(Qv Ka^T / sqrt(d_h)) Va + Rv)
 ```
-Paper: section 3.2, eq. 1. `edgeaff.ops.reference` spells the same in NumPy; `edgeaff.ops.torch_adapter` adds autograd.
+Paper: section 3.2, eq. 1. `edgeaff.ops.reference` spells the same in NumPy, `edgeaff.ops.reference_torch` in torch;
+`edgeaff.ops.torch_adapter` makes a torch operator of this one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 from edgeaff.ops import native
 from edgeaff.ops.arrays import Operand, describe, empty_like
 
+NODE_INPUTS = (  # of a graph's node and of the torch operator, in this order
+    "q_audio", "kv_audio", "q_video", "kv_video", "alpha", "beta", "key_mask_audio", "key_mask_video",
+    "age_bias_audio", "age_bias_video", "residual_audio", "residual_video",
+)  # fmt: skip
+REQUIRED_INPUTS = NODE_INPUTS[:6]
 TYPE_CODES = {"float32": 0, "float16": 1, "bfloat16": 2}  # of edgeaff::DataType
 _CPU_TYPES = ("float32", "bfloat16")
 CUDA_HEAD_SIZES = (16, 32, 64, 128)

@@ -1,8 +1,8 @@
 """The op as a torch operator, `edgeaff::cross_modal_attention`: shapes for tracing, gradients by recomputation.
 
 Nothing imports this module unless it is asked for by name. The forward runs the compiled kernel wherever it has the
-device, the type and the head size (else plain torch); the backward recomputes with plain torch, since training time is
-spent elsewhere. Gradients of gradients are not offered.
+device, the type and the head size (else `reference_torch`); the backward recomputes with `reference_torch`, since
+training time is spent elsewhere. Gradients of gradients are not offered.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgeaff.ops import native
-from edgeaff.ops.cross_modal_attention import CUDA_HEAD_SIZES
+from edgeaff.ops import native, reference_torch
+from edgeaff.ops.cross_modal_attention import CUDA_HEAD_SIZES, NODE_INPUTS, REQUIRED_INPUTS
 from edgeaff.ops.cross_modal_attention import cross_modal_attention as _compiled
 
 
@@ -56,15 +56,13 @@ def cross_modal_attention(
         (B, Tq, D), of the type of q_audio.
     """
     scale_type = torch.float64 if q_audio.dtype == torch.float64 else torch.float32
-    alpha = torch.as_tensor(alpha, dtype=scale_type, device=q_audio.device)
-    beta = torch.as_tensor(beta, dtype=scale_type, device=q_audio.device)
     return _operator(
         q_audio,
         kv_audio,
         q_video,
         kv_video,
-        alpha,
-        beta,
+        torch.as_tensor(alpha, dtype=scale_type, device=q_audio.device),
+        torch.as_tensor(beta, dtype=scale_type, device=q_audio.device),
         key_mask_audio,
         key_mask_video,
         age_bias_audio,
@@ -76,63 +74,32 @@ def cross_modal_attention(
     )
 
 
-@torch.library.custom_op("edgeaff::cross_modal_attention", mutates_args=())
-def _operator(
-    q_audio: Tensor,
-    kv_audio: Tensor,
-    q_video: Tensor,
-    kv_video: Tensor,
-    alpha: Tensor,
-    beta: Tensor,
-    key_mask_audio: Tensor | None,
-    key_mask_video: Tensor | None,
-    age_bias_audio: Tensor | None,
-    age_bias_video: Tensor | None,
-    residual_audio: Tensor | None,
-    residual_video: Tensor | None,
-    num_heads: int,
-    band: int,
-) -> Tensor:
+_SCHEMA = ", ".join(f"Tensor{'' if name in REQUIRED_INPUTS else '?'} {name}" for name in NODE_INPUTS)
+
+
+@torch.library.custom_op(
+    "edgeaff::cross_modal_attention", mutates_args=(), schema=f"({_SCHEMA}, SymInt num_heads, SymInt band) -> Tensor"
+)
+def _operator(*inputs: Any) -> Tensor:
     """Returns the op's value: by the compiled kernel, or in plain torch where that has no form for it."""
-    tensors: list[Any] = [
-        q_audio,
-        kv_audio,
-        q_video,
-        kv_video,
-        alpha,
-        beta,
-        key_mask_audio,
-        key_mask_video,
-        age_bias_audio,
-        age_bias_video,
-        residual_audio,
-        residual_video,
-    ]
-    if not _has_kernel(q_audio, num_heads):
-        return attend_both(*tensors, num_heads=num_heads, band=band)
-    rows: list[Any] = [None if tensor is None else _readable(tensor) for tensor in tensors]
-    if rows[8] is not None:
-        rows[8] = rows[8].float().contiguous()
-    if rows[9] is not None:
-        rows[9] = rows[9].float().contiguous()
-    on_card = q_audio.device.type == "cuda"
+    tensors, num_heads, band = inputs[:-2], inputs[-2], inputs[-1]
+    queries = tensors[0]
+    if not _has_kernel(queries, num_heads):
+        return _plain(*inputs)
+    readable = (None if tensor is None else _readable(tensor) for tensor in tensors)
+    named: dict[str, Any] = dict(zip(NODE_INPUTS, readable, strict=True))
+    for name in ("age_bias_audio", "age_bias_video"):
+        if named[name] is not None:
+            named[name] = named[name].float().contiguous()
+    on_card = queries.device.type == "cuda"
+    if not on_card:
+        named |= {name: float(named[name]) for name in ("alpha", "beta")}
     return _compiled(
-        rows[0],
-        rows[1],
-        rows[2],
-        rows[3],
-        rows[4] if on_card else float(alpha),
-        rows[5] if on_card else float(beta),
+        **named,
         num_heads=num_heads,
-        key_mask_audio=rows[6],
-        key_mask_video=rows[7],
         band=band or None,
-        age_bias_audio=rows[8],
-        age_bias_video=rows[9],
-        residual_audio=rows[10],
-        residual_video=rows[11],
         threads=1 if on_card else torch.get_num_threads(),
-        stream=torch.cuda.current_stream(q_audio.device).cuda_stream if on_card else None,
+        stream=torch.cuda.current_stream(queries.device).cuda_stream if on_card else None,
     )
 
 
@@ -157,7 +124,7 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
     ]
     wanted = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
     with torch.enable_grad():
-        value = attend_both(*inputs, num_heads=ctx.num_heads, band=ctx.band)
+        value = _plain(*inputs, ctx.num_heads, ctx.band)
     found = iter(torch.autograd.grad(value, wanted, gradient, allow_unused=True))
     gradients = [next(found) if tensor is not None and tensor.requires_grad else None for tensor in inputs]
     return (*gradients, None, None)
@@ -166,80 +133,19 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
 _operator.register_autograd(_backward, setup_context=_setup_context)
 
 
-def attend_both(
-    q_audio: Tensor,
-    kv_audio: Tensor,
-    q_video: Tensor,
-    kv_video: Tensor,
-    alpha: Tensor,
-    beta: Tensor,
-    key_mask_audio: Tensor | None,
-    key_mask_video: Tensor | None,
-    age_bias_audio: Tensor | None,
-    age_bias_video: Tensor | None,
-    residual_audio: Tensor | None,
-    residual_video: Tensor | None,
-    *,
-    num_heads: int,
-    band: int,
-) -> Tensor:
-    """Returns the op in plain torch. Paper: section 3.2, eq. 1.
+def _plain(*inputs: Any) -> Tensor:
+    """Returns the op in plain torch: computed in at least float32, of the type of q_audio.
 
-    Args:
-        q_audio: (B, Tq, D).
-        kv_audio: (B, Tk, 2D).
-        q_video: (B, Tq, D).
-        kv_video: (B, Tk, 2D).
-        alpha: 0-d.
-        beta: 0-d.
-        key_mask_audio: (B, Tk) or None.
-        key_mask_video: (B, Tk) or None.
-        age_bias_audio: (num_heads, W) or None.
-        age_bias_video: (num_heads, W) or None.
-        residual_audio: (B, Tq, D) or None.
-        residual_video: (B, Tq, D) or None.
-        num_heads: heads.
-        band: W; 0 = none.
-
-    Returns:
-        (B, Tq, D), of the type of q_audio; scores and sums are at least float32.
+    What a masked key holds must not matter, not even infinities: such keys are zero before the twin sees them.
     """
-    audio = _attend(q_audio, kv_video, num_heads, key_mask_video, band, age_bias_video)
-    video = _attend(q_video, kv_audio, num_heads, key_mask_audio, band, age_bias_audio)
-    if residual_audio is not None:
-        audio = audio + residual_audio
-    if residual_video is not None:
-        video = video + residual_video
-    return (alpha * audio + beta * video).to(q_audio.dtype)
-
-
-def _attend(
-    queries: Tensor, keys_values: Tensor, num_heads: int, mask: Tensor | None, band: int, age_bias: Tensor | None
-) -> Tensor:
-    """Returns softmax(Q K^T / sqrt(d_h) + bias) V of one direction, at least float32."""
-    batch, query_count, channels = queries.shape
-    key_count = keys_values.shape[1]
-    wide = torch.promote_types(queries.dtype, torch.float32)
-    exists = None if mask is None else mask.to(torch.bool)
-    if exists is not None:
-        keys_values = keys_values.masked_fill(~exists[:, :, None], 0.0)
-
-    split = (num_heads, channels // num_heads)
-    parts = (queries, keys_values[..., :channels], keys_values[..., channels:])
-    q, k, v = (rows.unflatten(-1, split).transpose(1, 2).to(wide) for rows in parts)
-    scores = q @ k.transpose(-1, -2) / (channels // num_heads) ** 0.5
-    seen = torch.ones((1, 1, query_count, key_count), dtype=torch.bool, device=queries.device)
-    if band:
-        last = torch.arange(query_count, device=queries.device) + key_count - query_count
-        age = last[:, None] - torch.arange(key_count, device=queries.device)
-        seen = ((age >= 0) & (age < band))[None, None]
-        if age_bias is not None:
-            scores = scores + age_bias[:, age.clamp(0, band - 1)]
-    if exists is not None:
-        seen = seen & exists[:, None, None, :]
-    # A finite floor instead of minus infinity: rows that see nothing get 0 with a gradient of 0, not NaN.
-    weights = torch.softmax(scores.masked_fill(~seen, torch.finfo(wide).min), dim=-1) * seen
-    return (weights @ v).transpose(1, 2).reshape(batch, query_count, channels)
+    named: dict[str, Any] = dict(zip((*NODE_INPUTS, "num_heads", "band"), inputs, strict=True))
+    dtype = named["q_audio"].dtype
+    for modality in ("audio", "video"):
+        pair, mask = named["kv_" + modality], named["key_mask_" + modality]
+        named["kv_" + modality] = pair if mask is None else pair.masked_fill(~mask.bool()[:, :, None], 0.0)
+    for name in ("q_audio", "kv_audio", "q_video", "kv_video"):
+        named[name] = named[name].to(torch.promote_types(dtype, torch.float32))
+    return reference_torch.cross_modal_attention(**named | {"band": named["band"] or None}).to(dtype)
 
 
 def _has_kernel(queries: Tensor, num_heads: int) -> bool:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from edgeaff.backends import tensorrt_plugin
-from edgeaff.backends.onnx_edit import NODE_INPUTS
 from edgeaff.backends.tensorrt_plugin import Tensor, attend, expected_type, launch_cuda
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 from edgeaff.ops import native
+from edgeaff.ops.cross_modal_attention import NODE_INPUTS
 from tests.ops.attention_cases import float64_result, make_case
 
 pytestmark = pytest.mark.needs_native

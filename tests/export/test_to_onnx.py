@@ -15,8 +15,8 @@ def _one_node_model(given, band, shapes):
     import onnx
     from onnx import TensorProto, helper
 
-    from edgeaff.backends.onnx_edit import NODE_INPUTS as INPUTS
     from edgeaff.export.onnx_function import function_body
+    from edgeaff.ops.cross_modal_attention import NODE_INPUTS as INPUTS
 
     def kind(name):
         return TensorProto.BOOL if "mask" in name else TensorProto.FLOAT
@@ -45,9 +45,9 @@ def _one_node_model(given, band, shapes):
 def test_function_body_equals_torch(queries, keys, band, mask, bias, residual):
     import torch
 
-    from edgeaff.backends.onnx_edit import NODE_INPUTS as INPUTS
     from edgeaff.export.to_onnx import check_parity
-    from edgeaff.training.attention import cross_modal_attention
+    from edgeaff.ops.cross_modal_attention import NODE_INPUTS as INPUTS
+    from edgeaff.ops.reference_torch import cross_modal_attention
 
     shapes = {name: (2, queries, 8) for name in INPUTS if name.startswith(("q_", "residual"))}
     shapes |= {name: (2, keys, 16) for name in INPUTS if name.startswith("kv_")}

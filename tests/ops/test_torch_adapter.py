@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeaff.backends.onnx_edit import NODE_INPUTS
+from edgeaff.ops.cross_modal_attention import NODE_INPUTS
 from tests.ops.attention_cases import float64_result, make_case
 
 pytestmark = [pytest.mark.needs_native, pytest.mark.needs_torch]
@@ -41,14 +41,14 @@ def test_adapter_equals_the_numpy_twin() -> None:
     np.testing.assert_allclose(result.numpy(), float64_result(case), atol=3e-6)
 
 
-def test_adapter_equals_the_training_twin() -> None:
+def test_adapter_equals_the_torch_twin() -> None:
     import torch
 
+    from edgeaff.ops.reference_torch import cross_modal_attention as twin
     from edgeaff.ops.torch_adapter import cross_modal_attention
-    from edgeaff.training.attention import cross_modal_attention as training_twin
 
     case = as_tensors(make_case(1, 2, 9, 11, 2, 32, **FULL), torch.float32)
-    torch.testing.assert_close(cross_modal_attention(**case), training_twin(**case), atol=3e-6, rtol=0)
+    torch.testing.assert_close(cross_modal_attention(**case), twin(**case), atol=3e-6, rtol=0)
 
 
 def test_gradients_are_right_by_finite_differences() -> None:
@@ -68,12 +68,13 @@ def test_gradients_are_right_by_finite_differences() -> None:
 def test_gradients_through_the_kernel_equal_those_of_plain_torch() -> None:
     import torch
 
-    from edgeaff.ops.torch_adapter import attend_both, cross_modal_attention
+    from edgeaff.ops import reference_torch
+    from edgeaff.ops.torch_adapter import cross_modal_attention
 
     case = make_case(3, 2, 9, 11, 2, 32, **FULL)
     ours, plain = (as_tensors(case, torch.float32, gradients=True) for _ in range(2))
     cross_modal_attention(**ours).square().sum().backward()
-    attend_both(*[plain[name] for name in NODE_INPUTS], num_heads=2, band=5).square().sum().backward()
+    reference_torch.cross_modal_attention(**plain).square().sum().backward()
     for name in DIFFERENTIABLE:
         # The values the gradients start from differ by their rounding: measured 3e-6 relative.
         torch.testing.assert_close(ours[name].grad, plain[name].grad, atol=1e-4, rtol=1e-4)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from edgeaff.training.models.edge import Edge, EdgeConfig
+from edgeaff.training.models.edge import Edge, EdgeConfig, decaying_age_bias
 
 pytestmark = pytest.mark.needs_torch
 SMALL = EdgeConfig(video_size=12, audio_size=9, size=16, num_heads=4, ffn_size=24, layers=2, band=20)
@@ -127,3 +127,11 @@ def test_every_parameter_has_a_gradient():
     model = _model()
     model(*_stream(SMALL, 30)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+
+def test_first_bias_gives_heads_different_memories():
+    bias = decaying_age_bias(4, 100)
+    assert bias.shape == (4, 100)
+    assert (bias[:, 0] == 0).all()
+    assert (bias[3] == 0).all()
+    assert bias[0, 10] < bias[1, 10] < bias[2, 10] < 0

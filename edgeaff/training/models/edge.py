@@ -21,7 +21,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from edgeaff.training.attention import attend, cross_modal_attention, decaying_age_bias
+from edgeaff.ops.reference_torch import attend, cross_modal_attention
 
 MODALITIES = ("video", "audio")
 State = dict[str, Tensor]
@@ -81,6 +81,22 @@ class ModalityInput(nn.Module):
         here = present[..., own : own + 1] > 0.5
         token = torch.where(here, nn.functional.linear(values, self.weight, self.bias), self.absent)
         return token + nn.functional.linear(present, self.present)
+
+
+def decaying_age_bias(num_heads: int, band: int) -> Tensor:
+    """Returns the start of a learned bias by age: head h decays by 1 / (4 * 4^h) a tick, the last head not at all.
+
+    Choice: the paper has absolute positions; by age, heads start with different memories and a stream may run for days.
+
+    Args:
+        num_heads: number of heads.
+        band: W.
+
+    Returns:
+        (num_heads, band) float32.
+    """
+    slopes = torch.tensor([0.25 * 0.25**head for head in range(num_heads - 1)] + [0.0])
+    return -slopes[:, None] * torch.arange(band)[None, :]
 
 
 class CausalLayer(nn.Module):

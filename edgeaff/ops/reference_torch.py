@@ -1,12 +1,11 @@
-"""Attention of every transformer in this package, in torch: windowed, causal-banded and one-step forms of one formula.
+"""The twin of the op in plain torch: what every transformer in training attends with, and where `torch_adapter` takes its gradients.
 
 ```
 attend(q, k|v)[i] = sum_j softmax_j(q_i . k_j / sqrt(d_h) + bias[age(i, j)]) v_j      age(i, j) = (i + Tk - Tq) - j
 ```
 Keys are in time order and end at the time of the newest query. Without a band all keys are seen (windows of the
 paper); with band W a query sees ages 0 .. W - 1, so nothing after it; with Tq = 1 and Tk = W that is a streaming step.
-`cross_modal_attention` is the torch twin of the op of the same name in `edgeaff.ops` and the path that training takes.
-The tests hold the three forms together (tests/training/test_attention.py).
+Like the adapter, nothing that runs on a device imports it.
 """
 
 from __future__ import annotations
@@ -165,19 +164,3 @@ def cross_modal_attention(
     if residual_video is not None:
         branch_b = branch_b + residual_video
     return alpha * branch_a + beta * branch_b
-
-
-def decaying_age_bias(num_heads: int, band: int) -> Tensor:
-    """Returns the start of a learned bias by age: head h decays by 1 / (4 * 4^h) a tick, the last head not at all.
-
-    Choice: the paper has absolute positions; by age, heads start with different memories and a stream may run for days.
-
-    Args:
-        num_heads: number of heads.
-        band: W.
-
-    Returns:
-        (num_heads, band) float32.
-    """
-    slopes = torch.tensor([0.25 * 0.25**head for head in range(num_heads - 1)] + [0.0])
-    return -slopes[:, None] * torch.arange(band)[None, :]

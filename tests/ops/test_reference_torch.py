@@ -4,10 +4,8 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.attention import attend, cross_modal_attention, decaying_age_bias
 
 pytestmark = pytest.mark.needs_torch
 
@@ -45,6 +43,10 @@ def _inputs(batch, queries, keys, size=8, seed=0):
 @pytest.mark.parametrize("band", [None, 1, 4, 100])
 @pytest.mark.parametrize("masked", [False, True])
 def test_attend_equals_the_loop(queries, keys, band, masked):
+    import torch
+
+    from edgeaff.ops.reference_torch import attend
+
     query, key_value = _inputs(2, queries, keys)
     rng = np.random.default_rng(1)
     mask = rng.random((2, keys)) > 0.4 if masked else None
@@ -62,6 +64,10 @@ def test_attend_equals_the_loop(queries, keys, band, masked):
 
 
 def test_a_row_without_keys_is_zero_with_finite_gradient():
+    import torch
+
+    from edgeaff.ops.reference_torch import attend
+
     query, key_value = (torch.from_numpy(x).requires_grad_() for x in _inputs(1, 4, 4))
     mask = torch.tensor([[False, False, True, True]])
     out = attend(query, key_value, num_heads=2, key_mask=mask, band=2)
@@ -72,6 +78,10 @@ def test_a_row_without_keys_is_zero_with_finite_gradient():
 
 
 def test_both_directions_sum_as_the_signature_says():
+    import torch
+
+    from edgeaff.ops.reference_torch import cross_modal_attention
+
     rng = np.random.default_rng(2)
     q_a, q_v, r_a, r_v = (torch.from_numpy(rng.standard_normal((2, 6, 8))) for _ in range(4))
     kv_a, kv_v = (torch.from_numpy(rng.standard_normal((2, 6, 16))) for _ in range(2))
@@ -87,6 +97,10 @@ def test_both_directions_sum_as_the_signature_says():
 
 
 def test_gradients_are_right():
+    import torch
+
+    from edgeaff.ops.reference_torch import cross_modal_attention
+
     rng = np.random.default_rng(3)
 
     def made(*shape):
@@ -105,16 +119,12 @@ def test_gradients_are_right():
 
 
 def test_sizes_that_do_not_fit_are_refused():
+    import torch
+
+    from edgeaff.ops.reference_torch import attend
+
     query, key_value = (torch.from_numpy(x) for x in _inputs(1, 2, 2))
     with pytest.raises(ArgumentError, match="divisible by num_heads"):
         attend(query, key_value, num_heads=3)
     with pytest.raises(ArgumentError, match="age_bias must have shape"):
         attend(query, key_value, num_heads=2, age_bias=torch.zeros(2, 4))
-
-
-def test_first_bias_gives_heads_different_memories():
-    bias = decaying_age_bias(4, 100)
-    assert bias.shape == (4, 100)
-    assert (bias[:, 0] == 0).all()
-    assert (bias[3] == 0).all()
-    assert bias[0, 10] < bias[1, 10] < bias[2, 10] < 0
