@@ -6,7 +6,7 @@ import torch
 from edgeaff.errors import ArgumentError
 from edgeaff.training.counts import count_macs_per_frame, count_parameters
 from edgeaff.training.models import SYSTEMS, find_system
-from edgeaff.training.smoke import smoke
+from edgeaff.training.smoke import lowering_step, smoke
 
 pytestmark = pytest.mark.needs_torch
 ALL = (
@@ -176,6 +176,19 @@ def test_smoke_step_lowers_the_loss(name):
 def test_smoke_step_lowers_the_loss_from_pixels(name):
     result = smoke(name)
     assert result.loss_after < result.loss_before
+
+
+def test_a_step_that_overshoots_is_halved():
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(module.weight, 0.005)
+
+    def loss():
+        return module.weight.square().sum()
+
+    before = loss().item()
+    after = lowering_step(module, loss, before)  # the longest step, 0.02, lands at -0.015
+    assert after < before
+    assert after == pytest.approx(loss().item())
 
 
 def test_windowed_transformer_ignores_masked_ticks():
