@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
     evaluate.add_shared_arguments(parser)
     parser.add_argument(
-        "--split", choices=evaluate.SPLITS, default="valid", help="of a run (default valid; --table1 takes test)"
+        "--split", choices=evaluate.SPLITS, default="valid", help="of a run (default valid; --table1 takes test if it has labels)"
     )
     parser.add_argument("--modality", choices=MODALITIES, nargs="+", default=list(MODALITIES))
     parser.add_argument(
@@ -68,11 +68,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _one(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    from edgeaff.measures import annotated
     from edgeaff.training.checkpoint import load_run
 
     system, module, description = load_run(options.run)
-    tracks = [track for track in evaluate.load_tracks(options, description) if track.split == options.split]
-    tracks = tracks[:: options.every]
+    own = [track for track in evaluate.load_tracks(options, description) if track.split == options.split]
+    tracks = [track for track in own if annotated(track.labels).any()][:: options.every]
     return (
         {system.name: [point for kind in _kinds(options) for point in _curve(options, module, system, tracks, kind)]},
         options.output or options.run,
@@ -82,9 +83,11 @@ def _one(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, An
 
 def _study(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, Any]]:
     from edgeaff.training.ablation import over_seeds
+    from edgeaff.training.study import measured_on, measured_tracks
 
     options.only = options.only or list(FIGURE)
     study, corpus, results = evaluate.trained_study(options)
+    split = measured_on(results)
     curves: dict[str, Any] = {}
     tracks: list[Any] = []
     for name in options.only:
@@ -92,10 +95,10 @@ def _study(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, 
         if not seeds:
             continue
         form = study.runs[name].form
-        tracks = [track for track in corpus.form(form) if track.split == "test"][:: options.every]
+        tracks = measured_tracks(corpus.form(form))[1][:: options.every]
         each = [_run_curves(options, options.output / "runs" / f"{name}-{seed}", tracks) for seed in seeds]
         curves[name] = over_seeds(each)
-    return curves, options.output, {"split": "test", "tracks": len(tracks), **evaluate.described(study, corpus)}
+    return curves, options.output, {"split": split, "tracks": len(tracks), **evaluate.described(study, corpus)}
 
 
 def _kinds(options: argparse.Namespace) -> list[tuple[str, str]]:
@@ -128,7 +131,7 @@ def _curve(
 
     if not tracks:
         raise ArgumentError(
-            f"corpus must hold tracks of the split, got none in {options.corpus}; choose another --split."
+            f"corpus must hold annotated tracks of the split, got none in {options.corpus}; choose another --split."
         )
     modality, way = kind
     return ablate(module, system, tracks, modality, repeats=options.repeats, way=way)

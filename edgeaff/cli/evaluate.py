@@ -22,7 +22,7 @@ SPLITS = ("train", "valid", "test")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
     add_shared_arguments(parser)
-    parser.add_argument("--split", choices=SPLITS, default="valid", help="of a run (default valid; Table 1 takes test)")
+    parser.add_argument("--split", choices=SPLITS, default="valid", help="of a run (default valid; --table1 takes test if it has labels)")
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -146,15 +146,17 @@ def described(study: Study, corpus: PreparedCorpus) -> dict[str, Any]:
 def _table(options: argparse.Namespace) -> int:
     from edgeaff.training.edge_reference import EDGE, REFERENCE, edge_reference
     from edgeaff.training.evaluate import table_rows, write_table
+    from edgeaff.training.study import measured_on, measured_tracks
 
     study, corpus, results = trained_study(options)
+    split = measured_on(results)
     rows = table_rows(study, results, options.output / "runs")
     extra: dict[str, Any] = described(study, corpus)
     finished = {(result["run"], result["seed"]) for result in results}
     if any({(EDGE, seed), (REFERENCE, seed)} <= finished for seed in study.seeds):
-        test = [track for track in corpus.form(study.runs[REFERENCE].form) if track.split == "test"]
-        extra["edge_reference"] = edge_reference(study, results, options.output / "runs", test)
-    write_table(options.output, rows, extra)
+        _, tracks = measured_tracks(corpus.form(study.runs[REFERENCE].form))
+        extra["edge_reference"] = edge_reference(study, results, options.output / "runs", tracks)
+    write_table(options.output, rows, extra, split=split)
     print((options.output / "table1.md").read_text(), file=sys.stderr)
     print(json.dumps({"table": str(options.output / "table1.json"), "systems": len(rows)}))
     return 0

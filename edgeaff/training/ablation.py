@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.metrics import summary
+from edgeaff.training.metrics import SPLIT_NAMES, summary
 from edgeaff.training.models.registry import System
 from edgeaff.training.sequences import system_inputs
 
@@ -208,12 +208,13 @@ def over_seeds(curves: Sequence[Sequence[AblationPoint]]) -> list[AblationPoint]
     return points
 
 
-def draw_figure(path: Path, curves: dict[str, Sequence[AblationPoint]]) -> None:
+def draw_figure(path: Path, curves: dict[str, Sequence[AblationPoint]], *, split: str = "test") -> None:
     """Draws the curves as in Fig. 4: one panel per modality and way, valence solid and arousal dashed.
 
     Args:
         path: PNG to write.
         curves: name of a run -> its points, of any modality and way.
+        split: that they were measured on.
     """
     from matplotlib.figure import Figure
 
@@ -231,22 +232,25 @@ def draw_figure(path: Path, curves: dict[str, Sequence[AblationPoint]]) -> None:
                 axes.errorbar(shares, values, errors, fmt=line, color=colour, label=f"{name}, {what}", linewidth=1.2)
         axes.set(xlabel=f"{modality} present, % of {way}", xticks=[0, 25, 50, 75, 100])
         axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("CCC on the test tracks")
+    panels[0].set_ylabel(f"CCC on the {SPLIT_NAMES[split]} tracks")
     panels[-1].legend(frameon=False, fontsize=7)
     figure.savefig(path, dpi=110)
 
 
-def write_report(folder: Path, curves: dict[str, Sequence[AblationPoint]], **more: Any) -> None:
+def write_report(
+    folder: Path, curves: dict[str, Sequence[AblationPoint]], *, split: str = "test", **more: Any
+) -> None:
     """Writes fig4.json, fig4.md and fig4.png.
 
     Args:
         folder: made where it is missing.
         curves: name of a run -> its points.
+        split: that they were measured on.
         more: other keys of the JSON.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [{"run": name, **asdict(point)} for name, points in curves.items() for point in points]
-    (folder / "fig4.json").write_text(json.dumps({"points": rows, **more}, indent=1) + "\n")
+    (folder / "fig4.json").write_text(json.dumps({"points": rows, "split": split, **more}, indent=1) + "\n")
     lines = ["| run | modality | share | CCC valence | CCC arousal |", "|---|---|---|---|---|"]
     lines += [
         f"| {row['run']} | {row['modality']} ({row['way']}) | {row['share']:.2f} | {row['ccc_valence']:.3f} ± "
@@ -254,4 +258,4 @@ def write_report(folder: Path, curves: dict[str, Sequence[AblationPoint]], **mor
         for row in rows
     ]
     (folder / "fig4.md").write_text("\n".join(lines) + "\n")
-    draw_figure(folder / "fig4.png", curves)
+    draw_figure(folder / "fig4.png", curves, split=split)

@@ -19,7 +19,7 @@ from torch import nn
 
 from edgeaff import measures
 from edgeaff.errors import ArgumentError
-from edgeaff.training.metrics import summary
+from edgeaff.training.metrics import SPLIT_NAMES, summary
 from edgeaff.training.models.registry import SYSTEMS, System
 from edgeaff.training.sequences import predict
 from edgeaff.training.study import Study, full_size, read_predictions
@@ -56,7 +56,7 @@ class TableRow:
         macs_per_frame: at the published size.
         reduced_width: whether it was trained smaller, or on another descriptor.
         trained_parameters: as it was trained.
-        test_tracks: on how many it was measured.
+        test_tracks: on how many it was measured (validation tracks where no test track has labels).
     """
 
     system: str
@@ -235,11 +235,19 @@ def table_rows(study: Study, results: Sequence[Mapping[str, Any]], folder: Path)
     return rows
 
 
-def markdown(rows: Sequence[TableRow]) -> str:
-    """Returns the table as Markdown, with what its marks mean."""
+def markdown(rows: Sequence[TableRow], *, split: str = "test") -> str:
+    """Returns the table as Markdown, with what its marks mean.
+
+    Args:
+        rows: of the table.
+        split: that it was measured on.
+
+    Returns:
+        Text.
+    """
     marks = {"": "", "z": " †", "zb": " ‡"}
     lines = [
-        "| system | seeds | CCC valence | CCC arousal | parameters | MACs per frame | trained | test tracks |",
+        f"| system | seeds | CCC valence | CCC arousal | parameters | MACs per frame | trained | {SPLIT_NAMES[split]} tracks |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
@@ -254,15 +262,21 @@ def markdown(rows: Sequence[TableRow]) -> str:
         "Mean ± standard deviation over the seeds. † differs from the RNN of the same input by Fisher's z over frames "
         f"(alpha {ALPHA}); ‡ and by a bootstrap over videos.",
     ]
+    if split != "test":
+        lines += [
+            "",
+            "No test track has labels: measured on the validation tracks, by which the best epoch was chosen as well.",
+        ]
     return "\n".join(lines) + "\n"
 
 
-def draw_table(path: Path, rows: Sequence[TableRow]) -> None:
+def draw_table(path: Path, rows: Sequence[TableRow], *, split: str = "test") -> None:
     """Draws valence and arousal of every system as bars with their spread.
 
     Args:
         path: PNG to write.
         rows: of the table.
+        split: that it was measured on.
     """
     from matplotlib.figure import Figure
 
@@ -274,19 +288,20 @@ def draw_table(path: Path, rows: Sequence[TableRow]) -> None:
         errors = [getattr(row, f"ccc_{what}_sd") for row in rows]
         axes.barh(places + offset, values, 0.38, xerr=errors, color=colour, label=what, error_kw={"linewidth": 0.8})
     axes.set_yticks(places, [f"{row.title}{' *' if row.reduced_width else ''}" for row in rows])
-    axes.set(xlabel="CCC on the test tracks (* trained at reduced size)")
+    axes.set(xlabel=f"CCC on the {SPLIT_NAMES[split]} tracks (* trained at reduced size)")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=110)
 
 
-def write_table(folder: Path, rows: Sequence[TableRow], extra: Mapping[str, Any]) -> None:
+def write_table(folder: Path, rows: Sequence[TableRow], extra: Mapping[str, Any], *, split: str = "test") -> None:
     """Writes table1.json, table1.md and table1.png.
 
     Args:
         folder: made where it is missing.
         rows: of the table.
         extra: more keys of the JSON: corpus, edge_reference, notes.
+        split: that it was measured on: "test", or "valid" where the test tracks have no labels.
 
     Raises:
         ArgumentError: there is no row.
@@ -294,6 +309,7 @@ def write_table(folder: Path, rows: Sequence[TableRow], extra: Mapping[str, Any]
     if not rows:
         raise ArgumentError("rows must hold at least one system, got none; train one first.")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "table1.json").write_text(json.dumps({"rows": [asdict(row) for row in rows], **extra}, indent=1) + "\n")
-    (folder / "table1.md").write_text(markdown(rows))
-    draw_table(folder / "table1.png", rows)
+    table = {"rows": [asdict(row) for row in rows], "measured_on": split, **extra}
+    (folder / "table1.json").write_text(json.dumps(table, indent=1) + "\n")
+    (folder / "table1.md").write_text(markdown(rows, split=split))
+    draw_table(folder / "table1.png", rows, split=split)

@@ -9,6 +9,8 @@ import numpy as np
 from edgeaff import measures
 from edgeaff.types import DIMENSIONS
 
+SPLIT_NAMES = {"train": "training", "valid": "validation", "test": "test"}
+
 
 def summary(predictions: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> dict[str, float]:
     """Returns the measures of the results table.

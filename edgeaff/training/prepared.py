@@ -22,12 +22,12 @@ import numpy as np
 
 from edgeaff.bundle import ModelBundle
 from edgeaff.capture.media_file import MediaFile
-from edgeaff.errors import ArgumentError
+from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.features.normalise import lld_statistics
 from edgeaff.preprocess import Preprocessor, PreprocessParts
 from edgeaff.preprocess.inputs import LLD_SIZE
 from edgeaff.spec import paper_spec
-from edgeaff.training.corpora.affwild2 import read_corpus
+from edgeaff.training.corpora.affwild2 import CROP_FOLDERS, read_corpus
 from edgeaff.training.corpora.record import frame_times_ns
 from edgeaff.training.extraction import extract_corpus
 from edgeaff.training.feature_cache import FeatureCache, Features
@@ -115,12 +115,19 @@ class PreparedCorpus:
         cache: folder for the features.
         bundle: file of the bundle whose spec, detector, face encoder and statistics make them; None = the one that ships.
         workers: processes that extract what is missing.
+
+    Raises:
+        ArgumentError: the corpus has no annotation, or no video.
     """
 
     def __init__(self, root: Path, cache: Path, bundle: Path | None = None, *, workers: int = 1) -> None:
         lists = sorted(root.glob("*est_set*.txt"))
         tracks = read_corpus(root, test_list=lists[0] if lists else None)
         self.tracks = {track.name: track for track in tracks if track.media is not None}
+        if not self.tracks:
+            raise ArgumentError(
+                f"corpus must hold the videos of its {len(tracks)} tracks, got none under {root}; unpack them there, at any depth."
+            )
         self._cache, self._bundle, self._recipe = cache, ModelBundle.load(bundle), ExtractRecipe(bundle)
         self._workers = workers
 
@@ -199,9 +206,21 @@ class PreparedCorpus:
         return [replace(track, audio=StackedSteps(track.audio)) for track in self._steps()]
 
     def _pixels(self) -> list[PixelTrack]:
-        spec = self._bundle.spec
-        tracks = [track for track in self.tracks.values() if track.crops is not None]
-        return normalise_mel([read_pixel_track(track, spec) for track in tracks])
+        tracks = []
+        for track in self.tracks.values():
+            if track.crops is None:
+                logger.warning("%s is left out of the systems on pixels: it has no crops", track.name)
+                continue
+            try:
+                tracks.append(read_pixel_track(track, self._bundle.spec))
+            except EdgeaffError as error:
+                logger.warning("%s is left out: %s", track.name, error)
+        if not tracks:
+            raise ArgumentError(
+                f"corpus must hold {' or '.join(CROP_FOLDERS)} for the systems on pixels, got no crops of its "
+                f"{len(self.tracks)} tracks with a video; unpack the crops beside the videos, or leave those runs out (--only)."
+            )
+        return normalise_mel(tracks)
 
 
 def normalise_steps(tracks: Sequence[Features]) -> list[Features]:

@@ -1,7 +1,7 @@
 """Trains every system of a study on one corpus with several seeds, run by run; what is finished is not done again.
 
 A study is a TOML file (`configs/table1.toml`): seeds, two recipes, and the runs. Each (run, seed) has a folder with the
-run of the trainer, `predictions.npz` (of the test tracks) and `result.json`; a killed study goes on where it stopped.
+run of the trainer, `predictions.npz` (of the test tracks, or of validation where those have no labels) and `result.json`; a killed study goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import torch
 from torch import nn
 
 from edgeaff.errors import ArgumentError
+from edgeaff.measures import annotated
 from edgeaff.training.checkpoint import load_run
+from edgeaff.training.checks import check_features, check_splits
 from edgeaff.training.config import CONFIGS, TrainConfig
 from edgeaff.training.counts import count_macs_per_frame, count_parameters
 from edgeaff.training.metrics import summary
@@ -117,21 +119,68 @@ def cross_seed(run: PlannedRun, seed: int) -> TrainConfig:
     return replace(run.config, seed=seed)
 
 
-def train_one(run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path) -> dict[str, Any]:
-    """Trains one network and writes what it predicts for the test tracks.
+def measured_tracks(tracks: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Returns the split that systems are measured on, and its annotated tracks.
+
+    Choice: validation where no test track is annotated, as in Aff-Wild2, whose test labels were never given out. The best
+    epoch is chosen there too, so such figures flatter every system alike.
+
+    Args:
+        tracks: of all splits.
+
+    Returns:
+        "test" or "valid", and its tracks.
+    """
+    for split in ("test", "valid"):
+        own = [track for track in tracks if track.split == split and annotated(track.labels).any()]
+        if own:
+            return split, own
+    return "valid", []
+
+
+def measured_on(results: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the split that all results are of.
+
+    Args:
+        results: of `run_study`.
+
+    Returns:
+        "test" or "valid".
+
+    Raises:
+        ArgumentError: some are of another split than others.
+    """
+    splits = sorted({result.get("measured_on", "test") for result in results}) or ["test"]
+    if len(splits) > 1:
+        raise ArgumentError(
+            f"results must be of one split, got {' and '.join(splits)}; the corpus got or lost its test labels in between: use "
+            "a new folder."
+        )
+    return splits[0]
+
+
+def train_one(
+    run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path, *, corpus: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Trains one network and writes what it predicts for the tracks that it is measured on.
 
     Args:
         run: which network.
         seed: of everything random.
         tracks: of all splits, in the form of the run.
         folder: of this run and seed.
+        corpus: what the result shall say of it.
 
     Returns:
-        What `result.json` holds: run, seed, scores on test and validation, sizes, seconds.
+        What `result.json` holds: run, seed, scores ("test": of the split in "measured_on") and on validation, sizes, seconds.
     """
     config, system = cross_seed(run, seed), run.system
-    parts = {split: [track for track in tracks if track.split == split] for split in ("train", "valid", "test")}
-    parts["test"] = parts["test"][:: run.test_every]
+    parts = {split: [track for track in tracks if track.split == split] for split in ("train", "valid")}
+    split, measured = measured_tracks(tracks)
+    measured = measured[:: run.test_every]
+    check_splits(parts["train"], parts["valid"])
+    if not system.from_pixels:
+        check_features(system, [*parts["train"], *parts["valid"], *measured], config.sizes)
     started = time.process_time()
     torch.manual_seed(seed)
     trainer = Trainer(
@@ -146,10 +195,10 @@ def train_one(run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path) -
     best = trainer.run()
     seconds = time.process_time() - started
     module = _quick(load_run(folder)[1])
-    predictions = [predict(module, system, track) for track in parts["test"]]
-    labels = [track.labels for track in parts["test"]]
-    arrays = {f"values/{track.name}": values for track, values in zip(parts["test"], predictions, strict=True)}
-    arrays |= {f"labels/{track.name}": track.labels for track in parts["test"]}
+    predictions = [predict(module, system, track) for track in measured]
+    labels = [track.labels for track in measured]
+    arrays = {f"values/{track.name}": values for track, values in zip(measured, predictions, strict=True)}
+    arrays |= {f"labels/{track.name}": track.labels for track in measured}
     np.savez(folder / PREDICTIONS, **arrays)
     result = {
         "run": run.name,
@@ -157,11 +206,13 @@ def train_one(run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path) -
         "seed": seed,
         "test": summary(predictions, labels),
         "test_tracks": len(labels),
+        "measured_on": split,
         "best_ccc_mean_on_validation": best,
         "trained_parameters": count_parameters(module),
         "epochs": trainer.epoch,
         "train_cpu_seconds": round(seconds, 1),
         "config": asdict(config),
+        "corpus": dict(corpus or {}),
     }
     _write_json(folder / RESULT, result)
     return result
@@ -221,42 +272,52 @@ def run_study(
         The results of all runs and seeds that are asked for, in order.
 
     Raises:
-        ArgumentError: `only` names an unknown run, or a result is of another configuration.
+        ArgumentError: `only` names an unknown run, or a result is of another configuration or corpus.
     """
     unknown = [name for name in only if name not in study.runs]
     if unknown:
         raise ArgumentError(f"only must name runs of the study ({', '.join(study.runs)}), got {unknown}; correct it.")
     forms: dict[str, Any] = {}
     results = []
+    about = corpus.description()
     for seed in study.seeds:
         for run in study.runs.values():
             if only and run.name not in only:
                 continue
             own = folder / f"{run.name}-{seed}"
             if (own / RESULT).is_file():
-                results.append(_read_result(own, cross_seed(run, seed)))
+                results.append(_read_result(own, cross_seed(run, seed), about))
                 continue
             if not train:
                 continue
             if run.form not in forms:
                 forms[run.form] = corpus.form(run.form)
-            results.append(train_one(run, seed, forms[run.form], own))
+            results.append(train_one(run, seed, forms[run.form], own, corpus=about))
             if on_result is not None:
                 on_result(results[-1])
     return results
 
 
-def _read_result(folder: Path, config: TrainConfig) -> dict[str, Any]:
+def _read_result(folder: Path, config: TrainConfig, corpus: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a finished result.
+
+    Raises:
+        ArgumentError: it is of another configuration or corpus.
+    """
     result = json.loads((folder / RESULT).read_text())
     if result["config"] != asdict(config):
         raise ArgumentError(
             f"result in {folder} must be of the study's configuration, got another one; remove the folder or use a new one."
         )
+    if result.get("corpus") and result["corpus"] != corpus:  # results from before this was written say nothing of it
+        raise ArgumentError(
+            f"result in {folder} must be of the corpus {dict(corpus)}, got {result['corpus']}; use another --output."
+        )
     return result
 
 
 def read_predictions(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Returns predictions and labels of the test tracks of a finished run, (T, 2) each, in order of track."""
+    """Returns predictions and labels of the tracks that a finished run was measured on, (T, 2) each, in order of track."""
     with np.load(folder / PREDICTIONS, allow_pickle=False) as archive:
         names = sorted(name.removeprefix("values/") for name in archive.files if name.startswith("values/"))
         return [archive[f"values/{name}"] for name in names], [archive[f"labels/{name}"] for name in names]

@@ -1,6 +1,7 @@
 """Table 1 and Fig. 4 from one command each, on a corpus of seconds: trained once, resumed, written as JSON, Markdown and PNG."""
 
 import json
+import shutil
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +13,7 @@ from edgeaff.training.default_bundle.voices import Clip
 from edgeaff.training.evaluate import TableRow, markdown, significance, spread
 from edgeaff.training.models import SYSTEMS
 from edgeaff.training.prepared import PreparedCorpus, StackedSteps, normalise_steps
-from edgeaff.training.study import read_study
+from edgeaff.training.study import measured_on, read_study
 from edgeaff.training.synthetic import Cast, FacePictures, TrackPlan, write_corpus
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media, pytest.mark.needs_native]
@@ -165,6 +166,70 @@ def test_a_run_is_ablated(made, table):
         == 0
     )
     assert len(json.loads((made / "two" / "fig4.json").read_text())["points"]) == 5
+
+
+@pytest.fixture(scope="module")
+def without_test_labels(made):
+    """The corpus as Aff-Wild2 is: test labels were never given out."""
+    shutil.copytree(made / "corpus", made / "real", ignore=shutil.ignore_patterns("Test_Set"))
+    arguments = ["--table1", str(made / "study.toml"), "--corpus", str(made / "real"), "--output", str(made / "out_real")]
+    assert main(["evaluate", *arguments, "--only", "rnn_a"]) == 0
+    return arguments
+
+
+def test_without_test_labels_the_table_is_of_validation_and_says_so(made, without_test_labels):
+    table = json.loads((made / "out_real" / "table1.json").read_text())
+    result = json.loads((made / "out_real" / "runs" / "rnn_a-0" / "result.json").read_text())
+    assert table["measured_on"] == result["measured_on"] == "valid"
+    (row,) = table["rows"]
+    mean = (row["ccc_valence"] + row["ccc_arousal"]) / 2
+    assert mean == pytest.approx(result["best_ccc_mean_on_validation"], abs=1e-6)
+    assert mean != 0.0
+    text = (made / "out_real" / "table1.md").read_text()
+    assert "| validation tracks |" in text
+    assert "No test track has labels" in text
+    assert main(["ablate", *without_test_labels, "--only", "rnn_a", "--repeats", "1", "--way", "block"]) == 0
+    figure = json.loads((made / "out_real" / "fig4.json").read_text())
+    assert (figure["split"], figure["tracks"]) == ("valid", 2)
+    assert figure["points"][-1]["ccc_valence"] == pytest.approx(row["ccc_valence"], abs=1e-5)
+
+
+def test_results_of_another_corpus_are_refused(made, without_test_labels, capsys):
+    arguments = [*without_test_labels, "--only", "rnn_a"]
+    arguments[arguments.index(str(made / "real"))] = str(made / "corpus")
+    assert main(["evaluate", *arguments]) == 2
+    assert "must be of the corpus" in capsys.readouterr().err
+
+
+def test_results_of_two_splits_are_refused():
+    assert measured_on([{"measured_on": "valid"}]) == "valid"
+    assert measured_on([{}]) == "test"
+    with pytest.raises(ArgumentError, match="one split, got test and valid"):
+        measured_on([{}, {"measured_on": "valid"}])
+
+
+def test_a_run_is_not_ablated_where_nothing_is_annotated(made, without_test_labels, capsys):
+    run, features = made / "out_real" / "runs" / "rnn_a-0", made / "out_real" / "features"
+    arguments = ["ablate", str(run), "--corpus", str(made / "real"), "--cache", str(features), "--split", "test"]
+    assert main(arguments) == 2
+    assert "must hold annotated tracks of the split" in capsys.readouterr().err
+
+
+def test_a_corpus_without_videos_or_crops_says_so(made, tmp_path):
+    shutil.copytree(made / "corpus", tmp_path / "labels", ignore=shutil.ignore_patterns("batch*"))
+    with pytest.raises(ArgumentError, match="must hold the videos of its 6 tracks"):
+        PreparedCorpus(tmp_path / "labels", tmp_path / "c")
+    shutil.copytree(made / "corpus", tmp_path / "videos", ignore=shutil.ignore_patterns("cropped*"))
+    with pytest.raises(ArgumentError, match="cropped_aligned or cropped"):
+        PreparedCorpus(tmp_path / "videos", tmp_path / "c").form("pixels")
+
+
+def test_a_broken_video_is_left_out_of_the_systems_on_pixels(made, tmp_path):
+    shutil.copytree(made / "corpus", tmp_path / "corpus")
+    (broken,) = tmp_path.glob("corpus/batch*/train1.mp4")
+    broken.write_bytes(broken.read_bytes()[:100])
+    tracks = PreparedCorpus(tmp_path / "corpus", tmp_path / "c").form("pixels")
+    assert sorted(track.name for track in tracks) == ["test1", "test2", "train2", "valid1", "valid2"]
 
 
 @pytest.mark.parametrize(
