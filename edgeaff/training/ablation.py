@@ -237,9 +237,7 @@ def draw_figure(path: Path, curves: dict[str, Sequence[AblationPoint]], *, split
     figure.savefig(path, dpi=110)
 
 
-def write_report(
-    folder: Path, curves: dict[str, Sequence[AblationPoint]], *, split: str = "test", **more: Any
-) -> None:
+def write_report(folder: Path, curves: dict[str, Sequence[AblationPoint]], *, split: str = "test", **more: Any) -> None:
     """Writes fig4.json, fig4.md and fig4.png.
 
     Args:

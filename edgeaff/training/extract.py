@@ -14,6 +14,8 @@ from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, frame_
 from edgeaff.training.feature_cache import Features
 from edgeaff.types import VideoFrame
 
+FEW_ROWS, ODD_SHARE = 5, 0.01  # real annotations are a row or a few off; more of a difference is worth a word
+
 
 def extract_track(
     track: Track,
@@ -61,7 +63,7 @@ def extract_track(
     for column, what in enumerate(("face", "sound")):
         if not shown[:, column].any():
             say(f"no {what} in {track.media.name}")
-    labels = _labels(track, parts, numbers)
+    labels = _labels(track, parts, numbers, say)
     return Features(track.name, track.split, np.stack(video), np.stack(audio), shown, labels)
 
 
@@ -107,7 +109,7 @@ def _face_of(faces: tuple[FaceInput, ...], side: str | None, width: int) -> Face
     return faces[int(pick(centres))]
 
 
-def _labels(track: Track, parts: PreprocessParts, ticks: list[int]) -> np.ndarray:
+def _labels(track: Track, parts: PreprocessParts, ticks: list[int], say: Callable[[str], None]) -> np.ndarray:
     """Returns (T, 2) labels of ticks; -5 where no frame is near or the frame is not annotated."""
     assert track.media is not None
     if track.times_ns is not None:
@@ -117,6 +119,10 @@ def _labels(track: Track, parts: PreprocessParts, ticks: list[int]) -> np.ndarra
     if len(times) == 0:
         return labels
     first, rows = rows_of_ticks(times, parts.spec)
+    if len(track.labels) and abs(len(track.labels) - len(times)) > max(FEW_ROWS, ODD_SHARE * len(times)):
+        say(
+            f"{len(track.labels)} annotation rows for {len(times)} frames of {track.media.name}; is it the video annotated?"
+        )
     fitted = fit_rows(track.labels, len(times), name=track.name)
     for position, tick in enumerate(ticks):
         if 0 <= tick - first < len(rows) and rows[tick - first] >= 0:

@@ -1,7 +1,7 @@
 """Trains every system of a study on one corpus with several seeds, run by run; what is finished is not done again.
 
 A study is a TOML file (`configs/table1.toml`): seeds, two recipes, and the runs. Each (run, seed) has a folder with the
-run of the trainer, `predictions.npz` (of the test tracks, or of validation where those have no labels) and `result.json`; a killed study goes on where it stopped.
+run of the trainer, `predictions.npz` (of the tracks it was measured on) and `result.json`; a killed study goes on where it stopped.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Aff-Wild2 in every layout, on trees made here: generations, suffixes, wrong names, missing crops, odd rows, true rates."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -125,6 +127,50 @@ def test_byte_order_mark_windows_lines_and_blank_end_are_read(tmp_path):
     np.testing.assert_array_equal(read_annotation(tmp_path / "a.txt"), np.float32([[0.25, -0.5]]))
 
 
+def test_endings_in_capitals_links_and_what_a_mac_leaves_behind(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "disk2"
+    _write_labels(root / "VA_Set/Train_Set/7.TXT", [(0.5, 0.5)])
+    (root / "VA_Set/Train_Set/._7.TXT").write_bytes(b"\x00\x05\x16\x07\xff")
+    _write_labels(root / "__MACOSX/VA_Set/Train_Set/8.txt", [(0, 0)])
+    for path in ("batch1/7.MP4", "cropped/7/00001.JPG", "cropped/7/._00001.jpg"):
+        (elsewhere / path).parent.mkdir(parents=True, exist_ok=True)
+        (elsewhere / path).write_bytes(b"")
+    for name in ("batch1", "cropped"):
+        (root / name).symlink_to(elsewhere / name, target_is_directory=True)
+    (root / "loop").symlink_to(root, target_is_directory=True)
+    (track,) = read_corpus(root)
+    assert (track.name, track.media, track.crops) == ("7", root / "batch1/7.MP4", root / "cropped/7")
+    assert [row for row, _ in crop_files(track.crops)] == [0]
+
+
+def test_the_tree_is_walked_once_and_no_file_is_asked_for_its_state(tmp_path, monkeypatch):
+    """A real tree holds millions of crops, often on a network drive."""
+    _write_labels(tmp_path / "VA_Set/Train_Set/7.txt", [(0, 0)])
+    for number in range(1, 200):
+        path = tmp_path / f"cropped/batch1/7/{number:05d}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    calls = []
+    listed, stated = os.scandir, os.stat
+    monkeypatch.setattr(os, "scandir", lambda path: calls.append(str(path)) or listed(path))
+    monkeypatch.setattr(os, "stat", lambda path, *a, **k: calls.append(str(path)) or stated(path, *a, **k))
+    assert read_corpus(tmp_path)[0].crops == tmp_path / "cropped/batch1/7"
+    assert len(calls) < 40
+    assert calls.count(str(tmp_path / "cropped/batch1/7")) <= 2
+
+
+def test_an_annotation_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "a.txt").write_bytes("valence,arousal\n0,0\n".encode("utf-16"))
+    with pytest.raises(ArgumentError, match=r"a\.txt must begin with the line"):
+        read_annotation(tmp_path / "a.txt")
+
+
+def test_not_a_number_is_unannotated(tmp_path):
+    (tmp_path / "a.txt").write_text("Valence, Arousal\n nan , 0.5\n0.5 ,NaN\ninf,0\n1.0001,0\n 0.25 , -0.5 \n")
+    labels = read_annotation(tmp_path / "a.txt")
+    assert (labels == -5).all(axis=1).tolist() == [True, True, True, True, False]
+
+
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match="root must hold VA_Set or VA_Estimation_Challenge"):
         read_corpus(tmp_path)
@@ -191,6 +237,33 @@ def test_rates_come_from_the_container_and_not_from_the_name(tmp_path, rate, suf
     wanted = np.arange(len(rows)) / 30 * rate
     assert np.abs(rows - wanted).max() <= max(1.0, rate / 30)
     assert (np.diff(rows) >= 0).all()
+
+
+def _cut_without_encoding(source, target, frames):
+    """Copies packets as `ffmpeg -ss ... -c copy` does: what lies before the cut stays in the file and is never shown."""
+    import av
+
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(source)) as old, av.open(str(target), "w", options=options) as new:
+        stream = old.streams.video[0]
+        copied = new.add_stream_from_template(stream)
+        for packet in old.demux(stream):
+            if packet.dts is not None:
+                packet.pts -= frames * packet.duration
+                packet.dts -= frames * packet.duration
+                packet.stream = copied
+                new.mux(packet)
+
+
+@pytest.mark.needs_media
+def test_frames_before_the_cut_of_an_edit_list_have_no_row(tmp_path):
+    from edgeaff.capture.media_file import MediaFile
+
+    _write_video(tmp_path / "whole.mp4", 30, 60)
+    _cut_without_encoding(tmp_path / "whole.mp4", tmp_path / "cut.mp4", 17)
+    shown = [frame.pts_ns for frame in MediaFile(tmp_path / "cut.mp4")]
+    assert len(shown) == 43
+    np.testing.assert_allclose(frame_times_ns(tmp_path / "cut.mp4"), shown, atol=1)
 
 
 def test_a_stopped_camera_leaves_ticks_without_a_row():

@@ -85,6 +85,18 @@ def test_flash_clap_and_label_share_their_tick(tmp_path, rate):
         assert (features.labels[-1] == -5).all()
 
 
+@pytest.mark.parametrize(("rows", "said"), [(60, False), (58, False), (120, True), (40, True), (0, False)])
+def test_rows_of_another_video_are_worth_a_word(tmp_path, rows, said):
+    path = tmp_path / "clip.mkv"
+    _write_clip(path, 30, 2.0, 1.0)
+    warnings = []
+    parts = PreprocessParts(PreprocessSpec(), _WholePicture(), _Brightness(), _Plain())
+    track = Track("clip", "train", np.zeros((rows, 2), np.float32), path)
+    extract_track(track, parts, descriptor_size=1, warn=warnings.append)
+    wanted = [f"{rows} annotation rows for 60 frames of clip.mkv; is it the video annotated?"]
+    assert [warning for warning in warnings if "rows" in warning] == (wanted if said else [])
+
+
 def test_a_track_without_video_is_refused():
     with pytest.raises(ArgumentError, match="must have a video file"):
         extract_track(

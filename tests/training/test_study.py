@@ -172,7 +172,14 @@ def test_a_run_is_ablated(made, table):
 def without_test_labels(made):
     """The corpus as Aff-Wild2 is: test labels were never given out."""
     shutil.copytree(made / "corpus", made / "real", ignore=shutil.ignore_patterns("Test_Set"))
-    arguments = ["--table1", str(made / "study.toml"), "--corpus", str(made / "real"), "--output", str(made / "out_real")]
+    arguments = [
+        "--table1",
+        str(made / "study.toml"),
+        "--corpus",
+        str(made / "real"),
+        "--output",
+        str(made / "out_real"),
+    ]
     assert main(["evaluate", *arguments, "--only", "rnn_a"]) == 0
     return arguments
 

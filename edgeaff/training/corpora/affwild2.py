@@ -6,14 +6,17 @@
 <root>/**/{cropped_aligned|cropped}/**/<track>/00001.jpg                           crops, 1-based, gaps = no detection
 <root>/**/<video>.{mp4,avi,mkv,mov,webm}                                           batch1/, batch2/ or anything else
 ```
-Test annotations were never given out; a corpus of one's own, or a made-up one, may have them in Test_Set.
+Test annotations were never given out; a corpus of one's own, or a made-up one, may have them in Test_Set. The tree is walked
+once: it holds millions of crops. Symbolic links are followed; hidden files and what a Mac leaves in archives are passed over.
 A track is a video name with `_left` or `_right` where two people are annotated; `_1`, `_2`, `_3` belong to the video's name.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +30,9 @@ ANNOTATION_FOLDERS = ("VA_Set", "VA_Estimation_Challenge")
 SPLIT_FOLDERS = {"train": ("Training_Set", "Train_Set"), "valid": ("Validation_Set",), "test": ("Test_Set",)}
 CROP_FOLDERS = ("cropped_aligned", "cropped")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
+PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SIDES = ("_left", "_right")
+ARCHIVE_LITTER = "__MACOSX"
 
 
 def video_name(track: str) -> str:
@@ -67,7 +72,7 @@ def read_annotation(path: Path) -> np.ndarray:
     Raises:
         ArgumentError: the header or a row is not what it must be; the message names file and line.
     """
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
     header = tuple(part.strip().lower() for part in lines[0].split(",")) if lines else ()
     if header != HEADER:
         raise ArgumentError(
@@ -90,48 +95,78 @@ def read_annotation(path: Path) -> np.ndarray:
     return labels
 
 
-def annotation_files(root: Path) -> Iterator[tuple[str, Path]]:
-    """Yields (split, file) of every annotation under a root, both generations, in order of name."""
-    for split, folders in SPLIT_FOLDERS.items():
-        files = [
-            path
-            for generation in ANNOTATION_FOLDERS
-            for folder in folders
-            for path in root.glob(f"**/{generation}/{folder}/*.txt")
-        ]
-        yield from ((split, path) for path in sorted(files, key=lambda path: path.name))
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What lies where under a root.
+
+    Attributes:
+        annotations: (split, file) of every annotation, both generations, by split and name.
+        videos: file by name without suffix; of two with one name the first in order of path counts.
+        crops: folder by track, aligned crops before plain ones; one counts when it holds a numbered picture.
+    """
+
+    annotations: list[tuple[str, Path]] = field(default_factory=list)
+    videos: dict[str, Path] = field(default_factory=dict)
+    crops: dict[str, Path] = field(default_factory=dict)
 
 
-def find_videos(root: Path) -> dict[str, Path]:
-    """Returns video files by name without suffix, wherever they lie; of two with one name the first in order counts."""
-    found: dict[str, Path] = {}
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.stem not in found:
-            found[path.stem] = path
-    return found
-
-
-def find_crops(root: Path) -> dict[str, Path]:
-    """Returns crop folders by track; aligned crops before plain ones. A folder counts when it holds a numbered picture."""
-    found: dict[str, Path] = {}
+def find_files(root: Path) -> Layout:
+    """Returns annotations, videos and crops, wherever they lie, from one walk that asks for no file's state."""
+    splits = {folder: split for split, folders in SPLIT_FOLDERS.items() for folder in folders}
+    annotations: dict[str, list[Path]] = {split: [] for split in SPLIT_FOLDERS}
+    crops: dict[str, dict[str, Path]] = {kind: {} for kind in CROP_FOLDERS}
+    videos: list[Path] = []
+    for folder, names in _walk(root):
+        inside = folder.relative_to(root).parts
+        kind = next((part for part in inside[:-1] if part in CROP_FOLDERS), None)
+        if kind is not None:
+            if any(_is_picture(name) for name in names):
+                crops[kind].setdefault(folder.name, folder)
+            continue
+        videos += [folder / name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
+        if folder.name in splits and folder.parent.name in ANNOTATION_FOLDERS:
+            annotations[splits[folder.name]] += [folder / name for name in names if name.lower().endswith(".txt")]
+    layout = Layout()
+    for split, files in annotations.items():
+        layout.annotations.extend((split, path) for path in sorted(files, key=lambda path: (path.name, path)))
+    for path in sorted(videos):
+        layout.videos.setdefault(path.stem, path)
     for kind in CROP_FOLDERS:
-        for top in sorted(path for path in root.rglob(kind) if path.is_dir()):
-            for folder in sorted(path for path in top.rglob("*") if path.is_dir()):
-                if folder.name not in found and any(True for _ in crop_files(folder)):
-                    found[folder.name] = folder
-    return found
+        for name, folder in crops[kind].items():
+            layout.crops.setdefault(name, folder)
+    return layout
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yields every folder with the names of its files, in order of path; each folder once, however many links lead to it."""
+    seen: set[str] = set()
+    for top, folders, names in os.walk(root, followlinks=True):
+        real = os.path.realpath(top)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name != ARCHIVE_LITTER)
+        yield Path(top), [name for name in names if not name.startswith(".")]
+
+
+def _is_picture(name: str) -> bool:
+    """Returns whether a file is a crop by its name: `00001.jpg` and the like."""
+    stem, suffix = os.path.splitext(name)
+    return suffix.lower() in PICTURE_SUFFIXES and stem.isdecimal() and int(stem) >= 1
 
 
 def crop_files(folder: Path) -> Iterator[tuple[int, Path]]:
     """Yields (row, file) of the pictures of a track, row 0 = `00001.jpg`; stray files are passed over."""
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in {".jpg", ".jpeg", ".png"} and path.stem.isdigit() and int(path.stem) >= 1:
-            yield int(path.stem) - 1, path
+    for name in sorted(filter(_is_picture, os.listdir(folder))):
+        path = folder / name
+        yield int(path.stem) - 1, path
 
 
 def read_track_list(path: Path) -> list[str]:
     """Returns the tracks of a test-set list, one name a line."""
-    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def read_corpus(root: Path, *, test_list: Path | None = None) -> list[Track]:
@@ -147,9 +182,10 @@ def read_corpus(root: Path, *, test_list: Path | None = None) -> list[Track]:
     Raises:
         ArgumentError: no annotation is found, or a track is annotated in two splits.
     """
-    videos, crops = find_videos(root), find_crops(root)
+    layout = find_files(root)
+    videos, crops = layout.videos, layout.crops
     tracks: dict[str, Track] = {}
-    for split, path in annotation_files(root):
+    for split, path in layout.annotations:
         name = path.stem
         if name in tracks and tracks[name].split != split:
             raise ArgumentError(

@@ -111,7 +111,8 @@ def labels_at(track: Track, pts_ns: np.ndarray, *, rater_delay_seconds: float = 
 def frame_times_ns(media: Path) -> np.ndarray:
     """Returns when each video frame of a file is shown, without decoding: container time stamps minus its start time.
 
-    File names lie about rates, and rates vary: only the container is believed.
+    File names lie about rates, and rates vary: only the container is believed. Frames before the cut of a file that was cut
+    without encoding it again (an edit list) are never shown, so they count for nothing.
 
     Args:
         media: video file.
@@ -137,7 +138,7 @@ def frame_times_ns(media: Path) -> np.ndarray:
             times = [
                 packet.pts * base.numerator * NANOSECONDS // base.denominator - start_ns
                 for packet in container.demux(stream)
-                if packet.pts is not None
+                if packet.pts is not None and not packet.is_discard
             ]
     except (av.error.FFmpegError, OSError) as error:
         raise MediaError(f"media must be a readable video, got {media} ({error}); copy it again.") from error
