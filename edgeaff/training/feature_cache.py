@@ -136,7 +136,18 @@ class FeatureCache:
         return cache
 
     def path(self, name: str) -> Path:
-        """Returns the file of a track."""
+        """Returns the file of a track.
+
+        Args:
+            name: of the track.
+
+        Raises:
+            ArgumentError: it cannot name a file here.
+        """
+        if not name or name.startswith(".") or "/" in name or "\\" in name:
+            raise ArgumentError(
+                f"name of a track must be usable as the name of a file, got {name!r}; dataclasses.replace(track, name=...)."
+            )
         return self.folder / f"{name}.npz"
 
     def missing(self, names: Iterable[str]) -> list[str]:

@@ -247,3 +247,10 @@ def test_the_paper_preset_wants_training_sound(tmp_path, capsys):
     corpus = _corpus(tmp_path / "corpus", [10, 10])
     assert main(["extract", str(corpus), "--cache", str(tmp_path / "c"), "--preset", "paper", "--workers", "1"]) == 2
     assert "training videos with sound" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["v1/utt_1", ".hidden", "", "a\\b"])
+def test_a_track_that_cannot_name_a_file_is_refused(tmp_path, name):
+    cache = FeatureCache(tmp_path / "c", PreprocessSpec(), encoder_id="x")
+    with pytest.raises(ArgumentError, match="usable as the name of a file"):
+        cache.missing([name])

@@ -78,7 +78,25 @@ class ActedClip:
 
 
 def _clips(root: Path) -> list[Path]:
-    return sorted(path for path in root.rglob("*") if path.suffix.lower() in SOUND_OR_VIDEO)
+    """Returns the media files under a folder, hidden ones apart, in order of path.
+
+    Raises:
+        ArgumentError: there is none, or two have one name (CREMA-D comes as AudioWAV, AudioMP3 and VideoFlash).
+    """
+    clips = sorted(
+        path for path in root.rglob("*") if path.suffix.lower() in SOUND_OR_VIDEO and not path.name.startswith(".")
+    )
+    if not clips:
+        raise ArgumentError(
+            f"root must hold {', '.join(SOUND_OR_VIDEO)} files, got none under {root}; check the folder."
+        )
+    first: dict[str, Path] = {}
+    for path in clips:
+        if first.setdefault(path.stem, path) is not path:
+            raise ArgumentError(
+                f"clips must have names of their own, got {first[path.stem]} and {path}; point at the folder of one medium."
+            )
+    return clips
 
 
 def _refuse(path: Path, corpus: str, form: str) -> None:

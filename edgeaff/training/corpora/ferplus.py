@@ -1,0 +1,89 @@
+"""FER+: photographs of FER-2013 with the votes of ten raters, from the published table; a track is one photograph.
+
+Labels are a projection: the expectation of circumplex anchors over the votes (`edgeaff.training.face_encoder.data`).
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+
+from edgeaff.errors import ArgumentError
+from edgeaff.training.corpora.record import Track
+from edgeaff.training.face_encoder.data import EMOTIONS, votes_to_affect
+
+USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
+PICTURE_COLUMN = "Image name"
+
+
+def read_ferplus(table: Path, pictures: Path | None = None) -> list[Track]:
+    """Returns the photographs that have a name and a vote for one of the eight emotions; the others are left out, as published.
+
+    Args:
+        table: `fer2013new.csv`: Usage, Image name, eight emotions, unknown, NF.
+        pictures: folder that holds the named pictures, at any depth; None = labels alone.
+
+    Returns:
+        One track per photograph, in the order of the table: its one row is the label, `media` the picture, `category` the
+        emotion with most votes (the earlier column on a tie).
+
+    Raises:
+        ArgumentError: the table lacks a column, a row is not what it must be, or the folder holds none of the pictures.
+    """
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        wanted = ("Usage", PICTURE_COLUMN, *EMOTIONS)
+        if not set(wanted) <= set(reader.fieldnames or ()):
+            raise ArgumentError(
+                f"{table} must have the columns {', '.join(wanted)}, got {reader.fieldnames}; is it fer2013new.csv?"
+            )
+        rows = [(reader.line_num, row) for row in reader if (row[PICTURE_COLUMN] or "").strip()]
+    files = {} if pictures is None else _pictures(pictures)
+    tracks = []
+    for line, row in rows:
+        track = _photograph(f"{table}, line {line}", row, files)
+        if track is not None:
+            tracks.append(track)
+    if pictures is not None and not any(track.media for track in tracks):
+        raise ArgumentError(
+            f"pictures must hold the {len(tracks)} pictures that {table.name} names, got none of them in {pictures}; write them "
+            "under those names first."
+        )
+    return tracks
+
+
+def _photograph(where: str, row: dict[str, str], files: dict[str, Path]) -> Track | None:
+    """Returns the track of a row, or None where nobody named an emotion.
+
+    Args:
+        where: of the row, for messages.
+        row: of the table.
+        files: picture by name.
+
+    Raises:
+        ArgumentError: the usage is unknown, or a vote is no number.
+    """
+    if row["Usage"] not in USAGES:
+        raise ArgumentError(f"{where}: Usage must be one of {', '.join(USAGES)}, got {row['Usage']!r}; fetch it again.")
+    try:
+        votes = np.array([[float(row[emotion]) for emotion in EMOTIONS]], dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"{where}: votes must be numbers, got {error}; fetch the table again.") from error
+    if not votes.sum() > 0:
+        return None
+    name = row[PICTURE_COLUMN].strip()
+    return Track(
+        Path(name).stem,
+        USAGES[row["Usage"]],
+        votes_to_affect(votes / votes.sum()),
+        files.get(name),
+        times_ns=np.zeros(1, dtype=np.int64),
+        category=EMOTIONS[int(votes.argmax())],
+    )
+
+
+def _pictures(folder: Path) -> dict[str, Path]:
+    return {name: Path(top) / name for top, _, names in os.walk(folder) for name in names}
