@@ -9,9 +9,11 @@ from typing import Any, cast
 import numpy as np
 
 from edgeaff.errors import ArgumentError
+from edgeaff.training.importers.common import check_colour, file_sha256, finish
 from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
 
-LAYOUTS = ("caffe", "torch7", "matconvnet", "keras", "pytorch", "affwildnet")
+# Layout -> the channel order that the published file's first layer expects; None: it must be named.
+LAYOUTS = {"caffe": "bgr", "torch7": None, "matconvnet": "rgb", "keras": "bgr", "pytorch": "rgb", "affwildnet": "rgb"}
 SUFFIXES = {
     ".caffemodel": "caffe", ".t7": "torch7", ".mat": "matconvnet", ".h5": "keras", ".hdf5": "keras", ".pth": "pytorch",
     ".pt": "pytorch", ".index": "affwildnet", ".ckpt": "affwildnet",
@@ -46,11 +48,14 @@ def import_vggface(
     path = Path(path)
     layout = layout or SUFFIXES.get(path.suffix.lower()) or ("affwildnet" if ".ckpt" in path.name else None)
     if layout not in LAYOUTS:
-        raise ArgumentError(f"layout must be one of {LAYOUTS}, got {layout!r} for {path.name}; name it.")
+        raise ArgumentError(f"layout must be one of {tuple(LAYOUTS)}, got {layout!r} for {path.name}; name it.")
     if layout != "affwildnet" and not path.is_file():
         raise ArgumentError(f"path must be a file, got {path}; check the name.")
     module = import_module(f"edgeaff.training.importers.{layout}")
-    weights: VggFaceWeights = module.load(path, config=config or VggFaceConfig(), colour=colour)
+    order = check_colour(colour or LAYOUTS[layout], layout)
+    config = config or VggFaceConfig()
+    file = path if path.exists() else path.with_name(path.name + ".index")
+    weights = finish(module.load(path, config), config=config, layout=layout, colour=order, sha256=file_sha256(file))
     if sha256 is not None and weights.sha256 != sha256.lower():
         raise ArgumentError(f"sha256 of {path.name} must be {sha256}, got {weights.sha256}; fetch the file again.")
     return weights

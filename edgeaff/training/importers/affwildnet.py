@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.importers.common import check_colour, fc6_from_image_order, finish
+from edgeaff.training.importers.common import Layers, fc6_from_image_order
 from edgeaff.training.importers.tensorflow import read_checkpoint
-from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
+from edgeaff.training.models.vggface import VggFaceConfig
 
 MEAN = (128.0, 128.0, 128.0)
 SCALE = 1 / 128
@@ -35,13 +35,12 @@ def pick(tensors: dict[str, np.ndarray], scope: str) -> tuple[np.ndarray, np.nda
     return tensors[found["weights"][0]], tensors[found["biases"][0]]
 
 
-def load(path: Path, *, config: VggFaceConfig, colour: str | None = None) -> VggFaceWeights:
-    """Returns the weights of an AffWildNet checkpoint: `conv_1` ... `conv_13` and `linear_1`.
+def load(path: Path, config: VggFaceConfig) -> Layers:
+    """Returns the layers of an AffWildNet checkpoint: `conv_1` ... `conv_13` and `linear_1`.
 
     Args:
         path: prefix, `.index` or single file.
         config: the sizes expected.
-        colour: None for the published network's RGB.
     """
     stored = read_checkpoint(path)
     tensors: dict[str, np.ndarray] = {}
@@ -54,8 +53,4 @@ def load(path: Path, *, config: VggFaceConfig, colour: str | None = None) -> Vgg
     if pair is not None:
         weight = fc6_from_image_order(pair[0], config.widths[-1], 3) if pair[0].ndim == 2 else pair[0]
         tensors |= {"fc6.weight": weight, "fc6.bias": pair[1]}
-    file = path if path.exists() else path.with_name(path.name + ".index")
-    return finish(
-        tensors, path=file, layout="affwildnet", config=config, map_px=3, mean=MEAN, scale=SCALE,
-        colour=check_colour(colour or "rgb", "affwildnet"), notes=("input: (x - 128) / 128",),
-    )  # fmt: skip
+    return Layers(tensors, map_px=3, mean=MEAN, scale=SCALE, notes=("input: (x - 128) / 128",))

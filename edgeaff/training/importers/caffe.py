@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeaff.training.importers.common import MEAN_RGB, check_colour, finish
+from edgeaff.training.importers.common import Layers
 from edgeaff.training.importers.protobuf import BYTES, fields, floats, integers, text
-from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
+from edgeaff.training.models.vggface import VggFaceConfig
 
 # Field numbers of caffe.proto: NetParameter.layer / .layers, and of a layer of either version its name and blobs.
 LAYER_V2, LAYER_V1 = 100, 2
@@ -54,19 +54,11 @@ def read_layers(path: Path) -> dict[str, list[np.ndarray]]:
     return layers
 
 
-def load(path: Path, *, config: VggFaceConfig, colour: str | None = None) -> VggFaceWeights:
-    """Returns the weights of a caffemodel.
-
-    Args:
-        path: the file.
-        config: the sizes expected.
-        colour: None for the published file's BGR.
-    """
+def load(path: Path, config: VggFaceConfig) -> Layers:
+    """Returns the layers of a caffemodel. path: the file; config: not needed, the file says its sizes."""
+    del config
     tensors: dict[str, np.ndarray] = {}
     for name, blobs in read_layers(path).items():
         for part, blob in zip(("weight", "bias"), blobs, strict=False):
             tensors[f"{name}.{part}"] = blob
-    return finish(
-        tensors, path=path, layout="caffe", config=config, map_px=7, mean=MEAN_RGB,
-        colour=check_colour(colour or "bgr", "caffe"),
-    )  # fmt: skip
+    return Layers(tensors)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,25 @@ from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
 MEAN_RGB = (129.1863, 104.7624, 93.5940)
 COLOURS = ("rgb", "bgr")
 BLOCK = 1 << 22
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """What a file holds, as its layout's `load` gives it.
+
+    Attributes:
+        tensors: `convS_I.weight` (O, I, 3, 3) in the file's colour order, biases, `fc6.*` flattened channel, row, column.
+        map_px: side of the map before fc6.
+        mean: subtracted from 0..255, in RGB order whatever the file's is.
+        scale: multiplied after that.
+        notes: decisions to keep.
+    """
+
+    tensors: Mapping[str, np.ndarray]
+    map_px: int = 7
+    mean: tuple[float, float, float] = MEAN_RGB
+    scale: float = 1.0
+    notes: tuple[str, ...] = ()
 
 
 def file_sha256(path: Path) -> str:
@@ -75,37 +95,23 @@ def fc6_from_image_order(kernel: np.ndarray, channels: int, map_px: int) -> np.n
 
 
 def finish(
-    tensors: Mapping[str, np.ndarray],
-    *,
-    path: Path,
-    layout: str,
-    config: VggFaceConfig,
-    map_px: int,
-    colour: str,
-    mean: tuple[float, float, float] = MEAN_RGB,
-    scale: float = 1.0,
-    notes: tuple[str, ...] = (),
+    layers: Layers, *, config: VggFaceConfig, layout: str, colour: str, sha256: str
 ) -> VggFaceWeights:
     """Returns checked weights for RGB input.
 
     Args:
-        tensors: `convS_I.weight` (O, I, 3, 3) in the file's colour order, biases, `fc6.*` flattened channel, row,
-            column.
-        path: the file, for its checksum.
-        layout: name of the layout.
+        layers: as the file has them.
         config: the sizes expected.
-        map_px: side of the map before fc6.
+        layout: name of the layout.
         colour: order of conv1_1's input channels in the file.
-        mean: subtracted from 0..255, in RGB order whatever `colour` is.
-        scale: multiplied after that.
-        notes: decisions to keep.
+        sha256: of the file.
     """
-    check_shapes(tensors, config, map_px, layout)
-    names = [f"{name}.{part}" for name, _, _ in config.convolutions for part in ("weight", "bias")]
-    kept = {name: np.ascontiguousarray(tensors[name], dtype=np.float32) for name in [*names, "fc6.weight", "fc6.bias"]}
+    check_shapes(layers.tensors, config, layers.map_px, layout)
+    names = [f"{name}.{part}" for name in [*(name for name, _, _ in config.convolutions), "fc6"] for part in ("weight", "bias")]
+    kept = {name: np.ascontiguousarray(layers.tensors[name], dtype=np.float32) for name in names}
     if colour == "bgr":
         kept["conv1_1.weight"] = np.ascontiguousarray(kept["conv1_1.weight"][:, ::-1])
     return VggFaceWeights(
-        tensors=kept, map_px=map_px, mean=mean, scale=scale, layout=layout, sha256=file_sha256(path),
-        notes=(f"colour order of the file: {colour}", *notes),
+        tensors=kept, map_px=layers.map_px, mean=layers.mean, scale=layers.scale, layout=layout, sha256=sha256,
+        notes=(f"colour order of the file: {colour}", *layers.notes),
     )  # fmt: skip

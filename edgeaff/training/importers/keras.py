@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError
-from edgeaff.training.importers.common import MEAN_RGB, check_colour, fc6_from_image_order, finish
-from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
+from edgeaff.training.importers.common import Layers, fc6_from_image_order
+from edgeaff.training.models.vggface import VggFaceConfig
 
 
 def arrays_of(group: Any) -> list[np.ndarray]:
@@ -56,14 +56,8 @@ def read_layers(path: Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def load(path: Path, *, config: VggFaceConfig, colour: str | None = None) -> VggFaceWeights:
-    """Returns the weights of a Keras model.
-
-    Args:
-        path: the file.
-        config: the sizes expected.
-        colour: None for the published file's BGR.
-    """
+def load(path: Path, config: VggFaceConfig) -> Layers:
+    """Returns the layers of a Keras model. path: the file; config: the sizes expected."""
     tensors: dict[str, np.ndarray] = {}
     for name, array in read_layers(path).items():
         if array.ndim == 4:
@@ -71,7 +65,4 @@ def load(path: Path, *, config: VggFaceConfig, colour: str | None = None) -> Vgg
         elif name == "fc6.weight" and array.ndim == 2:
             array = fc6_from_image_order(array, config.widths[-1], 7)
         tensors[name] = array
-    return finish(
-        tensors, path=path, layout="keras", config=config, map_px=7, mean=MEAN_RGB,
-        colour=check_colour(colour or "bgr", "keras"),
-    )  # fmt: skip
+    return Layers(tensors)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.training.importers.common import MEAN_RGB, check_colour, finish
+from edgeaff.training.importers.common import MEAN_RGB, Layers
 from edgeaff.training.importers.matlab import read_mat
-from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
+from edgeaff.training.models.vggface import VggFaceConfig
 
 
 def average_of(variables: dict[str, Any]) -> tuple[float, float, float] | None:
@@ -36,14 +36,9 @@ def filters_of(layer: Any) -> tuple[str, np.ndarray, np.ndarray] | None:
     return str(layer.get("name", "")), pair[0], pair[1]
 
 
-def load(path: Path, *, config: VggFaceConfig, colour: str | None = None) -> VggFaceWeights:
-    """Returns the weights of a MatConvNet network.
-
-    Args:
-        path: the file.
-        config: the sizes expected.
-        colour: None for the published file's RGB.
-    """
+def load(path: Path, config: VggFaceConfig) -> Layers:
+    """Returns the layers of a MatConvNet network. path: the file; config: not needed, the file says its sizes."""
+    del config
     variables = read_mat(path.read_bytes())
     net = variables.get("net")
     if isinstance(net, dict):
@@ -61,7 +56,4 @@ def load(path: Path, *, config: VggFaceConfig, colour: str | None = None) -> Vgg
         tensors[f"{name}.bias"] = biases.reshape(-1)
     mean = average_of(variables)
     note = "mean: from the file" if mean else "mean: published, the file has none"
-    return finish(
-        tensors, path=path, layout="matconvnet", config=config, map_px=7, mean=mean or MEAN_RGB,
-        colour=check_colour(colour or "rgb", "matconvnet"), notes=(note,),
-    )  # fmt: skip
+    return Layers(tensors, mean=mean or MEAN_RGB, notes=(note,))

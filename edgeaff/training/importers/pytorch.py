@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.importers.common import MEAN_RGB, check_colour, finish
-from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
+from edgeaff.training.importers.common import Layers
+from edgeaff.training.models.vggface import VggFaceConfig
 
 
 def read_state(path: Path) -> dict[str, np.ndarray]:
@@ -41,15 +41,7 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def load(path: Path, *, config: VggFaceConfig, colour: str | None = None) -> VggFaceWeights:
-    """Returns the weights of a state dict.
-
-    Args:
-        path: the file.
-        config: the sizes expected.
-        colour: None for the published file's RGB.
-    """
-    return finish(
-        read_state(path), path=path, layout="pytorch", config=config, map_px=7, mean=MEAN_RGB,
-        colour=check_colour(colour or "rgb", "pytorch"),
-    )  # fmt: skip
+def load(path: Path, config: VggFaceConfig) -> Layers:
+    """Returns the layers of a state dict. path: the file; config: not needed, the file says its sizes."""
+    del config
+    return Layers(read_state(path))

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.importers.common import check_colour, finish
-from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
+from edgeaff.training.importers.common import Layers
+from edgeaff.training.models.vggface import VggFaceConfig
 
 NIL, NUMBER, STRING, TABLE, TORCH, BOOLEAN = 0, 1, 2, 3, 4, 5
 FUNCTIONS = (6, 7, 8)
@@ -150,15 +150,13 @@ def modules_of(node: Any) -> list[dict[Any, Any]]:
     return [node] if isinstance(node.get("weight"), np.ndarray) and node["weight"].size else []
 
 
-def load(path: Path, *, config: VggFaceConfig, colour: str | None = None) -> VggFaceWeights:
-    """Returns the weights of a .t7 network: its convolutions in order, then its first linear layer.
+def load(path: Path, config: VggFaceConfig) -> Layers:
+    """Returns the layers of a .t7 network: its convolutions in order, then its first linear one.
 
     Args:
         path: the file.
         config: the sizes expected.
-        colour: order of the channels that the weights expect; must be named.
     """
-    colour = check_colour(colour, "torch7")
     modules = modules_of(Torch7Reader(path.read_bytes()).read())
     convolutions = [m for m in modules if "Convolution" in str(m.get("__class__"))]
     linear = [m for m in modules if "Linear" in str(m.get("__class__"))]
@@ -170,4 +168,4 @@ def load(path: Path, *, config: VggFaceConfig, colour: str | None = None) -> Vgg
         tensors |= {f"{name}.weight": weight, f"{name}.bias": module["bias"]}
     if linear:
         tensors |= {"fc6.weight": linear[0]["weight"], "fc6.bias": linear[0]["bias"]}
-    return finish(tensors, path=path, layout="torch7", config=config, map_px=7, colour=colour)
+    return Layers(tensors)
