@@ -14,6 +14,7 @@ from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
 from edgeaff.handover import LEAST_CCC, encoder_backend, require_same_descriptors
 from edgeaff.inference import Predictor, graph_bytes, load_predictor
 from edgeaff.measures import ccc
+from edgeaff.types import DIMENSIONS, MODALITIES
 
 CANDIDATES = (
     "native",
@@ -163,7 +164,7 @@ def require_promise(
         for row, state in enumerate(states):
             video, audio = (
                 golden[name][row, tick] if golden["present"][row, tick, column] > 0.5 else None
-                for column, name in enumerate(("video", "audio"))
+                for column, name in enumerate(MODALITIES)
             )
             prediction, states[row] = predictor.step(state, video, audio)
             made.append((prediction.valence, prediction.arousal))
@@ -171,11 +172,11 @@ def require_promise(
     values, reference = np.array(made), np.array(promised)
     found = {
         f"ccc_{name}": ccc(values[:, column], reference[:, column])
-        for column, name in enumerate(("valence", "arousal"))
+        for column, name in enumerate(DIMENSIONS)
     }
     found |= {"ticks": float(len(values)), "max_abs_difference": float(np.abs(values - reference).max())}
     least = LEAST_CCC[predictor.precision]
-    for name in ("valence", "arousal"):
+    for name in DIMENSIONS:
         if not found[f"ccc_{name}"] >= least:
             raise BundleError(
                 f"{predictor.backend} {predictor.precision}: CCC of {name} with the golden outputs must be at least {least}, got "

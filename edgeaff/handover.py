@@ -23,6 +23,7 @@ from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.errors import BundleError
 from edgeaff.inference import Predictor, load_predictor, precision_of, replay
 from edgeaff.measures import ccc
+from edgeaff.types import DIMENSIONS
 
 LEAST_CCC = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.995, "int8": 0.995}
 LEAST_COSINE = {
@@ -124,7 +125,7 @@ def self_test(bundle: ModelBundle, predictor: Predictor) -> dict[str, float]:
         raise BundleError(f"{predictor.backend} must give finite values, got NaN or infinity; it is not used here.")
     figures = {
         f"ccc_{name}": ccc(values[..., column], golden["values"][..., column])
-        for column, name in enumerate(("valence", "arousal"))
+        for column, name in enumerate(DIMENSIONS)
     }
     for name, found in figures.items():
         least = LEAST_CCC[predictor.precision]

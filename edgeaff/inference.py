@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from edgeaff.backends import GRAPH_BACKENDS, Graph, Progress, load_graph
+from edgeaff.backends import GRAPH_BACKENDS, NEXT, STATE, Graph, Progress, load_graph
 from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.spec import NANOSECONDS
-from edgeaff.types import DIMENSIONS
+from edgeaff.types import DIMENSIONS, MODALITIES
 
 if TYPE_CHECKING:
     from edgeaff.backends.native_window import NativeWindow
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 WINDOW_TICKS = 100  # Paper: section 4.3, sequences of 100 frames.
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
 NORMAL_95 = 1.959964
-STATE = "state_"
-NEXT = "next_"
 Append = Callable[[Any, "np.ndarray | None", "np.ndarray | None"], Any]
 
 
@@ -74,7 +72,7 @@ class StreamingPredictor:
                 f"a step graph must have video, audio, present and state_* inputs, got none named {missing}; export it again."
             )
         self._absent = {
-            name: np.zeros((1, int(graph.inputs[name][-1] or 0)), np.float32) for name in ("video", "audio")
+            name: np.zeros((1, int(graph.inputs[name][-1] or 0)), np.float32) for name in MODALITIES
         }
         self.state_layout: Hashable = tuple((name, graph.inputs[name]) for name in sorted(self._state_names))
         self.memory_ticks = int(getattr(graph, "memory_ticks", 0)) or self._count_memory_ticks()
@@ -185,7 +183,7 @@ class WindowPredictor:
             raise BundleError(
                 f"a window graph must have video, audio and their masks, got none named {missing}; export it again."
             )
-        self._sizes = {name: int(graph.inputs[name][-1] or 0) for name in ("video", "audio")}
+        self._sizes = {name: int(graph.inputs[name][-1] or 0) for name in MODALITIES}
         self.state_layout: Hashable = ("window", *self._sizes.values())  # the inputs themselves
 
     def initial_state(self) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
@@ -196,7 +194,7 @@ class WindowPredictor:
         """Returns the prediction of a tick and the window after it. video: (D,), audio: (A,), float32; None = absent."""
         state = (*state, (video, audio))[-WINDOW_TICKS:]
         feeds: dict[str, np.ndarray] = {}
-        for index, name in enumerate(("video", "audio")):
+        for index, name in enumerate(MODALITIES):
             rows = np.zeros((1, WINDOW_TICKS, self._sizes[name]), np.float32)
             mask = np.zeros((1, WINDOW_TICKS), bool)
             for position, tick in enumerate(state, WINDOW_TICKS - len(state)):

@@ -12,8 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgeaff.errors import ArgumentError, SpecMismatchError
+from edgeaff.features.lld_names import NAMES
 
-NANOSECONDS = 1_000_000_000
+NANOSECONDS, MILLISECOND = 1_000_000_000, 1_000_000
+LLD_SIZE = len(NAMES)
+HOP_NS = 10 * MILLISECOND  # from one row of LLDs to the next
+SAMPLE_RATE_HZ = 16_000  # of the sound that LLDs describe
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000  # of the sound that is taken
+CROP_SIZE_PX = 96  # Paper: section 4.2.1
+CROP_RULE = "box_centre_square_v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class PreprocessSpec:
         adaptive_prior_seconds: weight of the fixed statistics at the start, in the same time.
         silence_gate_rms: hops with pcm_RMSenergy at or below this do not enter the adaptive statistics.
         detector_id: the face detector whose boxes the model was trained with.
-        crop_rule: name of the rule from box to square ("box_centre_square_v1").
+        crop_rule: name of the rule from box to square.
         crop_margin: side of the square = crop_margin * longer side of the box; 1.0 is how the shipped encoder was trained.
         crop_size_px: side of the crop. Paper: 96 (section 4.2.1).
         face_staleness_seconds: a face found at most this long ago still counts.
@@ -46,7 +53,7 @@ class PreprocessSpec:
     model_rate_hz: int = 30
     audio_lag_seconds: float = 4 / 30
     audio_context_steps: int = 1
-    audio_vector_size: int = 65
+    audio_vector_size: int = LLD_SIZE
     lld_version: int = 1
     lld_max_pitch_lag: int = 4
     audio_normalisation: str = "adaptive"
@@ -54,9 +61,9 @@ class PreprocessSpec:
     adaptive_prior_seconds: float = 3.0
     silence_gate_rms: float = 0.001
     detector_id: str = "edgeaff-ssd"
-    crop_rule: str = "box_centre_square_v1"
+    crop_rule: str = CROP_RULE
     crop_margin: float = 1.0
-    crop_size_px: int = 96
+    crop_size_px: int = CROP_SIZE_PX
     face_staleness_seconds: float = 0.5
 
     def __post_init__(self) -> None:
@@ -64,9 +71,10 @@ class PreprocessSpec:
             raise ArgumentError(
                 f"audio_normalisation must be 'fixed' or 'adaptive', got {self.audio_normalisation!r}; choose one."
             )
-        if self.audio_vector_size < self.audio_context_steps * 65:
+        least = self.audio_context_steps * LLD_SIZE
+        if self.audio_vector_size < least:
             raise ArgumentError(
-                f"audio_vector_size must be at least audio_context_steps * 65 = {self.audio_context_steps * 65}, "
+                f"audio_vector_size must be at least audio_context_steps * {LLD_SIZE} = {least}, "
                 f"got {self.audio_vector_size}; raise it or stack fewer steps."
             )
 
@@ -110,8 +118,6 @@ class PreprocessSpec:
     @property
     def fingerprint(self) -> str:
         """16 hex digits over all fields and the order of the LLDs; equal fingerprints mean equal preprocessing."""
-        from edgeaff.features.lld_names import NAMES
-
         text = json.dumps([self.to_dict(), list(NAMES)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

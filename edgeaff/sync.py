@@ -20,10 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.spec import NANOSECONDS, PreprocessSpec
+from edgeaff.spec import HOP_NS, MILLISECOND, NANOSECONDS, PreprocessSpec
 
-MILLISECOND = 1_000_000
-HOP_NS = 10 * MILLISECOND
 CONTINUOUS_NS = 20 * MILLISECOND
 AGREEMENT_NS = (
     1 * MILLISECOND

@@ -12,8 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from edgeaff.errors import ArgumentError
+
 EVENT_SCHEMA = 1
 DIMENSIONS = ("valence", "arousal")  # of affect, in the order of every array of values
+MODALITIES = ("video", "audio")  # in the order of the model's presence bits
 
 
 class Status(enum.Enum):
@@ -48,6 +51,19 @@ class AudioChunk:
 
     def __repr__(self) -> str:
         return f"AudioChunk(pts_ns={self.pts_ns}, samples={self.samples.shape}, sample_rate_hz={self.sample_rate_hz})"
+
+
+def check_pts(pts_ns: int) -> int:
+    """Returns pts_ns if it is an int.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    if isinstance(pts_ns, bool) or not isinstance(pts_ns, (int, np.integer)):
+        raise ArgumentError(
+            f"pts_ns must be an int (nanoseconds), got {pts_ns!r}; multiply seconds by 10**9 and round."
+        )
+    return int(pts_ns)
 
 
 class FaceBox(NamedTuple):

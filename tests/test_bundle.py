@@ -96,12 +96,12 @@ def test_swapped_spec_names_both_fingerprints(tmp_path: Path) -> None:
 
 
 def test_another_lld_order_names_both_fingerprints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgeaff.features import lld_names
+    from edgeaff import spec
 
     path = save(tmp_path / "a.eaff")
     stated = ModelBundle.load(path).spec.fingerprint
-    swapped = (lld_names.NAMES[1], lld_names.NAMES[0], *lld_names.NAMES[2:])
-    monkeypatch.setattr(lld_names, "NAMES", swapped)
+    swapped = (spec.NAMES[1], spec.NAMES[0], *spec.NAMES[2:])
+    monkeypatch.setattr(spec, "NAMES", swapped)
     with pytest.raises(
         SpecMismatchError, match=f"fingerprint must be {stated} \\(bundle\\), got [0-9a-f]{{16}} .*LLD order"
     ):

@@ -12,6 +12,7 @@ from edgeaff.errors import ArgumentError
 GRAPH_BACKENDS = (
     "onnxruntime", "openvino", "tensorrt", "tensorrt:fp32", "tensorrt:int8", "onnxruntime-cuda", "onnxruntime-tensorrt"
 )  # fmt: skip
+STATE, NEXT = "state_", "next_"  # how the inputs that hold state begin; their outputs begin with both
 Progress = Callable[
     [str, int, int], "bool | None"
 ]  # phase, steps done, steps; returning False stops what is being built

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgeaff.backends import Progress
+from edgeaff.backends import NEXT, STATE, Progress
 from edgeaff.backends.device import CudaMemory, DeviceArray, DeviceInfo, Memory, Pool, find_device
 from edgeaff.backends.onnx_edit import head_sizes, load, to_half, without_quantisation
 from edgeaff.backends.tensorrt_build import (
@@ -32,7 +32,6 @@ from edgeaff.ops.arrays import Operand, describe
 from edgeaff.ops.cross_modal_attention import CUDA_HEAD_SIZES
 
 PRECISIONS = {"tensorrt": "float16", "tensorrt:fp32": "float32", "tensorrt:int8": "int8"}
-STATE, NEXT = "state_", "next_"
 MOST_FACES = 4
 DETECTOR_SIDES = (32, 320, 640)  # smallest, usual and largest side of the picture a detector sees
 

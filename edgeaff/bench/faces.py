@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from edgeaff.bench.face_media import CLIPS, FACE_FREE_CLIPS, Consensus, Item, UltraLightDetector, load_items, read_clip
-from edgeaff.detection.boxes import box_areas, pair_iou
+from edgeaff.detection.boxes import MATCH_IOU, pair_cover, pair_iou
 from edgeaff.detection.detector import FaceDetector, load_detector
 from edgeaff.detection.tracker import FaceTracker
 from edgeaff.ops.crop_resize import crop_resize
 from edgeaff.types import FaceDetection
 
-MATCH_IOU = 0.4
 SIZES = {"large": (60.0, math.inf), "middle": (30.0, 60.0), "small": (16.0, 30.0)}
 """Face height in pixels where the picture's longer side is 640."""
 STILL_CLIPS = tuple(clip for clip in CLIPS if clip.startswith("av/grid"))
@@ -68,9 +67,7 @@ def match_faces(item: Item, found: list[FaceDetection]) -> tuple[np.ndarray, int
 def _lies_in(box: np.ndarray, regions: np.ndarray) -> bool:
     if not len(regions):
         return False
-    low, high = np.maximum(box[:2], regions[:, :2]), np.minimum(box[2:], regions[:, 2:])
-    inside = np.prod(np.maximum(high - low, 0), axis=1) / box_areas(box[None])[0]
-    return bool(inside.max() > 0.5 or pair_iou(box[None], regions).max() >= MATCH_IOU)
+    return bool(pair_cover(box[None], regions).max() > 0.5 or pair_iou(box[None], regions).max() >= MATCH_IOU)
 
 
 def measure_accuracy(items: list[Item], detector: FaceDetector) -> dict[str, Any]:

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends import Graph, load_graph
+from edgeaff.backends.onnx_edit import OPSET
 from edgeaff.bench.latency_media import Media
 from edgeaff.bench.lld import RATE_HZ
 from edgeaff.features.face import FaceEncoder, normalise
 from edgeaff.features.lld import extract
 from edgeaff.inference import WINDOW_TICKS, Prediction, WindowPredictor
 
-OPSET = 18
 INPUTS = ("video", "audio", "video_mask", "audio_mask")
 LLD_RUN_IN_TICKS = 5
 

@@ -22,8 +22,8 @@ from edgeaff.bench.machine import peak_mib, resident_mib
 from edgeaff.features import lld, lld_stream
 from edgeaff.features.resample import Resampler
 from edgeaff.ops import native, set_instruction_set
+from edgeaff.spec import SAMPLE_RATE_HZ as RATE_HZ
 
-RATE_HZ = 16_000
 HOP_SECONDS = 0.01
 FRAME_SAMPLES = 533  # sound of one video frame at 30 fps
 PEER_WINDOW_SECONDS = 2.0

@@ -24,8 +24,9 @@ from edgeaff.inference import Predictor, StreamingPredictor, load_predictor, rep
 from edgeaff.measures import ccc
 from edgeaff.training.feature_cache import Features
 from edgeaff.training.qdq import quantise_dynamic
+from edgeaff.types import DIMENSIONS, MODALITIES
 
-MODALITIES = {"audio_video": (1.0, 1.0), "audio": (0.0, 1.0), "video": (1.0, 0.0)}  # what is kept of (video, audio)
+KEPT = {"audio_video": (1.0, 1.0), "audio": (0.0, 1.0), "video": (1.0, 0.0)}  # what is kept of (video, audio)
 CASES = (
     ("onnxruntime", "fp32", "audio_video"),
     ("onnxruntime", "int8", "audio_video"),
@@ -77,7 +78,7 @@ def draw_sequences(golden: Arrays, *, count: int, ticks: int, seed: int = 0) -> 
     rng = np.random.default_rng(seed)
     present = np.stack([_presence(rng, ticks, gaps=bool(row % 2)) for row in range(count)])
     drawn = {"present": present}
-    for column, name in enumerate(("video", "audio")):
+    for column, name in enumerate(MODALITIES):
         measured = golden[name][golden["present"][..., column] > 0.5]
         rows = np.stack([_wander(rng, measured, ticks, HOLD_TICKS[name]) for _ in range(count)])
         drawn[name] = (rows * present[..., column, None]).astype(np.float32)
@@ -224,7 +225,7 @@ def measure_rows(
         except BackendUnavailableError as error:
             left_out[f"{backend} {precision}"] = str(error)
             continue
-        kept = [with_modalities(inputs, MODALITIES[modalities]) for inputs in sets]
+        kept = [with_modalities(inputs, KEPT[modalities]) for inputs in sets]
         arrays = [[inputs[name] for name in INPUTS] for inputs in kept]
         if modalities not in references:
             references[modalities] = [subject.reference(*inputs) for inputs in arrays]
@@ -242,7 +243,7 @@ def _figures(values: Sequence[np.ndarray], reference: Sequence[np.ndarray], sets
     )
     found: dict[str, Any] = {**agreement(export, torch_system), "ticks": export.shape[1]}
     labelled = [index for index, inputs in enumerate(sets) if "labels" in inputs]
-    for column, name in enumerate(("valence", "arousal")):
+    for column, name in enumerate(DIMENSIONS):
         found[f"ccc_label_{name}"] = found[f"ccc_label_loss_{name}"] = None
         if not labelled:
             continue
@@ -260,7 +261,7 @@ def _figures(values: Sequence[np.ndarray], reference: Sequence[np.ndarray], sets
 
 def describe(row: dict[str, Any]) -> str:
     """Returns a row as one line."""
-    losses = [row[f"ccc_label_loss_{name}"] for name in ("valence", "arousal")]
+    losses = [row[f"ccc_label_loss_{name}"] for name in DIMENSIONS]
     lost = "-" if None in losses else f"{losses[0]:+.5f} {losses[1]:+.5f}"
     return (
         f"{row['model']:5s} {row['backend']:12s} {row['precision']:5s} {row['modalities']:12s} "

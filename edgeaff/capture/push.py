@@ -13,12 +13,12 @@ from edgeaff.capture.clocks import SampleClock
 from edgeaff.capture.health import Health, SourceHealth
 from edgeaff.capture.live import LiveSource
 from edgeaff.errors import ArgumentError
-from edgeaff.types import AudioChunk, VideoFrame
+from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
+from edgeaff.types import AudioChunk, VideoFrame, check_pts
 
 if TYPE_CHECKING:
     from typing import Self
 
-_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 8_000, 192_000
 
 
 class _PushSource(LiveSource):
@@ -64,12 +64,9 @@ class _PushSource(LiveSource):
         if pts_ns is None:
             self._offset_ns = 0
             return now
-        if isinstance(pts_ns, bool) or not isinstance(pts_ns, (int, np.integer)):
-            raise ArgumentError(
-                f"pts_ns must be an int (nanoseconds), got {pts_ns!r}; multiply seconds by 10**9 and round."
-            )
-        self._offset_ns = int(pts_ns) - now
-        return int(pts_ns)
+        pts_ns = check_pts(pts_ns)
+        self._offset_ns = pts_ns - now
+        return pts_ns
 
 
 class PushVideo(_PushSource):
@@ -138,9 +135,9 @@ class PushAudio(_PushSource):
         Raises:
             ArgumentError: the rate is out of range.
         """
-        if not _LOWEST_RATE_HZ <= sample_rate_hz <= _HIGHEST_RATE_HZ:
+        if not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
             raise ArgumentError(
-                f"sample_rate_hz must be in [{_LOWEST_RATE_HZ}, {_HIGHEST_RATE_HZ}], got {sample_rate_hz}; "
+                f"sample_rate_hz must be in [{LOWEST_RATE_HZ}, {HIGHEST_RATE_HZ}], got {sample_rate_hz}; "
                 "resample first."
             )
         super().__init__("pushed audio", max_audio_seconds=max_audio_seconds, clock=clock)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgeaff.cli import evaluate
 from edgeaff.errors import ArgumentError
+from edgeaff.training import SPLITS
+from edgeaff.types import MODALITIES
 
 if TYPE_CHECKING:
     from edgeaff.training.ablation import AblationPoint
@@ -24,14 +26,13 @@ FIGURE = (
     "edge",
 )
 WAYS = ("frames", "block")
-MODALITIES = ("video", "audio")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
     evaluate.add_shared_arguments(parser)
     parser.add_argument(
-        "--split", choices=evaluate.SPLITS, default="valid", help="of a run (default valid; --table1 takes test if it has labels)"
+        "--split", choices=SPLITS, default="valid", help="of a run (default valid; --table1 takes test if it has labels)"
     )
     parser.add_argument("--modality", choices=MODALITIES, nargs="+", default=list(MODALITIES))
     parser.add_argument(

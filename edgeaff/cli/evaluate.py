@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError
+from edgeaff.training import SPLITS
 
 if TYPE_CHECKING:
     from edgeaff.training.prepared import PreparedCorpus
     from edgeaff.training.study import Study
-
-SPLITS = ("train", "valid", "test")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

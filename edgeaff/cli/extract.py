@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError
+from edgeaff.training import SPLITS
 
 if TYPE_CHECKING:
     from edgeaff.training.extraction import Outcome
-
-SPLITS = ("train", "valid", "test")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,9 +6,8 @@ import os
 
 from edgeaff.delivery.files import _FileSink
 from edgeaff.errors import ArgumentError
+from edgeaff.spec import MILLISECOND
 from edgeaff.types import AffectEvent
-
-_MILLISECOND = 1_000_000
 
 
 class WebVttSink(_FileSink):
@@ -49,7 +48,7 @@ class WebVttSink(_FileSink):
     def close(self) -> None:
         """Writes the last cue and closes the file."""
         if not self._file.closed:
-            self._flush(self._end_ns + 33 * _MILLISECOND)
+            self._flush(self._end_ns + 33 * MILLISECOND)
         super().close()
 
     def _flush(self, end_ns: int) -> None:
@@ -60,7 +59,7 @@ class WebVttSink(_FileSink):
 
 def timestamp(pts_ns: int) -> str:
     """Returns nanoseconds as WebVTT writes times: 01:02:03.456."""
-    seconds, rest = divmod(pts_ns // _MILLISECOND, 1000)
+    seconds, rest = divmod(pts_ns // MILLISECOND, 1000)
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{rest:03d}"
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MATCH_IOU = 0.4  # overlap from which a box counts as having found a face, wherever detectors are measured
+
 
 def box_areas(boxes: np.ndarray) -> np.ndarray:
     """Returns the areas (n,) of boxes (n, 4); a box turned inside out has none."""
@@ -22,6 +24,14 @@ def pair_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     inter = np.maximum(width, 0) * np.maximum(height, 0)
     union = box_areas(a)[:, None] + box_areas(b)[None] - inter
     return inter / np.maximum(union, 1e-9)
+
+
+def pair_cover(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Returns the share of every box of a (n, 4) that lies inside every box of b (m, 4), (n, m)."""
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inter = np.prod(np.maximum(high - low, 0), axis=2)
+    return inter / np.maximum(np.prod(a[:, 2:] - a[:, :2], axis=1), 1e-6)[:, None]
 
 
 def drop_covered(boxes: np.ndarray, limit: float) -> list[int]:

@@ -29,6 +29,7 @@ from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.export.certificate import BACKENDS, certify, describe, encoder_certificate, require_bar, require_parity
 from edgeaff.spec import PreprocessSpec
+from edgeaff.types import DIMENSIONS
 
 logger = logging.getLogger(__name__)
 GRAPHS = ("face_detector", "face_encoder", "affect_step")
@@ -117,7 +118,7 @@ def add_labels(certificates: Sequence[dict[str, Any]], parity: dict[str, Any], s
         row = rows.get((certificate["backend"], certificate["precision"]))
         if row is None:
             continue
-        for name in ("valence", "arousal"):
+        for name in DIMENSIONS:
             after, lost = row[f"ccc_label_{name}"], row[f"ccc_label_loss_{name}"]
             certificate |= {
                 f"ccc_label_before_{name}": after + lost, f"ccc_label_after_{name}": after, f"ccc_label_loss_{name}": lost

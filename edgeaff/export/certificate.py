@@ -97,7 +97,7 @@ def require_parity(certificate: dict[str, Any]) -> None:
         BundleError: valence or arousal agree less with the reference.
     """
     least = LEAST_CCC[certificate["precision"]]
-    for name in ("valence", "arousal"):
+    for name in DIMENSIONS:
         found = certificate[f"ccc_reference_{name}"]
         if not found >= least:
             raise BundleError(
@@ -134,7 +134,7 @@ def require_bar(figures: Mapping[str, Any]) -> None:
     Raises:
         BundleError: a figure misses its bar.
     """
-    for name in ("valence", "arousal"):
+    for name in DIMENSIONS:
         if not figures[f"ccc_reference_{name}"] >= LEAST_CCC["int8"]:
             raise BundleError(
                 f"ccc_reference_{name} must be at least {LEAST_CCC['int8']}, got {figures[f'ccc_reference_{name}']}; keep float32."

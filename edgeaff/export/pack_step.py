@@ -29,8 +29,8 @@ import numpy as np
 from edgeaff.backends.native import ARCHITECTURE, FORMAT
 from edgeaff.bundle import pack_arrays
 from edgeaff.errors import ArgumentError
+from edgeaff.types import MODALITIES
 
-MODALITIES = ("video", "audio")
 PRECISIONS = ("float32", "bfloat16", "int8")
 LOG2E = 1.4426950408889634
 _SAFETENSORS_FLOAT = "F32"

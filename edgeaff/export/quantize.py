@@ -26,6 +26,7 @@ from edgeaff.training.face_encoder.augment import plain
 from edgeaff.training.face_encoder.data import read_split
 from edgeaff.training.face_encoder.evaluate import affect_of, encoder_of, session_of
 from edgeaff.training.qdq import quantise_static
+from edgeaff.types import DIMENSIONS
 
 QUANTISED = ("Conv", "Relu", "Clip", "Add")
 CALIBRATION_FACES = 200
@@ -80,7 +81,7 @@ def measure_agreement(
     """
     reference, export = (affect_of(encoder_of(session_of(one))(crops), heads) for one in (model, quantised))
     found = {}
-    for column, name in enumerate(("valence", "arousal")):
+    for column, name in enumerate(DIMENSIONS):
         before, after = (ccc(values[:, column], labels[:, column]) for values in (reference, export))
         found[f"ccc_reference_{name}"] = round(ccc(export[:, column], reference[:, column]), 6)
         found[f"ccc_label_{name}"] = round(after, 4)

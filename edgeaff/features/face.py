@@ -13,10 +13,9 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError, SpecMismatchError
 from edgeaff.ops.crop_resize import crop_resize
-from edgeaff.spec import PreprocessSpec
+from edgeaff.spec import CROP_RULE, PreprocessSpec
 from edgeaff.types import FaceBox
 
-CROP_RULE = "box_centre_square_v1"
 INPUT_NAME = "face"
 OUTPUT_NAME = "descriptor"
 

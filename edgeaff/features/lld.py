@@ -17,7 +17,9 @@ import numpy as np
 from edgeaff.errors import BackendUnavailableError
 from edgeaff.features import lld_native, lld_stream
 from edgeaff.features.lld_names import NAMES
-from edgeaff.features.lld_reference import GROUPS, HOP_NS
+from edgeaff.features.lld_reference import GROUPS
+from edgeaff.features.lld_reference_pitch import OFFLINE_LAG
+from edgeaff.spec import HOP_NS, SAMPLE_RATE_HZ
 
 __all__ = ["GROUPS", "HOP_NS", "NAMES", "ROW_LATENCY_NS", "LldStream", "extract"]
 
@@ -50,7 +52,7 @@ class LldStream:
         ArgumentError: an argument is out of its range.
     """
 
-    def __init__(self, *, sample_rate_hz: int = 16_000, max_pitch_lag: int = 4, variant: str = "compare2016") -> None:
+    def __init__(self, *, sample_rate_hz: int = SAMPLE_RATE_HZ, max_pitch_lag: int = 4, variant: str = "compare2016") -> None:
         timing = lld_stream.check_arguments(sample_rate_hz, max_pitch_lag, variant)
         self._centre_offset_ns, self._latency_ns = timing
         self._stream = _engine(sample_rate_hz=int(sample_rate_hz), max_pitch_lag=int(max_pitch_lag), variant=variant)
@@ -117,7 +119,7 @@ class LldStream:
 
 
 def extract(
-    samples: np.ndarray, *, sample_rate_hz: int = 16_000, max_pitch_lag: int = 29, compatible: bool = True
+    samples: np.ndarray, *, sample_rate_hz: int = SAMPLE_RATE_HZ, max_pitch_lag: int = OFFLINE_LAG, compatible: bool = True
 ) -> np.ndarray:
     """Returns the descriptors of a whole sound, computed through `LldStream`.
 

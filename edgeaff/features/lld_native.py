@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError, SessionStateError
-from edgeaff.features.lld_stream import SAMPLE_RATE_HZ
 from edgeaff.features.resample import Resampler
 from edgeaff.features.samples import check_samples
 from edgeaff.ops import native
+from edgeaff.spec import SAMPLE_RATE_HZ
 
 
 class LldStream:

@@ -14,8 +14,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from edgeaff.features.lld_reference_pitch import LONG_WINDOW
 from edgeaff.features.lld_reference_spectral import HOP
+from edgeaff.spec import SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000
 COUNTED_FROM = 0.5
 LONGEST_LAG = 386
 UNVOICED = (0.0, 0.0, 0.0, -100.0)

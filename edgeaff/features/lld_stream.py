@@ -9,13 +9,12 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features import lld_reference as reference
-from edgeaff.features.lld_reference import HOP, HOP_NS, NUM_COLUMNS
-from edgeaff.features.lld_reference_pitch import LONG_WINDOW
+from edgeaff.features.lld_reference import HOP
+from edgeaff.features.lld_reference_pitch import LONG_WINDOW, OFFLINE_LAG
 from edgeaff.features.lld_reference_spectral import SHORT_WINDOW
 from edgeaff.features.resample_reference import Resampler, as_float_samples, check_rate
+from edgeaff.spec import HOP_NS, LLD_SIZE, SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000
-LONGEST_PITCH_LAG = 29
 VARIANTS = ("compare2016",)
 BLOCK = 8_000
 
@@ -36,14 +35,14 @@ def check_arguments(
         ArgumentError: a rate outside 8,000 to 96,000, max_pitch_lag outside 0 to 29, or an unknown variant.
     """
     rate_hz = check_rate("sample_rate_hz", sample_rate_hz)
-    if isinstance(max_pitch_lag, bool) or max_pitch_lag not in range(LONGEST_PITCH_LAG + 1):
+    if isinstance(max_pitch_lag, bool) or max_pitch_lag not in range(OFFLINE_LAG + 1):
         raise ArgumentError(
-            f"max_pitch_lag must be a whole number of hops from 0 to {LONGEST_PITCH_LAG}, got {max_pitch_lag!r}; "
+            f"max_pitch_lag must be a whole number of hops from 0 to {OFFLINE_LAG}, got {max_pitch_lag!r}; "
             "use 4 live and 29 offline."
         )
     if variant not in VARIANTS:
         raise ArgumentError(f"variant must be one of {VARIANTS}, got {variant!r}; docs/lld.md says why only this one.")
-    hops = max_pitch_lag if max_pitch_lag < LONGEST_PITCH_LAG else LONGEST_PITCH_LAG + 1
+    hops = max_pitch_lag if max_pitch_lag < OFFLINE_LAG else OFFLINE_LAG + 1
     base = HOP_NS + Resampler(rate_hz, SAMPLE_RATE_HZ).delay_ns
     latency_ns = {"pitch": base + 60_000_000 + hops * HOP_NS, "zcr": base + 60_000_000, "spectral": base + 20_000_000}
     return MappingProxyType(reference.CENTRE_OFFSET_NS), MappingProxyType(latency_ns)
@@ -157,7 +156,7 @@ class LldStream:
     def pop(self) -> np.ndarray:
         """Returns the rows that are final and not yet popped, (n, 65) float32, columns as `lld.NAMES`."""
         count = self.rows_ready
-        out = np.empty((count, NUM_COLUMNS), np.float32)
+        out = np.empty((count, LLD_SIZE), np.float32)
         for group, columns in reference.GROUPS.items():
             out[:, columns] = self._rows[group].take(count)
         self._popped += count

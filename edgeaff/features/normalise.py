@@ -19,9 +19,8 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.features.lld_names import NAMES
-from edgeaff.spec import PreprocessSpec
+from edgeaff.spec import LLD_SIZE, PreprocessSpec
 
-NUM_COLUMNS = len(NAMES)
 F0_COLUMN = 0
 LOG_HNR_COLUMN = 5
 RMS_COLUMN = 8
@@ -85,8 +84,8 @@ def lld_statistics(rows: np.ndarray, spec: PreprocessSpec) -> LldStatistics:
         ArgumentError: rows has another shape, or a column has no value to count.
     """
     rows = np.asarray(rows, np.float64)
-    if rows.ndim != 2 or rows.shape[1] != NUM_COLUMNS or not len(rows):
-        raise ArgumentError(f"rows must have shape (T, {NUM_COLUMNS}), got {rows.shape}; pass the LLDs of some sound.")
+    if rows.ndim != 2 or rows.shape[1] != LLD_SIZE or not len(rows):
+        raise ArgumentError(f"rows must have shape (T, {LLD_SIZE}), got {rows.shape}; pass the LLDs of some sound.")
     counted = np.ones(rows.shape, bool)
     if spec.audio_normalisation == "adaptive":
         counted = present_values(rows) & (rows[:, RMS_COLUMN] > spec.silence_gate_rms)[:, None]
@@ -104,9 +103,9 @@ def lld_statistics(rows: np.ndarray, spec: PreprocessSpec) -> LldStatistics:
 def _checked_statistics(mean: np.ndarray, std: np.ndarray) -> LldStatistics:
     mean, std = np.array(mean, np.float64), np.array(std, np.float64)
     for name, values in (("mean", mean), ("std", std)):
-        if values.shape != (NUM_COLUMNS,) or not np.isfinite(values).all():
+        if values.shape != (LLD_SIZE,) or not np.isfinite(values).all():
             raise ArgumentError(
-                f"{name} must be {NUM_COLUMNS} finite numbers, got shape {values.shape}; use lld_statistics."
+                f"{name} must be {LLD_SIZE} finite numbers, got shape {values.shape}; use lld_statistics."
             )
     if not (std > 0).all():
         raise ArgumentError(f"std must be positive, got {std.min()} in {NAMES[int(np.argmin(std))]}; drop that column.")
@@ -115,8 +114,8 @@ def _checked_statistics(mean: np.ndarray, std: np.ndarray) -> LldStatistics:
 
 def _checked_row(row: np.ndarray) -> np.ndarray:
     row = np.asarray(row, np.float64)
-    if row.shape != (NUM_COLUMNS,):
-        raise ArgumentError(f"row must have shape ({NUM_COLUMNS},), got {row.shape}; pass one row of LLDs at a time.")
+    if row.shape != (LLD_SIZE,):
+        raise ArgumentError(f"row must have shape ({LLD_SIZE},), got {row.shape}; pass one row of LLDs at a time.")
     if not np.isfinite(row).all():
         column = NAMES[int(np.argmin(np.isfinite(row)))]
         raise ArgumentError(f"row must be finite, got a NaN or infinite {column}; mask such rows.")
@@ -187,14 +186,14 @@ class AdaptiveNormaliser:
         self._decay = 0.5 ** (step_seconds / half_life_seconds)
         self._gate = float(silence_gate_rms)
         self._least_variance = (LEAST_STD_SHARE * self._fixed.std) ** 2
-        self._unvoiced = np.zeros(NUM_COLUMNS)
+        self._unvoiced = np.zeros(LLD_SIZE)
         self._unvoiced[list(CODED_COLUMNS)] = UNVOICED_VALUES
-        self._all_present = np.ones(NUM_COLUMNS, bool)
+        self._all_present = np.ones(LLD_SIZE, bool)
         self.reset()
 
     def reset(self) -> None:
         """Goes back to the fixed statistics."""
-        self._weight = np.full(NUM_COLUMNS, self._prior)
+        self._weight = np.full(LLD_SIZE, self._prior)
         self._mean = self._fixed.mean.copy()
         self._variance = self._fixed.std**2
 

@@ -11,6 +11,7 @@ from edgeaff.features import resample_reference
 from edgeaff.features.resample_reference import check_rate
 from edgeaff.features.samples import check_samples
 from edgeaff.ops import native
+from edgeaff.spec import SAMPLE_RATE_HZ
 
 AFTER_FINISH = "Resampler must be open, got a call after finish(); call reset() first."
 
@@ -26,7 +27,7 @@ class Resampler:
         output_rate_hz: rate of what comes out, same range.
     """
 
-    def __init__(self, input_rate_hz: int, output_rate_hz: int = 16_000) -> None:
+    def __init__(self, input_rate_hz: int, output_rate_hz: int = SAMPLE_RATE_HZ) -> None:
         self.input_rate_hz = check_rate("input_rate_hz", input_rate_hz)
         self.output_rate_hz = check_rate("output_rate_hz", output_rate_hz)
         self._finished = False

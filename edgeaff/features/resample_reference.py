@@ -22,9 +22,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.samples import as_float_samples
+from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, SAMPLE_RATE_HZ
 
-LOWEST_RATE_HZ = 8_000
-HIGHEST_RATE_HZ = 96_000
 HALF_WIDTH_SECONDS = 0.0025
 LONGEST_HALF_WIDTH_SECONDS = 0.004
 KAISER_BETA = 11.2
@@ -50,7 +49,7 @@ def check_rate(name: str, rate_hz: int) -> int:
 def half_width_samples(input_rate_hz: int, output_rate_hz: int) -> int:
     """Returns H, the reach of the kernel to either side, in input samples."""
     lower = min(input_rate_hz, output_rate_hz)
-    seconds = min(LONGEST_HALF_WIDTH_SECONDS, HALF_WIDTH_SECONDS * max(1.0, 16_000 / lower))
+    seconds = min(LONGEST_HALF_WIDTH_SECONDS, HALF_WIDTH_SECONDS * max(1.0, SAMPLE_RATE_HZ / lower))
     return math.floor(seconds * input_rate_hz + 1e-9)
 
 
@@ -89,7 +88,7 @@ class Resampler:
         ArgumentError: a rate outside this range.
     """
 
-    def __init__(self, input_rate_hz: int, output_rate_hz: int = 16_000) -> None:
+    def __init__(self, input_rate_hz: int, output_rate_hz: int = SAMPLE_RATE_HZ) -> None:
         self.input_rate_hz = check_rate("input_rate_hz", input_rate_hz)
         self.output_rate_hz = check_rate("output_rate_hz", output_rate_hz)
         divisor = math.gcd(self.input_rate_hz, self.output_rate_hz)

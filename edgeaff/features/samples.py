@@ -11,6 +11,20 @@ from edgeaff.errors import ArgumentError
 FULL_SCALE = np.float32(32768)
 
 
+def check_form(samples: Any) -> np.ndarray:
+    """Returns sound as an array.
+
+    Raises:
+        ArgumentError: it is not (n,) int16, float32 or float64.
+    """
+    array = np.asarray(samples)
+    if array.ndim != 1 or array.dtype not in (np.int16, np.float32, np.float64):
+        raise ArgumentError(
+            f"samples must be (n,) int16 or float32, got {array.shape} {array.dtype}; mix to mono and convert."
+        )
+    return array
+
+
 def check_samples(samples: Any) -> np.ndarray:
     """Returns sound as a contiguous int16 or float32 array; copies only where it must.
 
@@ -23,12 +37,7 @@ def check_samples(samples: Any) -> np.ndarray:
     Raises:
         ArgumentError: another shape or dtype, or a NaN or infinite value; the message names its index.
     """
-    array = np.asarray(samples)
-    if array.ndim != 1 or array.dtype not in (np.int16, np.float32, np.float64):
-        raise ArgumentError(
-            f"samples must be a (n,) array of int16 or float32, got {array.shape} {array.dtype}; "
-            "pass one channel, mixed down."
-        )
+    array = check_form(samples)
     if array.dtype == np.int16:
         return np.ascontiguousarray(array)
     finite = np.isfinite(array)

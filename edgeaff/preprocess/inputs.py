@@ -8,13 +8,12 @@ from typing import Protocol
 
 import numpy as np
 
-from edgeaff.errors import ArgumentError
+from edgeaff.features.resample_reference import check_rate
+from edgeaff.features.samples import check_form
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import FaceDetection, TrackedFace
 
-LLD_SIZE = 65
 FoundFace = tuple[TrackedFace, np.ndarray, int]  # face, (96, 96, 3) uint8 RGB crop, pts_ns of its last detection
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000
 
 
 class FaceDetector(Protocol):
@@ -127,34 +126,12 @@ class PreprocessParts:
     tap: InputTap | None = None
 
 
-def check_pts(pts_ns: int) -> int:
-    """Returns pts_ns if it is an int.
-
-    Raises:
-        ArgumentError: it is not.
-    """
-    if isinstance(pts_ns, bool) or not isinstance(pts_ns, (int, np.integer)):
-        raise ArgumentError(
-            f"pts_ns must be an int (nanoseconds), got {pts_ns!r}; multiply seconds by 10**9 and round."
-        )
-    return int(pts_ns)
-
-
 def check_samples(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     """Returns the samples as (n,) int16 or float32.
 
     Raises:
         ArgumentError: shape, dtype or rate is not what it must be.
     """
-    samples = np.asarray(samples)
-    if samples.ndim != 1 or samples.dtype not in (np.int16, np.float32, np.float64):
-        raise ArgumentError(
-            f"samples must be (n,) int16 or float32, got {samples.shape} {samples.dtype}; mix to mono and convert."
-        )
-    if isinstance(sample_rate_hz, bool) or not isinstance(sample_rate_hz, (int, np.integer)):
-        raise ArgumentError(f"sample_rate_hz must be an int, got {sample_rate_hz!r}; pass hertz.")
-    if not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
-        raise ArgumentError(
-            f"sample_rate_hz must be in [{LOWEST_RATE_HZ}, {HIGHEST_RATE_HZ}], got {sample_rate_hz}; resample first."
-        )
+    samples = check_form(samples)
+    check_rate("sample_rate_hz", sample_rate_hz)
     return samples if samples.dtype == np.int16 else samples.astype(np.float32)

@@ -18,18 +18,16 @@ import numpy as np
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.preprocess.faces import MOST_DEGRADED, FaceFront
 from edgeaff.preprocess.inputs import (
-    LLD_SIZE,
     FaceInput,
     InputCounts,
     PreprocessParts,
     TickInput,
-    check_pts,
     check_samples,
 )
 from edgeaff.preprocess.sound import AudioSteps, SoundFront, audio_need_ns
-from edgeaff.spec import NANOSECONDS
+from edgeaff.spec import LLD_SIZE, NANOSECONDS
 from edgeaff.sync import FrameTimeline, JumpGate, TickScheduler
-from edgeaff.types import TrackedFace
+from edgeaff.types import TrackedFace, check_pts
 
 
 class Preprocessor:

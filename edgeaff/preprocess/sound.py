@@ -11,9 +11,9 @@ import numpy as np
 from edgeaff.errors import ArgumentError
 from edgeaff.features.lld import GROUPS as COLUMNS
 from edgeaff.features.lld import LldStream
-from edgeaff.preprocess.inputs import LLD_SIZE, InputCounts, InputTap, Normaliser
-from edgeaff.spec import NANOSECONDS, PreprocessSpec
-from edgeaff.sync import HOP_NS, MILLISECOND, ColumnGroup, RowTimeline, SoundClock
+from edgeaff.preprocess.inputs import InputCounts, InputTap, Normaliser
+from edgeaff.spec import HOP_NS, LLD_SIZE, MILLISECOND, NANOSECONDS, PreprocessSpec
+from edgeaff.sync import ColumnGroup, RowTimeline, SoundClock
 
 RESAMPLER_DELAY_NS = 4 * MILLISECOND  # the most that any rate needs
 WINDOW_NS = {"pitch": 60 * MILLISECOND, "zcr": 60 * MILLISECOND, "spectral": 20 * MILLISECOND}

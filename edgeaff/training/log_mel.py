@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeaff.spec import NANOSECONDS
+from edgeaff.spec import NANOSECONDS, SAMPLE_RATE_HZ
 
-SAMPLE_RATE_HZ = 16_000
 BANDS, FRAMES = 40, 5
 FFT, WINDOW = 512, 400
 FLOOR = 1e-6

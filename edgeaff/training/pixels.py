@@ -16,7 +16,7 @@ import numpy as np
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError
 from edgeaff.features.resample import Resampler
-from edgeaff.spec import NANOSECONDS, PreprocessSpec
+from edgeaff.spec import NANOSECONDS, SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.corpora.affwild2 import crop_files
 from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, frame_times_ns, rows_of_ticks
 from edgeaff.training.log_mel import log_mel
@@ -114,7 +114,7 @@ def _sound(media: Path) -> np.ndarray:
         if resampler is None:
             return np.empty(0, np.float32)
         samples = np.concatenate([*pieces, resampler.finish()])
-    shift = round(start_ns * 16_000 / NANOSECONDS)
+    shift = round(start_ns * SAMPLE_RATE_HZ / NANOSECONDS)
     return np.pad(samples, (shift, 0)) if shift >= 0 else samples[-shift:]
 
 
@@ -149,7 +149,7 @@ def read_pixel_track(track: Track, spec: PreprocessSpec) -> PixelTrack:
     samples = _sound(track.media)
     ticks_ns = np.rint((first + np.arange(len(rows))) * NANOSECONDS / spec.model_rate_hz).astype(np.int64)
     mel = log_mel(samples, ticks_ns, rate_hz=spec.model_rate_hz)
-    heard = ticks_ns <= len(samples) * NANOSECONDS // 16_000
+    heard = ticks_ns <= len(samples) * NANOSECONDS // SAMPLE_RATE_HZ
     return PixelTrack(track.name, track.split, labels, tuple(crops), mel, heard)
 
 

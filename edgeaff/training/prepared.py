@@ -25,8 +25,7 @@ from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.features.normalise import lld_statistics
 from edgeaff.preprocess import Preprocessor, PreprocessParts
-from edgeaff.preprocess.inputs import LLD_SIZE
-from edgeaff.spec import paper_spec
+from edgeaff.spec import LLD_SIZE, paper_spec
 from edgeaff.training.corpora.affwild2 import CROP_FOLDERS, read_corpus
 from edgeaff.training.corpora.record import frame_times_ns
 from edgeaff.training.extraction import extract_corpus

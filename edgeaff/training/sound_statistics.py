@@ -17,7 +17,7 @@ from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.features.normalise import LEAST_STD, LldStatistics
 from edgeaff.preprocess import Preprocessor, PreprocessParts
-from edgeaff.spec import PreprocessSpec
+from edgeaff.spec import LLD_SIZE, PreprocessSpec
 from edgeaff.training.corpora.record import Track
 from edgeaff.training.pool import run_jobs
 
@@ -67,8 +67,8 @@ def training_statistics(
     jobs = [SumJob(video, spec, folder / f"{_digest(video, spec)}.npy") for video in videos]
     for _ in run_jobs([job for job in jobs if not job.result.exists()], sum_up, workers=workers):
         pass
-    sums = sum((np.load(job.result, allow_pickle=False) for job in jobs if job.result.exists()), np.zeros(3 * 65))
-    count, total, squares = sums.reshape(3, 65)
+    sums = sum((np.load(job.result, allow_pickle=False) for job in jobs if job.result.exists()), np.zeros(3 * LLD_SIZE))
+    count, total, squares = sums.reshape(3, LLD_SIZE)
     if count[0] < 2:
         raise ArgumentError(
             f"corpus must hold training videos with sound for the statistics of the LLDs, got {len(videos)} videos with "
@@ -90,9 +90,9 @@ def sum_up(job: SumJob) -> None:
         rows += preprocessor.finish()
     except EdgeaffError:  # named by the extraction of the same video, which follows
         return
-    lld = np.array([tick.lld for tick in rows if tick.lld is not None], np.float64).reshape(-1, 65)
+    lld = np.array([tick.lld for tick in rows if tick.lld is not None], np.float64).reshape(-1, LLD_SIZE)
     part = job.result.with_suffix(f".{os.getpid()}.part.npy")
-    np.save(part, np.concatenate([np.full(65, float(len(lld))), lld.sum(axis=0), np.square(lld).sum(axis=0)]))
+    np.save(part, np.concatenate([np.full(LLD_SIZE, float(len(lld))), lld.sum(axis=0), np.square(lld).sum(axis=0)]))
     part.replace(job.result)
 
 

@@ -23,14 +23,15 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.errors import ArgumentError
+from edgeaff.spec import SAMPLE_RATE_HZ
 from edgeaff.training.corpora.affwild2 import SIDES, video_name
 from edgeaff.training.corpora.record import UNANNOTATED
 from edgeaff.training.default_bundle.sessions import LEVEL_SLOPE_DB, LEVEL_SPREAD_DB, TICK_RATE_HZ, affect_trajectory
-from edgeaff.training.default_bundle.voices import SAMPLE_RATE_HZ, Clip, active_level_db, load_clips
+from edgeaff.training.default_bundle.voices import Clip, active_level_db, load_clips
 from edgeaff.training.face_encoder.data import read_split
 
 FRAME_SIZE_PX = (192, 144)
-FACE_PX, CROP_PX = 96, 112
+FACE_PX, ALIGNED_PX = 96, 112
 LISTS = {"train": "train.csv", "valid": "val.csv", "test": "test.csv"}
 ANNOTATION_FOLDERS = {"train": "Train_Set", "valid": "Validation_Set", "test": "Test_Set"}
 TEST_LIST = "Valence_Arousal_Estimation_Challenge_test_set_release.txt"
@@ -235,7 +236,7 @@ def _write_video(
         truth[plan.name] = affect[at]
         other[:, 0] = affect[:, 0]
         chosen = _shown(rng, cast.faces, (FACE_AROUSAL_SHARE * affect + (1.0 - FACE_AROUSAL_SHARE) * other)[at])
-        pictures.append([_enlarged(cast.faces.images[index], CROP_PX) for index in chosen])
+        pictures.append([_enlarged(cast.faces.images[index], ALIGNED_PX) for index in chosen])
         _write_crops(rng, crops / plan.name, pictures[-1])
     sound = _speech(rng, cast.clips, truth[tracks[0].name], rate)
     path.parent.mkdir(parents=True, exist_ok=True)

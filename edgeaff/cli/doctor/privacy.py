@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeaff.backends.engines import OPT_OUT, telemetry_is_off
 from edgeaff.cli.doctor.finding import FAIL, OK, WARN, Finding
+from edgeaff.spec import SAMPLE_RATE_HZ
 
 _WATCHED: list[list[str]] = []  # the lists of the watches that run; an audit hook cannot be taken out again
 _installed = False
@@ -88,6 +89,6 @@ def _run_session(bundle: str | None) -> int:
     for tick in range(15):
         pts = round(tick * 1e9 / 30)
         samples = random.normal(0, 500, 534).astype(np.int16)
-        count += len(session.push_audio(samples, pts_ns=pts, sample_rate_hz=16_000))
+        count += len(session.push_audio(samples, pts_ns=pts, sample_rate_hz=SAMPLE_RATE_HZ))
         count += len(session.push_frame(random.integers(0, 255, (240, 320, 3), np.uint8), pts_ns=pts))
     return count + len(session.finish())

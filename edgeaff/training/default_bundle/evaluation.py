@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from edgeaff import measures
-from edgeaff.spec import PreprocessSpec
+from edgeaff.spec import SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.default_bundle.data import FaceBank
 from edgeaff.training.default_bundle.prepare import normalise
 from edgeaff.training.default_bundle.sessions import TICK_RATE_HZ, VoiceSession, lld_steps
-from edgeaff.training.default_bundle.voices import SAMPLE_RATE_HZ, Clip
+from edgeaff.training.default_bundle.voices import Clip
 from edgeaff.training.models.edge import Edge
+from edgeaff.types import DIMENSIONS
 
 PAUSE_SECONDS = 0.6
 MOST_CLIPS = 40
@@ -156,5 +157,5 @@ def face_report(model: Edge, bank: FaceBank, *, ticks: int = 45, seed: int = 0) 
     said = np.concatenate(values)
     return {
         f"{name}_ccc": round(measures.ccc(said[:, column], bank.affect[:, column]), 4)
-        for column, name in enumerate(("valence", "arousal"))
+        for column, name in enumerate(DIMENSIONS)
     }

@@ -17,6 +17,7 @@ from edgeaff import measures
 from edgeaff.training.default_bundle.data import MODES, Batch, PseudoCorpus
 from edgeaff.training.losses import ccc
 from edgeaff.training.models.edge import Edge, EdgeConfig
+from edgeaff.types import DIMENSIONS
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +163,7 @@ def evaluate(model: Edge, batches: list[Batch]) -> dict[str, float]:
     for index, mode in enumerate(MODES):
         rows = kinds == index
         if rows.any():
-            for column, name in enumerate(("valence", "arousal")):
+            for column, name in enumerate(DIMENSIONS):
                 agreement = measures.ccc(predicted[rows][..., column], target[rows][..., column], mask[rows])
                 result[f"{mode}_{name}"] = round(agreement, 4)
     return result

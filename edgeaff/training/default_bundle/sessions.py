@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.features.samples import as_float_samples
-from edgeaff.spec import PreprocessSpec
+from edgeaff.spec import LLD_SIZE, NANOSECONDS, SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.default_bundle.sound import coloured_noise, random_channel, reverberate
-from edgeaff.training.default_bundle.voices import SAMPLE_RATE_HZ, Clip, active_level_db
+from edgeaff.training.default_bundle.voices import Clip, active_level_db
 
 TICK_RATE_HZ = 30
 CHUNK = 1600
@@ -97,11 +97,11 @@ def lld_steps(samples: np.ndarray, spec: PreprocessSpec) -> tuple[np.ndarray, np
     preprocessor = Preprocessor(PreprocessParts(spec, normaliser=_Recorder()), video=False)
     ticks = []
     for start in range(0, len(samples), CHUNK):
-        pts_ns = start * 1_000_000_000 // SAMPLE_RATE_HZ
+        pts_ns = start * NANOSECONDS // SAMPLE_RATE_HZ
         ticks += preprocessor.push_audio(samples[start : start + CHUNK], pts_ns=pts_ns, sample_rate_hz=SAMPLE_RATE_HZ)
     ticks += preprocessor.finish()
     present = np.array([tick.lld is not None for tick in ticks])
-    return np.stack([np.zeros(65, np.float32) if tick.lld is None else tick.lld for tick in ticks]), present
+    return np.stack([np.zeros(LLD_SIZE, np.float32) if tick.lld is None else tick.lld for tick in ticks]), present
 
 
 def _clip_gains_db(rng: np.random.Generator, clips: Sequence[Clip]) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeaff.training.default_bundle.voices import SAMPLE_RATE_HZ
+from edgeaff.spec import SAMPLE_RATE_HZ
 
 
 def _filtered(samples: np.ndarray, gain: np.ndarray) -> np.ndarray:

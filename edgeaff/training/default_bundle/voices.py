@@ -13,9 +13,9 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.features.samples import as_float_samples
+from edgeaff.spec import SAMPLE_RATE_HZ
 from edgeaff.training.corpora.acted_speech import parse_emodb
 
-SAMPLE_RATE_HZ = 16_000
 CORPORA = ("EmoDB", "CREMA-D", "JL-Corpus", "EmoGator")
 # Valence, arousal of an emotion as it is heard. Choice: between the class means published for faces and those for
 # voices, where acted joy is louder and sadness quieter than on a face. A projection of categories, not human ratings of
@@ -66,7 +66,7 @@ def _decode(data: bytes | str) -> np.ndarray:
         stream = container.streams.audio[0]
         if stream.rate != SAMPLE_RATE_HZ or stream.channels != 1:
             raise ArgumentError(
-                f"voices must be mono at 16000 Hz, got {stream.channels} channels, {stream.rate} Hz; convert them."
+                f"voices must be mono at {SAMPLE_RATE_HZ} Hz, got {stream.channels} channels, {stream.rate} Hz; convert them."
             )
         parts = [frame.to_ndarray().reshape(-1) for frame in container.decode(stream)]
     return as_float_samples(np.concatenate(parts))

@@ -41,14 +41,6 @@ def make_cells(width: int, height: int) -> Cells:
     return Cells(x, y, stride)
 
 
-def pair_cover(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Returns the share of every box of a (n, 4) that lies inside every box of b (m, 4), (n, m)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inter = np.prod(np.maximum(high - low, 0), axis=2)
-    return inter / np.maximum(np.prod(a[:, 2:] - a[:, :2], axis=1), 1e-6)[:, None]
-
-
 class Teacher:
     """Runs a YuNet file on whole batches and gives its score and box per cell (same grids as ours)."""
 

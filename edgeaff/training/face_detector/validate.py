@@ -20,16 +20,14 @@ import torch
 from torch import nn
 
 from edgeaff.backends import load_graph
-from edgeaff.detection.boxes import fit_letterbox, pair_iou
+from edgeaff.detection.boxes import MATCH_IOU, fit_letterbox, pair_cover, pair_iou
 from edgeaff.detection.decode import decode_maps
 from edgeaff.detection.ssd import SsdDetector
 from edgeaff.training.face_detector.augment import random_crop
 from edgeaff.training.face_detector.behind import LEAST_HEIGHT_PX, paint_behind
 from edgeaff.training.face_detector.data import Picture, PictureCache, is_validation
-from edgeaff.training.face_detector.targets import pair_cover
 
 LONG_SIDE = 320
-MATCH_IOU = 0.4
 FALSE_PER_100 = 0.5
 """Most false boxes per 100 views at the threshold: half of what is allowed on other pictures, since those always differ."""
 THRESHOLDS = tuple(round(0.30 + 0.02 * k, 2) for k in range(33))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CROP_PX = 96
+from edgeaff.spec import CROP_SIZE_PX
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def plain(image: np.ndarray) -> np.ndarray:
     """Returns the whole tile at crop size: (48, 48) uint8 -> (96, 96) uint8, bilinear as the runtime's crop."""
     import cv2
 
-    return cv2.resize(image, (CROP_PX, CROP_PX), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(image, (CROP_SIZE_PX, CROP_SIZE_PX), interpolation=cv2.INTER_LINEAR)
 
 
 def warp(
@@ -66,17 +66,17 @@ def warp(
 
     side = image.shape[0]
     angle, stretch = np.deg2rad(degrees), np.sqrt(aspect)
-    step = scale * side / CROP_PX
+    step = scale * side / CROP_SIZE_PX
     x_step = -step if mirror else step
     # Crop pixel -> tile pixel, both counted from their centres.
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = matrix @ np.diag([x_step * stretch, step / stretch])
     centre = (side - 1) / 2 + np.array(shift) * side
-    offset = centre - matrix @ np.full(2, (CROP_PX - 1) / 2)
+    offset = centre - matrix @ np.full(2, (CROP_SIZE_PX - 1) / 2)
     flags = (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
     mode = cv2.BORDER_REPLICATE if border is None else border
     return cv2.warpAffine(
-        image, np.column_stack([matrix, offset]), (CROP_PX, CROP_PX), flags=flags, borderMode=mode, borderValue=96.0
+        image, np.column_stack([matrix, offset]), (CROP_SIZE_PX, CROP_SIZE_PX), flags=flags, borderMode=mode, borderValue=96.0
     )
 
 
@@ -90,7 +90,7 @@ def change_tone(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
 def shade(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Returns the picture under light from one side: a ramp of 0.3 to 1 in a random direction."""
     angle, depth = random.uniform(0.0, 2 * np.pi), random.uniform(0.2, 0.7)
-    axis = np.linspace(-0.7, 0.7, CROP_PX, dtype=np.float32)
+    axis = np.linspace(-0.7, 0.7, CROP_SIZE_PX, dtype=np.float32)
     ramp = np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None]
     return picture * (1.0 - np.float32(depth) * np.clip(ramp + 0.5, 0.0, 1.0)).astype(np.float32)
 
@@ -122,7 +122,7 @@ def occlude(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Returns the picture with a patch (hand, cup, hair, microphone) of one tone or of noise over it."""
     picture = picture.copy()
     height, width = (int(value) for value in random.integers(12, 44, size=2))
-    top, left = int(random.integers(-8, CROP_PX - height + 8)), int(random.integers(-8, CROP_PX - width + 8))
+    top, left = int(random.integers(-8, CROP_SIZE_PX - height + 8)), int(random.integers(-8, CROP_SIZE_PX - width + 8))
     patch = picture[max(0, top) : top + height, max(0, left) : left + width]
     patch[:] = random.uniform(0.0, 255.0)
     if random.random() < 0.3:

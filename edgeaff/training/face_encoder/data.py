@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.errors import ArgumentError
+from edgeaff.training import SPLITS
 
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-SPLITS = ("train", "valid", "test")
 TILE_PX = 48
 # Side of the crop / longer side of a box at which a face looks as in these tiles. Measured: the distance from eyes to
 # mouth = 0.352 of the tile's side (733 faces of the valid part), 0.358 of the longer side (8,216 labelled boxes); YuNet's

@@ -13,8 +13,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from edgeaff.training import SPLITS
 from edgeaff.training.face_encoder.augment import AugmentConfig, augment, plain
-from edgeaff.training.face_encoder.data import SPLITS, FaceSet, read_split
+from edgeaff.training.face_encoder.data import FaceSet, read_split
 from edgeaff.training.face_encoder.evaluate import Encode, encoder_of, session_of
 from edgeaff.training.face_encoder.train import default_data
 

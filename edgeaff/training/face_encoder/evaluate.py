@@ -24,6 +24,7 @@ from edgeaff.measures import ccc
 from edgeaff.training.face_encoder.augment import blur, compress, plain, warp
 from edgeaff.training.face_encoder.data import CROP_MARGIN, EMOTIONS, FaceSet, read_split
 from edgeaff.training.face_encoder.train import default_data
+from edgeaff.types import DIMENSIONS
 
 Encode = Callable[[np.ndarray], np.ndarray]
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -141,7 +142,7 @@ def emotions_of(descriptors: np.ndarray, heads: Mapping[str, np.ndarray]) -> np.
 
 def scores(prediction: np.ndarray, target: np.ndarray) -> dict[str, float]:
     """Returns CCC of valence and arousal."""
-    return {name: round(ccc(prediction[:, k], target[:, k]), 4) for k, name in enumerate(("valence", "arousal"))}
+    return {name: round(ccc(prediction[:, k], target[:, k]), 4) for k, name in enumerate(DIMENSIONS)}
 
 
 def interval(prediction: np.ndarray, target: np.ndarray, *, repeats: int = 500) -> dict[str, list[float]]:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgeaff.training.face_encoder.data import EMOTIONS
+
 LUMA = (0.299, 0.587, 0.114)
-EMOTIONS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class FaceHeads(nn.Module):
     def __init__(self, descriptor_size: int, dropout: float = 0.2) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.emotion = nn.Linear(descriptor_size, EMOTIONS)
+        self.emotion = nn.Linear(descriptor_size, len(EMOTIONS))
         self.affect = nn.Linear(descriptor_size, 2)
 
     def forward(self, descriptor: Tensor) -> tuple[Tensor, Tensor]:

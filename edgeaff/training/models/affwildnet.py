@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from edgeaff.spec import CROP_SIZE_PX
+
 VGG16_CHANNELS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
-CROP_SIZE_PX = 96
 
 
 def _initialised(layer: nn.Conv2d | nn.Linear) -> nn.Module:

@@ -22,8 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from edgeaff.ops.reference_torch import attend, cross_modal_attention
+from edgeaff.spec import LLD_SIZE
+from edgeaff.types import MODALITIES
 
-MODALITIES = ("video", "audio")
 State = dict[str, Tensor]
 
 
@@ -43,7 +44,7 @@ class EdgeConfig:
     """
 
     video_size: int = 128
-    audio_size: int = 65
+    audio_size: int = LLD_SIZE
     size: int = 64
     num_heads: int = 4
     ffn_size: int = 128

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from edgeaff.preprocess.inputs import LLD_SIZE
+from edgeaff.spec import LLD_SIZE
 
 
 class RecurrentHead(nn.Module):

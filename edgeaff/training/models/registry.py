@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeaff.errors import ArgumentError
-from edgeaff.preprocess.inputs import LLD_SIZE
+from edgeaff.spec import CROP_SIZE_PX, LLD_SIZE
 from edgeaff.training.models.affwildnet import AffWildNetDynamic, AffWildNetStatic
 from edgeaff.training.models.edge import Edge, EdgeConfig
 from edgeaff.training.models.m3t import MEL_SIZE, M3t
@@ -104,7 +104,7 @@ class System:
         return inputs
 
 
-_CROP96, _CROP112 = (3, 96, 96), (3, 112, 112)
+_CROP, _CROP112 = (3, CROP_SIZE_PX, CROP_SIZE_PX), (3, 112, 112)
 
 
 def _single_transformer(modality: str, **sizes: Any) -> nn.Module:
@@ -127,7 +127,7 @@ SYSTEMS: dict[str, System] = {
             "affwildnet_static_2000",
             "AffWildNet static (V), FC 2000",
             partial(AffWildNetStatic, 2000),
-            {"crops": _CROP96},
+            {"crops": _CROP},
             80,
             (0.176, 0.198),
             from_pixels=True,
@@ -136,7 +136,7 @@ SYSTEMS: dict[str, System] = {
             "affwildnet_static_4096",
             "AffWildNet static (V), FC 4096",
             partial(AffWildNetStatic, 4096),
-            {"crops": _CROP96},
+            {"crops": _CROP},
             80,
             (0.244, 0.297),
             from_pixels=True,
@@ -145,7 +145,7 @@ SYSTEMS: dict[str, System] = {
             "affwildnet_dynamic",
             "AffWildNet dynamic (V)",
             AffWildNetDynamic,
-            {"crops": _CROP96},
+            {"crops": _CROP},
             80,
             (0.315, 0.357),
             from_pixels=True,

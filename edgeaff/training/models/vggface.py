@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeaff.errors import ArgumentError
+from edgeaff.spec import CROP_SIZE_PX
 
 MODES = ("affwildnet", "upsample", "resampled")
 DEPTHS = (2, 2, 3, 3, 3)
-CROP_PX = 96
 FULL_PX = 224
 POOLING = 32  # five poolings by two
 
@@ -61,7 +61,7 @@ class VggFaceConfig:
     @property
     def map_px(self) -> int:
         """Side of the last map: 7 where crops are enlarged to 224, else 3."""
-        return (FULL_PX if self.mode == "upsample" else CROP_PX) // POOLING
+        return (FULL_PX if self.mode == "upsample" else CROP_SIZE_PX) // POOLING
 
 
 @dataclass(frozen=True, slots=True)
