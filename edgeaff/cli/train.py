@@ -62,7 +62,7 @@ def _smoke(system: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from edgeaff.training.checks import check_features, check_splits
+    from edgeaff.training.checks import check_features, check_network, check_splits
     from edgeaff.training.config import TrainConfig, read_config
     from edgeaff.training.feature_cache import FeatureCache
     from edgeaff.training.models import SYSTEMS, find_system
@@ -84,6 +84,7 @@ def _train(options: argparse.Namespace) -> int:
     train, valid = cache.read_all("train"), cache.read_all("valid")
     check_splits(train, valid)
     config = config.fitted(train[0])
+    check_network(system, config)
     check_features(system, [*train, *valid], config.sizes)
     with _together(options.device) as (rank, device):
         show = None if options.quiet or rank else _show

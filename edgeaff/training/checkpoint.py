@@ -95,19 +95,22 @@ def save_state(folder: Path, tensors: dict[str, Tensor], note: dict[str, Any]) -
             old.unlink()
 
 
-def load_state(folder: Path, config: TrainConfig, ranks: int) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+def load_state(
+    folder: Path, config: TrainConfig, ranks: int, features: dict[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Returns tensors and note of the last whole epoch; None where the run has none yet.
 
     Args:
         folder: of the run.
         config: that the run must have.
         ranks: processes that the run must have, since each has a random state.
+        features: what the features must have been made with.
 
     Returns:
         Tensors by name, and the note.
 
     Raises:
-        ArgumentError: the run was started with another configuration or number of processes.
+        ArgumentError: the run was started with another configuration, number of processes or features.
     """
     from safetensors.torch import load_file
 
@@ -115,10 +118,10 @@ def load_state(folder: Path, config: TrainConfig, ranks: int) -> tuple[dict[str,
     if not path.exists():
         return None
     note = json.loads(path.read_text())
-    stated = {"config": asdict(config), "ranks": ranks}
+    stated = {"config": asdict(config), "ranks": ranks, "features": features}
     for name, value in stated.items():
-        if note[name] != value:
-            found = note[name]
+        found = note.get(name, value)  # a run from before features were noted says nothing of them
+        if found != value:
             if isinstance(value, dict):
                 found = {key: found.get(key) for key in value if found.get(key) != value[key]}
             raise ArgumentError(

@@ -6,15 +6,45 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from edgeaff.errors import ArgumentError
 from edgeaff.measures import annotated
+from edgeaff.training.config import TrainConfig
 from edgeaff.training.corpora.affwild2 import video_name
 from edgeaff.training.feature_cache import Features
+from edgeaff.training.losses import training_outputs
 from edgeaff.training.models.registry import System
 from edgeaff.training.sequences import system_inputs
 
 MOST_TICKS = 2000
+SAID_BY_TORCH = (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError)
+
+
+def check_network(system: System, config: TrainConfig) -> None:
+    """Checks that the network of a configuration can be built and takes a sequence, before any feature is looked at.
+
+    Args:
+        system: of the registry.
+        config: of the run, with the sizes of the network that is trained.
+
+    Raises:
+        ArgumentError: sizes, width, window_ticks or loss do not fit the system or each other.
+    """
+    ticks = config.window_ticks or system.window_ticks
+    try:
+        module = system.build(width=config.width, sizes=config.sizes).eval()
+        shapes = system.inputs_for(config.sizes)
+        inputs = {name: torch.zeros(1, ticks, *shape) for name, shape in shapes.items()}
+        with torch.no_grad():
+            training_outputs(module, config.loss, inputs)
+    except ArgumentError:
+        raise
+    except SAID_BY_TORCH as error:
+        raise ArgumentError(
+            f"sizes and window_ticks must give a network that works, got {dict(config.sizes)} and {ticks} ticks for {system.name} "
+            f"({' '.join(str(error).split())}); correct the file."
+        ) from error
 
 
 def check_features(system: System, tracks: Sequence[Any], sizes: Mapping[str, Any] | None = None) -> None:
@@ -38,8 +68,8 @@ def check_features(system: System, tracks: Sequence[Any], sizes: Mapping[str, An
             if value.shape[1:] != wanted[name]:
                 raise ArgumentError(
                     f"{name} of {track.name} must have shape (T, {wanted[name][0]}) for {system.name}, got "
-                    f"{value.shape}; set follow_features = true in the configuration, or extract with --preset paper --vggface FILE "
-                    "for the published sizes."
+                    f"{value.shape}; set follow_features = true (or sizes) in the configuration, or extract with --preset paper "
+                    "--vggface FILE for the published sizes."
                 )
             if not np.isfinite(value).all():
                 raise ArgumentError(f"{name} of {track.name} must be finite, got NaN or inf; extract the track again.")

@@ -122,7 +122,9 @@ def training_outputs(module: nn.Module, loss: str, inputs: dict[str, Tensor]) ->
         return module(**inputs)
     logits = getattr(module, "logits", None)
     if logits is None:
-        raise ArgumentError(f"loss must be one of values, got 'binned' for {type(module).__name__}; it is nisl_v's.")
+        raise ArgumentError(
+            f"loss must be sequence_ccc or flattened_ccc for {type(module).__name__}, got 'binned'; that one is nisl_v's."
+        )
     return logits(**inputs)
 
 

@@ -21,7 +21,7 @@ from torch import nn
 from edgeaff.errors import ArgumentError
 from edgeaff.measures import annotated
 from edgeaff.training.checkpoint import load_run
-from edgeaff.training.checks import check_features, check_splits
+from edgeaff.training.checks import check_features, check_network, check_splits
 from edgeaff.training.config import CONFIGS, TrainConfig
 from edgeaff.training.counts import count_macs_per_frame, count_parameters
 from edgeaff.training.metrics import summary
@@ -179,6 +179,7 @@ def train_one(
     split, measured = measured_tracks(tracks)
     measured = measured[:: run.test_every]
     check_splits(parts["train"], parts["valid"])
+    check_network(system, config)
     if not system.from_pixels:
         check_features(system, [*parts["train"], *parts["valid"], *measured], config.sizes)
     started = time.process_time()

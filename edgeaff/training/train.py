@@ -242,6 +242,7 @@ class Trainer:
             "best_epoch": self.best_epoch,
             "config": asdict(self.config),
             "ranks": self._ranks.count,
+            "features": self._made_from,
             "random": self._draw.rng.bit_generator.state,
             "scaler": self._scaler.state_dict(),
             "history": self.history,
@@ -256,7 +257,7 @@ class Trainer:
         return states
 
     def _restore(self) -> None:
-        found = load_state(self.folder, self.config, self._ranks.count)
+        found = load_state(self.folder, self.config, self._ranks.count, self._made_from)
         if found is None:
             return
         tensors, note = found
