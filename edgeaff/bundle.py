@@ -172,7 +172,8 @@ def _sums(content: dict[str, bytes]) -> bytes:
 
 def _read_members(path: Path) -> dict[str, bytes]:
     if not path.is_file():
-        raise BundleError(f"bundle must be an .eaff file, got {path} which is not there; `edgeaff export` writes one.")
+        what = "a folder" if path.is_dir() else "which is not there"
+        raise BundleError(f"bundle must be an .eaff file, got {path}, {what}; `edgeaff export` writes one.")
     try:
         with zipfile.ZipFile(path) as archive:
             members = {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -31,14 +33,31 @@ def make_parser() -> argparse.ArgumentParser:
     from edgeaff import __version__
 
     parser = argparse.ArgumentParser(
-        prog="edgeaff", description="Apparent valence and arousal from camera and microphone."
+        prog="edgeaff",
+        description="Apparent valence and arousal from camera and microphone, on the device.",
+        epilog="Exit codes: 0 done, 2 usage, 3 unusable input, 130 interrupted with what was computed already written; "
+        "of doctor 1: something is broken. edgeaff COMMAND --help describes a command.",
     )
     parser.add_argument("--version", action="version", version=f"edgeaff {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         module = import_module(f"edgeaff.cli.{name}")
-        module.add_arguments(commands.add_parser(name, help=summary, description=module.__doc__))
+        command = commands.add_parser(name, help=summary, description=describe(module.__doc__ or ""))
+        command.formatter_class = Paragraphs
+        module.add_arguments(command)
     return parser
+
+
+class Paragraphs(argparse.HelpFormatter):
+    """Wraps each paragraph of a description by itself."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n\n".join(super(Paragraphs, self)._fill_text(part, width, indent) for part in text.split("\n\n"))
+
+
+def describe(text: str) -> str:
+    """Returns the head of a command's module as its description: without the marks of code."""
+    return text.strip().replace("`", "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,7 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     command = import_module(f"edgeaff.cli.{options.command}")
     try:
-        return int(command.run(options))
+        code = int(command.run(options))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError as error:
+        return DONE if reader_is_gone() else unwritable(error)
     except KeyboardInterrupt:
         print("edgeaff: interrupted; what was computed is written.", file=sys.stderr)
         return INTERRUPTED
@@ -57,11 +80,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"edgeaff: {one_line(error)}", file=sys.stderr)
         return UNUSABLE
     except OSError as error:  # a full disk, a folder that went away
-        print(
-            f"edgeaff: output must stay writable, got {one_line(error)}; free space or write elsewhere.",
-            file=sys.stderr,
-        )
-        return UNUSABLE
+        return unwritable(error)
+
+
+def unwritable(error: OSError) -> int:
+    """Returns the exit code, after saying why nothing can be written."""
+    print(f"edgeaff: output must stay writable, got {one_line(error)}; free space or write elsewhere.", file=sys.stderr)
+    return UNUSABLE
+
+
+def reader_is_gone() -> bool:
+    """Returns whether nobody reads standard output any more, as behind `| head -1`; what is left for it is then thrown away."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    gone = any(event & select.POLLERR for _, event in poll.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return gone
 
 
 def one_line(error: BaseException) -> str:

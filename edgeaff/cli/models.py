@@ -37,14 +37,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Returns the exit code, after running the command."""
+    """Returns the exit code, after running the command.
+
+    Raises:
+        ArgumentError: there is nothing to list.
+    """
     if options.action == "import":
         return import_weights(options)
     path = Path(options.bundle or DEFAULT_BUNDLE)
     if options.action == "sign":
         return sign(path, options.key)
     if options.action == "list":
-        for file in sorted(path.glob("*.eaff")) if path.is_dir() else [path]:
+        files = sorted(path.glob("*.eaff")) if path.is_dir() else [path]
+        if not files:
+            raise ArgumentError(f"folder must hold bundles (*.eaff), got none in {path}; name another.")
+        for file in files:
             print(describe_bundle(ModelBundle.load(file)))
         return 0
     if options.key is not None:

@@ -6,13 +6,16 @@ import argparse
 import sys
 import time
 
+from edgeaff.cli.destination import check_destination
+from edgeaff.errors import ArgumentError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
     parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
     parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
-    parser.add_argument("--output", metavar="FILE", required=True, help="session file to write")
+    parser.add_argument("--output", metavar="FILE", required=True, help="session file to write: NAME.eaffrec")
     parser.add_argument(
         "--raw", action="store_true", help="keep pictures and sound too, not only crops and descriptors"
     )
@@ -22,11 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Returns the exit code, after recording."""
+    """Returns the exit code, after recording.
+
+    Raises:
+        ArgumentError: --output or --seconds is not what it must be.
+    """
     from edgeaff.cli.signals import interruptible
     from edgeaff.delivery.recorder import Recorder
     from edgeaff.runtime import Runtime
 
+    check_destination("output", options.output, endings=(".eaffrec",), sources=[options.input, options.audio])
+    if options.seconds is not None and not options.seconds > 0:
+        raise ArgumentError(f"--seconds must be above 0, got {options.seconds:g}; leave it out to record all.")
     with Recorder(options.output, raw=options.raw) as recorder:
         runtime = Runtime(
             options.bundle, video=options.input, audio=options.audio, max_faces=options.max_faces, sinks=[recorder]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
+from edgeaff.cli.destination import check_distinct
+from edgeaff.cli.run import losses
 from edgeaff.errors import MediaError
 
 
@@ -42,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
             raise MediaError(
                 f"{options.input}: the replay must equal the recording, got {difference}; is it another version?"
             )
+    check_distinct("output", options.output)
     sinks = [open_sink(output) for output in options.output]
     count = 0
     try:
@@ -52,6 +56,9 @@ def run(options: argparse.Namespace) -> int:
     finally:
         for sink in sinks:
             sink.close()
+    counts = {sink.name: sink.counts for sink in sinks if hasattr(sink, "counts")}
+    for sentence in losses(counts):
+        print(f"edgeaff: warning: {sentence}", file=sys.stderr)
     if not options.quiet:
         print(f"{options.input}: {count} events" + (", equal to the recording" if options.verify else ""))
     return 0

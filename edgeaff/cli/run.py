@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import Counter
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
+from edgeaff.cli.destination import check_destination, check_distinct
 from edgeaff.cli.signals import interruptible
-from edgeaff.errors import ArgumentError, MediaError
+from edgeaff.errors import MediaError
 from edgeaff.types import AffectEvent, StatusEvent
 
 PICTURES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
@@ -22,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
     parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
     parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
-    parser.add_argument("--backend", metavar="NAME", help="onnxruntime, openvino, native or tensorrt; default: the bundle's")
+    parser.add_argument(
+        "--backend",
+        metavar="NAME",
+        help="onnxruntime, openvino, native, tensorrt, or auto: the fastest in a short trial; default: the bundle's",
+    )
     parser.add_argument(
         "--output",
         metavar="FILE",
@@ -46,7 +50,8 @@ def run(options: argparse.Namespace) -> int:
     from edgeaff.runtime import Runtime
 
     for name, endings in PICTURES.items():
-        check_destination(name, getattr(options, name), options.input, endings)
+        check_destination(name, getattr(options, name), endings=endings, sources=[options.input, options.audio])
+    check_distinct("output", options.output)
     runtime = Runtime(
         options.bundle,
         video=options.input,
@@ -62,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         runtime.on_status(print_status)
     events: list[AffectEvent] = []
     collect(runtime, events, quiet=options.quiet, keep=bool(options.plot or options.overlay))
-    for warning in runtime.warnings:
+    for warning in [*runtime.warnings, *losses(runtime.stats().sinks)]:
         print(f"edgeaff: warning: {' '.join(warning.split())}", file=sys.stderr)
     if options.plot:
         from edgeaff.cli.plot import plot_events
@@ -82,23 +87,13 @@ def print_status(event: StatusEvent) -> None:
     print(f"edgeaff: {event.name}: {event.kind}{'. ' if event.message else ''}{event.message}", file=sys.stderr)
 
 
-def check_destination(name: str, path: str | None, source: str, endings: tuple[str, ...]) -> None:
-    """Checks before anything is computed that a picture or video can be written at its end; None passes.
-
-    Raises:
-        ArgumentError: the ending is unknown, the folder is not writable, or the path is the input itself.
-    """
-    if path is None:
-        return
-    file = Path(path)
-    if file.suffix.lower() not in endings:
-        raise ArgumentError(f"--{name} must end in {', '.join(endings)}, got {path!r}; rename it.")
-    if file.is_dir() or not os.access(file.parent, os.W_OK):
-        raise ArgumentError(
-            f"--{name} must be a file that can be written, got {path!r}; make its folder, or choose another."
-        )
-    if file.exists() and Path(source).exists() and file.samefile(source):
-        raise ArgumentError(f"--{name} must be another file than the input, got {path!r}; choose another.")
+def losses(sinks: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Returns a sentence for each sink that did not get every event. sinks: its counts by the sink's name."""
+    return [
+        f"{name}: {counts['dropped']} of {counts['written'] + counts['dropped']} events were not delivered."
+        for name, counts in sinks.items()
+        if counts.get("dropped")
+    ]
 
 
 def collect(runtime: Any, events: list[AffectEvent], *, quiet: bool, keep: bool) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import queue
+import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -37,7 +38,7 @@ class Recorder(Closing):
     def __init__(
         self, path: str | os.PathLike[str], *, options: Mapping[str, Any] | None = None, raw: bool = False
     ) -> None:
-        """Opens the file.
+        """Opens the file; what is in it is kept until the session begins.
 
         Args:
             path: what to write; the folder must exist.
@@ -49,7 +50,7 @@ class Recorder(Closing):
             ArgumentError: the file cannot be opened for writing.
         """
         try:
-            self._file = open(path, "wb")  # noqa: SIM115
+            self._file = open(path, "ab")  # noqa: SIM115
         except OSError as error:
             raise ArgumentError(
                 f"path must be a file that can be written, got {os.fspath(path)!r} ({error.strerror}); "
@@ -121,14 +122,15 @@ class Recorder(Closing):
         self.note(Record("E", event.to_dict()))
 
     def close(self, *, timeout_seconds: float = 2.0) -> None:
-        """Writes what waits and closes the file; may be called again.
+        """Writes what waits and closes the file; may be called again. Where no session was ever made the file stays as it was.
 
         Args:
             timeout_seconds: how long that may take.
         """
         if self._closed:
             return
-        self._begin()
+        if self._options is not None:
+            self._begin()
         self._closed = True
         try:
             self._records.put(None, timeout=timeout_seconds)
@@ -139,10 +141,13 @@ class Recorder(Closing):
     def _work(self) -> None:
         try:
             with self._file as file:
-                file.write(MAGIC)
+                begun = False
                 while (record := self._records.get()) is not None:
+                    if not begun and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                        file.truncate(0)
                     if not self._failed.is_set():
-                        file.write(encode_record(record))
+                        file.write((b"" if begun else MAGIC) + encode_record(record))
+                    begun = True
                     if self._records.empty():
                         file.flush()
         except OSError as error:

@@ -22,6 +22,12 @@ def test_import_of_a_small_network_names_layer_and_shape(tmp_path, capsys):
     assert not (tmp_path / "out.npz").exists()
 
 
+def test_import_of_what_is_no_state_dict_is_one_line(tmp_path, capsys):
+    (tmp_path / "vgg.pth").write_text("hello\n")  # torch's reader looks for key 101 in an empty memo
+    assert main(["models", "import", str(tmp_path / "vgg.pth"), "--output", str(tmp_path / "out.npz")]) == USAGE
+    assert "file must be a PyTorch state dict" in capsys.readouterr().err
+
+
 def test_import_writes_weights(tmp_path, capsys, monkeypatch):
     from edgeaff.training import importers
     from tests.training.vggface_files import CONFIG, known_layers, write_pytorch

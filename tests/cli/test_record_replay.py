@@ -44,6 +44,21 @@ def test_recording_without_raw_holds_no_picture_and_no_sound(tmp_path: Path) -> 
     assert main(["replay", str(session), "--recompute", "--quiet"]) == 3
 
 
+def test_recording_never_destroys_its_input_nor_an_older_recording(tmp_path: Path) -> None:
+    clip, session = write_wav(tmp_path / "a.wav", 0.2), tmp_path / "a.eaffrec"
+    before = clip.read_bytes()
+    assert main(["record", str(clip), "--output", str(clip), "--quiet"]) == 2
+    assert clip.read_bytes() == before
+    assert main(["record", str(clip), "--output", str(session), "--quiet", "--raw"]) == 0
+    recorded = session.read_bytes()
+    assert main(["record", f"replay:{session}", "--output", str(session), "--quiet"]) == 2
+    assert main(["record", str(tmp_path / "none.mp4"), "--output", str(session), "--quiet"]) == 3
+    assert main(["record", str(clip), "--bundle", "none.eaff", "--output", str(session), "--quiet"]) == 3
+    assert session.read_bytes() == recorded
+    assert main(["record", str(clip), "--output", str(session), "--quiet"]) == 0
+    assert session.read_bytes() != recorded and main(["replay", str(session), "--verify", "--quiet"]) == 0
+
+
 def test_what_is_no_recording_exits_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["replay", str(write_wav(tmp_path / "a.wav", 0.2)), "--quiet"]) == 3
     assert "a.wav" in capsys.readouterr().err

@@ -19,6 +19,7 @@ import pytest
 import edgeaff
 from edgeaff.cli.main import main
 from edgeaff.cli.plot import series_of
+from edgeaff.cli.run import losses
 from edgeaff.delivery.files import CSV_COLUMNS
 from edgeaff.types import FaceBox, TrackedFace
 
@@ -111,6 +112,13 @@ def test_plot_draws_every_face_as_a_line_of_its_own() -> None:
         (["run", "a.wav", "--overlay", "nowhere/a.mp4"], 2, "nowhere"),
         (["run", "none.mp4"], 3, "none.mp4"),
         (["run", "a.wav", "--bundle", "none.eaff"], 3, "none.eaff"),
+        (["run", "a.wav", "--bundle", "."], 3, "a folder"),
+        (["run", "a.wav", "--config", "a.wav"], 2, "TOML"),
+        (["run", "a.wav", "--output", "e.csv", "--output", "./e.csv"], 2, "each file once"),
+        (["record", "a.wav", "--output", "events.txt"], 2, ".eaffrec"),
+        (["record", "a.wav", "--output", "nowhere/a.eaffrec"], 2, "nowhere"),
+        (["record", "a.wav", "--output", "a.eaffrec", "--seconds", "-1"], 2, "above 0"),
+        (["models", "list", "."], 2, "hold bundles"),
         (["nonsense"], 2, "nonsense"),
     ],
 )
@@ -137,6 +145,29 @@ def test_overlay_never_writes_over_the_input(tmp_path: Path, capsys: pytest.Capt
     before = clip.read_bytes()
     assert main(["run", str(clip), "--overlay", str(clip)]) == 2
     assert "another file" in capsys.readouterr().err and clip.read_bytes() == before
+
+
+def test_events_that_no_sink_got_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert losses({"a": {"written": 3, "dropped": 0}, "b": {"written": 1, "dropped": 2}}) == [
+        "b: 2 of 3 events were not delivered."
+    ]
+    nobody = "mqtt://127.0.0.1:9/affect"
+    assert main(["run", str(write_wav(tmp_path / "a.wav", 0.2)), "--output", nobody, "--quiet"]) == 0
+    assert "6 of 6 events were not delivered" in capsys.readouterr().err
+
+
+def test_reader_that_goes_away_is_no_fault(tmp_path: Path) -> None:
+    write_wav(tmp_path / "a.wav", 0.2)
+    for command in (["models", "info"], ["run", "a.wav"]):
+        done = subprocess.run(
+            ["bash", "-c", '"$@" | true; exit ${PIPESTATUS[0]}', "-", sys.executable, "-m", "edgeaff", *command],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(Path(edgeaff.__file__).parents[1])},
+        )
+        assert (done.returncode, done.stderr) == (0, ""), command
 
 
 def test_full_disk_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends.engines import OPT_OUT, telemetry_is_off
+from edgeaff.bundle import ModelBundle
 from edgeaff.cli.doctor.finding import FAIL, OK, WARN, Finding
+from edgeaff.errors import BundleError
 from edgeaff.spec import SAMPLE_RATE_HZ
 
 _WATCHED: list[list[str]] = []  # the lists of the watches that run; an audit hook cannot be taken out again
@@ -67,6 +69,10 @@ def check_privacy(bundle: str | None) -> list[Finding]:
     Args:
         bundle: path, None for the one that ships.
     """
+    try:
+        ModelBundle.load(bundle)
+    except BundleError:
+        return [Finding("privacy", WARN, "not looked at: there is no session without a bundle", "see bundle.")]
     with Watch() as watch:
         events = _run_session(bundle)
     seen = sorted(set(watch.seen))

@@ -24,7 +24,7 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
         with warnings.catch_warnings():  # torch warns of pickle protocols that it then refuses or reads
             warnings.simplefilter("ignore", UserWarning)
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, OSError, LookupError, AttributeError, TypeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ArgumentError(
             f"file must be a PyTorch state dict of tensors, got: {reason}; save model.state_dict() where you trust the "
