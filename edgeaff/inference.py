@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 WINDOW_TICKS = 100  # Paper: section 4.3, sequences of 100 frames.
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
 NORMAL_95 = 1.959964
+MOST = 256  # threads of a run; ticks from one computed value to the next
 Append = Callable[[Any, "np.ndarray | None", "np.ndarray | None"], Any]
 
 
@@ -334,10 +335,12 @@ def load_predictor(
     chosen = bundle.manifest["default_backend"] if backend == "default" else backend
     known = (*GRAPH_BACKENDS, "native")
     if chosen not in known:
-        raise ArgumentError(f"backend must be one of default, {', '.join(known)}, got {chosen!r}; choose one of them.")
+        raise ArgumentError(
+            f"backend must be one of default, {', '.join(known)}, or auto where a session begins, got {chosen!r}; choose one of them."
+        )
     for name, number in (("threads", threads), ("stride", stride)):
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise ArgumentError(f"{name} must be an int >= 1, got {number!r}; pass 1 or more.")
+        if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= MOST:
+            raise ArgumentError(f"{name} must be an int in [1, {MOST}], got {number!r}; 1 is the default.")
     if stride > 1 and not bundle.has_graph("affect_append"):
         raise ArgumentError(f"stride must be 1 for {bundle!r}, got {stride}; it has no graph affect_append.")
     if chosen == "native":

@@ -14,13 +14,13 @@ import dataclasses
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from edgeaff.bundle import ModelBundle
 from edgeaff.choice import Choice, check_at_load, choose_backend
-from edgeaff.errors import ArgumentError
+from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.handover import Candidate, TickPair, encoder_backend, prepare, require_same_descriptors, take_over
 from edgeaff.inference import Coverage, Predictor, Smoother, Uncertainty, load_predictor
@@ -116,6 +116,11 @@ class Session:
         detector: Any = None,
         tap: InputTap | None = None,
     ) -> None:
+        for name, declared in (("video", video), ("audio", audio)):
+            if not isinstance(declared, (bool, np.bool_)):
+                raise ArgumentError(
+                    f"{name} must be True or False, got {declared!r}; a Session is pushed to, a Runtime opens sources."
+                )
         self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
         manifest = self.bundle.manifest
         self.choice: Choice | None = None
@@ -145,6 +150,16 @@ class Session:
         self._max_faces = max_faces
         self._seq = 0
         self._restart()
+
+    def __reduce__(self) -> NoReturn:
+        """Refuses to be copied or pickled: engines belong to one process.
+
+        Raises:
+            SessionStateError: always.
+        """
+        raise SessionStateError(
+            "Session must stay where it was made, got a request to copy or pickle it; make one of the same bundle there."
+        )
 
     # --- what goes in -------------------------------------------------------------------------------------------------------
 
@@ -202,6 +217,8 @@ class Session:
             BackendUnavailableError: it is not installed, or has no device here; the session goes on as before.
             BundleError: it fails its self-test; the session goes on as before.
         """
+        if not isinstance(backend, (str, Candidate)):
+            raise ArgumentError(f"backend must be a name, or what edgeaff.handover.prepare made, got {backend!r}; name one.")
         candidate = prepare(self.bundle, backend, **self._engine_options) if isinstance(backend, str) else backend
         if (candidate.bundle.manifest, candidate.bundle.members) != (self.bundle.manifest, self.bundle.members):
             raise ArgumentError(

@@ -29,6 +29,10 @@ class Status(enum.Enum):
     ABSTAIN = "ABSTAIN"
     OK = "OK"
 
+    def __str__(self) -> str:
+        """Returns the name alone, as it stands in files."""
+        return self.name
+
 
 @dataclass(frozen=True, slots=True)
 class VideoFrame:
@@ -233,5 +237,13 @@ def circumplex(valence: float, arousal: float) -> str:
     Args:
         valence: in [-1, 1].
         arousal: in [-1, 1].
+
+    Raises:
+        ArgumentError: one of them is no number, or outside of [-1, 1].
     """
+    for name, value in (("valence", valence), ("arousal", arousal)):
+        if not isinstance(value, (int, float, np.number)) or not -1 <= value <= 1:
+            raise ArgumentError(
+                f"{name} must be a number in [-1, 1], got {value!r}; an event without values has none: look at its status."
+            )
     return min(CIRCUMPLEX_LABELS, key=lambda row: (row[1] - valence) ** 2 + (row[2] - arousal) ** 2)[0]

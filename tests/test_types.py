@@ -43,6 +43,13 @@ def test_event_has_the_fields_of_the_design_in_order() -> None:
     assert [field.name for field in fields(AffectEvent)] == DESIGN_ORDER
 
 
+def test_circumplex_of_no_values_is_refused_not_named() -> None:
+    assert str(Status.NO_FACE) == "NO_FACE" and f"{Status.OK:<4}|" == "OK  |"
+    for pair in ((None, None), (float("nan"), 0.0), (0.0, 1.5), ("0", 0.0)):
+        with pytest.raises(edgeaff.EdgeaffError, match=r"must be a number in \[-1, 1\]"):
+            circumplex(*pair)
+
+
 def test_event_as_json_keeps_every_field() -> None:
     row = json.loads(json.dumps(EVENT.to_dict(), allow_nan=False))
     assert list(row) == DESIGN_ORDER

@@ -53,6 +53,8 @@ def _gives_pictures_only(video: Any) -> bool:
 
 
 def _opened(source: Any, *, video: bool, audio: bool) -> Any:
+    if isinstance(source, type):
+        raise ArgumentError(f"source must be an object, got the class {source.__name__}; pass {source.__name__}().")
     return source if hasattr(source, "is_live") else open_source(source, video=video, audio=audio)
 
 

@@ -135,9 +135,10 @@ class PushAudio(_PushSource):
         Raises:
             ArgumentError: the rate is out of range.
         """
-        if not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
+        is_number = isinstance(sample_rate_hz, (int, np.integer)) and not isinstance(sample_rate_hz, bool)
+        if not is_number or not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
             raise ArgumentError(
-                f"sample_rate_hz must be in [{LOWEST_RATE_HZ}, {HIGHEST_RATE_HZ}], got {sample_rate_hz}; "
+                f"sample_rate_hz must be an int in [{LOWEST_RATE_HZ}, {HIGHEST_RATE_HZ}], got {sample_rate_hz!r}; "
                 "resample first."
             )
         super().__init__("pushed audio", max_audio_seconds=max_audio_seconds, clock=clock)

@@ -118,7 +118,8 @@ def parse_uri(uri: str | os.PathLike[str]) -> SourceUri:
     """
     text = os.fspath(uri) if isinstance(uri, (str, os.PathLike)) else None
     if not isinstance(text, str) or not text:
-        raise ArgumentError(f"uri must be a path or a source URI, got {uri!r}; pass for example 'clip.mp4'.")
+        given = repr(uri) if isinstance(uri, (str, int, float, bytes)) else type(uri).__name__
+        raise ArgumentError(f"uri must be a path or a source URI, got {given}; pass for example 'clip.mp4'.")
     match = _SCHEME.fullmatch(text)
     if match is None or not isinstance(uri, str) or os.path.exists(text):
         return SourceUri("file", text)

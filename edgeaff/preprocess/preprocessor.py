@@ -118,6 +118,8 @@ class Preprocessor:
         """
         self._check_open("push_face", self.video, "video")
         expected = (self.spec.crop_size_px, self.spec.crop_size_px, 3)
+        if not isinstance(faces, Sequence):
+            raise ArgumentError(f"faces must be a list of (TrackedFace, crop) pairs, got {faces!r}; [] means no face.")
         for pair in faces:
             if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], TrackedFace)):
                 raise ArgumentError(

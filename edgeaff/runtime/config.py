@@ -52,7 +52,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ArgumentError(
             f"config must be a readable TOML file, got {path} ({error.strerror}); check the path."
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ArgumentError(f"config must be TOML, got {path} ({error}); mend that line.") from error
     if "runtime" in values:
         table = values.pop("runtime")
@@ -80,9 +80,15 @@ def merge_options(arguments: dict[str, Any], config: str | os.PathLike[str] | No
     Args:
         arguments: name -> value for every option; None counts as not given.
         config: path of a TOML file, or None.
+
+    Raises:
+        ArgumentError: the file is not what it must be, or a switch is neither on nor off.
     """
     from_file = read_config(config) if config is not None else {}
     merged = dict(OPTIONS)
     merged.update(from_file)
     merged.update({name: value for name, value in arguments.items() if value is not None})
+    for name in ("strict", "ladder"):
+        if not isinstance(merged[name], bool):
+            raise ArgumentError(f"{name} must be True or False, got {merged[name]!r}; in a file write true or false, without quotes.")
     return merged

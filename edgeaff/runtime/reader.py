@@ -6,15 +6,28 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from edgeaff.errors import SessionStateError
+from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.runtime.monitor import Monitor
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.status import StatusChannel
 from edgeaff.runtime.worker import Worker
 from edgeaff.types import AffectEvent, StatusEvent
+
+Callback = TypeVar("Callback", bound=Callable[..., Any])
+
+
+def check_callback(callback: Callback) -> Callback:
+    """Returns the callback.
+
+    Raises:
+        ArgumentError: it cannot be called.
+    """
+    if not callable(callback):
+        raise ArgumentError(f"callback must be a function of one argument, the event, got {callback!r}; pass it without ().")
+    return callback
 
 
 class EventReader:
@@ -36,7 +49,7 @@ class EventReader:
         self._monitor = Monitor(self.status, self._outlets, on_error=self._fail)
 
     def __iter__(self) -> Iterator[AffectEvent]:
-        """Yields events until the source ends; raises what the worker or a callback raised."""
+        """Yields events until the source ends; raises what the worker or a callback raised. Needs a runtime that was started."""
         while True:
             event = self._next(None)
             if event is None:
@@ -70,8 +83,10 @@ class EventReader:
             policy: which events it gets when it is slower than they come.
 
         Raises:
+            ArgumentError: callback is no function.
             SessionStateError: the runtime runs already.
         """
+        check_callback(callback)
         if self._pid is not None:
             raise SessionStateError("on_event must be called before start, got it after; register callbacks first.")
         self._outlets.add_callback(callback, as_policy(policy))
@@ -92,10 +107,11 @@ class EventReader:
 
     def on_status(self, callback: Callable[[StatusEvent], None]) -> None:
         """Calls back for every StatusEvent from now on, on a thread of its own; an exception surfaces as in `on_event`."""
-        self.status.subscribe(callback)
+        self.status.subscribe(check_callback(callback))
 
     def on_first_face(self, callback: Callable[[StatusEvent], None]) -> None:
         """Calls back once, when the first face of the session is measured: the place for the notice that people are owed."""
+        check_callback(callback)
 
         def notice(event: StatusEvent) -> None:
             if event.kind == "first_face":
@@ -136,6 +152,10 @@ class EventReader:
         return name not in ("callback", "status")
 
     def _check_process(self) -> None:
+        if self._pid is None and not self._outlets.queue.finished:
+            raise SessionStateError(
+                "Runtime must be started before its events are read, got one that is not; use it in a with block, or call start()."
+            )
         if self._pid is not None and self._pid != os.getpid():
             raise SessionStateError(
                 "Runtime must be used in the process that started it, got its forked child; make a new one there."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,66 @@ def test_key_that_nobody_reads(tmp_path: Path, text: str, expected: str) -> None
     path.write_text(text)
     with pytest.raises(ArgumentError, match=expected):
         read_config(path)
+
+
+def test_configuration_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "edgeaff.toml"
+    path.write_bytes(b"\x00\x9b\xff")
+    with pytest.raises(ArgumentError, match="config must be TOML"):
+        read_config(path)
+
+
+@pytest.mark.parametrize("option", ["strict", "ladder"])
+def test_switch_that_is_no_bool(option: str) -> None:
+    with pytest.raises(ArgumentError, match=f"{option} must be True or False, got 'no'"):
+        edgeaff.Runtime(video=edgeaff.PushVideo(), **{option: "no"})
+
+
+def test_class_in_the_place_of_a_source() -> None:
+    with pytest.raises(ArgumentError, match=r"got the class PushVideo; pass PushVideo\(\)"):
+        edgeaff.Runtime(video=edgeaff.PushVideo)
+
+
+@pytest.mark.parametrize("given", [None, "camera:0", 1])
+def test_session_that_is_given_a_source(given: Any) -> None:
+    with pytest.raises(ArgumentError, match="video must be True or False, got .*a Runtime opens sources"):
+        edgeaff.Session(video=given)
+
+
+@pytest.mark.parametrize("threads", [0, 1_000_000, True, 2.0])
+def test_threads_that_no_machine_has(threads: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"threads must be an int in \[1, 256\]"):
+        edgeaff.Session(threads=threads)
+
+
+@pytest.mark.parametrize("rate", ["48000", None, True, 100])
+def test_push_audio_with_an_impossible_rate(rate: Any) -> None:
+    with pytest.raises(ArgumentError, match="sample_rate_hz must be an int in"):
+        edgeaff.PushAudio(sample_rate_hz=rate)
+
+
+def test_session_can_neither_be_copied_nor_pickled() -> None:
+    session = edgeaff.Session(audio=False)
+    for attempt in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(edgeaff.EdgeaffError, match="Session must stay where it was made"):
+            attempt(session)
+
+
+def test_session_swaps_to_a_backend_by_name_only() -> None:
+    with pytest.raises(ArgumentError, match="backend must be a name"):
+        edgeaff.Session(audio=False).swap_backend(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("read", [lambda runtime: next(iter(runtime)), lambda runtime: runtime.poll(), lambda runtime: runtime.join()])
+def test_reading_before_start_is_told_and_does_not_wait(read: Any) -> None:
+    runtime = edgeaff.Runtime(video=edgeaff.PushVideo())
+    with pytest.raises(edgeaff.EdgeaffError, match=r"must be started before its events are read, .*with block"):
+        read(runtime)
+    runtime.stop()
+
+
+@pytest.mark.parametrize("method", ["on_event", "on_status", "on_first_face"])
+def test_callback_that_is_no_function(method: str) -> None:
+    runtime = edgeaff.Runtime(video=edgeaff.PushVideo())
+    with pytest.raises(ArgumentError, match="callback must be a function of one argument"):
+        getattr(runtime, method)(print())
