@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+WARM_CALLS = 5
+LEAST_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +35,37 @@ class Timing:
         }
 
 
-def interleave(competitors: dict[str, Callable[[], Any]], *, rounds: int, calls: int = 1) -> dict[str, Timing]:
+def interleave(
+    competitors: dict[str, Callable[[], Any]], *, rounds: int, calls: int = 1, seconds: float = math.inf
+) -> dict[str, Timing]:
     """Returns the times of all competitors, each called once per round and `calls` times in a row.
 
     Args:
         competitors: what to time, by name; single-threaded, so that the CPU time of the process is theirs.
         rounds: how often each is timed.
         calls: calls per timing; their mean counts.
+        seconds: after them no new round begins, but for the first LEAST_ROUNDS.
 
     Returns:
         Timings by name.
     """
+    end = time.monotonic() + seconds
     for function in competitors.values():
-        for _ in range(5):
+        for _ in range(WARM_CALLS):
             function()
     wall = {name: np.empty(rounds) for name in competitors}
     cpu = {name: np.empty(rounds) for name in competitors}
-    for index in range(rounds):
+    done = 0
+    while done < rounds and (done < LEAST_ROUNDS or time.monotonic() < end):
         for name, function in competitors.items():
             function()  # brings its data back to the caches
             cpu_start, start = time.process_time_ns(), time.perf_counter_ns()
             for _ in range(calls):
                 function()
-            wall[name][index] = (time.perf_counter_ns() - start) / calls / 1e3
-            cpu[name][index] = (time.process_time_ns() - cpu_start) / calls / 1e3
-    return {name: Timing(wall[name], cpu[name]) for name in competitors}
+            wall[name][done] = (time.perf_counter_ns() - start) / calls / 1e3
+            cpu[name][done] = (time.process_time_ns() - cpu_start) / calls / 1e3
+        done += 1
+    return {name: Timing(wall[name][:done], cpu[name][:done]) for name in competitors}
 
 
 def ratio(slower: Timing, faster: Timing) -> float:

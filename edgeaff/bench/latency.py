@@ -14,7 +14,7 @@ from typing import Any
 from edgeaff.bench import latency_scaling
 from edgeaff.bench.latency_engines import OURS, Engine, edge_engines, paper_engines
 from edgeaff.bench.latency_media import Media, make_media
-from edgeaff.bench.latency_pipelines import WARMUP_TICKS, back_to_back, camera_row, pipeline_row, ratio_rows, warm_up
+from edgeaff.bench.latency_pipelines import back_to_back, camera_row, pipeline_row, ratio_rows, warm_up
 from edgeaff.bench.latency_process import measure_install, measure_process
 from edgeaff.bench.latency_stages import edge_stages, measure, paper_stages
 from edgeaff.bench.latency_waterfall import measure_waterfall
@@ -49,6 +49,7 @@ class Plan:
     Attributes:
         turns: of each engine back to back, a block of ticks each.
         rounds: timings per stage.
+        part_seconds: after them a set of stages or pipelines begins no new round, whatever `turns` and `rounds` say.
         camera_seconds: real time per engine in camera mode.
         peers: whether other engines take part where they are installed.
         paper: whether the `paper` preset takes part, with fabricated weights.
@@ -59,6 +60,7 @@ class Plan:
 
     turns: int = 12
     rounds: int = 60
+    part_seconds: float = 15.0
     camera_seconds: float = 2.0
     peers: bool = True
     paper: bool = True
@@ -74,10 +76,10 @@ def run(plan: Plan) -> dict[str, Any]:
     process = {**measure_process(), **measure_install()}  # first: alone on the machine
     roofs = {str(threads): measure_roofs(threads) for threads in (1, PAPER_THREADS)}
     found = edge_stages(bundle, media, peers=plan.peers, compile_peer=plan.compile_peer)
-    stages = measure(found, preset="edge", threads=1, rounds=plan.rounds, roofs=roofs["1"])
+    stages = measure(found, preset="edge", threads=1, rounds=plan.rounds, seconds=plan.part_seconds, roofs=roofs["1"])
     engines, left_out = edge_engines(bundle, media, peers=plan.peers)
     rows, ratios, differences = measure_pipelines(engines, media, plan, turns=plan.turns)
-    waterfall = measure_waterfall(engines[0], media, WARMUP_TICKS + round(plan.camera_seconds * 30) + 1)
+    waterfall = measure_waterfall(engines[0], media)
     scaling = latency_scaling.run(bundle, media, rounds=plan.rounds, hours=plan.hours)
     left_out |= found.left_out
     if plan.paper:
@@ -113,11 +115,11 @@ def measure_pipelines(engines: Sequence[Engine], media: Media, plan: Plan, *, tu
     Args:
         engines: of one preset.
         media: pictures and sound.
-        plan: its camera_seconds count.
+        plan: its part_seconds and camera_seconds count.
         turns: of each engine, back to back.
     """
     differences = {f"{one.preset}: {key}": value for one, (key, value) in _zip(engines, warm_up(engines, media))}
-    times, events = back_to_back(engines, media, turns)
+    times, events = back_to_back(engines, media, turns, plan.part_seconds)
     rows = [pipeline_row(engine, times[engine.key], events[engine.key]) for engine in engines]
     for engine in engines if plan.camera_seconds else ():
         if engine.block == 1:  # a tick takes seconds: no camera waits for that
@@ -138,8 +140,10 @@ def measure_paper(media: Media, plan: Plan, roofs: dict[str, dict[str, float]]) 
     if not engines:
         return {"stages": [], "pipelines": [], "ratios": [], "differences": {}, "left_out": left_out}
     found = paper_stages(engines[0].session.bundle, threads=PAPER_THREADS, peers=plan.peers)
-    rounds = max(3, plan.rounds // 10)
-    stages = measure(found, preset="paper", threads=PAPER_THREADS, rounds=rounds, roofs=roofs[str(PAPER_THREADS)])
+    stages = measure(
+        found, preset="paper", threads=PAPER_THREADS, rounds=max(3, plan.rounds // 10), seconds=plan.part_seconds,
+        roofs=roofs[str(PAPER_THREADS)],
+    )  # fmt: skip
     rows, ratios, differences = measure_pipelines(engines, media, plan, turns=max(2, plan.turns // 4))
     return {
         "stages": stages,

@@ -66,7 +66,8 @@ class Engine:
         block: ticks per turn, back to back.
         backends: what runs the model and the face encoder, where that is not said by the name.
         before: work of a tick outside of the session.
-        values: (valence_raw, arousal_raw) of the first 100 ticks' last events.
+        next_tick: that it has not been given yet.
+        first_value_ms: of picture and sound that it took before its first value; None before the warm-up.
     """
 
     preset: str
@@ -79,7 +80,8 @@ class Engine:
     block: int = 32
     backends: dict[str, str] = field(default_factory=dict)
     before: Callable[[int], Any] | None = None
-    values: list[tuple[float, float]] = field(default_factory=list)
+    next_tick: int = 0
+    first_value_ms: float | None = None
 
     @property
     def key(self) -> str:
@@ -111,6 +113,7 @@ class Engine:
         """Begins anew with the first picture in."""
         self.session.reset()
         self.session.push_frame(media.image(0), pts_ns=0)  # so that every tick has a picture
+        self.next_tick = 0
 
     def push(self, media: Media, tick: int) -> list[AffectEvent]:
         """Returns the events that the sound before a picture and the picture complete."""
@@ -120,6 +123,7 @@ class Engine:
         """Returns the events that sound and picture complete. taken: of `Media.take`."""
         if self.before is not None and not self.session._predictor.filling:  # type: ignore[attr-defined]
             self.before(tick)
+        self.next_tick = tick + 1
         events = self.session.push_audio(taken[0], pts_ns=pts_ns(tick), sample_rate_hz=RATE_HZ)
         return events + self.session.push_frame(taken[1], pts_ns=pts_ns(tick + 1))
 

@@ -7,6 +7,7 @@ the last is at work replaces the one that waits, which is dropped. Latency is th
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +22,7 @@ from edgeaff.errors import BundleError
 from edgeaff.inference import WINDOW_TICKS
 from edgeaff.types import AffectEvent
 
-WARMUP_TICKS = WINDOW_TICKS + 20
+WARMUP_TICKS = WINDOW_TICKS + 5
 COMPARED_TICKS = range(WINDOW_TICKS - 2, WINDOW_TICKS)
 """The last ticks before a window forgets what a stream remembers: there all arrangements give the same values."""
 LEAST_CPU_SHARE = 0.9
@@ -48,6 +49,7 @@ def warm_up(engines: Sequence[Engine], media: Media) -> dict[str, float]:
             engine.fill(not COMPARED_TICKS[0] <= len(events) <= COMPARED_TICKS[-1])
             events += engine.push(media, tick)
         engine.fill(False)
+        engine.first_value_ms = next((round(e.pts_ns / 1e6, 1) for e in events if e.valence is not None), None)
         if not any(event.face is not None for event in events[-10:]):
             raise BundleError(
                 "the made pictures must show a face that is found, got none; the encoder would not be measured."
@@ -68,17 +70,28 @@ def warm_up(engines: Sequence[Engine], media: Media) -> dict[str, float]:
     return found
 
 
-def back_to_back(engines: Sequence[Engine], media: Media, turns: int) -> tuple[dict[str, Timing], dict[str, int]]:
-    """Returns the times per picture of each engine, taken in turns of a block of ticks each, and how many values came out."""
+def back_to_back(
+    engines: Sequence[Engine], media: Media, turns: int, seconds: float = math.inf
+) -> tuple[dict[str, Timing], dict[str, int]]:
+    """Returns the times per picture of each engine, taken in turns of a block of ticks each, and how many values came out.
+
+    Args:
+        engines: warmed up.
+        media: pictures and sound.
+        turns: of each engine.
+        seconds: after them no new turn begins, but for the second.
+    """
     wall: dict[str, list[float]] = {engine.key: [] for engine in engines}
     cpu: dict[str, list[float]] = {engine.key: [] for engine in engines}
     events = dict.fromkeys(wall, 0)
     gc.collect()
+    end = time.monotonic() + seconds
     for turn in range(turns):
+        if turn > 1 and time.monotonic() > end:
+            break
         for engine in engines:
             engine.use_threads()
-            for index in range(engine.block):
-                tick = WARMUP_TICKS + turn * engine.block + index
+            for tick in range(engine.next_tick, engine.next_tick + engine.block):
                 taken = media.take(tick)
                 cpu_start, start = time.process_time_ns(), time.perf_counter_ns()
                 events[engine.key] += len(engine.push_taken(taken, tick))
@@ -105,12 +118,15 @@ def pipeline_row(engine: Engine, timing: Timing, events: int) -> dict[str, Any]:
 
 
 def camera_row(engine: Engine, media: Media, seconds: float) -> dict[str, Any]:
-    """Returns the camera row of one engine: arrivals in real time, late pictures dropped; only the newest tick is computed then."""
+    """Returns the camera row of one engine: arrivals in real time, late pictures dropped; only the newest tick is computed then.
+
+    Args:
+        engine: warmed up.
+        media: pictures and sound.
+        seconds: of real time.
+    """
     engine.use_threads()
-    engine.start(media)
-    engine.fill(True)
-    for tick in range(WARMUP_TICKS):
-        engine.push(media, tick)
+    first = engine.next_tick
     last = round(seconds * FPS)
     glass: list[float] = []
     newest_events: list[AffectEvent] = []
@@ -119,10 +135,10 @@ def camera_row(engine: Engine, media: Media, seconds: float) -> dict[str, Any]:
     while tick < last:
         time.sleep(max(0.0, (start + pts_ns(tick) - time.perf_counter_ns()) / 1e9))
         newest = min(last - 1, (time.perf_counter_ns() - start) * FPS // 1_000_000_000)
-        for missed in range(WARMUP_TICKS + tick, WARMUP_TICKS + newest):
+        for missed in range(first + tick, first + newest):
             engine.session.push_audio(media.sound(missed), pts_ns=pts_ns(missed), sample_rate_hz=RATE_HZ)
-        events = engine.push_newest(media, WARMUP_TICKS + newest)
-        now = time.perf_counter_ns() - start + pts_ns(WARMUP_TICKS + 1)
+        events = engine.push_newest(media, first + newest)
+        now = time.perf_counter_ns() - start + pts_ns(first + 1)
         glass += [(now - event.pts_ns) / 1e6 for event in events[-1:]]
         newest_events += events[-1:]
         taken += 1
@@ -138,6 +154,7 @@ def camera_row(engine: Engine, media: Media, seconds: float) -> dict[str, Any]:
         "jitter_ms": round(float(np.percentile(glass, 99) - np.median(glass)), 3),
         "cpu_ms": round(cpu_ns / 1e6 / len(glass), 3),
         "cpu_share": round(cpu_ns / wall_ns, 3),
+        "first_value_ms": engine.first_value_ms,
         "dropped_percent": round(100 * (last - taken) / last, 2),
         **_ages(newest_events),
     }

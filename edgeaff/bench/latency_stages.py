@@ -258,7 +258,7 @@ def paper_stages(bundle: ModelBundle, *, threads: int, peers: bool) -> StageList
 
 
 def measure(
-    found: StageList, *, preset: str, threads: int, rounds: int, roofs: dict[str, float]
+    found: StageList, *, preset: str, threads: int, rounds: int, seconds: float, roofs: dict[str, float]
 ) -> list[dict[str, Any]]:
     """Returns a row per stage, all in the same rounds.
 
@@ -267,9 +267,11 @@ def measure(
         preset: for the rows.
         threads: for the rows.
         rounds: timings per stage.
+        seconds: after them no new round begins.
         roofs: GFLOP/s (GOP/s for int8) by precision, of as many threads.
     """
-    times = interleave({f"{s.stage}|{s.engine}|{s.precision}": s.call for s in found.stages}, rounds=rounds)
+    calls = {f"{s.stage}|{s.engine}|{s.precision}": s.call for s in found.stages}
+    times = interleave(calls, rounds=rounds, seconds=seconds)
     return [
         {
             "preset": preset,

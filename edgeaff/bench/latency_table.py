@@ -12,7 +12,7 @@ PIPELINE_COLUMNS = (
     "preset", "engine", "precision", "threads", "stride", "n", "fps", "real_time_factor", "min_ms", "p50_ms", "p90_ms", "p99_ms",
     "jitter_ms", "cpu_ms", "cpu_share",
 )  # fmt: skip
-CAMERA_COLUMNS = (*PIPELINE_COLUMNS, "dropped_percent", "video_age_p50_ms", "audio_age_p50_ms", "av_skew_p50_ms")
+CAMERA_COLUMNS = (*PIPELINE_COLUMNS, "first_value_ms", "dropped_percent", "video_age_p50_ms", "audio_age_p50_ms", "av_skew_p50_ms")
 FABRICATED = (
     "Weights of VGG and of the transformer in `paper` rows are FABRICATED (random, of the right sizes): speed only."
 )

@@ -15,19 +15,18 @@ COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#b
 Span = dict[str, Any]
 
 
-def measure_waterfall(engine: Engine, media: Media, first_tick: int) -> list[Span]:
+def measure_waterfall(engine: Engine, media: Media) -> list[Span]:
     """Returns the spans (name, depth, start_ms, end_ms) of the tick with the median time among those where the detector ran.
 
     Args:
         engine: of ours, warmed up.
         media: pictures and sound.
-        first_tick: the next tick of the engine.
     """
     spans: list[Span] = []
     undo = _watch(engine, spans)
     ticks: list[list[Span]] = []
     try:
-        for tick in range(first_tick, first_tick + TICKS):
+        for tick in range(engine.next_tick, engine.next_tick + TICKS):
             spans.clear()
             taken = media.take(tick)
             start = time.perf_counter_ns()

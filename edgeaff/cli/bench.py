@@ -13,6 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--turns", type=int, default=12, help="blocks of ticks per engine, back to back (default 12)")
     parser.add_argument("--rounds", type=int, default=60, help="timings per stage (default 60)")
     parser.add_argument(
+        "--part-seconds", type=float, default=15.0, metavar="S",
+        help="after them a set of stages or pipelines begins no new round (default 15)",
+    )  # fmt: skip
+    parser.add_argument(
         "--camera-seconds", type=float, default=2.0, help="per engine in camera mode, 0 for none (default 2)"
     )
     parser.add_argument(
@@ -37,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     plan = latency.Plan(
         turns=options.turns,
         rounds=options.rounds,
+        part_seconds=options.part_seconds,
         camera_seconds=options.camera_seconds,
         peers=not options.no_peers,
         paper=not options.no_paper,

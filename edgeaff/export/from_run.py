@@ -7,7 +7,7 @@ refused and both sides are named.
 | run of | bundle |
 |---|---|
 | `edge` | preset `edge`: step graph and packed native step |
-| `transformer_av` | preset `paper`: window, step and append graphs |
+| `transformer_av` | preset `paper`: window, step and append graphs; in 8 bits the packed native window too, where it has the sizes |
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from edgeaff.export.paper import (
     encoder_graphs,
     fabricated_encoder,
     make_golden,
+    packed_members,
     read_encoder,
     tail_graphs,
 )
@@ -117,7 +118,7 @@ def encoder_id(bundle: ModelBundle) -> str:
 
 
 def check_features(features: dict[str, Any], fingerprint: str, encoder: str | None, statistics: dict[str, Any]) -> None:
-    """Checks that what a run learned from is what its bundle will make; what the run does not say is not checked.
+    """Checks that what a run learned from is what its bundle will make; encoder and statistics where the run says them.
 
     Args:
         features: what the run says.
@@ -126,8 +127,13 @@ def check_features(features: dict[str, Any], fingerprint: str, encoder: str | No
         statistics: of the bundle's LLDs.
 
     Raises:
-        SpecMismatchError: they differ.
+        SpecMismatchError: they differ, or the run does not say what its features were made for.
     """
+    if "fingerprint" not in features:
+        raise SpecMismatchError(
+            f"run must say what its features were made for (fingerprint, encoder_id), got {features}; train with `edgeaff train` on a "
+            "cache of `edgeaff extract`: the runs behind a table are there to be compared."
+        )
     digest = hashlib.sha256(json.dumps(statistics).encode()).hexdigest()[:16]
     for name, here in (("fingerprint", fingerprint), ("encoder_id", encoder), ("statistics", digest)):
         if here is not None and features.get(name, here) != here:
@@ -182,13 +188,12 @@ def paper_content(
         encoder, encoder_origin = (fabricated_encoder(), FABRICATED) if vggface is None else read_encoder(vggface)
         encoders, described = encoder_graphs(encoder, precision=precision), describe_drawn(encoder)
     made_up = ["face_encoder"] if encoder_origin == FABRICATED else []
-    graphs = {**encoders, **tail_graphs(system, precision=precision)}
-    held = {name: graph for name, graph in graphs.items() if not name.endswith("_dynamic")}
-    held["face_detector"] = base.graph_bytes("face_detector")
+    held = {**encoders, **tail_graphs(system, precision=precision), "face_detector": base.graph_bytes("face_detector")}
     precisions = {name: precision for name in held if name != "face_detector"}
     if own:
         precisions["face_encoder"] = base.precision("face_encoder")
     members = {f"{name}.onnx": graph for name, graph in held.items()}
+    members |= packed_members(system, precision)
     members[GOLDEN] = pack_arrays(make_golden(system, described))
     return (
         made_up,

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,17 @@ from edgeaff.backends.native import FORMAT
 from edgeaff.backends.native_window import ARCHITECTURE
 from edgeaff.errors import ArgumentError
 from edgeaff.export.pack_step import LOG2E, MODALITIES, Arrays, as_float32, put_linear
+
+PANEL, HEAD_STEP, MOST_HEAD, INPUT_STEP = 64, 16, 256, 4  # as csrc/kernels/window_step_cpu.cc has them
+
+
+def takes(config: Any) -> bool:
+    """Returns whether the native window step has the sizes of a configuration (a `TransformerConfig`)."""
+    head = config.size // config.num_heads
+    return (
+        config.size % PANEL == 0 and config.ffn_size % PANEL == 0 and head % HEAD_STEP == 0 and head <= MOST_HEAD
+        and config.video_size % INPUT_STEP == 0 and config.audio_size % INPUT_STEP == 0
+    )  # fmt: skip
 
 
 def pack_window(

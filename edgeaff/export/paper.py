@@ -27,7 +27,7 @@ from torch import nn
 
 from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, PACKED, ModelBundle, pack_arrays
 from edgeaff.export.assemble import INTENDED_USE
-from edgeaff.export.pack_window import pack_window
+from edgeaff.export.pack_window import pack_window, takes
 from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model, with_batch
 from edgeaff.export.window import export_window
 from edgeaff.export.window_step import export_window_step, window_values
@@ -129,40 +129,37 @@ def export_encoder(encoder: VggFace) -> tuple[bytes, bytes]:
     return static, dynamic
 
 
-def make_graphs(parts: PaperParts, faces: np.ndarray, *, precision: str) -> Graphs:
-    """Returns every graph by name, without the detector's.
-
-    Args:
-        parts: encoder and system.
-        faces: (N, 96, 96, 3) uint8 RGB, to calibrate on.
-        precision: "fp32" or "int8".
-    """
-    return encoder_graphs(parts.encoder, precision=precision, faces=faces) | tail_graphs(
-        parts.system, precision=precision
-    )
-
-
-def encoder_graphs(encoder: VggFace, *, precision: str, faces: np.ndarray | None = None) -> Graphs:
-    """Returns face_encoder and face_encoder_dynamic.
+def encoder_graphs(
+    encoder: VggFace, *, precision: str, faces: np.ndarray | None = None, any_batch: bool = False
+) -> Graphs:
+    """Returns face_encoder.
 
     Args:
         encoder: in evaluation mode.
         precision: "fp32" or "int8".
         faces: (N, 96, 96, 3) uint8 RGB, to calibrate 8 bits on; None = drawn ones.
+        any_batch: with face_encoder_dynamic.
     """
     graphs = dict(zip(("face_encoder", "face_encoder_dynamic"), export_encoder(encoder), strict=True))
+    if not any_batch:
+        del graphs["face_encoder_dynamic"]
     if precision == "fp32":
         return graphs
     shown = drawn_faces() if faces is None else faces
     return {name: quantise_static(graph, _feeds(shown)) for name, graph in graphs.items()}
 
 
-def tail_graphs(system: AudioVideoTransformer, *, precision: str) -> Graphs:
-    """Returns affect_window, affect_window_dynamic, affect_step and affect_append. precision: "fp32" or "int8"."""
-    graphs: Graphs = {}
-    graphs["affect_window"], graphs["affect_window_dynamic"] = (
-        export_window(system, batch=batch) for batch in (1, None)
-    )
+def tail_graphs(system: AudioVideoTransformer, *, precision: str, any_batch: bool = False) -> Graphs:
+    """Returns affect_window, affect_step and affect_append.
+
+    Args:
+        system: in evaluation mode.
+        precision: "fp32" or "int8".
+        any_batch: with affect_window_dynamic.
+    """
+    graphs: Graphs = {"affect_window": export_window(system)}
+    if any_batch:
+        graphs["affect_window_dynamic"] = export_window(system, batch=None)
     graphs["affect_step"], graphs["affect_append"] = export_window_step(system)
     return graphs if precision == "fp32" else {name: quantise_dynamic(graph) for name, graph in graphs.items()}
 
@@ -230,7 +227,9 @@ def make_manifest(parts: PaperParts, graphs: Graphs, *, precision: str, made_by:
     }
 
 
-def assemble_paper(parts: PaperParts, output: Path, *, precision: str, faces: np.ndarray) -> Graphs:
+def assemble_paper(
+    parts: PaperParts, output: Path, *, precision: str, faces: np.ndarray, any_batch: bool = False
+) -> Graphs:
     """Writes the bundle.
 
     Args:
@@ -238,20 +237,28 @@ def assemble_paper(parts: PaperParts, output: Path, *, precision: str, faces: np
         output: bundle to write.
         precision: "int8" or "fp32".
         faces: (N, 96, 96, 3) uint8 RGB, to calibrate on.
+        any_batch: whether to make graphs of any batch too; they are returned and not in the bundle.
 
     Returns:
-        All graphs by name, the dynamic ones too, which are not in the bundle.
+        All graphs by name.
     """
     base = ModelBundle.load()
-    made = make_graphs(parts, faces, precision=precision)
+    made = encoder_graphs(parts.encoder, precision=precision, faces=faces, any_batch=any_batch)
+    made |= tail_graphs(parts.system, precision=precision, any_batch=any_batch)
     held = {name: graph for name, graph in made.items() if not name.endswith("_dynamic")}
     held["face_detector"] = base.graph_bytes("face_detector")
     members = {f"{name}.onnx": graph for name, graph in held.items()}
-    if precision == "int8":
-        members[PACKED] = pack_arrays(pack_system(parts.system))
+    members |= packed_members(parts.system, precision)
     members[GOLDEN] = pack_arrays(make_golden(parts.system, describe_drawn(parts.encoder)))
     ModelBundle.save(output, make_manifest(parts, held, precision=precision, made_by=base), members)
     return made
+
+
+def packed_members(system: AudioVideoTransformer, precision: str) -> dict[str, bytes]:
+    """Returns the weights of the native window step as a member of a bundle; nothing where it does not have precision or sizes."""
+    if precision != "int8" or not takes(system.config):
+        return {}
+    return {PACKED: pack_arrays(pack_system(system))}
 
 
 def pack_system(system: AudioVideoTransformer) -> dict[str, np.ndarray]:
@@ -307,8 +314,9 @@ def main() -> None:
     logging.getLogger("edgeaff").setLevel(logging.INFO)
     faces = drawn_faces() if options.faces is None else np.load(options.faces, allow_pickle=False)
     parts = read_parts(options.vggface, options.tail)
-    graphs = assemble_paper(parts, options.output, precision=options.precision, faces=faces)
-    if options.graphs is not None:
+    any_batch = options.graphs is not None
+    graphs = assemble_paper(parts, options.output, precision=options.precision, faces=faces, any_batch=any_batch)
+    if any_batch:
         options.graphs.mkdir(parents=True, exist_ok=True)
         for name, graph in graphs.items():
             (options.graphs / f"{name}.{options.precision}.onnx").write_bytes(graph)

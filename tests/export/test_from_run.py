@@ -17,7 +17,7 @@ def base():
     return ModelBundle.load()
 
 
-def write_run(folder, base, *, system="edge", sizes=None, **features):
+def write_run(folder, base, *, system="edge", sizes=None, said=None, **features):
     """Writes `best.safetensors` as edgeaff train does, of the shipped weights or fresh ones."""
     import torch
     from safetensors.torch import save_file
@@ -28,7 +28,12 @@ def write_run(folder, base, *, system="edge", sizes=None, **features):
 
     torch.manual_seed(3)
     module = read_step(base.graph_bytes("affect_step")) if system == "edge" else find_system(system).build(sizes=sizes)
-    said = {"fingerprint": base.spec.fingerprint, "encoder_id": encoder_id(base), **features}
+    if system == "transformer_av":
+        with torch.no_grad():  # values that vary, as after training
+            module.cross.alpha.fill_(0.6)
+            module.cross.beta.fill_(0.45)
+            module.dense.weight.mul_(2.0)
+    said = said or {"fingerprint": base.spec.fingerprint, "encoder_id": encoder_id(base), **features}
     run = {"system": system, "config": {"system": system, "sizes": sizes or {}}, "epoch": 3, "scores": {"ccc_mean": 0.5},
            "features": said, "edgeaff": "0.1.0"}  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +78,21 @@ def test_a_paper_run_on_our_encoder_becomes_a_bundle(tmp_path, base):
     assert done.bundle.graph_bytes("face_encoder") == base.graph_bytes("face_encoder")
 
 
+@pytest.mark.parametrize(("ffn_size", "native"), [(64, True), (60, False)])  # of other sizes ONNX Runtime runs alone
+def test_a_paper_run_in_8_bits_has_the_native_window(tmp_path, base, ffn_size, native):
+    from edgeaff.export.from_run import export_run
+    from edgeaff.session import Session
+    from edgeaff.spec import paper_spec
+
+    sizes = {"video_size": 128, "size": 128, "num_heads": 4, "ffn_size": ffn_size, "layers": 1}
+    spec = paper_spec(detector_id=base.spec.detector_id, crop_margin=base.spec.crop_margin)
+    run = write_run(tmp_path / "run", base, system="transformer_av", sizes=sizes, fingerprint=spec.fingerprint)
+    made = export_run(run, tmp_path / "paper.eaff", targets=("onnx", "int8")).bundle
+    found = {row["backend"]: row["precision"] for row in made.manifest["certificates"]}
+    assert found["onnxruntime"] == "int8" and found.get("native") == ("int8" if native else None)
+    assert Session(made, backend="native" if native else "default", load_test="refuse").warnings == []
+
+
 @pytest.mark.parametrize("name", ["fingerprint", "encoder_id", "statistics"])
 def test_features_made_otherwise_are_refused(tmp_path, base, name):
     from edgeaff.export.from_run import export_run
@@ -83,6 +103,12 @@ def test_features_made_otherwise_are_refused(tmp_path, base, name):
     ):
         export_run(run, tmp_path / "a.eaff")
     assert not (tmp_path / "a.eaff").exists()
+
+
+def test_a_run_that_does_not_say_its_features_is_refused(tmp_path, base, capsys):
+    run = write_run(tmp_path / "run", base, said={"form": "paper"})
+    assert main(["export", str(run), "--output", str(tmp_path / "a.eaff")]) == UNUSABLE
+    assert "run must say what its features were made for (fingerprint, encoder_id), got {'form': 'paper'}" in capsys.readouterr().err
 
 
 def test_bad_arguments_end_with_usage(tmp_path, base, capsys):
