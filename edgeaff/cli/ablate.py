@@ -77,7 +77,7 @@ def _one(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, An
     tracks = [track for track in own if annotated(track.labels).any()][:: options.every]
     return (
         {system.name: [point for kind in _kinds(options) for point in _curve(options, module, system, tracks, kind)]},
-        options.output or options.run,
+        evaluate.output_folder(options),
         {"split": options.split, "tracks": len(tracks)},
     )
 

@@ -21,7 +21,21 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
     add_shared_arguments(parser)
-    parser.add_argument("--split", choices=SPLITS, default="valid", help="of a run (default valid; --table1 takes test if it has labels)")
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default="valid",
+        help="of a run (default valid; --table1 takes test if it has labels)",
+    )
+    parser.add_argument(
+        "--submission",
+        type=Path,
+        metavar="VIDEOS",
+        help="write a run's predictions for every video frame as a challenge wants them; VIDEOS: the corpus as unpacked",
+    )
+    parser.add_argument(
+        "--sample", type=Path, help="official sample file: one file by picture (2025 on) instead of a file per track"
+    )
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,8 +76,15 @@ def run(options: argparse.Namespace) -> int:
 
     Returns:
         The exit code.
+
+    Raises:
+        ArgumentError: an option does not go with the others.
     """
     check(options)
+    if options.submission is None and options.sample is not None:
+        raise ArgumentError(f"sample must come with --submission VIDEOS, got {options.sample} alone; give both.")
+    if options.submission is not None and options.table1:
+        raise ArgumentError(f"submission must be of one run, got {options.submission} with --table1; name a run.")
     return _table(options) if options.table1 else _one(options)
 
 
@@ -162,16 +183,66 @@ def _table(options: argparse.Namespace) -> int:
 
 
 def _one(options: argparse.Namespace) -> int:
+    from edgeaff.measures import annotated
     from edgeaff.training.checkpoint import load_run
     from edgeaff.training.evaluate import evaluate, write_evaluation
 
     system, module, description = load_run(options.run)
     tracks = load_tracks(options, description)
     own = [track for track in tracks if track.split == options.split]
-    result = evaluate(module, system, own, description)
-    write_evaluation(options.output or options.run, options.split, result)
+    folder = output_folder(options)
+    result: dict[str, Any] = {"system": system.name}
+    if options.submission is not None:
+        result |= _submission(options, folder, (system, module), own)
+    if options.submission is None or any(annotated(track.labels).any() for track in own):
+        result |= evaluate(module, system, own, description)
+        write_evaluation(folder, options.split, result)
     print(json.dumps(result))
     return 0
+
+
+def _submission(
+    options: argparse.Namespace, folder: Path, network: tuple[Any, Any], tracks: list[Any]
+) -> dict[str, Any]:
+    """Writes a submission.
+
+    Args:
+        options: parsed arguments.
+        folder: to write into.
+        network: system and module.
+        tracks: to predict.
+
+    Returns:
+        What is said of it.
+
+    Raises:
+        ArgumentError: the corpus is no folder of features, or there is no such folder or file.
+    """
+    from edgeaff.training.corpora.affwild2 import find_files
+    from edgeaff.training.feature_cache import FeatureCache
+    from edgeaff.training.submit import predict_frames, write_submission
+
+    system, module = network
+    if not options.submission.is_dir():
+        raise ArgumentError(f"submission must be the folder of the videos, got {options.submission}; check the path.")
+    if options.sample is not None and not options.sample.is_file():
+        raise ArgumentError(f"sample must be the official sample file, got {options.sample}; check the path.")
+    cache = FeatureCache.open(options.corpus)
+    predictions = predict_frames(module, system, tracks, find_files(options.submission).videos, cache.spec)
+    path = write_submission(folder, predictions, options.sample)
+    return {"submission": str(path), "submitted_tracks": len(predictions)}
+
+
+def output_folder(options: argparse.Namespace) -> Path:
+    """Returns where results of a run go: --output, or the folder of the run (which may be named by its weights' file).
+
+    Args:
+        options: parsed arguments.
+
+    Returns:
+        The folder.
+    """
+    return Path(options.output or (options.run if options.run.is_dir() else options.run.parent))
 
 
 def load_tracks(options: argparse.Namespace, description: dict[str, Any]) -> list[Any]:
@@ -208,5 +279,5 @@ def load_tracks(options: argparse.Namespace, description: dict[str, Any]) -> lis
         raise ArgumentError(
             f"corpus must be a folder of edgeaff extract for {system.name}, got {options.corpus}; extract its features first."
         )
-    cache_folder = options.cache or (options.output or options.run) / "features"
+    cache_folder = options.cache or output_folder(options) / "features"
     return list(PreparedCorpus(options.corpus, cache_folder, options.bundle, workers=options.workers).form(form))

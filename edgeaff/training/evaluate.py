@@ -136,7 +136,7 @@ def evaluate(
         description: of its checkpoint.
 
     Returns:
-        system, epoch, tracks, frames, the measures of `summary`, and a 95 % interval of both CCC.
+        system, epoch, tracks, frames (annotated ticks of the model), the measures of `summary`, and a 95 % interval of both CCC.
 
     Raises:
         ArgumentError: no track is annotated.
@@ -175,7 +175,7 @@ def write_evaluation(folder: Path, split: str, result: Mapping[str, Any]) -> Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"evaluation_{split}.json").write_text(json.dumps({"split": split, **result}, indent=1) + "\n")
-    lines = [f"{result['system']}, {split}: {result['tracks']} tracks, {result['frames']:,} annotated frames", ""]
+    lines = [f"{result['system']}, {split}: {result['tracks']} tracks, {result['frames']:,} annotated ticks of the model", ""]
     lines += ["| measure | valence | arousal |", "|---|---|---|"]
     for key, title in MEASURES.items():
         lines.append(f"| {title} | " + " | ".join(f"{result[f'{key}_{name}']:.3f}" for name in DIMENSIONS) + " |")

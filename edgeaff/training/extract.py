@@ -64,7 +64,8 @@ def extract_track(
         if not shown[:, column].any():
             say(f"no {what} in {track.media.name}")
     labels = _labels(track, parts, numbers, say)
-    return Features(track.name, track.split, np.stack(video), np.stack(audio), shown, labels)
+    ticks = np.array(numbers, dtype=np.int64)
+    return Features(track.name, track.split, np.stack(video), np.stack(audio), shown, labels, ticks)
 
 
 def _ticks(

@@ -22,6 +22,7 @@ from edgeaff.spec import PreprocessSpec
 
 SPEC_FILE = "spec.json"
 ARRAYS = ("video", "audio", "present", "labels")
+TICKS = "ticks"
 MAPPED = ("video", "audio")
 
 
@@ -36,6 +37,7 @@ class Features:
         audio: (T, A) float32 audio vectors, zeros where no sound is.
         present: (T, 2) bool, face and sound.
         labels: (T, 2) float32, -5 = not annotated.
+        ticks: (T,) int64, number of each tick on the clock of its video; None in a cache of an earlier version.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Features:
     audio: np.ndarray
     present: np.ndarray
     labels: np.ndarray
+    ticks: np.ndarray | None = None
 
 
 class FeatureCache:
@@ -58,6 +61,7 @@ class FeatureCache:
     Attributes:
         folder: of the features.
         made_with: fingerprint, encoder_id and, where said, a digest of the statistics.
+        spec: what the features are made for.
 
     Raises:
         SpecMismatchError: the folder holds features of another preprocessing, encoder or normalisation.
@@ -66,7 +70,7 @@ class FeatureCache:
     def __init__(
         self, folder: Path, spec: PreprocessSpec, *, encoder_id: str, statistics: dict[str, Any] | None = None
     ) -> None:
-        self.folder = folder
+        self.folder, self.spec = folder, spec
         self.made_with = {"fingerprint": spec.fingerprint, "encoder_id": encoder_id}
         if statistics is not None:
             self.made_with["statistics"] = hashlib.sha256(json.dumps(statistics).encode()).hexdigest()[:16]
@@ -123,16 +127,16 @@ class FeatureCache:
             )
         note = _read_note(folder)
         try:
-            here = PreprocessSpec.from_dict(note["spec"]).fingerprint
+            spec = PreprocessSpec.from_dict(note["spec"])
         except ValueError as error:
             raise SpecMismatchError(f"{folder} must be of this version's preprocessing, got: {error}") from error
-        if here != note["made_with"]["fingerprint"]:
+        if spec.fingerprint != note["made_with"]["fingerprint"]:
             raise SpecMismatchError(
-                f"{folder} must hold features of fingerprint {here} (this version), got "
+                f"{folder} must hold features of fingerprint {spec.fingerprint} (this version), got "
                 f"{note['made_with']['fingerprint']}; extract again into another folder."
             )
         cache = cls.__new__(cls)
-        cache.folder, cache.made_with = folder, note["made_with"]
+        cache.folder, cache.spec, cache.made_with = folder, spec, note["made_with"]
         return cache
 
     def path(self, name: str) -> Path:
@@ -164,6 +168,8 @@ class FeatureCache:
             ArgumentError: the arrays do not have the same number of ticks.
         """
         arrays = {key: getattr(features, key) for key in ARRAYS}
+        if features.ticks is not None:
+            arrays[TICKS] = features.ticks
         lengths = {key: len(value) for key, value in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise ArgumentError(
@@ -199,12 +205,13 @@ class FeatureCache:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = {key: archive[key] for key in ARRAYS if key not in MAPPED}
                 split = str(archive["split"])
+                ticks = archive[TICKS] if TICKS in archive.files else None
             arrays |= {key: _mapped(path, f"{key}.npy") for key in MAPPED}
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ArgumentError(
                 f"{path} must hold the features of a track, got {error}; delete it and extract again."
             ) from error
-        return Features(name, split, **arrays)
+        return Features(name, split, **arrays, ticks=ticks)
 
     def read_all(self, split: str | None = None) -> list[Features]:
         """Returns the features of all tracks, or of one split, in order of name."""

@@ -9,7 +9,13 @@ from edgeaff.errors import ArgumentError
 from edgeaff.spec import PreprocessSpec
 from edgeaff.training.corpora import fit_rows, frame_times_ns, rows_of_ticks
 from edgeaff.training.corpora.affwild2 import crop_files, read_annotation, read_corpus, side_of, video_name
-from edgeaff.training.corpora.submission import filled_from_nearest, write_single_file, write_track_files
+from edgeaff.training.corpora.submission import (
+    filled_from_nearest,
+    read_locations,
+    values_of_frames,
+    write_single_file,
+    write_track_files,
+)
 
 pytestmark = pytest.mark.needs_torch
 
@@ -298,8 +304,32 @@ def test_submission_in_one_file_is_byte_exact(tmp_path):
         b"image_location,valence,arousal\nb_right/00001.jpg,-0.500,0.500\na/00001.jpg,0.100,0.200\n"
         b"a/00002.jpg,0.100,0.200\na/00003.jpg,0.300,0.400\n"
     )
-    with pytest.raises(ArgumentError, match="locations must be pictures"):
-        write_single_file(tmp_path / "p.txt", predictions, ["a/00004.jpg"])
+
+
+def test_a_picture_after_the_last_frame_takes_that_and_one_of_another_video_is_refused(tmp_path):
+    predictions = {"a": np.array([[0.1, 0.2], [np.inf, 0.0], [0.3, 0.4]])}
+    write_single_file(tmp_path / "p.txt", predictions, ["a/00002.jpg", "a/00005.jpg"])
+    assert (tmp_path / "p.txt").read_text().splitlines()[1:] == ["a/00002.jpg,0.100,0.200", "a/00005.jpg,0.300,0.400"]
+    for location in ("a/00034.jpg", "b/00001.jpg", "a/00000.jpg", "a/x.jpg", "00001.jpg"):
+        with pytest.raises(ArgumentError, match="locations must be pictures"):
+            write_single_file(tmp_path / "p.txt", predictions, [location])
+
+
+def test_the_official_sample_gives_the_order(tmp_path):
+    (tmp_path / "s.txt").write_bytes(
+        b"\xef\xbb\xbfimage_location,valence,arousal\r\nb/00001.jpg,-5,-5\r\na/00001.jpg,-5,-5\r\n"
+    )
+    assert read_locations(tmp_path / "s.txt") == ["b/00001.jpg", "a/00001.jpg"]
+    (tmp_path / "s.txt").write_text("valence,arousal\n")
+    with pytest.raises(ArgumentError, match="must begin with image_location"):
+        read_locations(tmp_path / "s.txt")
+
+
+def test_frames_without_a_prediction_are_not_a_number():
+    spec = PreprocessSpec()
+    times = np.arange(6) * 1_000_000_000 // 30
+    rows = values_of_frames(np.arange(6.0).reshape(3, 2), np.array([1, 2, 4]), times, spec)
+    np.testing.assert_array_equal(rows[:, 0], [np.nan, 0.0, 2.0, np.nan, 4.0, np.nan])
 
 
 def test_missing_predictions_come_from_the_nearest_frame():

@@ -6,8 +6,10 @@ import pytest
 from edgeaff.errors import ArgumentError
 from edgeaff.preprocess import PreprocessParts
 from edgeaff.spec import PreprocessSpec
-from edgeaff.training.corpora import Track
+from edgeaff.training.corpora import Track, frame_times_ns
+from edgeaff.training.corpora.submission import values_of_frames
 from edgeaff.training.extract import extract_track
+from edgeaff.training.feature_cache import FeatureCache
 from edgeaff.types import FaceBox, FaceDetection
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media]
@@ -40,7 +42,9 @@ class _Plain:
         pass
 
 
-def _write_clip(path, rate, seconds, event_seconds, audio_rate=16_000):
+def _write_clip(path, rate, seconds, event_seconds, audio_rate=16_000, late_frames=0):
+    from fractions import Fraction
+
     import av
 
     event = round(event_seconds * rate)
@@ -55,8 +59,9 @@ def _write_clip(path, rate, seconds, event_seconds, audio_rate=16_000):
         audio.layout = "mono"
         for index in range(int(seconds * rate)):
             image = np.full((64, 64, 3), 255 if index == event else 20, np.uint8)
-            for packet in video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")):
-                container.mux(packet)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = index + late_frames, Fraction(1, rate)
+            container.mux(list(video.encode(frame)))
         container.mux(list(video.encode(None)))
         for start in range(0, len(sound), 1600):
             frame = av.AudioFrame.from_ndarray(sound[None, start : start + 1600], format="s16", layout="mono")
@@ -83,6 +88,26 @@ def test_flash_clap_and_label_share_their_tick(tmp_path, rate):
     assert features.present[:, 0].mean() > 0.9
     if rate <= 30:  # at 60 the last tick takes the frame before the last
         assert (features.labels[-1] == -5).all()
+
+
+@pytest.mark.parametrize(("rate", "late_frames"), [(8, 0), (24, 0), (25, 6), (30, 0), (30, 7), (60, 0)])
+def test_values_of_ticks_come_back_to_their_frames(tmp_path, rate, late_frames):
+    """What a network says of a tick is submitted for the frame whose label the tick has; the sound may begin first."""
+    path = tmp_path / "clip.mkv"
+    _write_clip(path, rate, 2.0, 1.0, late_frames=late_frames)
+    labels = np.linspace(-1, 1, 4 * rate, dtype=np.float32).reshape(2 * rate, 2)
+    spec = PreprocessSpec()
+    parts = PreprocessParts(spec, _WholePicture(), _Brightness(), _Plain())
+    features = extract_track(Track("clip", "train", labels, path), parts, descriptor_size=1)
+    cache = FeatureCache(tmp_path / "cache", spec, encoder_id="x")
+    cache.write(features)
+    ticks = cache.read("clip").ticks
+    assert len(ticks) == len(features.labels) and (ticks[0] == 0)
+    frames = values_of_frames(features.labels, ticks, frame_times_ns(path), spec)
+    if rate <= 30:
+        np.testing.assert_array_equal(frames, labels)
+    else:
+        np.testing.assert_allclose(frames, labels, atol=2.1 / rate)  # two frames a tick
 
 
 @pytest.mark.parametrize(("rows", "said"), [(60, False), (58, False), (120, True), (40, True), (0, False)])

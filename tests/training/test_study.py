@@ -159,6 +159,40 @@ def test_a_run_is_measured_on_a_corpus_and_on_its_features(made, table, capsys):
     assert "CCC, mean over videos" in (made / "one" / "evaluation_test.md").read_text()
 
 
+def test_a_run_is_submitted_frame_by_frame(made, table, capsys):
+    run, features = made / "out" / "runs" / "edge-0", made / "out" / "features" / "edge"
+    arguments = ["evaluate", str(run / "best.safetensors"), "--corpus", str(features), "--split", "test"]
+    arguments += ["--output", str(made / "sent"), "--submission", str(made / "corpus")]
+    assert main(arguments) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["submitted_tracks"] == 2
+    assert "ccc_arousal" in said  # these test tracks have labels
+    lines = (made / "sent" / "submission" / "test1.txt").read_text().splitlines()
+    assert lines[0] == "valence,arousal" and len(lines) == 51
+    sample = ["image_location,valence,arousal", "test2/00001.jpg,-5,-5", "test1/00050.jpg,-5,-5"]
+    (made / "sample.txt").write_text("\n".join(sample) + "\n")
+    assert main([*arguments, "--sample", str(made / "sample.txt")]) == 0
+    single = (made / "sent" / "submission.txt").read_text().splitlines()
+    assert single[2] == f"test1/00050.jpg,{lines[50]}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "{run}", "--sample", "x"], "sample must come with --submission"),
+        (["evaluate", "--table1", "--output", "x", "--submission", "x"], "submission must be of one run"),
+        (["evaluate", "{run}", "--submission", "nowhere"], "submission must be the folder of the videos"),
+        (["evaluate", "{run}", "--submission", "{made}", "--sample", "nowhere"], "official sample file"),
+        (["evaluate", "{run}", "--submission", "{made}/out/features"], "videos must hold that of"),
+    ],
+)
+def test_a_wrong_submission_is_a_usage_error(made, table, capsys, arguments, message):
+    places = {"run": made / "out" / "runs" / "edge-0", "made": made}
+    corpus = ["--corpus", str(made / "out" / "features" / "edge")]
+    assert main([argument.format(**places) for argument in arguments] + corpus) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_run_is_ablated(made, table):
     arguments = ["ablate", str(made / "out" / "runs" / "edge-0"), "--corpus", str(made / "out" / "features" / "edge")]
     assert (

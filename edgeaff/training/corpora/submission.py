@@ -1,4 +1,7 @@
-"""Writes predictions as the challenges want them: a file per track (2020 on), or one file by picture (2025 on)."""
+"""Writes predictions as the challenges want them: a file per track (2020 on), or one file by picture (2025 on).
+
+Networks speak on the ticks of the model, challenges want a row per video frame: `values_of_frames` goes from one to the other.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,49 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.errors import ArgumentError
+from edgeaff.spec import PreprocessSpec
+
+MOST_FRAMES_SHORT = 30  # decoders differ by a few frames at the end; more is another video
+
+
+def values_of_frames(values: np.ndarray, ticks: np.ndarray, times_ns: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
+    """Returns what was predicted for each video frame: the value of the tick that the frame belongs to.
+
+    Args:
+        values: (T, 2) predictions.
+        ticks: (T,) int64 rising, number of each tick (`Features.ticks`).
+        times_ns: (frames,) int64 rising, when the frames are shown (`frame_times_ns`).
+        spec: of the features.
+
+    Returns:
+        (frames, 2) float64; NaN where a frame's tick has no prediction.
+    """
+    wanted = np.array([spec.frame_tick(int(time)) for time in times_ns], dtype=np.int64)
+    places = np.searchsorted(ticks, wanted).clip(0, len(ticks) - 1)
+    rows = np.array(values, dtype=np.float64)[places]
+    rows[ticks[places] != wanted] = np.nan
+    return rows
+
+
+def read_locations(path: Path) -> list[str]:
+    """Returns the pictures of an official sample file, in its order.
+
+    Args:
+        path: header `image_location,...`, then `<track>/00001.jpg[,...]` in each line.
+
+    Returns:
+        `<track>/00001.jpg` and so on.
+
+    Raises:
+        ArgumentError: the header is another.
+    """
+    lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
+    cells = [line.split(",")[0].strip() for line in lines if line.strip()]
+    if not cells or cells[0] != "image_location":
+        raise ArgumentError(
+            f"{path} must begin with image_location, got {lines[:1]}; is it the sample of a submission?"
+        )
+    return cells[1:]
 
 
 def _checked(name: str, values: np.ndarray) -> np.ndarray:
@@ -16,7 +62,7 @@ def _checked(name: str, values: np.ndarray) -> np.ndarray:
         raise ArgumentError(
             f"values of {name} must have shape (T, 2), got {values.shape}; give valence and arousal per frame."
         )
-    return np.clip(values, -1.0, 1.0)
+    return np.where(np.isfinite(values), np.clip(values, -1.0, 1.0), np.nan)
 
 
 def filled_from_nearest(values: np.ndarray) -> np.ndarray:
@@ -59,7 +105,8 @@ def write_single_file(path: Path, predictions: Mapping[str, np.ndarray], locatio
     Args:
         path: file to write.
         predictions: track -> (T, 2), row i belongs to picture i + 1; NaN = no prediction (taken from the nearest frame).
-        locations: `<track>/00001.jpg` ... as in the official sample file.
+        locations: `<track>/00001.jpg` ... as in the official sample file; the last frame also stands for up to a second of
+            pictures after it, as decoders do not agree on the last frames.
 
     Raises:
         ArgumentError: a location has no track among the predictions, or lies past its end.
@@ -69,10 +116,12 @@ def write_single_file(path: Path, predictions: Mapping[str, np.ndarray], locatio
     for location in locations:
         track, _, picture = location.rpartition("/")
         row = int(Path(picture).stem) - 1 if Path(picture).stem.isdigit() else -1
-        if track not in ready or not 0 <= row < len(ready[track]):
+        if track not in ready or not 0 <= row < len(ready[track]) + MOST_FRAMES_SHORT:
+            known = f"{len(ready[track])} frames of it" if track in ready else "no such track"
             raise ArgumentError(
-                f"locations must be pictures of predicted tracks, got {location!r}; predict {track or 'its track'} first."
+                f"locations must be pictures of predicted tracks, got {location!r} with {known}; predict {track or 'its track'} "
+                "first, on the video that the list is of."
             )
-        valence, arousal = ready[track][row]
+        valence, arousal = ready[track][min(row, len(ready[track]) - 1)]
         lines.append(f"{location},{valence:.3f},{arousal:.3f}")
     path.write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
