@@ -11,7 +11,7 @@ A path is FILE:key.key[name=value,name=other/value].key over the file's JSON; a 
 an object, whose key then is "key") with those values. After `@` stands a format of Python, `*100:.0f` scales before it.
 Column templates are format strings over a row.
 
-Every other number that looks measured (a decimal, or one with a unit) must be traceable too: `untraced` finds those that are
+Every other number that looks measured (a decimal, one with a unit, one in thousands or with an exponent) must be traceable too: `untraced` finds those that are
 neither in a mark, nor in a JSON that the page names (`<!--figures from faces face_detector-->`), nor stated as a constant in
 benchmarks/stated_numbers.json.
 """
@@ -32,11 +32,16 @@ _ROWS_MARK = re.compile(r"(?P<head><!--rows (?P<path>.+?) \| (?P<columns>.+?)-->
 _SOURCES = re.compile(r"<!--figures from (.+?)-->")
 _STEP = re.compile(r"\.?(?P<key>[^.\[\]]+)|\[(?P<selector>[^\]]*)\]")
 _UNITS = (
-    r"ms|µs|us|ns|fps|ticks/s|ticks a second|GFLOP/s|MB/s|GB/s|MB|MiB|kB|KiB|KB|GB|GiB|%|per cent|times|x(?! ?\d)|s|seconds"
-    r"|parameters|bytes|MMAC|GMAC"
+    r"ms|µs|us|ns|fps|ticks/s|(?:(?:ticks|frames|pictures|times) )?(?:a|per) second|GFLOP/s|MB/s|GB/s|MB|MiB|kB|KiB|KB|GB|GiB"
+    r"|%|per ?cent|times|x(?! ?\d)|×|-fold|s|seconds|min|minutes|h|hours|kHz|Hz|W|ppm|dB|px"
+    r"|parameters|multiply-accumulates|bytes|MMAC|GMAC"
 )
+_BEGIN = r"(?<![\w.,/])(?<![A-Za-z]-)"  # a minus belongs to the number, a hyphen after a letter to a name
+_NUMBER = r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
+_UNIT = rf"(?:{_UNITS})(?![\w-])"
 _MEASURED = re.compile(
-    rf"(?<![\w.,/-])(?P<number>\d[\d,]*(?:\.\d+)?)\s?(?P<unit>(?:{_UNITS})(?![\w-]))|(?<![\w.,-])(?P<decimal>\d+\.\d+)(?![\w.])"
+    rf"{_BEGIN}(?P<number>{_NUMBER})(?:\s?(?P<unit>{_UNIT})|(?=(?:(?: to | and | or |, | / |-){_NUMBER})+\s?(?P<shared>{_UNIT})))"
+    rf"|(?<![\w.,])(?<![A-Za-z]-)(?P<bare>\d+\.\d+(?:e[-+]?\d+)?|\d+e[-+]?\d+|\d{{1,3}}(?:,\d{{3}})+)(?!\w|\.\d)"
 )
 _NOT_PROSE = (
     re.compile(r"^```.*?^```", re.S | re.M), re.compile(r"`[^`\n]*`"), re.compile(r"\]\([^)\s]*\)"), re.compile(r"https?://\S+"),
@@ -165,7 +170,7 @@ def measured_numbers(text: str) -> list[str]:
         text = pattern.sub(" ", text)
     found = []
     for match in _MEASURED.finditer(text):
-        found.append(match["decimal"] or f"{match['number']} {match['unit']}")
+        found.append(match["bare"] or f"{match['number']} {match['unit'] or match['shared']}")
     return found
 
 

@@ -81,5 +81,8 @@ def test_numbers_without_a_source_are_found():
     text += "<!--f latency:bars.rss_mib.bar @.0f-->250 MB<!--/f-->"
     assert figures.untraced("README.md", text, RESULTS, {"*": {"95 %": "level"}}) == ["1.4 ms", "0.5 s"]
     assert figures.untraced("README.md", text, RESULTS, {"README.md": {"1.4 ms": "a", "95 %": "b", "0.5 s": "c"}}) == []
+    hard = "CCC 0.9. Up to 1.5×; 3.6e-7, -0.2; 7, 11 and 12 minutes; 28,558 faces; 5 frames a second; 200 to 300 px; 9-fold"
+    found = ["0.9", "1.5 ×", "3.6e-7", "0.2", "7 minutes", "11 minutes", "12 minutes", "28,558", "5 frames a second"]
+    assert figures.measured_numbers(hard) == [*found, "200 px", "300 px", "9 -fold"]
     known = "<!--figures from latency-->"
     assert figures.untraced("a.md", f"{known} 1.23 ms, 810 fps, 154.3 MiB, 1.24 ms", RESULTS, {}) == ["1.24 ms"]
