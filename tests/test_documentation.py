@@ -217,7 +217,7 @@ def called_of(node: ast.Call, objects: dict[str, type]) -> object:
         return None
     if function.value.id == "edgeaff":
         return getattr(edgeaff, function.attr)
-    return getattr(objects[function.value.id], function.attr) if function.value.id in objects else None
+    return getattr(objects[function.value.id], function.attr, None) if function.value.id in objects else None
 
 
 @pytest.mark.needs_media
