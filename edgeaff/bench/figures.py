@@ -11,9 +11,9 @@ A path is FILE:key.key[name=value,name=other/value].key over the file's JSON; a 
 an object, whose key then is "key") with those values. After `@` stands a format of Python, `*100:.0f` scales before it.
 Column templates are format strings over a row.
 
-Every other number that looks measured (a decimal, one with a unit, one in thousands or with an exponent) must be traceable too: `untraced` finds those that are
-neither in a mark, nor in a JSON that the page names (`<!--figures from faces face_detector-->`), nor stated as a constant in
-benchmarks/stated_numbers.json.
+Every other number that looks measured (a decimal, one with a unit, one in thousands or with an exponent) must be traceable
+too: `untraced` finds those that are neither in a mark, nor in a JSON that the page names (`<!--figures from faces face_detector-->`),
+nor stated as a constant in benchmarks/stated_numbers.json.
 """
 
 from __future__ import annotations

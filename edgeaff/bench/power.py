@@ -99,9 +99,8 @@ class PowerMeter:
     def row(self, values: int) -> dict[str, Any]:
         """Returns mean watts by rail and joules per value; empty where the device says nothing. values: that came out meanwhile."""
         if self._samples:
-            watts = {
-                name: round(float(np.mean([sample[name] for sample in self._samples])), 3) for name in self._samples[0]
-            }
+            seen = {name: [sample[name] for sample in self._samples if name in sample] for name in self._samples[0]}
+            watts = {name: round(float(np.mean(values)), 3) for name, values in seen.items()}  # a rail may be silent for a moment
             return {
                 "rails_w": watts,
                 "joules_per_value": round(max(watts.values()) * self._seconds / max(values, 1), 5),

@@ -171,3 +171,30 @@ def test_sound_is_whole_and_pictures_are_30_a_second():
     assert (
         image.max() == 1 and image is media.image(0) and image.max() == 0 and len(sound) == 534
     )  # one buffer, written again
+
+
+@pytest.mark.needs_native
+def test_markdown_explains_its_columns_and_shows_what_a_device_says_of_itself(small):
+    columns = set(
+        "".join(line for line in as_markdown(small).splitlines() if line.startswith("- "))
+        .replace(":", " ")
+        .replace(",", " ")
+        .split()
+    )
+    assert {
+        "n",
+        "p50",
+        "jitter",
+        "cpu_share",
+        "real_time_factor",
+        "roof_percent",
+        "rss_mib",
+        "error_to_fp32",
+        "av_skew",
+    } <= columns
+    assert "| rails_w |" not in as_markdown(small)
+    rows = [{**row, "rails_w": {"VDD_IN": 6.0}, "joules_per_value": 0.2} for row in small["pipelines"]]
+    device = {"nvpmodel": "pmode:0001", "gpu_mhz": 625}
+    text = as_markdown({**small, "pipelines": rows, "machine": {**small["machine"], "device": device}})
+    assert "nvpmodel: pmode:0001; gpu_mhz: 625" in text
+    assert "| rails_w | joules_per_value |" in text and "| {'VDD_IN': 6.0} | 0.2 |" in text
