@@ -60,7 +60,7 @@ class ModelBundle:
         return f"ModelBundle({self.manifest['model_id']!r}, path={str(self.path)!r}, fingerprint={self.spec.fingerprint!r})"
 
     @classmethod
-    def load(cls, path: str | Path | None = None) -> ModelBundle:
+    def load(cls, path: str | os.PathLike[str] | None = None) -> ModelBundle:
         """Reads and verifies a bundle.
 
         Args:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import os
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,13 @@ class Estimate:
 class Session:
     """Turns pushed frames and samples into events, deterministically.
 
+    ```
+    session = edgeaff.Session()
+    for image, samples, t in firmware_loop():
+        events = session.push_frame(image, pts_ns=t)
+        events += session.push_audio(samples, pts_ns=t, sample_rate_hz=48_000)
+    events = session.finish()
+    ```
     Args:
         bundle: a ModelBundle, a path, or None for the one that ships.
         video: whether video is declared; a modality switched off is never waited for.
@@ -99,7 +107,7 @@ class Session:
 
     def __init__(
         self,
-        bundle: ModelBundle | str | None = None,
+        bundle: ModelBundle | str | os.PathLike[str] | None = None,
         *,
         video: bool = True,
         audio: bool = True,

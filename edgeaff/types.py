@@ -36,7 +36,7 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class VideoFrame:
-    """One picture. image: (H, W, 3) uint8 RGB."""
+    """One picture. image: (H, W, 3) uint8 RGB; pts_ns: its time."""
 
     pts_ns: int
     image: np.ndarray
@@ -47,7 +47,7 @@ class VideoFrame:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """Mono sound. samples: (n,) int16 or float32 in [-1, 1]; pts_ns belongs to samples[0]."""
+    """Mono sound. samples: (n,) int16 or float32 in [-1, 1]; pts_ns belongs to samples[0]; sample_rate_hz: of the samples."""
 
     pts_ns: int
     samples: np.ndarray

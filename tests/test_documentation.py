@@ -7,6 +7,7 @@ import ast
 import inspect
 import re
 import sys
+from enum import Enum
 from functools import cache
 from pathlib import Path
 
@@ -218,6 +219,22 @@ def called_of(node: ast.Call, objects: dict[str, type]) -> object:
     if function.value.id == "edgeaff":
         return getattr(edgeaff, function.attr)
     return getattr(objects[function.value.id], function.attr, None) if function.value.id in objects else None
+
+
+def described() -> list[str]:
+    """Returns the public names that take arguments."""
+    things = {own: getattr(edgeaff, own) for own in edgeaff.__all__}
+    classes = [
+        own for own, thing in things.items() if inspect.isclass(thing) and not issubclass(thing, (Exception, Enum))
+    ]
+    return [*classes, *(own for own, thing in things.items() if inspect.isfunction(thing))]
+
+
+@pytest.mark.parametrize("public", described())
+def test_every_argument_of_a_public_name_is_described(public: str) -> None:
+    thing = getattr(edgeaff, public)
+    text = f"{thing.__doc__}\n{thing.__init__.__doc__}"
+    assert not [own for own in inspect.signature(thing).parameters if not re.search(rf"\b{own}\b", text)]
 
 
 @pytest.mark.needs_media

@@ -43,14 +43,21 @@ SESSION_OPTIONS = (
 class Runtime(EventReader):
     """Reads sources and delivers events.
 
+    ```
+    with edgeaff.Runtime(video="camera:0", audio="mic:default") as runtime:
+        for event in runtime:
+            print(event.pts_ns, event.status, event.valence, event.arousal)
+    ```
     An argument that is None is the configuration's, else its default.
 
     Args:
         bundle: a ModelBundle, a path, or None for the one that ships.
-        video: path or URI of the pictures. A file brings its sound too, unless `audio` names another.
-        audio: path or URI of the sound.
-        backend: "default" (the bundle's, and the default), "onnxruntime", "openvino", "native" or "tensorrt". A live Runtime
-            builds the last in the background while the default serves, and hands over after its self-test.
+        video: path or URI of the pictures ("clip.mp4", "camera:0", "rtsp://..."; the table is in edgeaff.capture.source), or a
+            source such as PushVideo(). A file or stream brings its sound too, unless `audio` names another.
+        audio: path or URI of the sound ("mic:default"), or a source such as PushAudio().
+        backend: "default" (the bundle's, and the default), "onnxruntime", "openvino", "native", "tensorrt", or "auto": the fastest
+            in a short trial. A live Runtime builds "tensorrt" in the background while the default serves, and hands over after
+            its self-test.
         face_backend: what runs the face encoder; None for the one that goes with `backend`, which "auto" chooses apart.
         strict: refuse to fall back to, or begin with, another backend; default False.
         max_faces: most faces with events of their own per tick; default 1.
@@ -61,6 +68,8 @@ class Runtime(EventReader):
         ladder: live only: do less work per frame while the worker falls behind (see runtime/ladder.py); default True.
         threads: most threads of one run of a graph; default 1.
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append; default 1.
+        load_test: replay golden ticks of the bundle before the first event: "warn" (the default) or "refuse" when they come out
+            otherwise, or "off".
         serve: "host:port" or a port: /metrics, /status and /healthz over HTTP, on the loopback unless a host is named (port 0
             chooses a free one, see `serve_url`); None opens no socket.
         sinks: called for every event: objects with write(event) and close(), paths and URIs (`delivery.open`); a Recorder
@@ -75,7 +84,7 @@ class Runtime(EventReader):
 
     def __init__(
         self,
-        bundle: ModelBundle | str | None = None,
+        bundle: ModelBundle | str | os.PathLike[str] | None = None,
         *,
         video: Any = None,
         audio: Any = None,
