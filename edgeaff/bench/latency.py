@@ -60,7 +60,7 @@ class Plan:
 
     turns: int = 12
     rounds: int = 60
-    part_seconds: float = 15.0
+    part_seconds: float = 10.0
     camera_seconds: float = 2.0
     peers: bool = True
     paper: bool = True
@@ -144,7 +144,7 @@ def measure_paper(media: Media, plan: Plan, roofs: dict[str, dict[str, float]]) 
         found, preset="paper", threads=PAPER_THREADS, rounds=max(3, plan.rounds // 10), seconds=plan.part_seconds,
         roofs=roofs[str(PAPER_THREADS)],
     )  # fmt: skip
-    rows, ratios, differences = measure_pipelines(engines, media, plan, turns=max(2, plan.turns // 4))
+    rows, ratios, differences = measure_pipelines(engines, media, plan, turns=max(2, plan.turns // 6))
     return {
         "stages": stages,
         "pipelines": rows,

@@ -67,7 +67,7 @@ class Engine:
         backends: what runs the model and the face encoder, where that is not said by the name.
         before: work of a tick outside of the session.
         next_tick: that it has not been given yet.
-        first_value_ms: of picture and sound that it took before its first value; None before the warm-up.
+        first_value_ms: of picture and sound before its first value with status OK; None before the warm-up.
     """
 
     preset: str
@@ -205,9 +205,10 @@ def edge_engines(bundle: ModelBundle, media: Media, *, peers: bool) -> tuple[lis
         return engines, dict.fromkeys(
             PEERS, f"needs {', '.join(missing)} (extra export)" if missing else "switched off"
         )
-    from edgeaff.export.from_onnx import read_step, require_same
+    from edgeaff.bench.latency_peers import edge_system
+    from edgeaff.export.from_onnx import require_same
 
-    edge = read_step(bundle.graph_bytes("affect_step"))
+    edge = edge_system(bundle.graph_bytes("affect_step"))
     require_same(edge, bundle.arrays("golden.npz"))
     return engines + peer_engines(bundle, media, edge, threads=1), {}
 

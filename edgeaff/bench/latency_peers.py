@@ -7,16 +7,17 @@ network (letterbox, crop, tracker, clock) is edgeaff's own in all of them, which
 
 from __future__ import annotations
 
-import warnings
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from edgeaff.backends import Graph, load_graph
-from edgeaff.backends.onnx_edit import OPSET
 from edgeaff.bench.latency_media import Media
 from edgeaff.bench.lld import RATE_HZ
+from edgeaff.export.from_onnx import read_step
+from edgeaff.export.to_onnx import SymbolicOperator, to_model
 from edgeaff.features.face import FaceEncoder, normalise
 from edgeaff.features.lld import extract
 from edgeaff.inference import WINDOW_TICKS, Prediction, WindowPredictor
@@ -70,6 +71,13 @@ class TorchWindow:
             return {"values": self.module(*(torch.from_numpy(feeds[name]) for name in INPUTS)).numpy()}
 
 
+@functools.lru_cache(maxsize=1)
+def edge_system(step: bytes) -> Any:
+    """Returns the torch module of the `edge` preset's step graph."""
+    return read_step(step)
+
+
+@functools.lru_cache(maxsize=1)
 def window_onnx(system: Any) -> bytes:
     """Returns the window graph as torch exports it, without our operator."""
     import torch
@@ -78,13 +86,7 @@ def window_onnx(system: Any) -> bytes:
         torch.ones(shape, dtype=torch.bool if name.endswith("mask") else torch.float32)
         for name, shape in window_shapes(system).items()
     )
-    with warnings.catch_warnings():  # torch warns about its own internals
-        warnings.simplefilter("ignore")
-        program: Any = torch.onnx.export(
-            window_module(system), arguments, dynamo=True, opset_version=OPSET, input_names=list(INPUTS),
-            output_names=["values"], optimize=True, verbose=False,
-        )  # fmt: skip
-    return bytes(program.model_proto.SerializeToString())
+    return bytes(to_model(window_module(system), SymbolicOperator(), arguments, INPUTS, ["values"]).SerializeToString())
 
 
 def onnxruntime_window(system: Any, *, threads: int = 1) -> Graph:

@@ -20,7 +20,7 @@ from edgeaff.bench.latency_media import FPS, Media, pts_ns
 from edgeaff.bench.lld import RATE_HZ
 from edgeaff.errors import BundleError
 from edgeaff.inference import WINDOW_TICKS
-from edgeaff.types import AffectEvent
+from edgeaff.types import AffectEvent, Status
 
 WARMUP_TICKS = WINDOW_TICKS + 5
 COMPARED_TICKS = range(WINDOW_TICKS - 2, WINDOW_TICKS)
@@ -49,7 +49,7 @@ def warm_up(engines: Sequence[Engine], media: Media) -> dict[str, float]:
             engine.fill(not COMPARED_TICKS[0] <= len(events) <= COMPARED_TICKS[-1])
             events += engine.push(media, tick)
         engine.fill(False)
-        engine.first_value_ms = next((round(e.pts_ns / 1e6, 1) for e in events if e.valence is not None), None)
+        engine.first_value_ms = next((round(e.pts_ns / 1e6, 1) for e in events if e.status is Status.OK), None)
         if not any(event.face is not None for event in events[-10:]):
             raise BundleError(
                 "the made pictures must show a face that is found, got none; the encoder would not be measured."

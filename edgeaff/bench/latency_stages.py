@@ -195,9 +195,8 @@ def _add_windows(found: StageList, bundle: ModelBundle) -> None:
         found.left_out[WINDOW] = "needs torch, onnx and onnxscript (extra export)"
         return
     from edgeaff.bench import latency_peers as peer
-    from edgeaff.export.from_onnx import read_step
 
-    system = read_step(bundle.graph_bytes("affect_step"))
+    system = peer.edge_system(bundle.graph_bytes("affect_step"))
     model = peer.window_onnx(system)
     feeds = drawn_window(peer.window_shapes(system))
     graphs: dict[str, Callable[[], Any]] = {

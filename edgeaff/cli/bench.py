@@ -13,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--turns", type=int, default=12, help="blocks of ticks per engine, back to back (default 12)")
     parser.add_argument("--rounds", type=int, default=60, help="timings per stage (default 60)")
     parser.add_argument(
-        "--part-seconds", type=float, default=15.0, metavar="S",
-        help="after them a set of stages or pipelines begins no new round (default 15)",
+        "--part-seconds", type=float, default=10.0, metavar="S",
+        help="after them a set of stages or pipelines begins no new round (default 10)",
     )  # fmt: skip
     parser.add_argument(
         "--camera-seconds", type=float, default=2.0, help="per engine in camera mode, 0 for none (default 2)"

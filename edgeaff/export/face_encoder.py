@@ -11,7 +11,6 @@ import copy
 import hashlib
 import json
 import logging
-import warnings
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,8 +19,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from edgeaff.backends.onnx_edit import IR_VERSION, OPSET
-from edgeaff.export.to_onnx import PARITY_BATCHES, check_parity
+from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model
 from edgeaff.training.face_encoder.data import ANCHORS, EMOTIONS
 from edgeaff.training.face_encoder.model import FaceEncoder, FaceEncoderConfig
 from edgeaff.training.face_encoder.train import FaceModel
@@ -57,24 +55,10 @@ def to_onnx(encoder: FaceEncoder) -> bytes:
     Returns:
         ONNX, opset 18, IR version 10: `face` (B, 3, 96, 96) float32 -> `descriptor` (B, D) float32.
     """
-    import onnx
-
-    encoder = encoder.eval()
-    with warnings.catch_warnings():  # torch warns about its own internals
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", UserWarning)
-        program = torch.onnx.export(
-            fold(encoder), (torch.zeros(2, 3, 96, 96),), dynamo=True, opset_version=OPSET,
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            input_names=["face"], output_names=["descriptor"], optimize=True, verbose=False,
-        )  # fmt: skip
-    model = cast(Any, program).model_proto
-    model.ir_version = IR_VERSION
-    for node in model.graph.node:  # where the exporter was run is nobody's business
-        del node.metadata_props[:]
-    del model.graph.metadata_props[:]
-    onnx.checker.check_model(model, full_check=True)
-    data = model.SerializeToString()
+    encoder, batch_axis = encoder.eval(), {0: torch.export.Dim("batch")}
+    example = (torch.zeros(2, 3, 96, 96),)
+    model = to_model(fold(encoder), SymbolicOperator(), example, ["face"], ["descriptor"], dynamic=(batch_axis,))
+    data = bytes(model.SerializeToString())
     generator = torch.Generator().manual_seed(0)
     runs = []
     for batch in PARITY_BATCHES:

@@ -7,9 +7,11 @@ with its plain-ONNX body as a model-local function. Every export is checked and 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
+import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -100,9 +102,7 @@ def to_model(
     """
     import onnx
 
-    with warnings.catch_warnings():  # torch warns about its own internals
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", UserWarning)
+    with _quiet_exporter():
         program = torch.onnx.export(
             module.eval(),
             arguments,
@@ -127,6 +127,21 @@ def to_model(
     del model.graph.metadata_props[:]
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keeps what torch's exporter says of its own internals, and of packages it could use, from the user's screen."""
+    talkative = logging.getLogger("torch.onnx")
+    level = talkative.level
+    talkative.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", UserWarning)
+            yield
+    finally:
+        talkative.setLevel(level)
 
 
 def with_batch(model: onnx.ModelProto, batch: int) -> bytes:
