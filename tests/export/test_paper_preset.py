@@ -107,7 +107,7 @@ def test_stride_needs_the_graph_and_a_number(bundle):
     from edgeaff.bundle import ModelBundle
     from edgeaff.inference import load_predictor
 
-    with pytest.raises(ArgumentError, match="stride must be an int in \[1, 256\], got 0"):
+    with pytest.raises(ArgumentError, match=r"stride must be an int in \[1, 256\], got 0"):
         load_predictor(bundle, stride=0)
     with pytest.raises(ArgumentError, match="stride must be 1 for .* it has no graph affect_append"):
         load_predictor(ModelBundle.load(), stride=2)
