@@ -7,7 +7,7 @@ Two kinds of marks, invisible where Markdown is rendered:
 <!--rows latency:pipelines[mode=camera] | engine={engine} | CPU ms a tick={cpu_ms:.2f}-->     a table, a row per object
 <!--/rows-->
 ```
-A path is FILE:key.key[name=value,name=other/value].key over the file's JSON; a selector keeps the objects of a list (or the values of
+A path is FILE:key.key[name=value,name=other/value].key.0 over the file's JSON; a selector keeps the objects of a list (or the values of
 an object, whose key then is "key") with those values. After `@` stands a format of Python, `*100:.0f` scales before it.
 Column templates are format strings over a row.
 
@@ -90,6 +90,8 @@ def look_up(results: Results, path: str) -> Any:
     for step in _STEP.finditer(rest):
         if step["selector"] is not None:
             node = _select(node, step["selector"])
+        elif isinstance(node, list) and step["key"].isdigit():
+            node = node[int(step["key"])] if int(step["key"]) < len(node) else None
         elif isinstance(node, list):
             if len(node) != 1:
                 raise ArgumentError(

@@ -86,3 +86,10 @@ def test_numbers_without_a_source_are_found():
     assert figures.measured_numbers(hard) == [*found, "200 px", "300 px", "9 -fold"]
     known = "<!--figures from latency-->"
     assert figures.untraced("a.md", f"{known} 1.23 ms, 810 fps, 154.3 MiB, 1.24 ms", RESULTS, {}) == ["1.24 ms"]
+
+
+def test_a_path_may_count_into_a_list_of_numbers():
+    results = {"card": {"interval": [0.71, 0.81]}}
+    assert figures.render("<!--f card:interval.1 @.1f--><!--/f-->", results) == "<!--f card:interval.1 @.1f-->0.8<!--/f-->"
+    with pytest.raises(ArgumentError, match="got nothing"):
+        figures.render("<!--f card:interval.2 @.1f--><!--/f-->", results)
