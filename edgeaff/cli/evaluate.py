@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeaff.cli.extract import add_vggface_arguments
 from edgeaff.errors import ArgumentError, BackendUnavailableError
 from edgeaff.training import SPLITS
 
@@ -57,6 +58,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle", type=Path, help="whose detector and face encoder make them (default: the one that ships)"
     )
+    add_vggface_arguments(parser)
     parser.add_argument(
         "--workers",
         type=int,
@@ -120,14 +122,13 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
     Returns:
         Study, corpus and results.
     """
-    from edgeaff.training.prepared import PreparedCorpus
     from edgeaff.training.study import read_study, run_study
 
     study = read_study(options.table1)
     if options.seeds:
         study = dataclasses.replace(study, seeds=tuple(options.seeds))
     cache = options.cache or options.output / "features"
-    corpus = PreparedCorpus(options.corpus, cache, options.bundle, workers=options.workers)
+    corpus = prepared_corpus(options, cache)
 
     def report(result: dict[str, Any]) -> None:
         test = result["test"]
@@ -261,7 +262,6 @@ def load_tracks(options: argparse.Namespace, description: dict[str, Any]) -> lis
     from edgeaff.training.checks import check_features
     from edgeaff.training.feature_cache import SPEC_FILE, FeatureCache
     from edgeaff.training.models import find_system
-    from edgeaff.training.prepared import PreparedCorpus
 
     system = find_system(description["system"])
     if (options.corpus / SPEC_FILE).is_file():
@@ -280,4 +280,24 @@ def load_tracks(options: argparse.Namespace, description: dict[str, Any]) -> lis
             f"corpus must be a folder of edgeaff extract for {system.name}, got {options.corpus}; extract its features first."
         )
     cache_folder = options.cache or output_folder(options) / "features"
-    return list(PreparedCorpus(options.corpus, cache_folder, options.bundle, workers=options.workers).form(form))
+    return list(prepared_corpus(options, cache_folder).form(form))
+
+
+def prepared_corpus(options: argparse.Namespace, cache: Path) -> PreparedCorpus:
+    """Returns the corpus of --corpus, a tree of videos, with features made as the options say.
+
+    Args:
+        options: parsed arguments.
+        cache: folder for the features.
+
+    Returns:
+        The corpus.
+    """
+    from edgeaff.training.prepared import PreparedCorpus
+    from edgeaff.training.recipe import ExtractRecipe
+
+    recipe = ExtractRecipe(
+        options.bundle, vggface=options.vggface, colour=options.colour, vggface_mode=options.vggface_mode
+    )
+    recipe.check()
+    return PreparedCorpus(options.corpus, cache, recipe, workers=options.workers)

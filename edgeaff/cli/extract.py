@@ -33,11 +33,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset", default="edge", help="edge (default): one LLD step a tick; paper: 63 steps stacked to 4096 values"
     )
-    parser.add_argument("--vggface", type=Path, help="weights of VGGFace that you have: descriptors of 4096 values")
-    parser.add_argument("--colour", choices=["rgb", "bgr"], help="what the first layer of that file expects")
+    add_vggface_arguments(parser)
     parser.add_argument("--split", choices=SPLITS, action="append", help="only this one; may be repeated")
     parser.add_argument("--test-list", type=Path, help="file with the names of test tracks, one a line")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_vggface_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the options that name weights of VGGFace."""
+    parser.add_argument("--vggface", type=Path, help="weights of VGGFace that you have: descriptors of 4096 values")
+    parser.add_argument("--colour", choices=["rgb", "bgr"], help="what the first layer of that file expects")
+    parser.add_argument(
+        "--vggface-mode",
+        choices=["upsample", "resampled"],
+        default="upsample",
+        help="the published layer is for 224 px: enlarge the crops (default; the published descriptor), or fit the layer to 96 px "
+        "(a fifth of the work; an approximation)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -67,9 +79,12 @@ def run(options: argparse.Namespace) -> int:
     bundle = ModelBundle.load(options.bundle)
     if options.workers < 1:
         raise ArgumentError(f"workers must be at least 1, got {options.workers}; see edgeaff extract --help.")
-    recipe = ExtractRecipe(options.bundle, options.preset, options.vggface, options.colour)
+    recipe = ExtractRecipe(
+        options.bundle, options.preset, options.vggface, options.colour, vggface_mode=options.vggface_mode
+    )
     spec, encoder_id = recipe.spec(bundle), recipe.encoder_id(bundle)
     FeatureCache.check(options.cache, spec, encoder_id=encoder_id)
+    recipe.check()
     if spec.audio_normalisation == "fixed":
         statistics = training_statistics(everything, spec, options.cache, workers=options.workers)
         recipe = dataclasses.replace(recipe, statistics=statistics)

@@ -38,6 +38,7 @@ from edgeaff.export.paper import (
 from edgeaff.export.to_onnx import export_step
 from edgeaff.spec import PreprocessSpec, paper_spec
 from edgeaff.training.checkpoint import load_run
+from edgeaff.training.models.vggface import PUBLISHED_MODES
 from edgeaff.training.qdq import quantise_dynamic
 
 TARGETS = ("onnx", "int8", "tensorrt")
@@ -185,7 +186,8 @@ def paper_content(
         encoders, described = {"face_encoder": base.graph_bytes("face_encoder")}, base.arrays(GOLDEN)["video"][0, ::12]
         encoder_origin = encoder_id(base)
     else:
-        encoder, encoder_origin = (fabricated_encoder(), FABRICATED) if vggface is None else read_encoder(vggface)
+        mode = (said["features"].get("encoder_id", "").split()[2:] or PUBLISHED_MODES)[0]  # "vggface DIGEST [MODE]"
+        encoder, encoder_origin = (fabricated_encoder(), FABRICATED) if vggface is None else read_encoder(vggface, mode)
         encoders, described = encoder_graphs(encoder, precision=precision), describe_drawn(encoder)
     made_up = ["face_encoder"] if encoder_origin == FABRICATED else []
     held = {**encoders, **tail_graphs(system, precision=precision), "face_detector": base.graph_bytes("face_detector")}

@@ -35,7 +35,7 @@ from edgeaff.features.face import normalise
 from edgeaff.inference import WINDOW_TICKS
 from edgeaff.spec import paper_spec
 from edgeaff.training.models.transformer import AudioVideoTransformer
-from edgeaff.training.models.vggface import VggFace
+from edgeaff.training.models.vggface import PUBLISHED_MODES, VggFace, with_weights
 from edgeaff.training.qdq import quantise_dynamic, quantise_static
 
 FABRICATED = "FABRICATED (random) weights, for measuring speed only"
@@ -274,13 +274,21 @@ def describe_drawn(encoder: VggFace, count: int = 12) -> np.ndarray:
     return np.asarray(encoder(torch.from_numpy(normalise(drawn_faces(count)))).numpy())
 
 
-def read_encoder(path: Path) -> tuple[VggFace, str]:
-    """Returns VGGFace with the weights that `edgeaff models import` wrote, in evaluation mode, and where they are from."""
+def read_encoder(path: Path, mode: str = PUBLISHED_MODES[0]) -> tuple[VggFace, str]:
+    """Returns VGGFace with imported weights, in evaluation mode, and where they are from.
+
+    Args:
+        path: what `edgeaff models import` wrote.
+        mode: of the published layer: "upsample" or "resampled"; AffWildNet's own needs none.
+
+    Returns:
+        The network, and words for the manifest.
+    """
     from edgeaff.training.importers import read_weights
 
-    weights, encoder = read_weights(path), VggFace()
-    encoder.load_weights(weights)
-    return encoder.eval(), f"imported from a {weights.layout} file with sha256 {weights.sha256}"
+    weights = read_weights(path)
+    encoder = with_weights(weights, published=mode)
+    return encoder, f"imported from a {weights.layout} file with sha256 {weights.sha256}, mode {encoder.config.mode}"
 
 
 def read_parts(vggface: Path | None, tail: Path | None) -> PaperParts:

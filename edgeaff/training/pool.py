@@ -39,7 +39,7 @@ def run_jobs(
         Job and result.
 
     Raises:
-        EdgeaffError: a process was killed.
+        EdgeaffError: a process was killed, or could not prepare.
     """
     if workers == 1 or len(jobs) < 2:
         if prepare is not None and jobs:
@@ -50,7 +50,7 @@ def run_jobs(
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start, (prepare, given))
     try:
-        futures: dict[Future[Result], Job] = {pool.submit(work, job): job for job in jobs}
+        futures: dict[Future[Result], Job] = {pool.submit(_do, work, job): job for job in jobs}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool as error:
@@ -61,13 +61,28 @@ def run_jobs(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
+class _Worker:
+    """What a process keeps: why it could not prepare, or None. An error while a process starts would reach nobody."""
+
+    failure: EdgeaffError | None = None
+
+
+def _do(work: Callable[[Job], Result], job: Job) -> Result:
+    if _Worker.failure is not None:
+        raise _Worker.failure
+    return work(job)
+
+
 def _start(prepare: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     if prepare is not None:
-        prepare(*given)
+        try:
+            prepare(*given)
+        except EdgeaffError as error:
+            _Worker.failure = error
 
 
 def _end_with(sentinel: int) -> None:

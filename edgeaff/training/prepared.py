@@ -7,7 +7,7 @@
 | `steps` | the same | the newest 65 of those | RNN (A) |
 | `pixels` | crops of the corpus | log-mel | AffWildNet, NISL, M3T |
 
-Weights of VGGFace are the user's: whoever has them puts them into a bundle (`paper` preset), and its descriptors take their place.
+Weights of VGGFace are the user's: whoever has them names them in the recipe, and their descriptors take the place of the bundle's.
 """
 
 from __future__ import annotations
@@ -112,14 +112,14 @@ class PreparedCorpus:
     Args:
         root: of the corpus.
         cache: folder for the features.
-        bundle: file of the bundle whose spec, detector, face encoder and statistics make them; None = the one that ships.
+        recipe: whose bundle's spec, detector, face encoder and statistics make them, and VGGFace where it has that; preset `edge`.
         workers: processes that extract what is missing.
 
     Raises:
         ArgumentError: the corpus has no annotation, or no video.
     """
 
-    def __init__(self, root: Path, cache: Path, bundle: Path | None = None, *, workers: int = 1) -> None:
+    def __init__(self, root: Path, cache: Path, recipe: ExtractRecipe | None = None, *, workers: int = 1) -> None:
         lists = sorted(root.glob("*est_set*.txt"))
         tracks = read_corpus(root, test_list=lists[0] if lists else None)
         self.tracks = {track.name: track for track in tracks if track.media is not None}
@@ -127,7 +127,8 @@ class PreparedCorpus:
             raise ArgumentError(
                 f"corpus must hold the videos of its {len(tracks)} tracks, got none under {root}; unpack them there, at any depth."
             )
-        self._cache, self._bundle, self._recipe = cache, ModelBundle.load(bundle), ExtractRecipe(bundle)
+        self._recipe = recipe or ExtractRecipe()
+        self._cache, self._bundle = cache, ModelBundle.load(self._recipe.bundle)
         self._workers = workers
 
     def description(self) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from edgeaff.features.normalise import make_normaliser
 from edgeaff.preprocess import PreprocessParts
 from edgeaff.preprocess.parts import parts_from_bundle
 from edgeaff.spec import PreprocessSpec, paper_spec
+from edgeaff.training.models.vggface import PUBLISHED_MODES, VggFace, VggFaceConfig, with_weights
 
 PRESETS = ("edge", "paper")
 
@@ -36,8 +37,10 @@ class ExtractRecipe:
         bundle: file; None = the one that ships.
         preset: "edge" (one LLD step per tick, running normalisation) or "paper" (63 steps of 2 s stacked to 4,096 values, without
             lag, fixed statistics. Paper: section 4.2.2).
-        vggface: file with VGGFace weights for descriptors of 4,096 values (Paper: section 4.2.1); None = the bundle's encoder.
+        vggface: file with VGGFace weights for descriptors of 4,096 values (Paper: section 4.2.1), in a published layout or as
+            `edgeaff models import` wrote them; None = the bundle's encoder.
         colour: channel order that the file's first layer expects, where it has to be named.
+        vggface_mode: how the published layer, made for 224 px, sees a crop of 96: "upsample" or "resampled"; AffWildNet's is for 96.
         statistics: of the LLDs: lld_mean, lld_std; None = the bundle's.
     """
 
@@ -45,11 +48,16 @@ class ExtractRecipe:
     preset: str = "edge"
     vggface: Path | None = None
     colour: str | None = None
+    vggface_mode: str = PUBLISHED_MODES[0]
     statistics: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise ArgumentError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}; choose one.")
+        if self.vggface is None and (self.colour or self.vggface_mode != PUBLISHED_MODES[0]):
+            raise ArgumentError(
+                f"colour and mode must come with --vggface, got {self.colour} and {self.vggface_mode} alone; name the file."
+            )
 
     def spec(self, bundle: ModelBundle) -> PreprocessSpec:
         """Returns the spec of the features: the bundle's, or the paper's with the bundle's detector and crop."""
@@ -65,16 +73,24 @@ class ExtractRecipe:
         """
         if self.vggface is None:
             return f"face_encoder.onnx {hashlib.sha256(bundle.graph_bytes('face_encoder')).hexdigest()[:16]}"
+        files = [self.vggface] if self.vggface.exists() else sorted(self.vggface.parent.glob(f"{self.vggface.name}.*"))
         digest = hashlib.sha256()
         try:
-            with self.vggface.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+            for path in files or [self.vggface]:  # several: a checkpoint of AffWildNet is named by its prefix
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
         except OSError as error:
             raise ArgumentError(
                 f"vggface must be a readable file, got {self.vggface} ({error}); check the path."
             ) from error
-        return f"vggface {digest.hexdigest()[:16]}"
+        other_mode = "" if self.vggface_mode == PUBLISHED_MODES[0] else f" {self.vggface_mode}"
+        return f"vggface {digest.hexdigest()[:16]}{other_mode}"
+
+    def check(self) -> None:
+        """Loads the weights of VGGFace once, where they are asked for: what is wrong with them is said before any work is done."""
+        if self.vggface is not None:
+            self._vggface_graph()
 
     def load(self) -> LoadedParts:
         """Returns the parts, loaded in this process."""
@@ -88,13 +104,27 @@ class ExtractRecipe:
         return LoadedParts(PreprocessParts(spec, from_bundle.detector, encoder, normaliser), size)
 
     def _vggface_graph(self) -> Any:
-        from edgeaff.training.importers import import_vggface
-        from edgeaff.training.models.vggface import VggFace
-
         assert self.vggface is not None
-        network = VggFace()
-        network.load_weights(import_vggface(self.vggface, colour=self.colour))
-        return _TorchGraph(network.eval())
+        return _TorchGraph(vggface_network(self.vggface, self.colour, self.vggface_mode))
+
+
+def vggface_network(path: Path, colour: str | None, mode: str, config: VggFaceConfig | None = None) -> VggFace:
+    """Returns VGGFace with the weights of a file.
+
+    Args:
+        path: in a published layout, or as `edgeaff models import` wrote it (.npz).
+        colour: channel order that the file's first layer expects, where it has to be named.
+        mode: of the published layer, "upsample" or "resampled".
+        config: other sizes, in tests.
+
+    Returns:
+        The network, in evaluation mode.
+    """
+    from edgeaff.training.importers import import_vggface, read_weights
+
+    imported = path.suffix.lower() == ".npz"
+    weights = read_weights(path) if imported else import_vggface(path, colour=colour, config=config)
+    return with_weights(weights, published=mode, config=config)
 
 
 class _TorchGraph:

@@ -1,5 +1,6 @@
 """Features of a corpus: killed it goes on, what is broken is named, another preprocessing is refused, reading is mapped."""
 
+import functools
 import json
 import os
 import signal
@@ -14,11 +15,14 @@ from edgeaff.cli.main import main
 from edgeaff.errors import ArgumentError, SpecMismatchError
 from edgeaff.preprocess.inputs import FaceInput
 from edgeaff.spec import PreprocessSpec
+from edgeaff.training import recipe
 from edgeaff.training.extract import _face_of
 from edgeaff.training.extraction import LOCK
 from edgeaff.training.feature_cache import FeatureCache, Features
+from edgeaff.training.pool import run_jobs
 from edgeaff.training.recipe import ExtractRecipe
 from edgeaff.types import FaceBox, TrackedFace
+from tests.training.vggface_files import CONFIG, known_layers, write_pytorch
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media, pytest.mark.needs_native]
 
@@ -254,3 +258,53 @@ def test_a_track_that_cannot_name_a_file_is_refused(tmp_path, name):
     cache = FeatureCache(tmp_path / "c", PreprocessSpec(), encoder_id="x")
     with pytest.raises(ArgumentError, match="usable as the name of a file"):
         cache.missing([name])
+
+
+@pytest.fixture
+def small_vggface(tmp_path, monkeypatch):
+    """A published file of a small network, and a recipe that expects its sizes."""
+    monkeypatch.setattr(recipe, "vggface_network", functools.partial(recipe.vggface_network, config=CONFIG))
+    write_pytorch(tmp_path / "vgg_face_dag.pth", known_layers(7), wrapped=False)
+    return tmp_path / "vgg_face_dag.pth"
+
+
+@pytest.mark.parametrize("mode", ["upsample", "resampled"])
+def test_descriptors_of_published_weights_are_extracted(tmp_path, small_vggface, capsys, mode):
+    corpus, cache = _corpus(tmp_path / "corpus", [30]), tmp_path / mode
+    arguments = ["extract", str(corpus), "--cache", str(cache), "--vggface", str(small_vggface), "--vggface-mode", mode]
+    assert main([*arguments, "--quiet", "--workers", "1"]) == 0
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["encoder_id"].startswith("vggface ") and said["encoder_id"].endswith(mode) == (mode == "resampled")
+    assert FeatureCache.open(cache).read("v0").video.shape[1] == CONFIG.descriptor
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--vggface", "{file}.t7"], "colour must be"),
+        (["--vggface", "{file}.t7", "--colour", "bgr"], "must be a binary .t7"),
+        (["--vggface", "{file}.npz"], "must be"),
+        (["--vggface", "{file}.bin"], "layout must be one of"),
+        (["--colour", "bgr"], "must come with --vggface"),
+        (["--vggface-mode", "resampled"], "must come with --vggface"),
+    ],
+)
+def test_wrong_weights_are_named_before_any_work(tmp_path, capsys, options, message):
+    corpus = _corpus(tmp_path / "corpus", [30, 30])
+    for suffix in (".t7", ".npz", ".bin"):
+        (tmp_path / f"weights{suffix}").write_text("junk")
+    options = [option.format(file=tmp_path / "weights") for option in options]
+    arguments = ["extract", str(corpus), "--cache", str(tmp_path / "cache"), "--preset", "paper", "--workers", "2"]
+    assert main([*arguments, "--quiet", *options]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error and "\n" not in error
+    assert not (tmp_path / "cache").exists()
+
+
+def _cannot_prepare():
+    raise ArgumentError("weights must be there, got none; fetch them.")
+
+
+def test_why_a_process_cannot_prepare_reaches_the_caller():
+    with pytest.raises(ArgumentError, match="weights must be there"):
+        list(run_jobs([1, 2, 3], str, workers=2, prepare=_cannot_prepare))

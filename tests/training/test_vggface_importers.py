@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
-from edgeaff.training.importers import import_vggface
+from edgeaff.training.importers import import_vggface, save_weights
 from edgeaff.training.importers.matlab import read_mat
 from edgeaff.training.importers.torch7 import Torch7Reader
 from edgeaff.training.models.vggface import VggFace, VggFaceConfig
+from edgeaff.training.recipe import ExtractRecipe, vggface_network
 from tests.training import vggface_files as files
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_onnx]
@@ -68,6 +70,34 @@ def test_import_gives_every_layer_of_the_original(tmp_path, name):
         assert difference <= 1e-5 * max(1.0, float(value.abs().max())), (layer, difference)
     assert weights.notes[0] == f"colour order of the file: {colour}"
     assert len(weights.sha256) == 64
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_mode_goes_by_the_file_in_a_recipe_of_extraction(tmp_path, name):
+    writer, options, named, colour = LAYOUTS[name]
+    affwildnet = writer in (write_bundle, write_single_file)
+    layers = files.known_layers(3 if affwildnet else 7)
+    writer(tmp_path / name, layers, **options)
+    network = vggface_network(tmp_path / name, named, "upsample", files.CONFIG)
+    assert network.config.mode == ("affwildnet" if affwildnet else "upsample")
+    if not affwildnet:
+        expected = files.reference(layers, FACE, colour=colour, upsample=True)["fc6"]
+        with torch.no_grad():
+            assert (network(FACE) - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max()))
+    save_weights(import_vggface(tmp_path / name, colour=named, config=files.CONFIG), tmp_path / "imported.npz")
+    again = vggface_network(tmp_path / "imported.npz", None, "upsample", files.CONFIG)
+    with torch.no_grad():
+        assert torch.equal(again(FACE), network(FACE))
+    if affwildnet:
+        with pytest.raises(ArgumentError, match="mode affwildnet"):
+            vggface_network(tmp_path / name, named, "resampled", files.CONFIG)
+    else:
+        assert vggface_network(tmp_path / name, named, "resampled", files.CONFIG).config.mode == "resampled"
+    ids = {
+        ExtractRecipe(vggface=tmp_path / name, vggface_mode=mode).encoder_id(ModelBundle.load())
+        for mode in ("upsample", "resampled")
+    }
+    assert len(ids) == 2
 
 
 def test_mean_of_matconvnet_comes_from_the_file(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -72,11 +73,26 @@ def save_weights(weights: VggFaceWeights, path: Path) -> None:
 
 
 def read_weights(path: Path) -> VggFaceWeights:
-    """Returns weights that `save_weights` wrote."""
-    with np.load(path, allow_pickle=False) as data:
-        tensors = {name[7:]: data[name] for name in data.files if name.startswith("tensor:")}
-        red, green, blue = (float(value) for value in data["mean"])
-        return VggFaceWeights(
-            tensors=tensors, map_px=int(data["map_px"]), mean=(red, green, blue), scale=float(data["scale"]),
-            layout=str(data["layout"]), sha256=str(data["sha256"]), notes=tuple(str(note) for note in data["notes"]),
-        )  # fmt: skip
+    """Returns weights that `save_weights` wrote.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        The weights.
+
+    Raises:
+        ArgumentError: the file is another.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            tensors = {name[7:]: data[name] for name in data.files if name.startswith("tensor:")}
+            red, green, blue = (float(value) for value in data["mean"])
+            return VggFaceWeights(
+                tensors=tensors, map_px=int(data["map_px"]), mean=(red, green, blue), scale=float(data["scale"]),
+                layout=str(data["layout"]), sha256=str(data["sha256"]), notes=tuple(str(note) for note in data["notes"]),
+            )  # fmt: skip
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise ArgumentError(
+            f"weights must be written by edgeaff models import, got {path} ({error}); import the file that you have."
+        ) from error

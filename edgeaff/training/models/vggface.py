@@ -9,12 +9,13 @@ The published fully-connected layer expects 224-px faces (7x7x512 = 25,088 input
 | `upsample` | 96, enlarged to 224 | the published one: the released descriptor, 5.4 times the work |
 | `resampled` | 96 | the published one on the 3x3 map enlarged to 7x7, folded into 4,608 -> 4,096 |
 
-Weights are the user's (`edgeaff.training.importers`); none ship.
+Weights are the user's (`edgeaff.training.importers`); none ship. `with_weights` goes by the file: AffWildNet's layer sees 3x3, the
+published one 7x7, which is enlarged for unless `resampled` is asked for.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.spec import CROP_SIZE_PX
 
 MODES = ("affwildnet", "upsample", "resampled")
+PUBLISHED_MODES = MODES[1:]
 DEPTHS = (2, 2, 3, 3, 3)
 FULL_PX = 224
 POOLING = 32  # five poolings by two
@@ -166,7 +168,7 @@ class VggFace(nn.Module):
         """
         needed = 3 if self.config.mode == "affwildnet" else 7
         if weights.map_px != needed:
-            modes = "mode affwildnet" if weights.map_px == 3 else "mode upsample or resampled"
+            modes = "mode affwildnet (the default for such a file)" if needed == 7 else "mode upsample or resampled"
             raise ArgumentError(
                 f"fc6 must see a {needed}x{needed} map for mode {self.config.mode!r}, got "
                 f"{weights.map_px}x{weights.map_px} from the {weights.layout} file; use {modes}."
@@ -177,3 +179,27 @@ class VggFace(nn.Module):
         state = {name: torch.tensor(value) for name, value in arrays.items()}
         state |= {"mean": torch.tensor(weights.mean).view(1, 3, 1, 1), "scale": torch.tensor(weights.scale)}
         self.load_state_dict(state)
+
+
+def with_weights(
+    weights: VggFaceWeights, *, published: str = "upsample", config: VggFaceConfig | None = None
+) -> VggFace:
+    """Returns the network of some weights, in evaluation mode, in the mode that its first fully-connected layer asks for.
+
+    Args:
+        weights: from an importer.
+        published: mode of the published layer, which sees 7x7: "upsample" or "resampled".
+        config: other sizes, in tests.
+
+    Returns:
+        The network.
+
+    Raises:
+        ArgumentError: published is another mode, or the layer sees 3x3 and `resampled` was asked for.
+    """
+    if published not in PUBLISHED_MODES:
+        raise ArgumentError(f"vggface mode must be one of {PUBLISHED_MODES}, got {published!r}; choose one.")
+    own = "affwildnet" if weights.map_px == 3 and published == "upsample" else published
+    network = VggFace(replace(config or VggFaceConfig(), mode=own))
+    network.load_weights(weights)
+    return network.eval()
