@@ -67,6 +67,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="RUN", help="runs of the study")
     parser.add_argument("--finished", action="store_true", help="train nothing: take the runs that are finished")
+    parser.add_argument("--device", default="cpu", help="of the trainings of --table1: cpu (default), or cuda")
     parser.add_argument("--seeds", nargs="+", type=int, help="instead of the study's")
 
 
@@ -122,8 +123,10 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
     Returns:
         Study, corpus and results.
     """
+    from edgeaff.cli.train import check_device
     from edgeaff.training.study import read_study, run_study
 
+    check_device(options.device)
     study = read_study(options.table1)
     if options.seeds:
         study = dataclasses.replace(study, seeds=tuple(options.seeds))
@@ -138,7 +141,13 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
         )
 
     results = run_study(
-        study, corpus, options.output / "runs", only=options.only, train=not options.finished, on_result=report
+        study,
+        corpus,
+        options.output / "runs",
+        only=options.only,
+        train=not options.finished,
+        device=options.device,
+        on_result=report,
     )
     return study, corpus, results
 

@@ -104,6 +104,27 @@ def _show(row: dict[str, float]) -> None:
     )
 
 
+def check_device(device: str) -> str:
+    """Checks that torch has a device.
+
+    Args:
+        device: cpu, cuda or cuda:N.
+
+    Returns:
+        Its kind, cpu or cuda.
+
+    Raises:
+        DeviceError: it does not.
+    """
+    import torch
+
+    kind, _, number = device.partition(":")
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count()}
+    if kind not in counts or (number and not number.isdecimal()) or int(number or 0) >= counts[kind]:
+        raise DeviceError(f"device must be one that torch has here, got {device!r}; leave --device out for the CPU.")
+    return kind
+
+
 @contextmanager
 def _together(device: str) -> Iterator[tuple[int, str]]:
     """Joins the processes that torchrun started; alone without it.
@@ -114,15 +135,11 @@ def _together(device: str) -> Iterator[tuple[int, str]]:
     Yields:
         The rank of this process, and its device.
 
-    Raises:
-        DeviceError: there is no such device.
     """
     import torch
     from torch import distributed
 
-    kind = device.split(":")[0]
-    if kind not in {"cpu", "cuda"} or (kind == "cuda" and not torch.cuda.is_available()):
-        raise DeviceError(f"device must be one that torch has here, got {device!r}; leave --device out for the CPU.")
+    kind = check_device(device)
     if not (distributed.is_available() and distributed.is_torchelastic_launched()):
         yield 0, device
         return

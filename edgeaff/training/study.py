@@ -160,7 +160,13 @@ def measured_on(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def train_one(
-    run: PlannedRun, seed: int, tracks: Sequence[Any], folder: Path, *, corpus: Mapping[str, Any] | None = None
+    run: PlannedRun,
+    seed: int,
+    tracks: Sequence[Any],
+    folder: Path,
+    *,
+    corpus: Mapping[str, Any] | None = None,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Trains one network and writes what it predicts for the tracks that it is measured on.
 
@@ -170,6 +176,7 @@ def train_one(
         tracks: of all splits, in the form of the run.
         folder: of this run and seed.
         corpus: what the result shall say of it.
+        device: of the training.
 
     Returns:
         What `result.json` holds: run, seed, scores ("test": of the split in "measured_on") and on validation, sizes, seconds.
@@ -191,6 +198,7 @@ def train_one(
         parts["valid"][:: run.valid_every],
         folder,
         module=_quick(system.build(width=config.width, sizes=config.sizes)),
+        device=device,
         made_from={"form": run.form},
     )
     best = trainer.run()
@@ -257,6 +265,7 @@ def run_study(
     *,
     only: Sequence[str] = (),
     train: bool = True,
+    device: str = "cpu",
     on_result: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Trains what is missing, seed by seed, so that a study cut short has whole columns first.
@@ -267,6 +276,7 @@ def run_study(
         folder: holds a folder per run and seed.
         only: names of runs; empty = all.
         train: False = take what is finished.
+        device: of the trainings.
         on_result: called after every training.
 
     Returns:
@@ -293,7 +303,7 @@ def run_study(
                 continue
             if run.form not in forms:
                 forms[run.form] = corpus.form(run.form)
-            results.append(train_one(run, seed, forms[run.form], own, corpus=about))
+            results.append(train_one(run, seed, forms[run.form], own, corpus=about, device=device))
             if on_result is not None:
                 on_result(results[-1])
     return results
