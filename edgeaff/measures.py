@@ -252,8 +252,12 @@ def bootstrap(
         Estimate and interval.
 
     Raises:
-        ArgumentError: no video has an annotated frame.
+        ArgumentError: no video has an annotated frame, or repeats or confidence is out of range.
     """
+    if repeats < 1 or not 0.0 < confidence < 1.0:
+        raise ArgumentError(
+            f"repeats must be at least 1 and confidence in (0, 1), got {repeats} and {confidence}; 1000 and 0.95 are usual."
+        )
     pairs = _paired_videos(predictions, targets)
     if not pairs:
         raise ArgumentError("targets must hold at least one annotated frame, got none; check how labels were read.")

@@ -170,3 +170,9 @@ def test_bootstrap_is_deterministic_and_contains_its_estimate():
     assert first.low <= first.estimate <= first.high
     with pytest.raises(ArgumentError, match="at least one annotated frame"):
         measures.bootstrap([np.zeros(3)], [np.full(3, -5.0)])
+
+
+@pytest.mark.parametrize("wrong", [{"repeats": 0}, {"confidence": 95}, {"confidence": 0.0}])
+def test_bootstrap_refuses_what_gives_no_interval(wrong):
+    with pytest.raises(ArgumentError, match="repeats must be at least 1 and confidence in"):
+        measures.bootstrap([np.zeros(3)], [np.zeros(3)], **wrong)
