@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from edgeaff.cli import bench
-
-
-def main() -> int:
-    """Returns the exit code, after measuring."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    bench.add_arguments(parser)
-    return bench.run(parser.parse_args())
-
+from edgeaff.cli.main import main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(["bench", *sys.argv[1:]]))

@@ -119,6 +119,13 @@ def test_plot_draws_every_face_as_a_line_of_its_own() -> None:
         (["record", "a.wav", "--output", "nowhere/a.eaffrec"], 2, "nowhere"),
         (["record", "a.wav", "--output", "a.eaffrec", "--seconds", "-1"], 2, "above 0"),
         (["models", "list", "."], 2, "hold bundles"),
+        (["bench", "--turns", "0"], 2, "--turns"),
+        (["bench", "--rounds", "0"], 2, "--rounds"),
+        (["bench", "--camera-seconds", "-1"], 2, "--camera-seconds"),
+        (["bench", "--hours", "nan"], 2, "--hours"),
+        (["bench", "--paper-bundle", "none.eaff"], 2, "none.eaff"),
+        (["bench", "--json", "."], 2, "--json"),
+        (["bench", "--figure", "a.jpg"], 2, ".png"),
         (["nonsense"], 2, "nonsense"),
     ],
 )
