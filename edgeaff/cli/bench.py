@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from edgeaff.cli.destination import check_destination
+from edgeaff.cli.destination import check_destination, check_packages
 from edgeaff.errors import ArgumentError
 
 LEAST = {"turns": 1, "rounds": 1, "part_seconds": 0, "camera_seconds": 0, "hours": 0}
@@ -56,6 +56,8 @@ def check(options: argparse.Namespace) -> None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
     check_destination("json", options.json)
     check_destination("figure", options.figure, endings=(".png",))
+    if options.figure is not None:
+        check_packages("figure", ["matplotlib"], "view")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgeaff.capture.source import parse_uri
-from edgeaff.errors import ArgumentError
+from edgeaff.errors import ArgumentError, BackendUnavailableError
 
 
 def check_destination(
@@ -39,6 +40,24 @@ def check_destination(
             raise ArgumentError(
                 f"--{name} must be another file than the input, got {os.fspath(path)!r}; choose another."
             )
+
+
+def check_packages(name: str, packages: Sequence[str], extra: str) -> None:
+    """Checks that packages are installed, without importing them.
+
+    Args:
+        name: of the option, without dashes.
+        packages: by the name of their import.
+        extra: which brings them.
+
+    Raises:
+        BackendUnavailableError: one is not.
+    """
+    absent = [package for package in packages if find_spec(package) is None]
+    if absent:
+        raise BackendUnavailableError(
+            f"--{name} needs {' and '.join(packages)}, got none of {', '.join(absent)}; pip install 'edgeaff[{extra}]'."
+        )
 
 
 def check_distinct(name: str, paths: Sequence[str]) -> None:

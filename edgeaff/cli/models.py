@@ -15,7 +15,7 @@ import json
 from pathlib import Path
 
 from edgeaff.bundle import DEFAULT_BUNDLE, ModelBundle
-from edgeaff.errors import ArgumentError
+from edgeaff.errors import ArgumentError, BackendUnavailableError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,12 +118,16 @@ def import_weights(options: argparse.Namespace) -> int:
 
     Raises:
         ArgumentError: the file or the place for the result is not named.
+        BackendUnavailableError: a package of the extra `train` is missing.
     """
     if options.bundle is None or options.output is None:
         raise ArgumentError(
             f"import must have a weight file and --output, got {options.bundle} and {options.output}; name both."
         )
-    from edgeaff.training.importers import import_vggface, save_weights
+    try:
+        from edgeaff.training.importers import import_vggface, save_weights
+    except ImportError as error:
+        raise BackendUnavailableError(f"import needs more, got: {error}; pip install 'edgeaff[train]'.") from error
 
     weights = import_vggface(options.bundle, layout=options.layout, colour=options.colour, sha256=options.sha256)
     save_weights(weights, options.output)

@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from edgeaff.cli.destination import check_destination, check_distinct
+from edgeaff.capture.source import parse_uri
+from edgeaff.cli.destination import check_destination, check_distinct, check_packages
 from edgeaff.cli.signals import interruptible
-from edgeaff.errors import MediaError
+from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.types import AffectEvent, StatusEvent
 
 PICTURES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
+PACKAGES = {"plot": (("matplotlib",), "view"), "overlay": (("cv2", "av"), "live,media")}  # option -> packages, extras
 READ = ("frames", "audio_frames")  # what a source counts that is no trouble
 
 
@@ -45,12 +47,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Returns the exit code, after running the command."""
+    """Returns the exit code, after running the command.
+
+    Raises:
+        ArgumentError: a picture or video that is asked for cannot be made of this input.
+    """
     from edgeaff.delivery.open import open_sink
     from edgeaff.runtime import Runtime
 
     for name, endings in PICTURES.items():
         check_destination(name, getattr(options, name), endings=endings, sources=[options.input, options.audio])
+        if getattr(options, name) is not None:
+            check_packages(name, *PACKAGES[name])
+    if options.overlay is not None and parse_uri(options.input).scheme != "file":
+        raise ArgumentError(f"--overlay needs a file that can be read again, got {options.input}; record it first.")
     check_distinct("output", options.output)
     runtime = Runtime(
         options.bundle,
