@@ -35,8 +35,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edgeaff",
         description="Apparent valence and arousal from camera and microphone, on the device.",
-        epilog="Exit codes: 0 done, 2 usage, 3 unusable input, 130 interrupted with what was computed already written; "
-        "of doctor 1: something is broken. edgeaff COMMAND --help describes a command.",
+        epilog="Exit codes: 0 done, 2 usage, 3 unusable input, 130 interrupted while a file was read, with what was computed "
+        "already written; of doctor 1: something is broken. edgeaff COMMAND --help describes a command.",
     )
     parser.add_argument("--version", action="version", version=f"edgeaff {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -120,7 +120,7 @@ class Runtime(EventReader):
             observe.parse_address(self._serve)
         self._source = combine(options["video"], options["audio"])
         self._live = bool(self._source.is_live)
-        self._source_name = " and ".join(str(name) for name in (options["video"], options["audio"]) if name is not None)
+        self._source_name = " and ".join(_name(given) for given in (options["video"], options["audio"]) if given is not None)
         with contextlib.ExitStack() as opened:
             named_sinks = observe.open_sinks(options["sinks"], opened, live=self._live)
             recorder = next((sink for sink, _ in named_sinks if isinstance(sink, Recorder)), None)
@@ -302,3 +302,8 @@ class Runtime(EventReader):
     def health(self) -> RuntimeHealth:
         """Returns how sources, worker and sinks are doing now."""
         return snapshot.health(self._worker, self._outlets, self._monitor, self._sources(), failed=self._failed, swap=self._swap.state)
+
+
+def _name(source: Any) -> str:
+    """Returns what messages call a path, a URI or a source object."""
+    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(getattr(source, "name", type(source).__name__))

@@ -7,6 +7,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import edgeaff
@@ -113,3 +114,10 @@ def test_callback_that_is_no_function(method: str) -> None:
     runtime = edgeaff.Runtime(video=edgeaff.PushVideo())
     with pytest.raises(ArgumentError, match="callback must be a function of one argument"):
         getattr(runtime, method)(print())
+
+
+def test_sources_are_called_by_their_names(tmp_path: Path) -> None:
+    runtime = edgeaff.Runtime(video=edgeaff.PushVideo(), audio=edgeaff.PushAudio())
+    assert runtime.source_name == "pushed video and pushed audio"
+    with pytest.raises(ArgumentError, match="must be an edgeaff.PushVideo to be pushed to, got pushed audio"):
+        edgeaff.Runtime(audio=edgeaff.PushAudio()).push_frame(np.zeros((4, 4, 3), np.uint8))
