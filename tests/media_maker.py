@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeaff.types import AudioChunk, VideoFrame
+
 VIDEO_TIME_BASE = Fraction(1, 90_000)  # 7.5, 24, 25, 29.97, 30 and 60 fps are whole ticks of it
 
 TRANSPORT_STREAM = {"video_codec": "mpeg2video", "pix_fmt": "yuv420p", "time_base": Fraction(1, 25), "audio_codec": "mp2"}
@@ -183,3 +185,13 @@ def clap_and_flash(
             claps.append(time)
             due += period_seconds
     return frames, samples.astype(np.float32), claps
+
+
+def note_clap_or_flash(unit: VideoFrame | AudioChunk, flashes: list[int], claps: list[float]) -> None:
+    """Appends the time of a bright picture, or of a loud sample well after the last one, to its list."""
+    if isinstance(unit, VideoFrame) and unit.image.mean() > 128:
+        flashes.append(unit.pts_ns)
+    elif isinstance(unit, AudioChunk):
+        loud = np.flatnonzero(np.abs(unit.samples.astype(float)) > 0.05 * 32_768)
+        if loud.size and (not claps or unit.pts_ns > claps[-1] + 3e8):
+            claps.append(unit.pts_ns + loud[0] / unit.sample_rate_hz * 1e9)

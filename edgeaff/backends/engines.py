@@ -44,6 +44,17 @@ def import_onnxruntime() -> Any:
     return onnxruntime
 
 
+def session_options(threads: int = 1) -> Any:
+    """Returns options of an ONNX Runtime session: so many threads, none of them spinning, warnings off."""
+    options = import_onnxruntime().SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
+
+
 def import_openvino() -> Any:
     """Returns the module openvino, imported without the package that reports.
 

@@ -38,6 +38,24 @@ def read_meta(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return meta
 
 
+def load_packed(arrays: dict[str, np.ndarray], model: str) -> tuple[dict[str, Any], Any]:
+    """Returns what packed weights say of themselves, and the native model that holds a copy of them.
+
+    Args:
+        arrays: of step.npz.
+        model: class in the compiled module.
+
+    Raises:
+        BundleError: they are of another format, or incomplete.
+    """
+    meta = read_meta(arrays)
+    held = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name != "meta"}
+    try:
+        return meta, getattr(native(), model)(meta, held)
+    except (ValueError, KeyError) as error:
+        raise BundleError(f"step.npz must hold whole packed weights, got: {error}; pack them again.") from error
+
+
 def check_vector(name: str, array: np.ndarray | None, size: int | None) -> None:
     """Checks an input of a tick: the native side reads what it is given.
 
@@ -78,12 +96,7 @@ class NativeStep:
         Raises:
             BundleError: they are of another format, or incomplete.
         """
-        meta = read_meta(arrays)
-        held = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name != "meta"}
-        try:
-            self._model = native().StepModel(meta, held)
-        except (ValueError, KeyError) as error:
-            raise BundleError(f"step.npz must hold a whole packed edge model, got: {error}; pack it again.") from error
+        meta, self._model = load_packed(arrays, "StepModel")
         self.precision: str = meta["precision"]
         self.memory_ticks: int = (meta["layers"] + 1) * (meta["band"] - 1)
         self.inputs: dict[str, tuple[int | None, ...]] = {

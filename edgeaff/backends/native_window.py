@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeaff.backends.native import check_vector, read_meta
-from edgeaff.errors import BundleError
-from edgeaff.ops import native
+from edgeaff.backends.native import check_vector, load_packed
 
 ARCHITECTURE = "edgeaff-paper-1"
 Rows = tuple[np.ndarray, ...]
@@ -42,12 +40,7 @@ class NativeWindow:
         Raises:
             BundleError: they are of another format, or incomplete.
         """
-        meta = read_meta(arrays)
-        held = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name != "meta"}
-        try:
-            self._model = native().WindowStepModel(meta, held)
-        except (ValueError, KeyError) as error:
-            raise BundleError(f"step.npz must hold a whole packed window, got: {error}; pack it again.") from error
+        meta, self._model = load_packed(arrays, "WindowStepModel")
         self._threads = min(threads, 2)
         self.ticks: int = meta["ticks"]
         self.memory_ticks = self.ticks - 1

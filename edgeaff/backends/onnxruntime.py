@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeaff.backends import precision_in
-from edgeaff.backends.engines import import_onnxruntime
+from edgeaff.backends.engines import import_onnxruntime, session_options
 from edgeaff.errors import BackendUnavailableError, BundleError
 
 PROVIDERS = {
@@ -40,15 +40,9 @@ class OnnxRuntimeGraph:
                 f"{backend} needs the provider {wanted[0]}, got {', '.join(there)}; pip install onnxruntime-gpu in place of "
                 "onnxruntime."
             )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
-                model, options, providers=list(wanted), disabled_optimizers=SLOW_FUSIONS
+                model, session_options(threads), providers=list(wanted), disabled_optimizers=SLOW_FUSIONS
             )
         except Exception as error:  # onnxruntime raises classes of its own that share no public base
             raise BundleError(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.backends.engines import import_onnxruntime, import_openvino
+from edgeaff.backends.engines import import_onnxruntime, import_openvino, session_options
 from edgeaff.ops.cross_modal_attention import cross_modal_attention
 from edgeaff.ops.newest_row import Direction, NewestRow
 
@@ -111,7 +111,7 @@ def onnxruntime_attention(inputs: dict[str, np.ndarray]) -> Competitors:
     graph = helper.make_graph(nodes, "attention", values, [result], constants)
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("com.microsoft", 1)]
     session = onnxruntime.InferenceSession(
-        helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString(), single_thread_options()
+        helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString(), session_options()
     )
     # The same arrays, split once and contiguous: what this engine's graph would hold.
     feeds = {}
@@ -225,7 +225,7 @@ def step_competitors(seed: int = 2) -> Competitors:
         for _ in range(edge.config.band):  # full rings
             step.advance(state, video, audio)
         competitors[f"edgeaff affect_step {precision}"] = _bind_step(step, state, video, audio)
-    session = import_onnxruntime().InferenceSession(export_step(edge), single_thread_options())
+    session = import_onnxruntime().InferenceSession(export_step(edge), session_options())
     feeds = {"video": video[None], "audio": audio[None], "present": np.ones((1, 2), np.float32)}
     for entry in session.get_inputs():
         if entry.name.startswith("state_"):
@@ -247,13 +247,3 @@ def step_competitors(seed: int = 2) -> Competitors:
 def _bind_step(step: Any, state: np.ndarray, video: np.ndarray, audio: np.ndarray) -> Callable[[], Any]:
     """Returns a call of one tick that changes its state in place."""
     return lambda: step.advance(state, video, audio)
-
-
-def single_thread_options() -> Any:
-    """Returns ONNX Runtime options for one thread that does not spin."""
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options

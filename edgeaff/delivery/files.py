@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -91,6 +92,28 @@ class LineFile:
         self._file.close()
 
 
+@contextlib.contextmanager
+def opening(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Says of a file that cannot be opened for writing what to do.
+
+    Args:
+        path: of the file that is opened inside.
+
+    Yields:
+        Once.
+
+    Raises:
+        ArgumentError: it cannot be.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ArgumentError(
+            f"path must be a file that can be written, got {os.fspath(path)!r} ({error.strerror}); "
+            "make its folder, or choose another."
+        ) from error
+
+
 class _FileSink(Closing):
     """A text file that is written line by line."""
 
@@ -104,13 +127,8 @@ class _FileSink(Closing):
         Raises:
             ArgumentError: the file cannot be opened for writing.
         """
-        try:
+        with opening(path):
             self._file = LineFile(path, append=append)
-        except OSError as error:
-            raise ArgumentError(
-                f"path must be a file that can be written, got {os.fspath(path)!r} ({error.strerror}); "
-                "make its folder, or choose another."
-            ) from error
 
     def close(self) -> None:
         """Closes the file; may be called again."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from edgeaff.capture.recording import MAGIC, SCHEMA, Record, array_record, encode_record, faces_record
 from edgeaff.closing import Closing
-from edgeaff.errors import ArgumentError
+from edgeaff.delivery.files import opening
 from edgeaff.types import AffectEvent, TrackedFace
 
 _MAX_WAITING = 2048  # records; at 30 Hz with sound about ten seconds
@@ -49,13 +49,8 @@ class Recorder(Closing):
         Raises:
             ArgumentError: the file cannot be opened for writing.
         """
-        try:
+        with opening(path):
             self._file = open(path, "ab")  # noqa: SIM115
-        except OSError as error:
-            raise ArgumentError(
-                f"path must be a file that can be written, got {os.fspath(path)!r} ({error.strerror}); "
-                "make its folder, or choose another."
-            ) from error
         self.raw = raw
         self.warnings: list[str] = []
         self._records: queue.Queue[Record | None] = queue.Queue(_MAX_WAITING)

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model
+from edgeaff.spec import CROP_SIZE_PX
 from edgeaff.training.face_encoder.data import ANCHORS, EMOTIONS
 from edgeaff.training.face_encoder.model import FaceEncoder, FaceEncoderConfig
 from edgeaff.training.face_encoder.train import FaceModel
@@ -55,14 +56,14 @@ def to_onnx(encoder: FaceEncoder) -> bytes:
     Returns:
         ONNX, opset 18, IR version 10: `face` (B, 3, 96, 96) float32 -> `descriptor` (B, D) float32.
     """
-    encoder, batch_axis = encoder.eval(), {0: torch.export.Dim("batch")}
-    example = (torch.zeros(2, 3, 96, 96),)
-    model = to_model(fold(encoder), SymbolicOperator(), example, ["face"], ["descriptor"], dynamic=(batch_axis,))
+    encoder = encoder.eval()
+    example, batch = torch.zeros(2, 3, CROP_SIZE_PX, CROP_SIZE_PX), {0: torch.export.Dim("batch")}
+    model = to_model(fold(encoder), SymbolicOperator(), (example,), ["face"], ["descriptor"], dynamic=(batch,))
     data = bytes(model.SerializeToString())
     generator = torch.Generator().manual_seed(0)
     runs = []
-    for batch in PARITY_BATCHES:
-        face = torch.rand(batch, 3, 96, 96, generator=generator) * 2 - 1
+    for size in PARITY_BATCHES:
+        face = torch.rand(size, 3, CROP_SIZE_PX, CROP_SIZE_PX, generator=generator) * 2 - 1
         with torch.no_grad():
             runs.append(({"face": face.numpy()}, {"descriptor": encoder(face).numpy()}))
     logger.info("largest difference to torch: %.1e", check_parity(data, runs))

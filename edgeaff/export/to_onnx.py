@@ -176,12 +176,9 @@ def check_parity(model: bytes, runs: Sequence[tuple[dict[str, np.ndarray], dict[
     Raises:
         ExportError: the difference is above 1e-5, relative to the largest expected value when that is above 1.
     """
-    from edgeaff.backends.engines import import_onnxruntime
+    from edgeaff.backends.engines import import_onnxruntime, session_options
 
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
     worst = 0.0
     for inputs, expected in runs:
         for name, value in zip(expected, session.run(list(expected), inputs), strict=True):

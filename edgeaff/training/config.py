@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,30 @@ def _check(name: str, value: Any, kind: type) -> None:
             raise ArgumentError(f"{name} must be in {low:g}..{high:g}, got {value!r}; correct the file.")
 
 
+def read_toml(path: Path, what: str, shipped: Sequence[str]) -> dict[str, Any]:
+    """Returns what a TOML file holds.
+
+    Args:
+        path: the file, or a name of one that ships.
+        what: it is, for the message.
+        shipped: names of files beside this package's configurations.
+
+    Raises:
+        ArgumentError: the file cannot be read.
+    """
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        import tomli as tomllib  # type: ignore[no-redef]
+    chosen = CONFIGS / f"{path}.toml" if str(path) in shipped and not path.is_file() else path
+    try:
+        return tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ArgumentError(
+            f"{what} must be a readable TOML file, or {' or '.join(shipped)}, got {path} ({error}); correct it."
+        ) from error
+
+
 def read_config(path: Path) -> TrainConfig:
     """Returns the configuration in a file.
 
@@ -148,15 +173,4 @@ def read_config(path: Path) -> TrainConfig:
     Raises:
         ArgumentError: the file cannot be read, or holds what no configuration holds.
     """
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        import tomli as tomllib  # type: ignore[no-redef]
-    chosen = CONFIGS / f"{path}.toml" if str(path) in SHIPPED and not path.is_file() else path
-    try:
-        values = tomllib.loads(chosen.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ArgumentError(
-            f"config must be a readable TOML file, or {' or '.join(SHIPPED)}, got {path} ({error}); correct it."
-        ) from error
-    return TrainConfig.from_dict(values)
+    return TrainConfig.from_dict(read_toml(path, "config", SHIPPED))

@@ -32,6 +32,7 @@ from edgeaff.training.extraction import extract_corpus
 from edgeaff.training.feature_cache import FeatureCache, Features
 from edgeaff.training.pixels import PixelTrack, normalise_mel, read_pixel_track
 from edgeaff.training.recipe import ExtractRecipe
+from edgeaff.training.sound_statistics import AsMeasured, stack_steps
 from edgeaff.types import AudioChunk
 
 logger = logging.getLogger(__name__)
@@ -65,16 +66,6 @@ class StackedSteps:
         return vectors
 
 
-class _Unchanged:
-    """Stands where the normaliser is: statistics are not known before the training tracks are read."""
-
-    def update_and_normalise(self, lld: np.ndarray) -> np.ndarray:
-        return lld
-
-    def reset(self) -> None:
-        pass
-
-
 def lld_ticks(media: Path, parts: PreprocessParts) -> tuple[np.ndarray, np.ndarray]:
     """Returns the LLD steps of a video on the ticks of its pictures and sound together, without looking at a picture.
 
@@ -93,7 +84,7 @@ def lld_ticks(media: Path, parts: PreprocessParts) -> tuple[np.ndarray, np.ndarr
     if has_audio:
         with MediaFile(media, video=False) as source:
             deliveries += [(chunk.pts_ns, chunk) for chunk in source if isinstance(chunk, AudioChunk)]
-    parts = replace(parts, spec=STEPS_SPEC, normaliser=_Unchanged())
+    parts = replace(parts, spec=STEPS_SPEC, normaliser=AsMeasured())
     preprocessor = Preprocessor(parts, video=has_video, audio=has_audio)
     ticks = []
     for pts_ns, chunk in sorted(deliveries, key=lambda delivery: delivery[0]):
@@ -102,8 +93,7 @@ def lld_ticks(media: Path, parts: PreprocessParts) -> tuple[np.ndarray, np.ndarr
         else:
             ticks += preprocessor.push_audio(chunk.samples, pts_ns=pts_ns, sample_rate_hz=chunk.sample_rate_hz)
     ticks += preprocessor.finish()
-    heard = np.array([tick.lld is not None for tick in ticks])
-    return np.stack([np.zeros(LLD_SIZE, np.float32) if tick.lld is None else tick.lld for tick in ticks]), heard
+    return stack_steps(ticks)
 
 
 class PreparedCorpus:

@@ -8,8 +8,9 @@ would saturate 16 bits, and results would depend on the processor. For the GPU: 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,24 +54,19 @@ def quantise_static(
             return next(self._feeds, None)
 
     options = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False, "AddQDQPairToWeight": False}
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "float.onnx", Path(folder) / "quantised.onnx"
-        source.write_bytes(model)
-        quantize_static(
-            source,
-            target,
-            Reader(),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=None if op_types is None else list(op_types),
-            per_channel=True,
-            reduce_range=not gpu,
-            activation_type=QuantType.QInt8 if gpu else QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=list(left_float),
-            extra_options=options if gpu else None,
-        )
-        quantised = onnx.load(target)
-    quantised.ir_version = IR_VERSION
+    quantised = _through_files(
+        quantize_static,
+        model,
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        op_types_to_quantize=None if op_types is None else list(op_types),
+        per_channel=True,
+        reduce_range=not gpu,
+        activation_type=QuantType.QInt8 if gpu else QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=list(left_float),
+        extra_options=options if gpu else None,
+    )
     onnx.checker.check_model(quantised, full_check=True)
     return bytes(quantised.SerializeToString())
 
@@ -90,18 +86,26 @@ def quantise_dynamic(model: bytes, *, op_types: Collection[str] = ("MatMul",)) -
     import_onnxruntime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    quantised = _through_files(
+        quantize_dynamic,
+        model,
+        op_types_to_quantize=list(op_types),
+        per_channel=True,
+        reduce_range=True,
+        weight_type=QuantType.QInt8,
+    )
+    onnx.checker.check_model(quantised)
+    return bytes(quantised.SerializeToString())
+
+
+def _through_files(quantise: Callable[..., None], model: bytes, *arguments: Any, **options: Any) -> Any:
+    """Returns the parsed graph that ONNX Runtime's quantisation, which reads and writes files, makes of a graph."""
+    import onnx
+
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "quantised.onnx"
         source.write_bytes(model)
-        quantize_dynamic(
-            source,
-            target,
-            op_types_to_quantize=list(op_types),
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-        )
+        quantise(source, target, *arguments, **options)
         quantised = onnx.load(target)
     quantised.ir_version = IR_VERSION
-    onnx.checker.check_model(quantised)
-    return bytes(quantised.SerializeToString())
+    return quantised

@@ -17,6 +17,7 @@ from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.features.normalise import LEAST_STD, LldStatistics
 from edgeaff.preprocess import Preprocessor, PreprocessParts
+from edgeaff.preprocess.inputs import TickInput
 from edgeaff.spec import LLD_SIZE, PreprocessSpec
 from edgeaff.training.corpora.record import Track
 from edgeaff.training.pool import run_jobs
@@ -25,7 +26,7 @@ FOLDER = "sound_sums"
 
 
 class AsMeasured:
-    """Stands where the normaliser is and leaves the LLDs as they are."""
+    """Stands where the normaliser is and leaves the LLDs as they are, where statistics are not known yet."""
 
     def update_and_normalise(self, lld: np.ndarray) -> np.ndarray:
         """Returns the same values."""
@@ -33,6 +34,12 @@ class AsMeasured:
 
     def reset(self) -> None:
         """Does nothing."""
+
+
+def stack_steps(ticks: Sequence[TickInput]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the LLD steps of ticks: (T, 65) float32, zeros where sound is missing, and (T,) bool where it is there."""
+    heard = np.array([tick.lld is not None for tick in ticks])
+    return np.stack([np.zeros(LLD_SIZE, np.float32) if tick.lld is None else tick.lld for tick in ticks]), heard
 
 
 @dataclass(frozen=True, slots=True)

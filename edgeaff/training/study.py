@@ -22,7 +22,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.measures import annotated
 from edgeaff.training.checkpoint import load_run
 from edgeaff.training.checks import check_features, check_network, check_splits
-from edgeaff.training.config import CONFIGS, TrainConfig
+from edgeaff.training.config import TrainConfig, read_toml
 from edgeaff.training.counts import count_macs_per_frame, count_parameters
 from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System, find_system
@@ -84,17 +84,7 @@ def read_study(path: Path) -> Study:
     Raises:
         ArgumentError: the file cannot be read, or a run has no form or a key that no configuration has.
     """
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        import tomli as tomllib  # type: ignore[no-redef]
-    chosen = CONFIGS / f"{path}.toml" if str(path) == "table1" and not path.is_file() else path
-    try:
-        values = tomllib.loads(chosen.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ArgumentError(
-            f"study must be a readable TOML file, or table1, got {path} ({error}); correct it."
-        ) from error
+    values = read_toml(path, "study", ("table1",))
     runs = {}
     for name, own in values.get("runs", {}).items():
         form = own.pop("form", None)

@@ -11,9 +11,9 @@ from edgeaff.capture.health import Health
 from edgeaff.capture.network import NetworkStream
 from edgeaff.capture.paced import PacedFile
 from edgeaff.errors import ArgumentError, DeviceError
-from edgeaff.types import AudioChunk, VideoFrame
+from edgeaff.types import VideoFrame
 from tests.capture.test_live import wait_until
-from tests.media_maker import TRANSPORT_STREAM, clap_and_flash, frame_times, write_clip
+from tests.media_maker import TRANSPORT_STREAM, clap_and_flash, frame_times, note_clap_or_flash, write_clip
 
 pytestmark = pytest.mark.needs_media
 
@@ -72,12 +72,7 @@ def test_stream_keeps_the_offset_of_picture_and_sound_and_is_on_our_clock(ts_cli
         with NetworkStream(server.uri, max_frames=10, reconnect=False) as source:
             for unit in source:
                 ages.append((time.monotonic_ns() - unit.pts_ns) / 1e9)
-                if isinstance(unit, VideoFrame) and unit.image.mean() > 128:
-                    flashes.append(unit.pts_ns)
-                elif isinstance(unit, AudioChunk):
-                    loud = np.flatnonzero(np.abs(unit.samples.astype(float)) > 0.05 * 32_768)
-                    if loud.size and (not claps or unit.pts_ns > claps[-1] + 3e8):
-                        claps.append(unit.pts_ns + loud[0] / unit.sample_rate_hz * 1e9)
+                note_clap_or_flash(unit, flashes, claps)
     finally:
         server.close()
     assert len(flashes) >= 3 and len(claps) >= len(flashes)

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgeaff.errors import ArgumentError, SessionStateError
-from edgeaff.preprocess import TickInput
+from edgeaff.preprocess import Preprocessor, TickInput
 from edgeaff.spec import PreprocessSpec, paper_spec
 from edgeaff.types import FaceBox, TrackedFace
 
@@ -33,7 +33,10 @@ def stream(
 
 
 def run(items: list[Item], spec: PreprocessSpec | None = None, **options: Any) -> list[TickInput]:
-    pre = make(spec, **options)
+    return push_all(make(spec, **options), items)
+
+
+def push_all(pre: Preprocessor, items: list[Item]) -> list[TickInput]:
     ticks: list[TickInput] = []
     for pts, kind, data, rate in items:
         if kind == "video":
@@ -291,27 +294,9 @@ def test_faces_and_rows_known_already_enter_the_same_path() -> None:
 def test_reset_starts_anew() -> None:
     items = stream(1.0)
     pre = make()
-    first = [
-        tick
-        for pts, kind, data, rate in items
-        for tick in (
-            pre.push_frame(data, pts_ns=pts)
-            if kind == "video"
-            else pre.push_audio(data, pts_ns=pts, sample_rate_hz=rate)
-        )
-    ]
-    first += pre.finish()
+    first = push_all(pre, items)
     pre.reset()
-    again = [
-        tick
-        for pts, kind, data, rate in items
-        for tick in (
-            pre.push_frame(data, pts_ns=pts)
-            if kind == "video"
-            else pre.push_audio(data, pts_ns=pts, sample_rate_hz=rate)
-        )
-    ]
-    same(again + pre.finish(), first)
+    same(push_all(pre, items), first)
 
 
 def test_after_finish_only_reset_is_allowed() -> None:

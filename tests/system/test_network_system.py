@@ -14,7 +14,7 @@ from edgeaff.capture.health import Health
 from edgeaff.capture.network import NetworkStream
 from edgeaff.capture.source import open_source
 from edgeaff.types import AudioChunk, VideoFrame
-from tests.media_maker import TRANSPORT_STREAM, clap_and_flash, frame_times, write_clip
+from tests.media_maker import TRANSPORT_STREAM, clap_and_flash, frame_times, note_clap_or_flash, write_clip
 from tests.system.conftest import find_program, free_port, stop
 from tests.waiting import wait_until
 
@@ -103,12 +103,7 @@ def test_stream_keeps_clap_and_flash_together(tmp_path, scheme):
         end = time.monotonic() + 7.0
         while time.monotonic() < end:
             unit = source.take(0.2)
-            if isinstance(unit, VideoFrame) and unit.image.mean() > 128:
-                flashes.append(unit.pts_ns)
-            elif isinstance(unit, AudioChunk):
-                loud = np.flatnonzero(np.abs(unit.samples.astype(float)) > 0.05 * 32_768)
-                if loud.size and (not claps or unit.pts_ns > claps[-1] + 3e8):
-                    claps.append(unit.pts_ns + loud[0] / unit.sample_rate_hz * 1e9)
+            note_clap_or_flash(unit, flashes, claps)
     assert len(flashes) >= 3
     nearest = [min(claps, key=lambda clap: abs(clap - flash)) - flash for flash in flashes]
     assert np.abs(nearest).max() < 25e6

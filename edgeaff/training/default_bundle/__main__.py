@@ -6,7 +6,6 @@ import argparse
 import json
 import logging
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from edgeaff.spec import PreprocessSpec
+from edgeaff.training import shared_folder
 from edgeaff.training.default_bundle.calibrate import collect, fit_table, interval_coverage
 from edgeaff.training.default_bundle.data import FaceBank, Prepared, PseudoCorpus
 from edgeaff.training.default_bundle.evaluation import face_report, recitals, voice_report
@@ -32,7 +32,7 @@ HELD_OUT_SEED, TRAIN_SEED = 101, 1
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m edgeaff.training.default_bundle", description=__doc__)
-    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EDGEAFF_SHARED", "../shared")))
+    parser.add_argument("--shared", type=Path, default=shared_folder())
     parser.add_argument(
         "--faces", type=Path, required=True, help="descriptors of FER+ made by the face encoder's recipe"
     )

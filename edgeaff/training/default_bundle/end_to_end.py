@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
 from edgeaff.inference import Uncertainty
 from edgeaff.ops.crop_resize import crop_resize
+from edgeaff.training import shared_folder
 from edgeaff.training.face_encoder.data import FaceSet, read_split
 from edgeaff.types import DIMENSIONS, AffectEvent
 
@@ -173,7 +173,7 @@ def main() -> None:
         ArgumentError: faces or frames is out of range.
     """
     parser = argparse.ArgumentParser(prog="python -m edgeaff.training.default_bundle.end_to_end", description=__doc__)
-    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("EDGEAFF_SHARED", "../shared")))
+    parser.add_argument("--shared", type=Path, default=shared_folder())
     parser.add_argument("--bundle", type=Path, help="default: the one that ships")
     parser.add_argument("--faces", type=int, default=0, help="so many test photographs at random (default: all)")
     parser.add_argument("--frames", type=int, default=15, help="of each clip, at 30 a second")

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.features.samples import as_float_samples
-from edgeaff.spec import LLD_SIZE, NANOSECONDS, SAMPLE_RATE_HZ, PreprocessSpec
+from edgeaff.spec import NANOSECONDS, SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.default_bundle.sound import coloured_noise, random_channel, reverberate
 from edgeaff.training.default_bundle.voices import Clip, active_level_db
+from edgeaff.training.sound_statistics import AsMeasured, stack_steps
 
 TICK_RATE_HZ = 30
 CHUNK = 1600
@@ -72,16 +73,6 @@ def affect_trajectory(rng: np.random.Generator, ticks: int) -> np.ndarray:
     return np.clip(values, [-0.75, -0.5], [0.8, 0.8]).astype(np.float32)
 
 
-class _Recorder:
-    """Stands where the normaliser is and keeps what comes by; statistics are not known before the sessions are made."""
-
-    def update_and_normalise(self, lld: np.ndarray) -> np.ndarray:
-        return lld
-
-    def reset(self) -> None:
-        pass
-
-
 def lld_steps(samples: np.ndarray, spec: PreprocessSpec) -> tuple[np.ndarray, np.ndarray]:
     """Returns the LLD step of every tick of a sound that starts at time 0.
 
@@ -94,14 +85,13 @@ def lld_steps(samples: np.ndarray, spec: PreprocessSpec) -> tuple[np.ndarray, np
     """
     from edgeaff.preprocess import Preprocessor, PreprocessParts
 
-    preprocessor = Preprocessor(PreprocessParts(spec, normaliser=_Recorder()), video=False)
+    preprocessor = Preprocessor(PreprocessParts(spec, normaliser=AsMeasured()), video=False)
     ticks = []
     for start in range(0, len(samples), CHUNK):
         pts_ns = start * NANOSECONDS // SAMPLE_RATE_HZ
         ticks += preprocessor.push_audio(samples[start : start + CHUNK], pts_ns=pts_ns, sample_rate_hz=SAMPLE_RATE_HZ)
     ticks += preprocessor.finish()
-    present = np.array([tick.lld is not None for tick in ticks])
-    return np.stack([np.zeros(LLD_SIZE, np.float32) if tick.lld is None else tick.lld for tick in ticks]), present
+    return stack_steps(ticks)
 
 
 def _clip_gains_db(rng: np.random.Generator, clips: Sequence[Clip]) -> np.ndarray:

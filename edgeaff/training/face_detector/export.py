@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from torch import nn
 
 from edgeaff.backends.onnx_edit import IR_VERSION, OPSET
 from edgeaff.detection.decode import STRIDES
+from edgeaff.training import shared_folder
 from edgeaff.training.face_detector.network import FaceDetectorNetwork, NetworkConfig
 
 
@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     from edgeaff.training.face_detector.quantise import draw_calibration, quantise
     from edgeaff.training.face_detector.validate import validate_file
 
-    data = Path(os.environ.get("EDGEAFF_SHARED", "../shared")) / "data"
+    data = shared_folder() / "data"
     parser = argparse.ArgumentParser(description="Export the face detector.")
     parser.add_argument("--run", type=Path, required=True, help="output folder of the training")
     parser.add_argument("--faces", type=Path, default=data / "faces", help="folder of pictures and labels")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 from pathlib import Path
 
 import cv2
@@ -21,6 +20,7 @@ from torch import nn
 
 from edgeaff.detection.boxes import fit_letterbox
 from edgeaff.detection.decode import decode_maps
+from edgeaff.training import shared_folder
 from edgeaff.training.face_detector.data import PictureCache
 from edgeaff.training.face_detector.export import load_averaged
 from edgeaff.training.face_detector.stream import training_part
@@ -73,7 +73,7 @@ def mine(network: nn.Module, cache: PictureCache, negatives: np.ndarray, *, seed
 
 def main(argv: list[str] | None = None) -> None:
     """Mines with a run's checkpoint."""
-    data = Path(os.environ.get("EDGEAFF_SHARED", "../shared")) / "data"
+    data = shared_folder() / "data"
     parser = argparse.ArgumentParser(description="Mine hard negatives for the face detector.")
     parser.add_argument("--run", type=Path, required=True, help="output folder of the training")
     parser.add_argument("--faces", type=Path, default=data / "faces", help="folder of pictures and labels")

@@ -45,15 +45,9 @@ class Teacher:
     """Runs a YuNet file on whole batches and gives its score and box per cell (same grids as ours)."""
 
     def __init__(self, path: str) -> None:
-        from edgeaff.backends.engines import import_onnxruntime
+        from edgeaff.backends.engines import import_onnxruntime, session_options
 
-        onnxruntime = import_onnxruntime()
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = import_onnxruntime().InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
         self._names = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox") for stride in STRIDES]
 
     def score(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

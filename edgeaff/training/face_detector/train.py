@@ -16,7 +16,6 @@ import copy
 import json
 import logging
 import math
-import os
 import signal
 import time
 from pathlib import Path
@@ -27,6 +26,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from edgeaff.training import shared_folder
+from edgeaff.training.config import read_toml
 from edgeaff.training.face_detector.augment import AugmentConfig
 from edgeaff.training.face_detector.data import PictureCache
 from edgeaff.training.face_detector.loss import detection_loss, flatten_maps
@@ -36,15 +37,6 @@ from edgeaff.training.face_detector.stream import BatchStream, training_part
 from edgeaff.training.face_detector.targets import make_cells
 
 logger = logging.getLogger(__name__)
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """Returns the TOML file as a dict."""
-    try:
-        import tomllib
-    except ModuleNotFoundError:  # Python 3.10
-        import tomli as tomllib
-    return tomllib.loads(path.read_text())
 
 
 def learning_rate(step: int, config: dict[str, Any]) -> float:
@@ -213,7 +205,7 @@ class Trainer:
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     """Returns the command line's values."""
-    data = Path(os.environ.get("EDGEAFF_SHARED", "../shared")) / "data"
+    data = shared_folder() / "data"
     parser = argparse.ArgumentParser(description="Train the face detector.")
     parser.add_argument("--config", type=Path, default=Path(__file__).parents[1] / "configs" / "face_detector.toml")
     parser.add_argument("--faces", type=Path, default=data / "faces", help="folder of pictures and labels")
@@ -237,7 +229,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
-    config = read_config(args.config)
+    config = read_toml(args.config, "config", ("face_detector",))
     for key in ("steps", "decay_steps", "seed"):
         if getattr(args, key) is not None:
             config[key] = getattr(args, key)

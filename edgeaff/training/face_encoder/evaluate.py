@@ -32,13 +32,9 @@ Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 def session_of(graph: bytes) -> Any:
     """Returns an ONNX Runtime session on one thread."""
-    from edgeaff.backends.engines import import_onnxruntime
+    from edgeaff.backends.engines import import_onnxruntime, session_options
 
-    onnxruntime = import_onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return import_onnxruntime().InferenceSession(graph, session_options(), providers=["CPUExecutionProvider"])
 
 
 def encoder_of(session: Any, batch: int = 64) -> Encode:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgeaff.training import shared_folder
 from edgeaff.training.face_encoder.augment import augment, plain
 from edgeaff.training.face_encoder.data import FaceSet, read_split
 from edgeaff.training.face_encoder.model import FaceEncoder, FaceEncoderConfig, FaceHeads
@@ -241,7 +242,7 @@ class Trainer:
 
 def default_data() -> Path:
     """Returns the FER+ folder under EDGEAFF_SHARED (default ../shared)."""
-    return Path(os.environ.get("EDGEAFF_SHARED", "../shared")) / "data" / "affect" / "fer2013plus"
+    return shared_folder() / "data" / "affect" / "fer2013plus"
 
 
 def main() -> None:
