@@ -42,7 +42,6 @@ class Choice:
         reason: why, one sentence.
         milliseconds: per candidate that ran: a tick of the model, median.
         left_out: per other candidate why it did not run.
-        face_milliseconds: per backend that ran the face encoder: one face, median.
     """
 
     backend: str
@@ -50,7 +49,6 @@ class Choice:
     reason: str
     milliseconds: dict[str, float]
     left_out: dict[str, str]
-    face_milliseconds: dict[str, float]
 
 
 def choose_backend(bundle: ModelBundle, *, threads: int = 1, stride: int = 1) -> Choice:
@@ -84,7 +82,7 @@ def choose_backend(bundle: ModelBundle, *, threads: int = 1, stride: int = 1) ->
         f"not tried: {', '.join(left_out) or 'none'}"
     )
     logger.info("backend auto: %s", reason)
-    return Choice(chosen, face_chosen, reason, milliseconds, left_out, faces)
+    return Choice(chosen, face_chosen, reason, milliseconds, left_out)
 
 
 def _fastest(milliseconds: dict[str, float], default: str) -> str:

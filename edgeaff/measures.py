@@ -197,10 +197,8 @@ def per_video(predictions: Sequence[ArrayLike], targets: Sequence[ArrayLike], me
     return float(np.mean([measure(x, y) for x, y in pairs])) if pairs else math.nan
 
 
-def fisher_z_test(
-    first: float, second: float, *, count: int, second_count: int | None = None, alpha: float = 0.01
-) -> FisherTest:
-    """Returns whether two correlations differ: z = (atanh r1 - atanh r2) / sqrt(1 / (n1 - 3) + 1 / (n2 - 3)).
+def fisher_z_test(first: float, second: float, *, count: int, alpha: float = 0.01) -> FisherTest:
+    """Returns whether two correlations differ: z = (atanh r1 - atanh r2) / sqrt(2 / (n - 3)).
 
     With the number of *frames* as count this gives the daggers of the paper's Table 1 (section 5). Frames of one video
     are not independent, so the test is far too sure of itself: read `bootstrap` beside it.
@@ -208,8 +206,7 @@ def fisher_z_test(
     Args:
         first: correlation in (-1, 1).
         second: correlation in (-1, 1).
-        count: pairs behind the first one (and the second one unless second_count is given), at least 4.
-        second_count: pairs behind the second one.
+        count: pairs behind each of them, at least 4.
         alpha: level of the two-sided test. Paper: 0.01.
 
     Returns:
@@ -218,13 +215,12 @@ def fisher_z_test(
     Raises:
         ArgumentError: a correlation is outside (-1, 1) or a count is below 4.
     """
-    counts = (count, count if second_count is None else second_count)
     for name, value in (("first", first), ("second", second)):
         if not -1.0 < value < 1.0:
             raise ArgumentError(f"{name} must be a correlation in (-1, 1), got {value}; z is infinite at the ends.")
-    if min(counts) < 4:
-        raise ArgumentError(f"count must be at least 4, got {min(counts)}; the variance is 1 / (count - 3).")
-    z = (math.atanh(first) - math.atanh(second)) / math.sqrt(sum(1.0 / (n - 3) for n in counts))
+    if count < 4:
+        raise ArgumentError(f"count must be at least 4, got {count}; the variance is 1 / (count - 3).")
+    z = (math.atanh(first) - math.atanh(second)) / math.sqrt(1.0 / (count - 3) + 1.0 / (count - 3))
     p_value = math.erfc(abs(z) / math.sqrt(2.0))
     return FisherTest(z=z, p_value=p_value, significant=p_value < alpha)
 

@@ -28,6 +28,7 @@ AGREEMENT_NS = (
 )  # Choice: Matroska rounds to 1 ms; below that a chunk's pts agrees with the sample count.
 FILL_LIMIT_NS = 200 * MILLISECOND
 SLEW_DIVISOR = 1000  # 1000 ppm
+HOLD_NS = NANOSECONDS // 2  # how long what was delivered last stands in for what is missing
 JUMP_NS = 10 * NANOSECONDS
 JUMP_CONFIRM_NS = 1 * NANOSECONDS
 ROW_MEMORY_NS = 4 * NANOSECONDS
@@ -174,12 +175,11 @@ class Step:
 class RowTimeline:
     """LLD rows with their times; gives, per column group, the row whose window centre is nearest to an instant.
 
-    A row that touches a hole is masked. An instant without an unmasked row at most `hold_ns` before it has no sound.
+    A row that touches a hole is masked. An instant without an unmasked row at most HOLD_NS before it has no sound.
     """
 
-    def __init__(self, groups: tuple[ColumnGroup, ...], *, hold_ns: int = NANOSECONDS // 2) -> None:
+    def __init__(self, groups: tuple[ColumnGroup, ...]) -> None:
         self._groups = tuple((index, group.centre_ns, np.array(group.columns)) for index, group in enumerate(groups))
-        self._hold_ns = hold_ns
         self._rows: deque[tuple[int, tuple[bool, ...], np.ndarray, int]] = deque()
         self._count = 0
 
@@ -209,7 +209,7 @@ class RowTimeline:
 
     def forget_before(self, instant_ns: int) -> None:
         """Drops rows that no instant from here on can take."""
-        horizon = instant_ns - self._hold_ns - 200 * MILLISECOND
+        horizon = instant_ns - HOLD_NS - 200 * MILLISECOND
         while self._rows and self._rows[0][0] < horizon:
             self._rows.popleft()
 
@@ -220,7 +220,7 @@ class RowTimeline:
             centre = row[0] + centre_ns
             if centre >= instant_ns + HOP_NS // 2 or row[1][index]:
                 continue
-            return row if centre >= instant_ns - self._hold_ns else None
+            return row if centre >= instant_ns - HOLD_NS else None
         return None
 
 
@@ -251,12 +251,9 @@ class FrameTimeline:
     raw picture at most. The newest other frame waits, in case a tick without own frame needs it.
     """
 
-    def __init__(
-        self, spec: PreprocessSpec, process: Callable[[int, Any], Any], *, hold_ns: int = NANOSECONDS // 2
-    ) -> None:
+    def __init__(self, spec: PreprocessSpec, process: Callable[[int, Any], Any]) -> None:
         self._spec = spec
         self._process = process
-        self._hold_ns = hold_ns
         self._first_of_tick: deque[_Frame] = deque()
         self._newest_other: dict[int, _Frame] = {}
         self._held: _Frame | None = None
@@ -297,7 +294,7 @@ class FrameTimeline:
         return self.newest_tick is not None and self.newest_tick >= tick
 
     def take(self, tick: int) -> TakenFrame | None:
-        """Returns the frame of a tick, or None when there is none at most `hold_ns` old. Ticks are taken in order."""
+        """Returns the frame of a tick, or None when there is none at most HOLD_NS old. Ticks are taken in order."""
         self._next_tick = tick + 1
         chosen: _Frame | None = None
         while self._first_of_tick and self._first_of_tick[0].tick <= tick:
@@ -306,7 +303,7 @@ class FrameTimeline:
             self._held = self._newest_other.pop(frame.tick, frame)
         if chosen is None:
             chosen = self._held
-            if chosen is None or self._spec.tick_pts_ns(tick) - chosen.pts_ns > self._hold_ns:
+            if chosen is None or self._spec.tick_pts_ns(tick) - chosen.pts_ns > HOLD_NS:
                 return None
         self._run(chosen)
         return TakenFrame(chosen.pts_ns, chosen.result)
@@ -325,7 +322,7 @@ class FrameTimeline:
         gap_tick = max(self.newest_tick + 1, self._next_tick or self.newest_tick + 1)
         if waiting is None or gap_tick >= tick:
             return
-        if self._spec.tick_pts_ns(gap_tick) - waiting.pts_ns <= self._hold_ns:
+        if self._spec.tick_pts_ns(gap_tick) - waiting.pts_ns <= HOLD_NS:
             self._run(waiting)
 
     def _run(self, frame: _Frame) -> None:
@@ -371,6 +368,14 @@ class TickScheduler:
         if self.next_tick is None:
             start = pts_ns if first_pts_ns is None else first_pts_ns
             self.first_pts_ns = start if self.first_pts_ns is None else min(self.first_pts_ns, start)
+
+    def late_ns(self, pts_ns: int) -> int:
+        """Returns how much of new sound from pts_ns on only ticks that have gone could have used."""
+        if self.next_tick is None:
+            return 0
+        reached = self._reached["audio"].reached_ns
+        start = pts_ns if reached is None else max(pts_ns, reached)
+        return max(0, self.spec.tick_pts_ns(self.next_tick - 1) + self.audio_need_ns - start)
 
     @property
     def newest_ns(self) -> int | None:

@@ -12,28 +12,25 @@ from edgeaff.spec import NANOSECONDS
 class SampleClock:
     """Time of sound: samples counted, steered to the arrival times, with the skew of the two clocks as a by-product.
 
-    A proportional-integral loop over windows of `window_seconds`; damping 0.71, natural frequency 0.14 per window. At a
+    A proportional-integral loop over windows of 2 s; damping 0.71, natural frequency 0.14 per window. At a
     constant skew of 200 ppm the largest error is 1.5 ms while the skew is learned, under 0.05 ms after a minute; with
     arrivals as bursty as PulseAudio's 2.9 ms and 0.13 ms (tests/capture/test_clocks.py). What the loop cannot mean is a
-    loss: after an overflow, or when the smallest delay of a window exceeds `gap_seconds`, time jumps forward by the
-    delay, and the listener sees a hole. Nor can sound arrive before it was made: a delay below minus `gap_seconds` says
+    loss: after an overflow, or when the smallest delay of a window exceeds 0.1 s, time jumps forward by the
+    delay, and the listener sees a hole. Nor can sound arrive before it was made: a delay below minus that says
     that the first chunks had come late (a busy start), so time jumps back at once, and the listener drops the overlap.
     """
 
     _PROPORTIONAL, _INTEGRAL = 0.2, 0.02
     _MAX_PPM = 1000.0
+    _WINDOW_NS, _GAP_NS = 2 * NANOSECONDS, NANOSECONDS // 10
 
-    def __init__(self, sample_rate_hz: int, *, window_seconds: float = 2.0, gap_seconds: float = 0.1) -> None:
+    def __init__(self, sample_rate_hz: int) -> None:
         """Makes a clock that starts with the first chunk.
 
         Args:
             sample_rate_hz: nominal rate of the device.
-            window_seconds: how often the loop is corrected.
-            gap_seconds: a smallest delay above it is lost sound.
         """
         self._rate = sample_rate_hz
-        self._window_ns = int(window_seconds * NANOSECONDS)
-        self._gap_ns = gap_seconds * NANOSECONDS
         self._next_ns: float | None = None  # time of the next sample
         self._correction_ns = 0.0  # spread over the running window
         self._smallest: float | None = None
@@ -59,18 +56,18 @@ class SampleClock:
         nominal = count * NANOSECONDS / self._rate
         if self._next_ns is None:
             self._next_ns = self._window_start = arrival_ns - nominal
-        step = nominal * (1.0 + (self.skew_ppm + self._correction_ns / self._window_ns * 1e6) * 1e-6)
+        step = nominal * (1.0 + (self.skew_ppm + self._correction_ns / self._WINDOW_NS * 1e6) * 1e-6)
         delay = arrival_ns - (self._next_ns + step)
         if self._lost:
             self._jump(max(delay, 0.0))
             delay = min(delay, 0.0)
-        if delay < -self._gap_ns:
+        if delay < -self._GAP_NS:
             self._restart_window(delay)
             delay = 0.0
         start = self._next_ns
         self._next_ns = start + step
         self._smallest = delay if self._smallest is None else min(self._smallest, delay)
-        if self._next_ns - self._window_start >= self._window_ns:
+        if self._next_ns - self._window_start >= self._WINDOW_NS:
             self._end_window(self._smallest)
         return round(start)
 
@@ -86,12 +83,12 @@ class SampleClock:
 
     def _end_window(self, error_ns: float) -> None:
         assert self._next_ns is not None
-        if error_ns > self._gap_ns:
+        if error_ns > self._GAP_NS:
             self._jump(error_ns)
             return
-        limit = self._MAX_PPM * 1e-6 * self._window_ns
+        limit = self._MAX_PPM * 1e-6 * self._WINDOW_NS
         self._correction_ns = max(-limit, min(limit, self._PROPORTIONAL * error_ns))
-        self.skew_ppm += self._INTEGRAL * max(-limit, min(limit, error_ns)) / self._window_ns * 1e6
+        self.skew_ppm += self._INTEGRAL * max(-limit, min(limit, error_ns)) / self._WINDOW_NS * 1e6
         self.skew_ppm = max(-self._MAX_PPM, min(self._MAX_PPM, self.skew_ppm))
         self._window_start, self._smallest = self._next_ns, None
 
@@ -100,18 +97,12 @@ class StreamClock:
     """Time of a network stream: its timestamps plus an offset, the same for picture and sound, that follows arrival.
 
     When a stream opens, what was buffered comes in a burst and looks late by up to a second: the smallest delay seen is
-    the right one, so a smaller delay lowers the offset at once, while a larger one only raises it by `max_ppm`.
+    the right one, so a smaller delay lowers the offset at once, while a larger one only raises it by 500 ppm.
     """
 
-    def __init__(self, *, window_seconds: float = 5.0, max_ppm: float = 500.0) -> None:
-        """Makes a clock that starts with the first unit.
+    _WINDOW_NS, _MAX_PPM = 5 * NANOSECONDS, 500.0
 
-        Args:
-            window_seconds: over which the smallest delay is taken.
-            max_ppm: fastest rise of the offset.
-        """
-        self._window_ns = int(window_seconds * NANOSECONDS)
-        self._max_ppm = max_ppm
+    def __init__(self) -> None:
         self._offset: int | None = None
         self._smallest: int | None = None
         self._window_start = 0
@@ -136,8 +127,8 @@ class StreamClock:
             self._offset = delay
             self._smallest, self._window_start = None, arrival_ns
         self._smallest = delay if self._smallest is None else min(self._smallest, delay)
-        if arrival_ns - self._window_start >= self._window_ns:
-            rise = int(self._max_ppm * 1e-6 * (arrival_ns - self._window_start))
+        if arrival_ns - self._window_start >= self._WINDOW_NS:
+            rise = int(self._MAX_PPM * 1e-6 * (arrival_ns - self._window_start))
             self._offset += min(self._smallest - self._offset, rise)
             self._smallest, self._window_start = None, arrival_ns
         return self._offset

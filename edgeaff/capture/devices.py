@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import glob
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgeaff.capture.microphone import import_sounddevice
-from edgeaff.errors import BackendUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,15 +68,6 @@ def list_microphones(portaudio: Any = None) -> list[MicrophoneInfo]:
         for info in devices
         if info["max_input_channels"]
     ]
-
-
-def describe_devices() -> dict[str, Any]:
-    """Returns cameras and microphones as plain values for JSON; a list that cannot be made is its reason."""
-    try:
-        microphones: Any = [asdict(info) for info in list_microphones()]
-    except BackendUnavailableError as error:
-        microphones = str(error)
-    return {"cameras": [asdict(info) for info in list_cameras()], "microphones": microphones}
 
 
 def _read_text(path: Path) -> str:

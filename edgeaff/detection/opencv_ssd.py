@@ -24,12 +24,11 @@ class OpencvSsdDetector:
 
     id = "opencv-ssd"
 
-    def __init__(self, model: Path, *, graph: Path | None = None, score_threshold: float = 0.5) -> None:
+    def __init__(self, model: Path, *, score_threshold: float = 0.5) -> None:
         """Loads the network.
 
         Args:
-            model: the TensorFlow file (.pb).
-            graph: its graph text (.pbtxt); None for the .pbtxt beside it, its name with or without `_uint8`.
+            model: the TensorFlow file (.pb); its graph text (.pbtxt) lies beside it, its name with or without `_uint8`.
             score_threshold: lowest score of a face.
 
         Raises:
@@ -40,7 +39,7 @@ class OpencvSsdDetector:
             import cv2
         except ImportError as error:
             raise BackendUnavailableError(f"cv2 must be installed, got: {error}; pip install edgeaff[live].") from error
-        graph = _find_graph_text(model) if graph is None else graph
+        graph = _find_graph_text(model)
         for path in (model, graph):
             if not path.is_file():
                 raise BundleError(f"file must be there, got {path}; the .pb needs its .pbtxt beside it.")

@@ -18,6 +18,7 @@ from edgeaff.training.models.edge import Edge, EdgeConfig
 
 PREFIX = "edge."
 OUT_BIAS = ".out.bias"
+ROUNDING = 1e-5  # measured on the default bundle: tests/export/test_from_onnx.py
 
 
 def read_step(model: bytes) -> Edge:
@@ -103,22 +104,21 @@ def reference_values(edge: Edge, video: np.ndarray, audio: np.ndarray, present: 
     return np.asarray(values.numpy())
 
 
-def require_same(edge: Edge, golden: dict[str, np.ndarray], *, tolerance: float = 1e-5) -> float:
+def require_same(edge: Edge, golden: dict[str, np.ndarray]) -> float:
     """Returns the largest difference between a system and the stored reference outputs of the golden sequences.
 
     Args:
         edge: from `read_step`.
         golden: video, audio, present, values.
-        tolerance: largest difference that is rounding; measured on the default bundle: see tests/export/test_from_onnx.py.
 
     Raises:
         BundleError: they differ by more.
     """
     values = reference_values(edge, golden["video"], golden["audio"], golden["present"])
     worst = float(np.abs(values - golden["values"]).max())
-    if not worst <= tolerance:
+    if not worst <= ROUNDING:
         raise BundleError(
-            f"the graph must give the golden outputs of its bundle within {tolerance}, got a difference of {worst:.1e}; "
+            f"the graph must give the golden outputs of its bundle within {ROUNDING}, got a difference of {worst:.1e}; "
             "they are from different trainings: assemble the bundle again."
         )
     return worst

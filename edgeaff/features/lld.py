@@ -21,10 +21,8 @@ from edgeaff.features.lld_reference import GROUPS
 from edgeaff.features.lld_reference_pitch import OFFLINE_LAG
 from edgeaff.spec import HOP_NS, SAMPLE_RATE_HZ
 
-__all__ = ["GROUPS", "HOP_NS", "NAMES", "ROW_LATENCY_NS", "LldStream", "extract"]
+__all__ = ["GROUPS", "NAMES", "LldStream", "extract"]
 
-ROW_LATENCY_NS = 110_000_000
-"""From the start of a row to the last sample that it needs, at 16 kHz and max_pitch_lag=4 (`LldStream.latency_ns`)."""
 
 
 def _engine(**options: Any) -> Any:

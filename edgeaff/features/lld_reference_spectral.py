@@ -21,23 +21,6 @@ NUM_MFCC = 14
 MEL_FLOOR = 9.3e-10
 COMPRESSION = 0.33
 PCM_SCALE = 32_767.0
-SPECTRAL_NAMES = (
-    "fband250-650",
-    "fband1000-4000",
-    "rollOff25",
-    "rollOff50",
-    "rollOff75",
-    "rollOff90",
-    "flux",
-    "centroid",
-    "entropy",
-    "variance",
-    "skewness",
-    "kurtosis",
-    "slope",
-    "sharpness",
-    "harmonicity",
-)
 
 
 def exact_power(frames: np.ndarray, window: np.ndarray, fft_size: int) -> np.ndarray:

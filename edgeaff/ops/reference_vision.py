@@ -87,8 +87,9 @@ def crop_resize(
     return np.ascontiguousarray(result[..., ::-1]) if pixel_format == "bgr" else result
 
 
-def grey_thumbnail(image: np.ndarray, *, size: int = 32, points: int = 4) -> np.ndarray:
+def grey_thumbnail(image: np.ndarray, *, size: int = 32) -> np.ndarray:
     """Returns what `edgeaff.ops.thumbnail.grey_thumbnail` returns: (size, size) float32 of (H, W, 3) uint8 RGB."""
+    points = 4  # a side, in each cell
     steps = 2 * np.arange(size * points, dtype=np.int64) + 1
     rows, columns = (steps * length // (2 * size * points) for length in image.shape[:2])
     grey = image[rows[:, None], columns[None]].astype(np.int64) @ np.array([299, 587, 114])

@@ -276,6 +276,8 @@ class _Segment:
 
     def push_audio(self, pts_ns: int, samples: np.ndarray, rate_hz: int) -> None:
         assert self._sound is not None
+        late = self.scheduler.late_ns(pts_ns) * rate_hz // NANOSECONDS
+        self._owner.counts.samples_late += min(late, len(samples))
         self._sound.push(pts_ns, samples, rate_hz)
         self.scheduler.delivered("audio", self._sound.end_pts_ns, first_pts_ns=pts_ns)
 

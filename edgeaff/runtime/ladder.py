@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 STEPS = ("full", "detector less often", "face encoder every second frame")
 _WINDOW_NS = 1_000_000_000
+_BUDGET_SECONDS = 0.1  # of sound that may wait; more is being behind
 _HOLE_NS = 3 * _WINDOW_NS  # a longer window means that the process stood still: it says nothing about load
 _FULL_SHARE = 0.9
 _HALF_SHARE, _REPLACED_SHARE = 0.5, 0.1
@@ -48,18 +49,14 @@ class Load:
 class Ladder:
     """Finds the step. Pure: all times are given.
 
-    Args:
-        budget_seconds: sound that may wait; more is being behind.
-
     Attributes:
         step: index of STEPS in force.
         busy_share: of the last whole window.
     """
 
-    def __init__(self, *, budget_seconds: float = 0.1) -> None:
+    def __init__(self) -> None:
         self.step = 0
         self.busy_share = 0.0
-        self._budget = budget_seconds
         self._start_ns: int | None = None
         self._at_start = Load(0, 0, 0, 0.0)
         self._least_waiting = 0.0
@@ -86,7 +83,7 @@ class Ladder:
         replaced, frames = load.frames_replaced - before.frames_replaced, load.frames - before.frames
         self._begin(now_ns, load)
         loses = self.busy_share > _HALF_SHARE and replaced > max(1.0, _REPLACED_SHARE * frames)
-        behind = loses or self.busy_share > _FULL_SHARE or least_waiting > self._budget
+        behind = loses or self.busy_share > _FULL_SHARE or least_waiting > _BUDGET_SECONDS
         calm = not behind and self.busy_share < _CALM_BUSY[self.step]
         self._behind = self._behind + 1 if behind else 0
         self._calm = self._calm + 1 if calm else 0

@@ -7,7 +7,6 @@ run of the trainer, `predictions.npz` (of the tracks it was measured on) and `re
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -29,7 +28,6 @@ from edgeaff.training.models.registry import System, find_system
 from edgeaff.training.prepared import FORMS, PreparedCorpus
 from edgeaff.training.train import Trainer, predict
 
-logger = logging.getLogger(__name__)
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
 
 

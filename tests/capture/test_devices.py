@@ -1,6 +1,5 @@
-import json
 
-from edgeaff.capture.devices import CameraInfo, describe_devices, list_cameras, list_microphones
+from edgeaff.capture.devices import CameraInfo, list_cameras, list_microphones
 from edgeaff.capture.source import parse_uri
 from tests.capture.test_microphone import FakePortAudio
 
@@ -31,7 +30,3 @@ def test_no_microphone_is_an_empty_list():
     fake = FakePortAudio()
     fake.plugged = False
     assert list_microphones(fake) == []
-
-
-def test_description_is_json():
-    assert set(json.loads(json.dumps(describe_devices()))) == {"cameras", "microphones"}

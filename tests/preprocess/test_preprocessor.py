@@ -194,6 +194,17 @@ def test_hole_in_the_sound_is_filled_and_masked() -> None:
     assert all(tick.audio is not None for tick in ticks[6:])
 
 
+def test_sound_that_comes_after_its_ticks_is_counted() -> None:
+    pre = make()
+    for index in range(60):  # ticks wait for sound no longer than the skew
+        pre.push_frame(picture(50), pts_ns=index * SECOND // 30)
+    pre.push_audio(tone(1.0, 16_000), pts_ns=0, sample_rate_hz=16_000)
+    assert pre.counts.samples_late == 16_000
+    in_time = make()
+    push_all(in_time, stream(2.0))
+    assert in_time.counts.samples_late == 0
+
+
 def test_non_finite_samples_become_zero_and_are_counted() -> None:
     clean = tone(1.0, 16_000).astype(np.float32) / 32768
     dirty, zeroed = clean.copy(), clean.copy()

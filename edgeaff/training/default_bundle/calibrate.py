@@ -21,6 +21,7 @@ from edgeaff.types import DIMENSIONS
 
 GRID = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 SHARE_68 = 0.6827  # within one standard deviation of a normal distribution
+FEWEST_TICKS = 1500.0  # a grid point with less (interpolation-weighted) takes the nearest that has enough
 ROUNDS = 6  # of fitting the grid points to what the interpolation between them leaves over
 
 
@@ -69,7 +70,7 @@ def _weighted_quantile(values: np.ndarray, weights: np.ndarray, share: float) ->
     return float(values[order][np.searchsorted(total, share * total[-1])])
 
 
-def fit_table(errors: Errors, *, fewest: float = 1500.0) -> dict[str, Any]:
+def fit_table(errors: Errors) -> dict[str, Any]:
     """Returns the uncertainty table of the manifest.
 
     The standard deviation stated is the 95 % quantile of |error| / 1.96, so that value +- 1.96 std holds 95 % of the
@@ -78,7 +79,6 @@ def fit_table(errors: Errors, *, fewest: float = 1500.0) -> dict[str, Any]:
 
     Args:
         errors: of the calibration half.
-        fewest: grid points with less (interpolation-weighted) ticks take the nearest point that has enough.
 
     Returns:
         video_coverage, audio_coverage, valence_std, arousal_std, valence_half_68, arousal_half_68 (rows: video),
@@ -87,7 +87,7 @@ def fit_table(errors: Errors, *, fewest: float = 1500.0) -> dict[str, Any]:
     video, audio = _hat(errors.video_coverage), _hat(errors.audio_coverage)
     size = len(GRID)
     weight = np.einsum("nv,na->va", video, audio)
-    known = [(i, j) for i in range(size) for j in range(size) if weight[i, j] >= min(fewest, 0.2 * weight.max())]
+    known = [(i, j) for i in range(size) for j in range(size) if weight[i, j] >= min(FEWEST_TICKS, 0.2 * weight.max())]
     near = [
         min(known, key=lambda point: (abs(GRID[point[0]] - GRID[i]) + abs(GRID[point[1]] - GRID[j]), point))
         for i in range(size)

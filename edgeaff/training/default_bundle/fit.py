@@ -20,6 +20,7 @@ from edgeaff.training.models.edge import Edge, EdgeConfig
 from edgeaff.types import DIMENSIONS
 
 logger = logging.getLogger(__name__)
+WATCH_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,6 @@ def fit(
     edge_config: EdgeConfig,
     *,
     watch: Callable[[Edge], dict[str, float]] | None = None,
-    watch_seconds: float = 120.0,
     start_from: Edge | None = None,
 ) -> Edge:
     """Returns the trained transformer: the exponential average of its weights.
@@ -99,8 +99,7 @@ def fit(
         corpus: where batches come from.
         config: how long and how fast.
         edge_config: sizes.
-        watch: called now and then with the averaged system; what it returns is logged.
-        watch_seconds: how often.
+        watch: called every WATCH_SECONDS with the averaged system; what it returns is logged.
         start_from: a system of the same sizes to go on from.
 
     Returns:
@@ -133,7 +132,7 @@ def fit(
         keep = min(0.998, (step + 1) / (step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1.0 - keep)
-        if watch is not None and time.monotonic() - last_watch > watch_seconds:
+        if watch is not None and time.monotonic() - last_watch > WATCH_SECONDS:
             last_watch = time.monotonic()
             logger.info("step %d progress %.2f loss %.3f %s", step, progress, loss.item(), watch(average))
     return average

@@ -16,7 +16,6 @@ from edgeaff.errors import ArgumentError
 from edgeaff.training import SPLITS
 
 EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
-TILE_PX = 48
 # Side of the crop / longer side of a box at which a face looks as in these tiles. Measured: the distance from eyes to
 # mouth = 0.352 of the tile's side (733 faces of the valid part), 0.358 of the longer side (8,216 labelled boxes); YuNet's
 # own boxes on padded tiles have 1.00 of the tile as median of the longer side. (0.358 / 0.352 = 1.02.)

@@ -90,18 +90,17 @@ class VggFaceWeights:
     notes: tuple[str, ...] = field(default=())
 
 
-def resample_fc6(weight: np.ndarray, channels: int, *, source_px: int = 7, target_px: int = 3) -> np.ndarray:
+def resample_fc6(weight: np.ndarray, channels: int) -> np.ndarray:
     """Returns fc6 for a smaller map: the layer applied to that map enlarged bilinearly, as one matrix.
 
     Args:
-        weight: (D, C * source_px^2), map flattened channel, row, column.
+        weight: (D, C * 7^2), of the map that the layer was trained for, flattened channel, row, column.
         channels: C.
-        source_px: side of the map that the layer was trained for.
-        target_px: side of the map at hand.
 
     Returns:
-        (D, C * target_px^2) float32: W' = W U, U the interpolation from target to source.
+        (D, C * 3^2) float32: W' = W U, U the interpolation from the map at hand.
     """
+    source_px, target_px = FULL_PX // POOLING, CROP_SIZE_PX // POOLING
     unit = torch.eye(target_px * target_px).view(-1, 1, target_px, target_px)
     enlarged = functional.interpolate(unit, size=(source_px, source_px), mode="bilinear", align_corners=False)
     interpolation = enlarged.view(target_px * target_px, source_px * source_px).numpy()
