@@ -11,10 +11,9 @@ import numpy as np
 from edgeaff.backends import load_graph
 from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
-from edgeaff.handover import LEAST_CCC, encoder_backend, require_same_descriptors
+from edgeaff.handover import encoder_backend, golden_sequences, require_agreement, require_same_descriptors
 from edgeaff.inference import Predictor, graph_bytes, load_predictor
-from edgeaff.measures import ccc
-from edgeaff.types import DIMENSIONS, MODALITIES
+from edgeaff.types import MODALITIES
 
 CANDIDATES = (
     "native",
@@ -139,6 +138,8 @@ def require_promise(
 ) -> dict[str, float]:
     """Returns how a predictor agrees with the golden outputs, over as many of their ticks as fit into a time.
 
+    Too little agreement is refused (`edgeaff.handover.require_agreement`).
+
     Args:
         bundle: with golden sequences.
         predictor: what is tested.
@@ -146,13 +147,8 @@ def require_promise(
 
     Returns:
         ticks, max_abs_difference, ccc_valence, ccc_arousal.
-
-    Raises:
-        BundleError: there is nothing to replay, or the agreement is below the floor of the precision (LEAST_CCC).
     """
-    if GOLDEN not in bundle.members:
-        raise BundleError(f"{bundle.path} must hold {GOLDEN} to be tested, got none; export it again.")
-    golden = bundle.arrays(GOLDEN)
+    golden = golden_sequences(bundle)
     made, promised = [], []
     deadline = time.perf_counter() + seconds
     states = [predictor.initial_state() for _ in golden["video"]]
@@ -167,20 +163,7 @@ def require_promise(
             prediction, states[row] = predictor.step(state, video, audio)
             made.append((prediction.valence, prediction.arousal))
             promised.append(golden["values"][row, tick])
-    values, reference = np.array(made), np.array(promised)
-    found = {
-        f"ccc_{name}": ccc(values[:, column], reference[:, column])
-        for column, name in enumerate(DIMENSIONS)
-    }
-    found |= {"ticks": float(len(values)), "max_abs_difference": float(np.abs(values - reference).max())}
-    least = LEAST_CCC[predictor.precision]
-    for name in DIMENSIONS:
-        if not found[f"ccc_{name}"] >= least:
-            raise BundleError(
-                f"{predictor.backend} {predictor.precision}: CCC of {name} with the golden outputs must be at least {least}, got "
-                f"{found[f'ccc_{name}']:.6f}; use another backend, or export the bundle again."
-            )
-    return found
+    return {**require_agreement(predictor, np.array(made), np.array(promised)), "ticks": float(len(made))}
 
 
 def check_at_load(bundle: ModelBundle, predictor: Predictor, policy: str) -> list[str]:

@@ -103,7 +103,7 @@ def encoder_backend(backend: str) -> str:
 
 
 def self_test(bundle: ModelBundle, predictor: Predictor) -> dict[str, float]:
-    """Returns how a predictor agrees with the reference over the golden sequences.
+    """Returns how a predictor agrees with the reference over the golden sequences: see `require_agreement`.
 
     Args:
         bundle: holds golden.npz.
@@ -113,28 +113,50 @@ def self_test(bundle: ModelBundle, predictor: Predictor) -> dict[str, float]:
         ccc_valence, ccc_arousal, max_abs_difference.
 
     Raises:
-        BundleError: the bundle has no golden sequences, or the agreement is below the floor of the precision (LEAST_CCC).
+        BundleError: a value is not finite.
     """
-    if GOLDEN not in bundle.members:
-        raise BundleError(
-            f"{bundle.path} must hold {GOLDEN} to test a backend with, got none; export the bundle again."
-        )
-    golden = bundle.arrays(GOLDEN)
+    golden = golden_sequences(bundle)
     values = replay(predictor, golden["video"], golden["audio"], golden["present"])
     if not np.isfinite(values).all():
         raise BundleError(f"{predictor.backend} must give finite values, got NaN or infinity; it is not used here.")
-    figures = {
-        f"ccc_{name}": ccc(values[..., column], golden["values"][..., column])
-        for column, name in enumerate(DIMENSIONS)
-    }
-    for name, found in figures.items():
-        least = LEAST_CCC[predictor.precision]
+    return require_agreement(predictor, values, golden["values"])
+
+
+def golden_sequences(bundle: ModelBundle) -> dict[str, np.ndarray]:
+    """Returns video (S, T, D), audio (S, T, A), present (S, T, 2) and values (S, T, 2) of a bundle's golden sequences.
+
+    Raises:
+        BundleError: it has none.
+    """
+    if GOLDEN not in bundle.members:
+        raise BundleError(f"{bundle.path} must hold {GOLDEN} to be tested, got none; export it again.")
+    return bundle.arrays(GOLDEN)
+
+
+def require_agreement(predictor: Predictor, values: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    """Returns how values agree with the reference outputs.
+
+    Args:
+        predictor: what made the values.
+        values: (..., 2).
+        reference: (..., 2).
+
+    Returns:
+        ccc_valence, ccc_arousal, max_abs_difference.
+
+    Raises:
+        BundleError: the agreement is below the floor of the predictor's precision (LEAST_CCC).
+    """
+    figures = {}
+    least = LEAST_CCC[predictor.precision]
+    for column, name in enumerate(DIMENSIONS):
+        found = figures[f"ccc_{name}"] = ccc(values[..., column], reference[..., column])
         if not found >= least:
             raise BundleError(
-                f"{predictor.backend} {predictor.precision}: {name} with the golden outputs must be at least {least}, "
-                f"got {found:.6f}; it is not used here."
+                f"{predictor.backend} {predictor.precision}: CCC of {name} with the golden outputs must be at least {least}, got "
+                f"{found:.6f}; it is not used here: use another backend, or export the bundle again."
             )
-    return {**figures, "max_abs_difference": float(np.abs(values - golden["values"]).max())}
+    return {**figures, "max_abs_difference": float(np.abs(values - reference).max())}
 
 
 def take_over(old: Predictor, new: Predictor, state: Any, history: Sequence[TickPair]) -> Any:

@@ -175,7 +175,7 @@ def burn(runtime: edgeaff.Runtime) -> None:
     "outcome",
     [
         BundleError(
-            "tensorrt fp16: ccc_valence with the golden outputs must be at least 0.999, got 0.5; it is not used here."
+            "tensorrt fp16: CCC of valence with the golden outputs must be at least 0.999, got 0.5; it is not used here."
         ),
         DeviceError("a CUDA device must be there to run an engine, got cudaErrorNoDevice; check `nvidia-smi`."),
         RuntimeError("something inside another library"),
