@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "edgeaff/affect_step.h"
+#include "layer_norm_tile.h"
 
 namespace edgeaff {
 namespace {
@@ -110,15 +111,8 @@ class StepRunner {
   void Normalise(const float* x, float* out) const {
     Reg total = V::Zero();
     for (int64_t i = 0; i < d_; i += W) total = V::Add(total, V::Load(x + i));
-    const Reg mean = V::Set(-V::ReduceAdd(total) / static_cast<float>(d_));
-    Reg squares = V::Zero();
-    for (int64_t i = 0; i < d_; i += W) {
-      const Reg centred = V::Add(V::Load(x + i), mean);
-      squares = V::Fma(centred, centred, squares);
-    }
-    const float variance = V::ReduceAdd(squares) / static_cast<float>(d_);
-    const Reg scale = V::Set(1.0f / __builtin_sqrtf(variance + 1e-5f));
-    for (int64_t i = 0; i < d_; i += W) V::Store(out + i, V::Mul(V::Add(V::Load(x + i), mean), scale));
+    const Moments<V> moments(x, d_, total);
+    for (int64_t i = 0; i < d_; i += W) V::Store(out + i, moments.Apply(x + i));
   }
 
   static Reg LoadWide(const float* p) { return V::Load(p); }

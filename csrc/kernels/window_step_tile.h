@@ -11,6 +11,7 @@
 #include "edgeaff/cross_modal_attention.h"
 #include "edgeaff/thread_pool.h"
 #include "edgeaff/window_step.h"
+#include "layer_norm_tile.h"
 
 namespace edgeaff {
 namespace {
@@ -218,17 +219,9 @@ class WindowRunner {
         V::Store(x + i, sum);
         total = V::Add(total, sum);
       }
-      const Reg mean = V::Set(-V::ReduceAdd(total) / static_cast<float>(d_));
-      Reg squares = V::Zero();
+      const Moments<V> moments(x, d_, total);
       for (int64_t i = 0; i < d_; i += W) {
-        const Reg centred = V::Add(V::Load(x + i), mean);
-        squares = V::Fma(centred, centred, squares);
-      }
-      const float variance = V::ReduceAdd(squares) / static_cast<float>(d_);
-      const Reg scale = V::Set(1.0f / __builtin_sqrtf(variance + 1e-5f));
-      for (int64_t i = 0; i < d_; i += W) {
-        const Reg normal = V::Mul(V::Add(V::Load(x + i), mean), scale);
-        V::Store(x + i, V::Fma(normal, V::Load(weight + i), V::Load(bias + i)));
+        V::Store(x + i, V::Fma(moments.Apply(x + i), V::Load(weight + i), V::Load(bias + i)));
       }
     }
   }

@@ -17,7 +17,6 @@ constexpr int kLongBins = kLongFft / 2 + 1;    // 513
 constexpr double kShortBinHz = 31.25;
 constexpr int kBands = 26;       // mel bands
 constexpr int kMfcc = 14;        // cepstral coefficients 1..14
-constexpr int kSpectral = 15;    // columns of spectral shape
 constexpr int kCandidates = 6;   // of pitch, per frame
 constexpr int kLongestPitchLag = 29;
 constexpr int kColumns = 65;

@@ -103,7 +103,7 @@ void LldStream::ShortFrame() {
   double sum = 0.0;
   for (int m = 0; m < kBands; ++m) sum += rasta[m];
   row[1] = static_cast<float>(sum / kBands);
-  row[2] = RootMeanSquare(ops_, frame, kShortWindow);
+  row[kEnergyColumn - kAuditoryColumn] = RootMeanSquare(ops_, frame, kShortWindow);
   SpectralShape(ops_, magnitudes, power, exact_power, previous, rasta + (kSpectralColumn - kRastaColumn));
   Mfcc(ops_, logs, rasta + (kMfccColumn - kRastaColumn));
   ++short_frames_;

@@ -34,7 +34,6 @@ std::unique_ptr<WindowStepModel> MakeModel(const py::dict& sizes, const py::dict
 void BindWindowStep(py::module_& module) {
   py::class_<WindowStepModel>(module, "WindowStepModel")
       .def(py::init(&MakeModel))
-      .def_property_readonly("row_floats", &WindowStepModel::row_floats)
       // (video or None, audio or None) -> row
       .def("append", [](const WindowStepModel& model, const py::object& video, const py::object& audio) {
         FloatArray row(model.row_floats());
