@@ -75,7 +75,7 @@ def _casts(rng: np.random.Generator, clips: Sequence[Clip], plan: Plan) -> Itera
 
 
 def make_sessions(
-    clips: Sequence[Clip], spec: PreprocessSpec, *, seed: int, scale: float = 1.0, clean: bool = False
+    clips: Sequence[Clip], spec: PreprocessSpec, *, seed: int, scale: float = 1.0
 ) -> list[VoiceSession]:
     """Returns the sessions of all corpora that the clips are from.
 
@@ -84,7 +84,6 @@ def make_sessions(
         spec: of the model.
         seed: of everything random.
         scale: multiplies the number of sessions in PLANS.
-        clean: without room and microphone.
 
     Returns:
         Sessions in a fixed order.
@@ -97,7 +96,7 @@ def make_sessions(
         rng = np.random.default_rng([seed, zlib.crc32(corpus.encode())])
         scaled = Plan(max(1, round(plan.long * scale)), max(1, round(plan.short * scale)))
         for cast, seconds in _casts(rng, own, scaled):
-            sessions.append(make_session(rng, cast, spec, seconds=seconds, clean=clean))
+            sessions.append(make_session(rng, cast, spec, seconds=seconds))
         logger.info("%s: %d sessions so far", corpus, len(sessions))
     return sessions
 

@@ -35,9 +35,9 @@ MOST_PER_PICTURE = 8
 
 
 @torch.no_grad()
-def find_boxes(network: nn.Module, image: np.ndarray, long_side: int = LONG_SIDE) -> np.ndarray:
+def find_boxes(network: nn.Module, image: np.ndarray) -> np.ndarray:
     """Returns the boxes (n, 4) that the network sees above LOWEST_SCORE, in pixels of the image."""
-    box = fit_letterbox(image.shape[1], image.shape[0], long_side=long_side)
+    box = fit_letterbox(image.shape[1], image.shape[0], long_side=LONG_SIDE)
     canvas = np.zeros((box.canvas_height, box.canvas_width, 3), np.uint8)
     way = cv2.INTER_AREA if box.scale_x < 1 else cv2.INTER_LINEAR
     canvas[: box.height, : box.width] = cv2.resize(image, (box.width, box.height), interpolation=way)

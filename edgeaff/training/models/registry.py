@@ -92,13 +92,10 @@ class System:
         """What `features` of a system with one input are: "audio" or "video"."""
         return "audio" if self.name.endswith("_a") else "video"
 
-    def made_up_inputs(self, batch: int, ticks: int, *, seed: int = 0, device: str = "cpu") -> dict[str, Tensor]:
+    def made_up_inputs(self, batch: int, ticks: int, *, seed: int = 0) -> dict[str, Tensor]:
         """Returns random inputs of the right shapes: keyword -> (batch, ticks, *shape)."""
         generator = torch.Generator().manual_seed(seed)
-        inputs = {
-            name: torch.randn(batch, ticks, *shape, generator=generator).to(device)
-            for name, shape in self.inputs.items()
-        }
+        inputs = {name: torch.randn(batch, ticks, *shape, generator=generator) for name, shape in self.inputs.items()}
         if "present" in inputs:
             inputs["present"] = torch.ones_like(inputs["present"])
         return inputs
