@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from edgeaff.errors import ArgumentError, SpecMismatchError
@@ -21,6 +22,21 @@ SAMPLE_RATE_HZ = 16_000  # of the sound that LLDs describe
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000  # of the sound that is taken
 CROP_SIZE_PX = 96  # Paper: section 4.2.1
 CROP_RULE = "box_centre_square_v1"
+
+
+def check_rate(name: str, rate_hz: int) -> int:
+    """Returns the rate as int.
+
+    Raises:
+        ArgumentError: rate_hz is not a whole number from 8,000 to 96,000.
+    """
+    whole = isinstance(rate_hz, Integral) and not isinstance(rate_hz, bool)
+    if not whole or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+        raise ArgumentError(
+            f"{name} must be a whole number of Hz from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}, got {rate_hz!r}; "
+            "bring the sound to such a rate first."
+        )
+    return int(rate_hz)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from edgeaff.capture.timeline import Timeline, to_ns
 from edgeaff.capture.track import TrackReader
 from edgeaff.closing import Closing
 from edgeaff.errors import BackendUnavailableError, MediaError
-from edgeaff.spec import NANOSECONDS
+from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
 
 EARLY_END_NS = 500_000_000
@@ -94,6 +94,13 @@ class MediaFile(Closing):
             self._audio_index = tracks["audio"] if audio else None
             if self._video_index is None and self._audio_index is None:
                 raise MediaError(_no_track_message(self.path, container, video=video, audio=audio))
+            if self._audio_index is not None:
+                rate = container.streams[self._audio_index].codec_context.sample_rate
+                if rate and not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+                    raise MediaError(
+                        f"{self.path} must have sound of {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz, got {rate}; resample it, or "
+                        "switch that modality off."
+                    )
             self._start_ns = _start_ns(container)
             self._wraps = not _WRAPS_AT_33_BITS.isdisjoint(container.format.name.split(","))
             self._declared_end_ns = _declared_ends_ns(container, self._start_ns)

@@ -12,6 +12,7 @@ import numpy as np
 from edgeaff.capture.clocks import SampleClock
 from edgeaff.capture.live import LiveSource
 from edgeaff.errors import BackendUnavailableError, DeviceError
+from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, check_rate
 from edgeaff.types import AudioChunk
 
 _OTHER_RATES_HZ = (48_000, 44_100, 32_000, 16_000, 8_000)
@@ -46,14 +47,17 @@ class Microphone(LiveSource):
             portaudio: the module sounddevice, or an object with its query_devices, InputStream and PortAudioError.
             live: options of LiveSource.
 
+        Raises:
+            ArgumentError: the rate is out of range.
+
         Without `portaudio`, sounddevice and the PortAudio library must be installed: else BackendUnavailableError.
         """
         super().__init__(f"mic:{device}", **live)
         self.device = device
-        self.sample_rate_hz: int | None = sample_rate_hz
+        self.sample_rate_hz: int | None = None if sample_rate_hz is None else check_rate("sample_rate_hz", sample_rate_hz)
         self._latency_ns = int(latency_seconds * 1e9)
         self._portaudio = portaudio if portaudio is not None else import_sounddevice()
-        self._asked_rate = sample_rate_hz
+        self._asked_rate = self.sample_rate_hz
         self._sample_clock: SampleClock | None = None
         self._counts.update(audio_overflows=0, audio_gaps=0)
         self._opened_before = False
@@ -98,7 +102,8 @@ class Microphone(LiveSource):
 
     def _open_stream(self, index: int | None, info: dict[str, Any], callback: Any) -> Any:
         sd = self._portaudio
-        rates = dict.fromkeys(filter(None, (self._asked_rate, int(info["default_samplerate"]), *_OTHER_RATES_HZ)))
+        wanted = (self._asked_rate or 0, int(info["default_samplerate"]), *_OTHER_RATES_HZ)
+        rates = dict.fromkeys(rate for rate in wanted if LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ)
         channels = dict.fromkeys((1, min(2, int(info["max_input_channels"])), int(info["max_input_channels"])))
         reason = ""
         for rate in rates:

@@ -13,7 +13,7 @@ from edgeaff.capture.clocks import SampleClock
 from edgeaff.capture.health import Health, SourceHealth
 from edgeaff.capture.live import LiveSource
 from edgeaff.errors import ArgumentError
-from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ
+from edgeaff.spec import check_rate
 from edgeaff.types import AudioChunk, VideoFrame, check_pts
 
 if TYPE_CHECKING:
@@ -135,14 +135,8 @@ class PushAudio(_PushSource):
         Raises:
             ArgumentError: the rate is out of range.
         """
-        is_number = isinstance(sample_rate_hz, (int, np.integer)) and not isinstance(sample_rate_hz, bool)
-        if not is_number or not LOWEST_RATE_HZ <= sample_rate_hz <= HIGHEST_RATE_HZ:
-            raise ArgumentError(
-                f"sample_rate_hz must be an int in [{LOWEST_RATE_HZ}, {HIGHEST_RATE_HZ}], got {sample_rate_hz!r}; "
-                "resample first."
-            )
         super().__init__("pushed audio", max_audio_seconds=max_audio_seconds, clock=clock)
-        self.sample_rate_hz = int(sample_rate_hz)
+        self.sample_rate_hz = check_rate("sample_rate_hz", sample_rate_hz)
         self._sample_clock = SampleClock(self.sample_rate_hz)
 
     @property

@@ -12,8 +12,8 @@ from edgeaff.features import lld_reference as reference
 from edgeaff.features.lld_reference import HOP
 from edgeaff.features.lld_reference_pitch import LONG_WINDOW, OFFLINE_LAG
 from edgeaff.features.lld_reference_spectral import SHORT_WINDOW
-from edgeaff.features.resample_reference import Resampler, as_float_samples, check_rate
-from edgeaff.spec import HOP_NS, LLD_SIZE, SAMPLE_RATE_HZ
+from edgeaff.features.resample_reference import Resampler, as_float_samples
+from edgeaff.spec import HOP_NS, LLD_SIZE, SAMPLE_RATE_HZ, check_rate
 
 VARIANTS = ("compare2016",)
 BLOCK = 8_000

@@ -8,10 +8,9 @@ import numpy as np
 
 from edgeaff.errors import BackendUnavailableError, SessionStateError
 from edgeaff.features import resample_reference
-from edgeaff.features.resample_reference import check_rate
 from edgeaff.features.samples import check_samples
 from edgeaff.ops import native
-from edgeaff.spec import SAMPLE_RATE_HZ
+from edgeaff.spec import SAMPLE_RATE_HZ, check_rate
 
 AFTER_FINISH = "Resampler must be open, got a call after finish(); call reset() first."
 

@@ -15,35 +15,19 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from numbers import Integral
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from edgeaff.errors import ArgumentError, SessionStateError
+from edgeaff.errors import SessionStateError
 from edgeaff.features.samples import as_float_samples
-from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, SAMPLE_RATE_HZ
+from edgeaff.spec import SAMPLE_RATE_HZ, check_rate
 
 HALF_WIDTH_SECONDS = 0.0025
 LONGEST_HALF_WIDTH_SECONDS = 0.004
 KAISER_BETA = 11.2
 MOST_EXACT_PHASES = 512
 BLOCK = 2_048
-
-
-def check_rate(name: str, rate_hz: int) -> int:
-    """Returns the rate as int.
-
-    Raises:
-        ArgumentError: rate_hz is not a whole number from 8,000 to 96,000.
-    """
-    whole = isinstance(rate_hz, Integral) and not isinstance(rate_hz, bool)
-    if not whole or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
-        raise ArgumentError(
-            f"{name} must be a whole number of Hz from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}, got {rate_hz!r}; "
-            "bring the sound to such a rate first."
-        )
-    return int(rate_hz)
 
 
 def half_width_samples(input_rate_hz: int, output_rate_hz: int) -> int:

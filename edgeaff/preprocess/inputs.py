@@ -8,9 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from edgeaff.features.resample_reference import check_rate
 from edgeaff.features.samples import check_form
-from edgeaff.spec import PreprocessSpec
+from edgeaff.spec import PreprocessSpec, check_rate
 from edgeaff.types import FaceDetection, TrackedFace
 
 FoundFace = tuple[TrackedFace, np.ndarray, int]  # face, (96, 96, 3) uint8 RGB crop, pts_ns of its last detection

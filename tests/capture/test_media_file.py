@@ -2,6 +2,7 @@
 
 import gc
 import os
+import wave
 
 import numpy as np
 import pytest
@@ -284,3 +285,15 @@ def test_ffmpeg_stays_silent_about_damage(tmp_path, capfd):
     assert [frame.pts_ns // 1_000_000 for frame in frames] == [0, 40, 120, 160]
     assert source.warnings == ["c.mov: 1 damaged packets were skipped."]
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("rate", [4_000, 192_000])
+def test_sound_of_a_rate_that_is_not_taken_is_refused(tmp_path, rate):
+    path = tmp_path / "sound.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(bytes(2 * rate))
+    with pytest.raises(MediaError, match=f"sound.wav must have sound of 8000 to 96000 Hz, got {rate}"):
+        MediaFile(path)

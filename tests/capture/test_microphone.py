@@ -9,7 +9,7 @@ import pytest
 
 from edgeaff.capture.health import Health
 from edgeaff.capture.microphone import Microphone
-from edgeaff.errors import DeviceError
+from edgeaff.errors import ArgumentError, DeviceError
 from tests.capture.test_live import take_one, wait_until
 
 
@@ -179,3 +179,12 @@ def test_constant_latency_is_taken_off():
         with microphone(FakePortAudio(), latency_seconds=latency) as source:
             starts[latency] = take_one(source).pts_ns - time.monotonic_ns()
     assert starts[0.0] - starts[0.5] == pytest.approx(0.5e9, abs=0.1e9)
+
+
+def test_a_native_rate_that_is_not_taken_is_passed_over():
+    fake = FakePortAudio(rates=(192_000, 48_000))
+    fake.devices[1]["default_samplerate"] = 192_000.0
+    with microphone(fake) as source:
+        assert take_one(source).sample_rate_hz == 48_000
+    with pytest.raises(ArgumentError, match="sample_rate_hz must be a whole number of Hz from 8000 to 96000, got 192000"):
+        Microphone(portaudio=fake, sample_rate_hz=192_000)

@@ -85,7 +85,7 @@ def test_threads_that_no_machine_has(threads: Any) -> None:
 
 @pytest.mark.parametrize("rate", ["48000", None, True, 100])
 def test_push_audio_with_an_impossible_rate(rate: Any) -> None:
-    with pytest.raises(ArgumentError, match="sample_rate_hz must be an int in"):
+    with pytest.raises(ArgumentError, match="sample_rate_hz must be a whole number of Hz"):
         edgeaff.PushAudio(sample_rate_hz=rate)
 
 
