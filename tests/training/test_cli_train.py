@@ -35,26 +35,22 @@ def _features(folder, width=4096, encoder_id="made-up"):
         cache.write(Features(f"t{index}", split, wide, wide, np.ones((60, 2), dtype=bool), labels))
 
 
+def _train(folder, config=None, features="features"):
+    config = config or str(folder / "c.toml")
+    return main(["train", config, "--features", str(folder / features), "--output", str(folder / "run")])
+
+
 def test_a_run_is_trained_from_a_file(tmp_path, capsys):
     _features(tmp_path / "features")
     (tmp_path / "c.toml").write_text('system = "vggface_rnn_v"\nbatch = 2\nepochs = 1\nlearning_rate = 1e-3\n')
-    arguments = [
-        "train",
-        str(tmp_path / "c.toml"),
-        "--features",
-        str(tmp_path / "features"),
-        "--output",
-        str(tmp_path / "run"),
-    ]
-    assert main(arguments) == 0
+    assert _train(tmp_path) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["system"] == "vggface_rnn_v"
     assert (tmp_path / "run" / "best.safetensors").exists()
 
 
 def test_wrong_features_fail_before_training(tmp_path, capsys):
     _features(tmp_path / "features", width=128)
-    arguments = ["train", "paper", "--features", str(tmp_path / "features"), "--output", str(tmp_path / "run")]
-    assert main(arguments) == 2
+    assert _train(tmp_path, "paper") == 2
     assert "must have shape (T, 4096) for transformer_av" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -63,15 +59,7 @@ def test_wrong_features_fail_before_training(tmp_path, capsys):
 def test_a_wrong_config_is_a_usage_error(tmp_path, capsys, text):
     _features(tmp_path / "features", width=8)
     (tmp_path / "c.toml").write_text(text)
-    arguments = [
-        "train",
-        str(tmp_path / "c.toml"),
-        "--features",
-        str(tmp_path / "features"),
-        "--output",
-        str(tmp_path / "run"),
-    ]
-    assert main(arguments) == 2
+    assert _train(tmp_path) == 2
     assert "must" in capsys.readouterr().err
 
 
@@ -94,15 +82,7 @@ def test_a_wrong_config_is_a_usage_error(tmp_path, capsys, text):
 def test_a_network_that_cannot_work_fails_before_training(tmp_path, capsys, text, message):
     _features(tmp_path / "features", width=8)
     (tmp_path / "c.toml").write_text(text + "\nfollow_features = true\nepochs = 1\nsteps_per_epoch = 1\n")
-    arguments = [
-        "train",
-        str(tmp_path / "c.toml"),
-        "--features",
-        str(tmp_path / "features"),
-        "--output",
-        str(tmp_path / "run"),
-    ]
-    assert main(arguments) == 2
+    assert _train(tmp_path) == 2
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error
     assert not (tmp_path / "run").exists()
@@ -112,15 +92,7 @@ def test_a_run_does_not_go_on_with_other_features(tmp_path, capsys):
     (tmp_path / "c.toml").write_text('system = "vggface_rnn_v"\nbatch = 2\nepochs = 1\nfollow_features = true\n')
     for encoder, code in (("one", 0), ("other", 2)):
         _features(tmp_path / encoder, width=8, encoder_id=encoder)
-        arguments = [
-            "train",
-            str(tmp_path / "c.toml"),
-            "--features",
-            str(tmp_path / encoder),
-            "--output",
-            str(tmp_path / "run"),
-        ]
-        assert main(arguments) == code
+        assert _train(tmp_path, features=encoder) == code
     assert "features must be that of the run" in capsys.readouterr().err
 
 
