@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeaff.backends.engines import import_onnxruntime
 from edgeaff.bench.faces import compare
-from edgeaff.bench.machine import describe_machine, describe_run
+from edgeaff.machine import stamp
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     result = compare(args.shared, ours=args.detector, tracks=not args.no_tracks)
-    result = {"run": describe_run(Path(__file__).parent), "machine": describe_machine(), **result}
+    result = {**stamp(), **result}
     result["versions"] = {
         "python": platform.python_version(),
         "numpy": np.__version__,

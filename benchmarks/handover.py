@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 from edgeaff.bench.handover import measure
-from edgeaff.bench.machine import describe_machine, describe_run
 from edgeaff.bundle import ModelBundle
+from edgeaff.machine import stamp
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     rows = measure(ModelBundle.load(options.bundle))
     for row in rows:
         print(json.dumps(row))
-    result = {"run": describe_run(Path(__file__).parent), "machine": describe_machine(), "rows": rows}
+    result = {**stamp(), "rows": rows}
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from edgeaff.bench.int8 import measure
-from edgeaff.bench.machine import describe_machine, describe_run
+from edgeaff.machine import stamp
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     print(f"weights: {result['weights']}")
     if options.json:
         text = json.dumps(
-            {"run": describe_run(Path(__file__).parent), "machine": describe_machine(), **result}, indent=1
+            {**stamp(), **result}, indent=1
         )
         options.json.write_text(text + "\n")
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.bench import lld as bench
-from edgeaff.bench.machine import describe_run, package_version, processor_name
+from edgeaff.machine import describe_run, package_version, processor_name
 from edgeaff.ops import build_info
 
 
@@ -27,7 +27,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     voices = bench.real_voices(args.voices, args.every) if args.voices else {}
     minutes = {"native": args.minutes, "numpy": max(1, args.minutes // 5), "opensmile": args.minutes}
     return {
-        "run": describe_run(Path(__file__).parent),
+        "run": describe_run(),
         "machine": {"processor": processor_name(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 2)},
         "versions": {
             "python": platform.python_version(),

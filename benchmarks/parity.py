@@ -17,10 +17,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgeaff.bench.machine import describe_machine, describe_run
 from edgeaff.bench.parity import compare
 from edgeaff.bench.parity_corpus import MADE_UP, edge_tracks, has_sources, make_corpus
 from edgeaff.bundle import ModelBundle
+from edgeaff.machine import stamp
 
 HEAD = f"{'model':5s} {'backend':12s} {'prec.':5s} {'modalities':12s} {'CCC valence':10s} {'CCC arousal':10s} largest  CCC with labels lost"
 
@@ -87,7 +87,7 @@ def main() -> None:
     for case, reason in found["left_out"].items():
         print(f"{case}: left out: {reason}")
     print(f"labels: {found['data']['labels']}")
-    found |= {"machine": describe_machine(), "run": describe_run(Path(__file__).parent)}
+    found |= stamp()
     result = merged(options.json, options.preset, found)
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from edgeaff.bench.latency_media import make_media
-from edgeaff.bench.machine import describe_machine, describe_run
 from edgeaff.bench.overload import run_seed, summarise
+from edgeaff.machine import stamp
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
                 f"{found.frames_replaced} pictures dropped, {found.degradations} steps down",
                 flush=True,
             )
-    summary = {"run": describe_run(Path(__file__).parent), "machine": describe_machine(), **summarise(results)}
+    summary = {**stamp(), **summarise(results)}
     print(f"{summary['equal']} of {summary['seeds']} equal")
     if options.json:
         options.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")

@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 
 from edgeaff.bench.latency_media import make_media
-from edgeaff.bench.machine import describe_machine, describe_run
 from edgeaff.bench.several import measure
+from edgeaff.machine import stamp
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         result = measure(Path(folder), make_media(), seconds=options.seconds)
-    text = json.dumps({"run": describe_run(Path(__file__).parent), "machine": describe_machine(), **result}, indent=1)
+    text = json.dumps({**stamp(), **result}, indent=1)
     print(text)
     if options.json:
         options.json.write_text(text + "\n", encoding="utf-8")

@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgeaff.bench.machine import describe_machine, describe_run, package_version
 from edgeaff.bundle import ModelBundle
 from edgeaff.export.to_tensorrt import AFFECT, FACE, export_engines, roles_of, with_gpu_int8
+from edgeaff.machine import package_version, stamp
 
 TARGETS = ("sm_86", "sm_120")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -64,8 +64,7 @@ def main() -> None:
             rows += build_all(ModelBundle.load(path))
     versions = {name: package_version(name) for name in ("tensorrt-rtx-cu13", "onnx", "onnxruntime", "torch")}
     result = {
-        "run": describe_run(Path(__file__).parent),
-        "machine": describe_machine(),
+        **stamp(),
         "toolchain": versions,
         "rows": rows,
     }

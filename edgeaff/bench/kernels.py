@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeaff.bench import kernel_cases as cases
 from edgeaff.bench.interleave import Timing, interleave, ratio
-from edgeaff.bench.machine import describe_machine, describe_run
+from edgeaff.machine import stamp
 from edgeaff.ops import native, reference
 from edgeaff.ops.cross_modal_attention import cross_modal_attention
 
@@ -74,8 +74,7 @@ def run(*, rounds: int = 300, compile_peer: bool = True) -> dict[str, Any]:
         "affect_step_p50_ms": round(float(np.median(step_times["edgeaff affect_step float32"].wall_us)) / 1e3, 4),
     }
     return {
-        "run": describe_run(Path(__file__).parent),
-        "machine": describe_machine(),
+        **stamp(),
         "roof_gflops": round(roof, 1),
         "rows": rows,
         "ratios": ratios,

@@ -19,10 +19,10 @@ from edgeaff.bench.latency_process import measure_install, measure_process
 from edgeaff.bench.latency_stages import edge_stages, measure, paper_stages
 from edgeaff.bench.latency_waterfall import measure_waterfall
 from edgeaff.bench.lld import RATE_HZ
-from edgeaff.bench.machine import describe_machine, describe_run, load_average
 from edgeaff.bench.power import PowerMeter, describe_device
 from edgeaff.bench.roof import measure_roofs
 from edgeaff.bundle import ModelBundle
+from edgeaff.machine import describe_machine, describe_run, load_average
 
 PAPER_THREADS = 2
 BARS = {
@@ -90,7 +90,7 @@ def run(plan: Plan) -> dict[str, Any]:
     else:
         left_out["paper preset"] = "switched off"
     return {
-        "run": describe_run(Path(__file__).parent),
+        "run": describe_run(),
         "machine": {**machine, "roof_gop_per_s": roofs, "load_average_after": load_average()},
         "bundle": bundle.manifest["model_id"],
         "media": f"{media.kind}, {media.images[0].shape[1]} x {media.images[0].shape[0]}; voice {RATE_HZ} Hz",

@@ -35,7 +35,7 @@ def _run(code: str) -> str:
 def _one_session() -> None:
     """Prints the figures of a process that turns three seconds of pictures and sound into values, without torch."""
     from edgeaff.bench.latency_media import make_media
-    from edgeaff.bench.machine import peak_mib, resident_mib
+    from edgeaff.machine import peak_mib, resident_mib
 
     media = make_media(3.0)
     without = resident_mib()

@@ -13,9 +13,9 @@ from edgeaff.bench.interleave import interleave
 from edgeaff.bench.latency_engines import make_session
 from edgeaff.bench.latency_media import FPS, Media, pts_ns
 from edgeaff.bench.lld import RATE_HZ
-from edgeaff.bench.machine import resident_mib
 from edgeaff.bundle import ModelBundle
 from edgeaff.features.face import normalise
+from edgeaff.machine import resident_mib
 from edgeaff.ops.cross_modal_attention import cross_modal_attention
 from edgeaff.session import Session
 from edgeaff.types import FaceBox, TrackedFace

@@ -30,7 +30,6 @@ from edgeaff.bench.latency_calls import (
 )  # fmt: skip
 from edgeaff.bench.latency_engines import float_detector, precision_name
 from edgeaff.bench.latency_media import Media
-from edgeaff.bench.machine import resident_mib
 from edgeaff.bench.onnx_tools import TorchGraph, count_macs, float_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.detection.boxes import fit_letterbox
@@ -39,6 +38,7 @@ from edgeaff.detection.ssd import place_planes
 from edgeaff.errors import BundleError, EdgeaffError
 from edgeaff.features.face import FaceEncoder, normalise
 from edgeaff.inference import WINDOW_TICKS, load_predictor, replay
+from edgeaff.machine import resident_mib
 
 WINDOW = "window of 100 ticks"
 YUNET_FILES = ("yunet_n_dynamic.onnx", "yunet.onnx", "face_detection_yunet_2023mar.onnx")

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.bench.machine import peak_mib, resident_mib
 from edgeaff.features import lld, lld_stream
 from edgeaff.features.resample import Resampler
+from edgeaff.machine import peak_mib, resident_mib
 from edgeaff.ops import native, set_instruction_set
 from edgeaff.spec import SAMPLE_RATE_HZ as RATE_HZ
 

@@ -162,12 +162,11 @@ def described(study: Study, corpus: PreparedCorpus) -> dict[str, Any]:
     Returns:
         For JSON.
     """
-    from edgeaff.bench.machine import describe_machine, describe_run
+    from edgeaff.machine import stamp
 
     configs = {name: {"form": run.form, **dataclasses.asdict(run.config)} for name, run in study.runs.items()}
     return {
-        "run": describe_run(Path(__file__).parent),
-        "machine": describe_machine(),
+        **stamp(),
         "corpus": corpus.description(),
         "study": configs,
     }

@@ -77,7 +77,7 @@ def assemble(
     if (parts / PACKED).exists():
         members[PACKED] = read(parts / PACKED)
     detector, encoder, tail = (
-        json.loads(read(parts / f"{name}.json")) for name in ("face_detector", "face_encoder", "tail")
+        unstamped(json.loads(read(parts / f"{name}.json"))) for name in ("face_detector", "face_encoder", "tail")
     )
     spec = PreprocessSpec(
         **{**tail.get("spec", {}), "detector_id": detector["id"], "crop_margin": encoder["crop_margin"]}
@@ -166,6 +166,11 @@ def certificates(bundle: ModelBundle, backends: Sequence[str]) -> list[dict[str,
     for certificate in made:
         require_parity(certificate)
     return made
+
+
+def unstamped(part: dict[str, Any]) -> dict[str, Any]:
+    """Returns a part's figures without where and when they were measured, which a device has no use for."""
+    return {name: value for name, value in part.items() if name not in ("run", "machine")}
 
 
 def make_manifest(

@@ -21,6 +21,7 @@ import numpy as np
 
 from edgeaff.export.certificate import require_bar
 from edgeaff.features.face import normalise
+from edgeaff.machine import stamp
 from edgeaff.measures import ccc
 from edgeaff.training.face_encoder.augment import plain
 from edgeaff.training.face_encoder.data import read_split
@@ -116,7 +117,7 @@ def main() -> None:
     require_bar(figures)
     options.output.write_bytes(quantised)
     if options.json:
-        options.json.write_text(json.dumps({**figures, **sums}, indent=1) + "\n")
+        options.json.write_text(json.dumps({**stamp(), **figures, **sums}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgeaff.bench.machine import describe_machine, describe_run
+from edgeaff.machine import stamp
 from tests.soak import cells_device, cells_sink, cells_stream
 from tests.soak.realtime import run_realtime
 from tests.soak.rig import Rig
@@ -72,7 +72,7 @@ def main() -> int:
         result: dict[str, Any] = {} if options.seconds <= 0 else run_realtime(rig, options.seconds)
         print(json.dumps(result, indent=1), flush=True)
         result["faults"] = run_faults(rig, names)
-    result["machine"], result["run"] = describe_machine(), describe_run(Path(__file__).parent)
+    result |= stamp()
     result["bundle"] = {name: bundle().manifest[name] for name in ("model_id", "created") if name in bundle().manifest}
     result["bundle"]["detector"] = bundle().manifest["detector"]["sha256"]
     if options.json is not None:

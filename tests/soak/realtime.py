@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 import edgeaff
-from edgeaff.bench.machine import resident_mib
 from edgeaff.capture.microphone import Microphone
 from edgeaff.capture.paced import PacedFile
 from edgeaff.delivery.files import JsonlSink
+from edgeaff.machine import resident_mib
 from tests.soak.rig import Rig
 from tests.soak.trial import bundle
 

@@ -21,7 +21,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-from edgeaff.bench.machine import describe_machine, describe_run
+from edgeaff.machine import stamp
 from tests.tools.wheel_aarch64 import check
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,7 +39,7 @@ NOT_THERE = (
 )
 ASK = """
 import json, platform
-from edgeaff.bench.machine import describe_machine
+from edgeaff.machine import describe_machine
 from edgeaff.bundle import ModelBundle
 from edgeaff.inference import self_test
 bundle = ModelBundle.load()
@@ -122,8 +122,7 @@ def emulate(wheel: Path, result: Path) -> bool:
     said = subprocess.run([*emulator, "-c", ASK], cwd=folder, check=True, capture_output=True, text=True).stdout
     version = subprocess.run([str(qemu), "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
     made = {
-        "machine": describe_machine(),
-        "run": describe_run(ROOT),
+        **stamp(),
         "emulator": {"qemu": version, "processor": PROCESSOR},
         "wheel": check(wheel),
         "target": json.loads(said),

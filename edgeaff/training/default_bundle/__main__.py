@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from edgeaff.machine import stamp
 from edgeaff.spec import PreprocessSpec
 from edgeaff.training import shared_folder
 from edgeaff.training.default_bundle.calibrate import collect, fit_table, interval_coverage
@@ -123,7 +124,7 @@ def main() -> None:
             edge = train(prepared, train_faces, held, valid_faces, arguments.minutes, start_from=start_from)
         results |= finish(edge, spec, statistics, held, valid_faces, held_clips, arguments, unseen=results)
     if arguments.results:
-        arguments.results.write_text(json.dumps(results, indent=1) + "\n")
+        arguments.results.write_text(json.dumps({**stamp(), **results}, indent=1) + "\n")
     logger.info("%s", json.dumps(results))
 
 

@@ -21,6 +21,7 @@ from edgeaff import Session, measures
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
 from edgeaff.inference import Uncertainty
+from edgeaff.machine import stamp
 from edgeaff.ops.crop_resize import crop_resize
 from edgeaff.training import shared_folder
 from edgeaff.training.face_encoder.data import FaceSet, read_split
@@ -192,7 +193,7 @@ def main() -> None:
         f"{options.frames} frames of {WIDTH} x {HEIGHT} per face through Session.push_frame, sound absent, last event, raw value; "
         f"faces {FACE_PX[0]} to {FACE_PX[1]} px"
     )
-    figures["model_id"] = bundle.manifest["model_id"]
+    figures |= {"model_id": bundle.manifest["model_id"], **stamp()}
     if options.results:
         known = json.loads(options.results.read_text()) if options.results.exists() else {}
         known.setdefault("through_session", {})["ferplus_rendered"] = figures

@@ -23,6 +23,7 @@ from torch import nn
 
 from edgeaff.backends.onnx_edit import IR_VERSION, OPSET
 from edgeaff.detection.decode import STRIDES
+from edgeaff.machine import stamp
 from edgeaff.training import shared_folder
 from edgeaff.training.face_detector.network import FaceDetectorNetwork, NetworkConfig
 
@@ -151,6 +152,7 @@ def main(argv: list[str] | None = None) -> None:
     args.output.write_bytes(model)
     validation = validate_file(model, args.faces, args.cache)
     card = {
+        **stamp(),
         "id": "edgeaff-ssd",
         "score_threshold": validation["chosen"]["threshold"],
         "input_long_side": 320,

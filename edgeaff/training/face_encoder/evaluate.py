@@ -10,16 +10,15 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import platform
 import time
 from collections.abc import Callable, Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgeaff.features.face import normalise
+from edgeaff.machine import stamp
 from edgeaff.measures import ccc
 from edgeaff.training.face_encoder.augment import blur, compress, plain, warp
 from edgeaff.training.face_encoder.data import CROP_MARGIN, EMOTIONS, FaceSet, read_split
@@ -212,8 +211,7 @@ def main() -> None:
     session = session_of(graph)
     result = {
         "what": f"face encoder on FER+ {arguments.split}; labels: circumplex projection of ten raters' votes",
-        "date": date.today().isoformat(),
-        "machine": platform.processor() or platform.machine(),
+        **stamp(),
         "graph_sha256": hashlib.sha256(graph).hexdigest(),
         "graph_bytes": len(graph),
         "crop_margin": CROP_MARGIN,

@@ -28,9 +28,14 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def describe_run(folder: Path) -> dict[str, str | None]:
-    """Returns date and commit. folder: inside the source folder."""
-    return {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "commit": commit(folder)}
+def describe_run() -> dict[str, str | None]:
+    """Returns the date, and the commit of this source folder; None for that where edgeaff is installed without one."""
+    return {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "commit": commit(Path(__file__))}
+
+
+def stamp() -> dict[str, Any]:
+    """Returns what every file of results begins with: `run` and `machine`."""
+    return {"run": describe_run(), "machine": describe_machine()}
 
 
 def processor_name() -> str:
@@ -55,11 +60,13 @@ def package_version(name: str) -> str | None:
         return None
 
 
-def commit(folder: Path) -> str | None:
-    """Returns the commit of a source folder, with "+" where files differ from it; None outside a git folder."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+", "--exclude=*"]
+def commit(file: Path) -> str | None:
+    """Returns the commit of a source file's folder, with "+" where files differ from it; None where git does not keep that file."""
+    git = ["git", "-C", str(file.parent)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        subprocess.run([*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True)
+        described = [*git, "describe", "--always", "--dirty=+", "--exclude=*"]
+        return subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
 
