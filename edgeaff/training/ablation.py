@@ -20,10 +20,12 @@ from torch import nn
 from edgeaff.errors import ArgumentError
 from edgeaff.training.metrics import SPLIT_NAMES, summary
 from edgeaff.training.models.registry import System
-from edgeaff.training.sequences import system_inputs
+from edgeaff.training.sequences import system_inputs, windows_of
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 COLUMNS = {"video": 0, "audio": 1}
+KEPT_BYTES = 2 << 30  # of inputs kept for the next masking: those of a real corpus would fill the memory
+BATCH_TICKS = 100  # windows up to this long go in whole batches
 MODALITY_OF = {"video": "video", "crops": "video", "audio": "audio", "mel": "audio"}
 
 
@@ -75,26 +77,28 @@ class Windows:
 
     Args:
         system: of the registry.
-        tracks: in any form; inputs from pixels are made anew each time, as they would fill the memory.
-        batch: windows at once.
+        tracks: in any form; inputs from pixels are made anew each time, and so is what does not fit into KEPT_BYTES.
+        batch: windows at once; fewer of long ones.
+        reach_ticks: of a streaming network, as in `windows_of`.
     """
 
-    def __init__(self, system: System, tracks: Sequence[Any], *, batch: int = 32) -> None:
+    def __init__(
+        self, system: System, tracks: Sequence[Any], *, batch: int = 32, reach_ticks: int | None = None
+    ) -> None:
         self.lengths = [len(track.labels) for track in tracks]
         self._system, self._tracks = system, tracks
         places: dict[int, list[tuple[int, int, int]]] = defaultdict(list)  # length -> track, start, first new tick
         for index, total in enumerate(self.lengths):
-            ticks = total if system.streaming else min(system.window_ticks, total)
-            starts = list(range(0, total - ticks + 1, ticks))
-            places[ticks] += [(index, start, start) for start in starts]
-            if starts[-1] + ticks < total:
-                places[ticks].append((index, total - ticks, starts[-1] + ticks))
+            for start, new, end in windows_of(system, total, reach_ticks):
+                places[end - start].append((index, start, new))
+        together = {ticks: max(1, min(batch, batch * BATCH_TICKS // ticks)) for ticks in places}
         self._batches = [
-            (ticks, those[first : first + batch])
+            (ticks, those[first : first + together[ticks]])
             for ticks, those in places.items()
-            for first in range(0, len(those), batch)
+            for first in range(0, len(those), together[ticks])
         ]
         self._kept: dict[int, dict[str, np.ndarray]] = {}
+        self._room = 0 if system.from_pixels else KEPT_BYTES
 
     def _inputs(self, number: int) -> dict[str, np.ndarray]:
         if number in self._kept:
@@ -104,8 +108,10 @@ class Windows:
             system_inputs(self._system, self._tracks[index], slice(start, start + ticks)) for index, start, _ in places
         ]
         inputs = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-        if not self._system.from_pixels:
+        size = sum(value.nbytes for value in inputs.values())
+        if size <= self._room:
             self._kept[number] = inputs
+            self._room -= size
         return inputs
 
     def predict(self, module: nn.Module, keeps: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -168,7 +174,10 @@ def ablate(
     """
     module.eval()
     rng = np.random.default_rng(seed)
-    labels, windows = [track.labels for track in tracks], Windows(system, tracks)
+    labels, windows = (
+        [track.labels for track in tracks],
+        Windows(system, tracks, reach_ticks=getattr(module, "reach_ticks", None)),
+    )
     points = []
     for share in shares:
         runs = 1 if share in (0.0, 1.0) else repeats

@@ -17,7 +17,7 @@ from edgeaff.training.losses import training_outputs
 from edgeaff.training.models.registry import System
 from edgeaff.training.sequences import system_inputs
 
-MOST_TICKS = 2000
+MOST_TICKS = 200  # of a track: with wide features more would read tens of gigabytes before the first step
 SAID_BY_TORCH = (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError)
 
 

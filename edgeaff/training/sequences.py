@@ -17,6 +17,8 @@ from edgeaff.training.feature_cache import Features
 from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System
 
+STREAM_TICKS = 2048  # of a piece of a long track
+
 
 def system_inputs(system: System, features: Any, cut: slice, keep: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Returns the keyword inputs of one sequence.
@@ -119,10 +121,34 @@ class Draw:
         return keep
 
 
+def windows_of(system: System, total: int, reach_ticks: int | None = None) -> list[tuple[int, int, int]]:
+    """Returns the windows in which a track is predicted: first tick, first tick whose prediction is new, end.
+
+    Windowed systems see disjoint windows and a last one aligned to the end. Streaming ones see everything; since their full
+    form takes memory by the square of the ticks, long tracks go in pieces, each with the earlier ticks that it depends on.
+
+    Args:
+        system: of the registry.
+        total: ticks of the track.
+        reach_ticks: of a streaming network (`Edge.reach_ticks`); None = in one piece.
+    """
+    if system.streaming:
+        piece = total if reach_ticks is None else STREAM_TICKS
+        news = range(0, total, max(1, piece))
+        return [(max(0, new - (reach_ticks or 0)), new, min(total, new + piece)) for new in news]
+    ticks = min(system.window_ticks, total)
+    starts = list(range(0, total - ticks + 1, ticks))
+    windows = [(start, start, start + ticks) for start in starts]
+    if starts[-1] + ticks < total:
+        windows.append((total - ticks, starts[-1] + ticks, total))
+    return windows
+
+
 def predict(module: nn.Module, system: System, features: Any, keep: np.ndarray | None = None) -> np.ndarray:
     """Returns predictions for every tick of a track, clipped.
 
-    Windowed systems see disjoint windows and a last one aligned to the end (its new ticks count); streaming ones everything.
+    Windowed systems see disjoint windows and a last one aligned to the end (its new ticks count); streaming ones everything
+    (`windows_of`).
 
     Args:
         module: in evaluation mode, on any device.
@@ -134,21 +160,15 @@ def predict(module: nn.Module, system: System, features: Any, keep: np.ndarray |
         (T, 2) float32 in [-1, 1].
     """
     total = len(features.labels)
-    ticks = total if system.streaming else min(system.window_ticks, total)
     values = np.zeros((total, 2), dtype=np.float32)
-    starts = [*range(0, total - ticks + 1, ticks)]
-    if starts[-1] + ticks < total:
-        starts.append(total - ticks)
     first = next(module.parameters(), None)
     device = torch.device("cpu") if first is None else first.device
-    done = 0
-    for start in starts:
-        cut = slice(start, start + ticks)
+    for start, new, end in windows_of(system, total, getattr(module, "reach_ticks", None)):
+        cut = slice(start, end)
         inputs = system_inputs(system, features, cut, None if keep is None else keep[cut])
         with torch.no_grad():
             answer = module(**{name: torch.from_numpy(value)[None].to(device) for name, value in inputs.items()})[0]
-        values[done : start + ticks] = answer.cpu().numpy()[done - start :]
-        done = start + ticks
+        values[new:end] = answer.cpu().numpy()[new - start :]
     return np.clip(values, -1.0, 1.0)
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from edgeaff.errors import ArgumentError
+from edgeaff.training import ablation, sequences
 from edgeaff.training.ablation import Windows, ablate, kept_ticks, write_report
 from edgeaff.training.feature_cache import Features
 from edgeaff.training.models import find_system
@@ -113,3 +114,48 @@ def test_trends_of_the_paper_on_a_made_up_world(tmp_path):
     kept = {point.share: point for point in ablate(robust, system, test, "video", repeats=3)}
     assert kept[0.25].ccc_valence > curve[0.25].ccc_valence + 0.2
     assert kept[1.0].ccc_valence > curve[1.0].ccc_valence - 0.02
+
+
+def _stream(ticks=333):
+    rng = np.random.default_rng(3)
+    wide = rng.standard_normal((2, ticks, 8)).astype(np.float32)
+    labels = rng.uniform(-0.9, 0.9, (ticks, 2)).astype(np.float32)
+    return Features("t", "test", wide[0], wide[1], rng.random((ticks, 2)) > 0.2, labels)
+
+
+def test_a_long_stream_is_predicted_in_pieces_that_fit_into_memory(monkeypatch):
+    """A real track has up to 47,434 frames, and the full form takes memory by the square of the ticks."""
+    torch.manual_seed(0)
+    system, track = find_system("edge"), _stream()
+    module = system.build(sizes={"video_size": 8, "audio_size": 8, "size": 16, "ffn_size": 16, "band": 10}).eval()
+    assert module.reach_ticks == 3 * 9
+    whole = predict(module, system, track)
+    keep = np.random.default_rng(1).random((len(track.labels), 2)) > 0.3
+    lost = predict(module, system, track, keep)
+    longest = []
+    monkeypatch.setattr(sequences, "STREAM_TICKS", 50)
+    module.register_forward_pre_hook(
+        lambda _, arguments, words: longest.append(words["video"].shape[1]), with_kwargs=True
+    )
+    np.testing.assert_allclose(predict(module, system, track), whole, atol=1e-6)
+    assert max(longest) == 50 + 27 and len(longest) == 7
+    windows = Windows(system, [track], reach_ticks=module.reach_ticks)
+    np.testing.assert_allclose(windows.predict(module, [keep])[0], lost, atol=1e-6)
+    assert [window[2] - window[1] for window in sequences.windows_of(system, 333, 26)] == [50] * 6 + [33]
+    # one tick of context less is one too few
+    monkeypatch.setattr(type(module), "reach_ticks", 26)
+    assert np.abs(predict(module, system, track) - whole).max() > 1e-6
+
+
+def test_inputs_beyond_the_room_are_made_anew(monkeypatch):
+    torch.manual_seed(0)
+    system, tracks = find_system("transformer_av"), _world(5, 3, ticks=250)
+    module = AudioVideoTransformer(TransformerConfig(**SIZES)).eval()
+    keeps = [np.random.default_rng(i).random((250, 2)) > 0.5 for i in range(3)]
+    expected = Windows(system, tracks).predict(module, keeps)
+    monkeypatch.setattr(ablation, "KEPT_BYTES", 20_000)
+    windows = Windows(system, tracks, batch=2)
+    for _ in range(2):
+        for got, wanted in zip(windows.predict(module, keeps), expected, strict=True):
+            np.testing.assert_allclose(got, wanted, atol=2e-6)
+    assert 0 < len(windows._kept) < len(windows._batches)

@@ -200,6 +200,11 @@ class Edge(nn.Module):
     def _tokens(self, video: Tensor, audio: Tensor, present: Tensor) -> dict[str, Tensor]:
         return {"video": self.video(video, present, 0), "audio": self.audio(audio, present, 1)}
 
+    @property
+    def reach_ticks(self) -> int:
+        """How many earlier ticks a value may depend on: a band for each layer and one for the cross-modal attention."""
+        return (self.config.layers + 1) * (self.config.band - 1)
+
     def forward(self, video: Tensor, audio: Tensor, present: Tensor, tick_mask: Tensor | None = None) -> Tensor:
         """Returns one value pair per tick, each from this and the earlier ticks alone.
 
