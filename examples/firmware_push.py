@@ -12,7 +12,13 @@ import time
 
 import edgeaff
 from edgeaff.capture.media_file import MediaFile
-from edgeaff.types import VideoFrame
+from edgeaff.types import AudioChunk, VideoFrame
+
+
+def sound_rate(path: str) -> int | None:
+    """Returns the rate of a file's sound, Hz, None where it has none; a driver's is known."""
+    with MediaFile(path) as file:
+        return next((unit.sample_rate_hz for unit in file if isinstance(unit, AudioChunk)), None)
 
 
 def main() -> None:
@@ -21,19 +27,19 @@ def main() -> None:
     parser.add_argument("input")
     parser.add_argument("--speed", type=float, default=1.0, help="1 = real time")
     options = parser.parse_args()
+    rate = sound_rate(options.input)
     with MediaFile(options.input) as drivers:
         runtime = edgeaff.Runtime(
             video=edgeaff.PushVideo() if drivers.has_video else None,
-            audio=edgeaff.PushAudio(sample_rate_hz=48_000) if drivers.has_audio else None,
+            audio=edgeaff.PushAudio(sample_rate_hz=rate) if rate else None,
         )
-        dropped = 0
         with runtime:
-            start = time.monotonic()
+            dropped, start = 0, time.monotonic()
             for unit in drivers:
                 time.sleep(max(0.0, start + unit.pts_ns / 1e9 / options.speed - time.monotonic()))
                 if isinstance(unit, VideoFrame):
                     dropped += runtime.push_frame(unit.image, pts_ns=unit.pts_ns)
-                elif unit.sample_rate_hz == 48_000:
+                else:
                     dropped += runtime.push_audio(unit.samples, pts_ns=unit.pts_ns)
                 while (event := runtime.poll()) is not None:
                     show(event)

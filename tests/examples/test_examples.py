@@ -56,6 +56,7 @@ def test_firmware_push_shows_values(clip: Path):
     said = run("firmware_push.py", clip, "--speed", 4)
     assert "inputs dropped" in said
     assert any("valence 0." in line or "valence -0." in line for line in said.splitlines())
+    assert sum(line.split()[2] == "OK" for line in said.splitlines() if " valence " in line) > 10  # both modalities arrive
 
 
 @pytest.mark.needs_media
