@@ -47,11 +47,16 @@ def name(path: Path) -> str:
 
 
 @cache
+def parsers() -> dict[str, argparse.ArgumentParser]:
+    """Returns command -> its parser."""
+    (found,) = [action.choices for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(found)
+
+
+@cache
 def commands() -> dict[str, set[str]]:
     """Returns command -> its options, as the command line has them."""
-    parser = make_parser()
-    (choices,) = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    return {command: set(one._option_string_actions) for command, one in choices.items()}
+    return {command: set(one._option_string_actions) for command, one in parsers().items()}
 
 
 def file_of(module: str) -> Path | None:
@@ -142,6 +147,13 @@ def wrong_names(text: str) -> list[str]:
 @pytest.mark.parametrize("path", TEXTS, ids=name)
 def test_commands_and_options_are_there(path: Path) -> None:
     assert not wrong_options(text_of(path))
+
+
+@pytest.mark.parametrize("command", parsers())
+def test_every_argument_of_a_command_has_its_help(command: str) -> None:
+    parser = parsers()[command]
+    assert not [action.dest for action in parser._actions if not action.help]
+    assert len(parser.format_help().splitlines()) > 5
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name)

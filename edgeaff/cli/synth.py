@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared"), help="data folder (default: ../shared)")
     parser.add_argument("--scale", type=float, default=0.01, help="of the lengths of the real tracks (default 1/100)")
     parser.add_argument("--limit", type=int, help="at most so many tracks of each split")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of everything that is drawn (default 0)")
 
 
 def run(options: argparse.Namespace) -> int:
