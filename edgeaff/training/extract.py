@@ -124,6 +124,8 @@ def _labels(track: Track, parts: PreprocessParts, ticks: list[int], say: Callabl
         say(
             f"{len(track.labels)} annotation rows for {len(times)} frames of {track.media.name}; is it the video annotated?"
         )
+    if not len(track.labels) and track.split != "test":
+        say("no row in its annotation")
     fitted = fit_rows(track.labels, len(times), name=track.name)
     for position, tick in enumerate(ticks):
         if 0 <= tick - first < len(rows) and rows[tick - first] >= 0:

@@ -1,5 +1,7 @@
 """A flash and a clap at one instant land on one tick, for every frame rate: picture, label, and sound after its lag."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -110,7 +112,7 @@ def test_values_of_ticks_come_back_to_their_frames(tmp_path, rate, late_frames):
         np.testing.assert_allclose(frames, labels, atol=2.1 / rate)  # two frames a tick
 
 
-@pytest.mark.parametrize(("rows", "said"), [(60, False), (58, False), (120, True), (40, True), (0, False)])
+@pytest.mark.parametrize(("rows", "said"), [(60, False), (58, False), (120, True), (40, True), (0, True)])
 def test_rows_of_another_video_are_worth_a_word(tmp_path, rows, said):
     path = tmp_path / "clip.mkv"
     _write_clip(path, 30, 2.0, 1.0)
@@ -118,8 +120,11 @@ def test_rows_of_another_video_are_worth_a_word(tmp_path, rows, said):
     parts = PreprocessParts(PreprocessSpec(), _WholePicture(), _Brightness(), _Plain())
     track = Track("clip", "train", np.zeros((rows, 2), np.float32), path)
     extract_track(track, parts, descriptor_size=1, warn=warnings.append)
-    wanted = [f"{rows} annotation rows for 60 frames of clip.mkv; is it the video annotated?"]
-    assert [warning for warning in warnings if "rows" in warning] == (wanted if said else [])
+    wanted = f"{rows} annotation rows for 60 frames of clip.mkv; is it the video annotated?"
+    wanted = wanted if rows else "no row in its annotation"
+    assert [warning for warning in warnings if "row" in warning] == ([wanted] if said else [])
+    extract_track(replace(track, split="test"), parts, descriptor_size=1, warn=warnings.append)
+    assert len([warning for warning in warnings if "no row" in warning]) == (rows == 0)  # test tracks have none
 
 
 def test_a_track_without_video_is_refused():
