@@ -25,6 +25,7 @@ COMMANDS = {
     "bench": "measure on this machine what a tick costs",
     "synth": "write a made-up corpus in the layout of Aff-Wild2",
 }
+KEEPING = ("run", "record", "extract", "train", "evaluate", "ablate")  # an interruption loses nothing that was computed
 DONE, USAGE, UNUSABLE, INTERRUPTED = 0, 2, 3, 130
 
 
@@ -62,16 +63,17 @@ def describe(text: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code of one command, after running it."""
-    options = make_parser().parse_args(arguments)
-    command = import_module(f"edgeaff.cli.{options.command}")
+    kept = ""
     try:
-        code = int(command.run(options))
+        options = make_parser().parse_args(arguments)
+        kept = "; what was computed is written" if options.command in KEEPING else ""
+        code = int(import_module(f"edgeaff.cli.{options.command}").run(options))
         sys.stdout.flush()
         return code
     except BrokenPipeError as error:
         return DONE if reader_is_gone() else unwritable(error)
     except KeyboardInterrupt:
-        print("edgeaff: interrupted; what was computed is written.", file=sys.stderr)
+        print(f"edgeaff: interrupted{kept}.", file=sys.stderr)
         return INTERRUPTED
     except ArgumentError as error:
         print(f"edgeaff: {one_line(error)}", file=sys.stderr)

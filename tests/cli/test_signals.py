@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeaff.cli.main import main
+
 from ..conftest import ROOT
 
 PROGRAM = """
@@ -54,3 +56,17 @@ def test_signal_ends_a_live_run_within_a_second(tmp_path: Path, number: signal.S
     assert [row["seq"] for row in rows] == list(range(len(rows)))
     assert "released" in printed and "camera:0: " in printed
     assert ended < 1.5  # under a second to stop, the rest is the interpreter's exit
+
+
+@pytest.mark.parametrize(("command", "words"), [("models", "interrupted."), ("run", "interrupted; what was computed is written.")])
+def test_interruption_promises_only_what_is_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, words: str
+) -> None:
+    def interrupt(options: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"edgeaff.cli.{command}.run", interrupt)
+    assert main([command, "list" if command == "models" else "a.wav"]) == 130
+    assert capsys.readouterr().err == f"edgeaff: {words}\n"
+    monkeypatch.setattr("edgeaff.cli.main.make_parser", lambda: interrupt(None))
+    assert main([]) == 130
