@@ -16,7 +16,9 @@ def main() -> int:
     """Returns 1 where a page is out of date (--check) or a number is not traceable."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing")
-    check = parser.parse_args().check
+    parser.add_argument("--json", type=Path, help="write the pages, and what is wrong on them, here")
+    options = parser.parse_args()
+    check = options.check
     results = load_results(ROOT / "benchmarks" / "results")
     stated = json.loads((ROOT / "benchmarks" / "stated_numbers.json").read_text(encoding="utf-8"))
     faults = []
@@ -28,6 +30,9 @@ def main() -> int:
         elif made != text:
             path.write_text(made, encoding="utf-8")
         faults += [f"{name}: {number!r} stands in no JSON" for number in untraced(name, made, results, stated)]
+    if options.json is not None:
+        looked_at = [path.relative_to(ROOT).as_posix() for path in pages(ROOT)]
+        options.json.write_text(json.dumps({"pages": looked_at, "faults": faults}, indent=1) + "\n", encoding="utf-8")
     sys.stderr.write("".join(f"{fault}\n" for fault in faults))
     return int(bool(faults))
 

@@ -156,6 +156,12 @@ def test_every_argument_of_a_command_has_its_help(command: str) -> None:
     assert len(parser.format_help().splitlines()) > 5
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=name)
+def test_every_script_of_benchmarks_takes_json(path: Path) -> None:
+    assert path.name == "latency.py" or '"--json"' in path.read_text(encoding="utf-8")
+    assert "--json" in commands()["bench"]  # which latency.py is
+
+
 @pytest.mark.parametrize("path", TEXTS, ids=name)
 def test_names_of_the_interface_are_there(path: Path) -> None:
     assert not wrong_names(text_of(path))
