@@ -112,5 +112,5 @@ def test_binned_loss_wants_bins_and_lets_nisl_learn():
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
-    with pytest.raises(ArgumentError, match="it is nisl_v's"):
+    with pytest.raises(ArgumentError, match="that one is nisl_v's"):
         training_outputs(find_system("rnn_a").build(), "binned", {})
