@@ -60,8 +60,12 @@ class Camera(LiveSource):
         Without an opener OpenCV must be installed, for a pipeline one with GStreamer: else BackendUnavailableError.
 
         Raises:
-            ArgumentError: pixel_format has not four characters.
+            ArgumentError: device is neither a number nor a path, or pixel_format has not four characters.
         """
+        if pipeline is None and not str(device).isdigit() and not str(device).startswith("/"):
+            raise ArgumentError(
+                f"device must be the number of a camera, or a path such as /dev/video2, got {str(device)!r}; `edgeaff doctor` lists them."
+            )
         name = f"camera:{device}" if pipeline is None else "gst:"
         super().__init__(name, freeze_seconds=freeze_seconds, **live)
         if pixel_format is not None and len(pixel_format) != 4:

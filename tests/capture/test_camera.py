@@ -130,6 +130,9 @@ def test_camera_that_does_not_open_is_an_error(capture):
 def test_camera_that_is_not_there_is_an_error_that_lists_the_others(capfd):
     with pytest.raises(DeviceError, match=r"got no /dev/video97 \(cameras found: .*\); plug it in"):
         Camera(97).start()
+    for device in ("front", -1, "video0"):
+        with pytest.raises(ArgumentError, match="number of a camera, or a path"):
+            Camera(device)
     assert capfd.readouterr() == ("", "")
 
 
