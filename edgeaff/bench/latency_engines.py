@@ -36,7 +36,7 @@ WORDS = {
     f"ticks again per tick. {SHARED}",
     "torch_cached": "torch eager float32 for every network on every frame; descriptors and LLDs kept, the window of 100 ticks "
     f"again per tick. {SHARED}",
-    "torch_naive": "torch eager float32, nothing kept between ticks, as in the paper's training code: detector on the frame, face "
+    "torch_naive": "torch eager float32, nothing kept between ticks: detector on the frame, face "
     "encoder on all 100 crops of the window, LLDs of the window's sound again (by our extractor), window model. "
     f"{SHARED}",
 }  # fmt: skip

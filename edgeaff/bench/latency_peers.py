@@ -1,8 +1,8 @@
 """The arrangements that edgeaff is compared with. They run the very networks of the bundle, in float32.
 
-`torch_naive` is what a straightforward implementer runs, and what the paper's training code does: torch eager, nothing kept
-between ticks. `torch_cached` keeps descriptors and LLDs per frame; `onnxruntime_window` does so in ONNX Runtime. What is no
-network (letterbox, crop, tracker, clock) is edgeaff's own in all of them, which flatters them.
+`torch_naive` is what a straightforward implementer runs: torch eager, nothing kept between ticks. `torch_cached` keeps descriptors
+and LLDs per frame; `onnxruntime_window` does so in ONNX Runtime. What is no network (letterbox, crop, tracker, clock) is edgeaff's
+own in all of them, which flatters them.
 """
 
 from __future__ import annotations

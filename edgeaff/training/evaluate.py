@@ -247,15 +247,16 @@ def markdown(rows: Sequence[TableRow], *, split: str = "test") -> str:
     """
     marks = {"": "", "z": " †", "zb": " ‡"}
     lines = [
-        f"| system | seeds | CCC valence | CCC arousal | parameters | MACs per frame | trained | {SPLIT_NAMES[split]} tracks |",
-        "|---|---|---|---|---|---|---|---|",
+        "| system | seeds | CCC valence | CCC arousal | published, Aff-Wild2 | parameters | MACs per frame | trained "
+        f"| {SPLIT_NAMES[split]} tracks |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         trained = f"{row.trained_parameters:,} parameters" if row.reduced_width else "full size"
         lines.append(
             f"| {row.title} | {row.seeds} | {row.ccc_valence:.3f} ± {row.ccc_valence_sd:.3f}{marks[row.significant_valence]} "
             f"| {row.ccc_arousal:.3f} ± {row.ccc_arousal_sd:.3f}{marks[row.significant_arousal]} "
-            f"| {row.parameters:,} | {row.macs_per_frame:,} | {trained} | {row.test_tracks} |"
+            f"| {_published(row.system)} | {row.parameters:,} | {row.macs_per_frame:,} | {trained} | {row.test_tracks} |"
         )
     lines += [
         "",
@@ -292,6 +293,11 @@ def draw_table(path: Path, rows: Sequence[TableRow], *, split: str = "test") -> 
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=110)
+
+
+def _published(system: str) -> str:
+    found = SYSTEMS[system].paper_ccc
+    return "" if found is None else f"{found[0]:.3f} / {found[1]:.3f}"
 
 
 def write_table(folder: Path, rows: Sequence[TableRow], extra: Mapping[str, Any], *, split: str = "test") -> None:

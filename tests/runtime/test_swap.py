@@ -43,7 +43,7 @@ def make_runtime(**options: Any) -> edgeaff.Runtime:
 def push_all(
     runtime: edgeaff.Runtime, during: dict[int, Any] | None = None, *, until: Any = None, after_seconds: float = 0.0
 ) -> list[AffectEvent]:
-    """Pushes four seconds of sound at twice real time and returns all events.
+    """Pushes four seconds of sound at twice real time, slower where the runtime cannot keep up, and returns all events.
 
     during: calls to make before a chunk; until: goes on, up to a minute, until this is true, and then for after_seconds.
     """
@@ -63,6 +63,8 @@ def push_all(
                     least += 1
             runtime.push_audio(tone(index), pts_ns=index * CHUNK * 1_000_000_000 // RATE)
             index += 1
+            while runtime.stats().queues["sound_ms"] > 2000:
+                time.sleep(0.01)
             time.sleep(max(0.0, start + index * CHUNK / RATE / 2 - time.monotonic()))
         runtime.finish()
         reader.join(60)
@@ -109,7 +111,9 @@ def test_a_slow_build_takes_over_between_ticks(monkeypatch: pytest.MonkeyPatch, 
     path = tmp_path / "session.eaffrec"
     runtime = make_runtime(backend="tensorrt", sinks=[Recorder(path)])
     runtime.on_status(said.append)
-    events = push_all(runtime, {100: slow.release.set})
+    events = push_all(
+        runtime, {100: slow.release.set}, until=lambda: runtime.health().engine["backend"] == OTHER, after_seconds=0.5
+    )
     assert_whole(events)
     assert backends(events) == [SERVING, OTHER]
     kinds = [event.kind for event in said if event.source == "engine"]

@@ -401,4 +401,6 @@ def test_spread_and_marks_are_printed():
     assert spread([0.5]) == (0.5, 0.0)
     assert spread([0.4, 0.6]) == (pytest.approx(0.5), pytest.approx(0.1414, abs=1e-3))
     text = markdown([TableRow("edge", "edge", 3, 0.5, 0.6, 0.01, 0.02, "z", "zb", 10, 20, True, 5, 7)])
-    assert "0.500 ± 0.010 † | 0.600 ± 0.020 ‡ | 10 | 20 | 5 parameters | 7 |" in text
+    published = markdown([TableRow("transformer_av", "A+V", 3, 0.5, 0.6, 0.01, 0.02, "", "", 10, 20, False, 5, 7)])
+    assert "| 0.396 / 0.525 |" in published
+    assert "0.500 ± 0.010 † | 0.600 ± 0.020 ‡ |  | 10 | 20 | 5 parameters | 7 |" in text
