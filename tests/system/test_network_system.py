@@ -69,12 +69,13 @@ def test_stream_gives_picture_and_sound_on_our_clock(sender):
         counts = source.counts
     frames = [unit.pts_ns for unit in units if isinstance(unit, VideoFrame)]
     chunks = [unit for unit in units if isinstance(unit, AudioChunk)]
-    # Measured on a free machine: 4.96 to 5.00 s of 125 or 126 frames, 4.99 to 5.04 s of sound that the clock agrees with to 0.2 ms.
+    # Measured on a free machine: 4.96 to 5.00 s of 125 or 126 frames. Sound comes in frames of AAC of 0.128 s: 38 to 40 of them fall into
+    # five seconds and the 0.04 s until the last picture; the clock agrees with it to 0.2 ms.
     assert (frames[-1] - frames[0]) / 1e9 == pytest.approx(5.0, abs=0.12) and len(frames) == pytest.approx(125, abs=3)
     assert all(np.diff(frames) > 0) and np.median(np.diff(frames)) / 1e6 == pytest.approx(40, abs=0.5)
     heard = sum(chunk.samples.size for chunk in chunks) / chunks[0].sample_rate_hz
     end = chunks[-1].pts_ns / 1e9 + chunks[-1].samples.size / chunks[-1].sample_rate_hz
-    assert heard == pytest.approx(5.0, abs=0.12) and heard == pytest.approx(end - chunks[0].pts_ns / 1e9, abs=0.01)
+    assert heard == pytest.approx(5.0, abs=0.17) and heard == pytest.approx(end - chunks[0].pts_ns / 1e9, abs=0.01)
     assert 0.0 < np.median(ages) < 0.25  # measured: 0.05 (TCP), 0.17 (RTSP)
     assert counts["reconnects"] == 0
 
