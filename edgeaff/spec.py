@@ -147,3 +147,8 @@ def paper_spec(**changes: Any) -> PreprocessSpec:
         "audio_normalisation": "fixed",
     }
     return PreprocessSpec(**{**values, **changes})
+
+
+def paper_spec_of(spec: PreprocessSpec) -> PreprocessSpec:
+    """Returns the spec of the `paper` preset with the detector and crop of another, which a bundle brings."""
+    return paper_spec(detector_id=spec.detector_id, crop_margin=spec.crop_margin)

@@ -12,7 +12,6 @@ refused and both sides are named.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -36,10 +35,12 @@ from edgeaff.export.paper import (
     tail_graphs,
 )
 from edgeaff.export.to_onnx import export_step
-from edgeaff.spec import PreprocessSpec, paper_spec
+from edgeaff.spec import PreprocessSpec, paper_spec_of
 from edgeaff.training.checkpoint import load_run
+from edgeaff.training.feature_cache import statistics_id
 from edgeaff.training.models.vggface import PUBLISHED_MODES
 from edgeaff.training.qdq import quantise_dynamic
+from edgeaff.training.recipe import encoder_id_of
 
 TARGETS = ("onnx", "int8", "tensorrt")
 SYSTEMS = ("edge", "transformer_av")
@@ -102,7 +103,7 @@ def export_run(
         "certificates": [],
     }
     if system.name == "edge":
-        check_features(said["features"], base.spec.fingerprint, encoder_id(base), chosen)
+        check_features(said["features"], base.spec.fingerprint, encoder_id_of(base), chosen)
         members = edge_members(module, base, precision)
         manifest["precisions"] = {**base.manifest.get("precisions", {}), "affect_step": precision}
         manifest["provenance"] = origin
@@ -111,11 +112,6 @@ def export_run(
         made_up, manifest, members = paper_content(module, base, said, manifest, precision, vggface, origin)
     found = write_certified(output, manifest, members)
     return Exported(found, made_up, build_engines(found, output) if "tensorrt" in targets else [])
-
-
-def encoder_id(bundle: ModelBundle) -> str:
-    """Returns how a run names the face encoder of a bundle."""
-    return f"face_encoder.onnx {hashlib.sha256(bundle.graph_bytes('face_encoder')).hexdigest()[:16]}"
 
 
 def check_features(features: dict[str, Any], fingerprint: str, encoder: str | None, statistics: dict[str, Any]) -> None:
@@ -135,7 +131,7 @@ def check_features(features: dict[str, Any], fingerprint: str, encoder: str | No
             f"run must say what its features were made for (fingerprint, encoder_id), got {features}; train with `edgeaff train` on a "
             "cache of `edgeaff extract`: the runs behind a table are there to be compared."
         )
-    digest = hashlib.sha256(json.dumps(statistics).encode()).hexdigest()[:16]
+    digest = statistics_id(statistics)
     for name, here in (("fingerprint", fingerprint), ("encoder_id", encoder), ("statistics", digest)):
         if here is not None and features.get(name, here) != here:
             raise SpecMismatchError(
@@ -179,12 +175,12 @@ def paper_content(
         vggface: weights of VGGFace, or None.
         origin: provenance of the tail.
     """
-    spec = paper_spec(detector_id=base.spec.detector_id, crop_margin=base.spec.crop_margin)
-    own = said["features"].get("encoder_id") == encoder_id(base)
+    spec = paper_spec_of(base.spec)
+    own = said["features"].get("encoder_id") == encoder_id_of(base)
     check_features(said["features"], spec.fingerprint, None, manifest["statistics"])
     if own:
         encoders, described = {"face_encoder": base.graph_bytes("face_encoder")}, base.arrays(GOLDEN)["video"][0, ::12]
-        encoder_origin = encoder_id(base)
+        encoder_origin = encoder_id_of(base)
     else:
         mode = (said["features"].get("encoder_id", "").split()[2:] or PUBLISHED_MODES)[0]  # "vggface DIGEST [MODE]"
         encoder, encoder_origin = (fabricated_encoder(), FABRICATED) if vggface is None else read_encoder(vggface, mode)

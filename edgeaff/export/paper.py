@@ -33,7 +33,7 @@ from edgeaff.export.window import export_window
 from edgeaff.export.window_step import export_window_step, window_values
 from edgeaff.features.face import normalise
 from edgeaff.inference import WINDOW_TICKS
-from edgeaff.spec import paper_spec
+from edgeaff.spec import paper_spec_of
 from edgeaff.training.models.transformer import AudioVideoTransformer
 from edgeaff.training.models.vggface import PUBLISHED_MODES, VggFace, with_weights
 from edgeaff.training.qdq import quantise_dynamic, quantise_static
@@ -198,7 +198,7 @@ def make_golden(
 
 def make_manifest(parts: PaperParts, graphs: Graphs, *, precision: str, made_by: ModelBundle) -> dict[str, Any]:
     """Returns the manifest; detector and LLD statistics are those of the default bundle."""
-    spec = paper_spec(detector_id=made_by.spec.detector_id, crop_margin=made_by.spec.crop_margin)
+    spec = paper_spec_of(made_by.spec)
     made_up = parts.fabricated
     return {
         "schema": BUNDLE_SCHEMA,

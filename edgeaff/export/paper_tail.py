@@ -21,7 +21,7 @@ from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.features.normalise import make_normaliser
 from edgeaff.preprocess import PreprocessParts, parts_from_bundle
 from edgeaff.preprocess.inputs import FaceEncoder
-from edgeaff.spec import PreprocessSpec, paper_spec
+from edgeaff.spec import paper_spec_of
 from edgeaff.training.config import TrainConfig
 from edgeaff.training.corpora.affwild2 import read_corpus
 from edgeaff.training.corpora.record import Track
@@ -75,13 +75,8 @@ def tail_parts(bundle: ModelBundle) -> PreprocessParts:
     golden = bundle.arrays(GOLDEN)["video"]
     scale = float(np.sqrt(np.square(golden[np.abs(golden).sum(axis=-1) > 0]).mean()))
     encoder = ProjectedEncoder(parts.encoder, size=golden.shape[-1], scale=scale)
-    spec = tail_spec(bundle)
+    spec = paper_spec_of(bundle.spec)
     return PreprocessParts(spec, parts.detector, encoder, make_normaliser(spec, bundle.manifest["statistics"]))
-
-
-def tail_spec(bundle: ModelBundle) -> PreprocessSpec:
-    """Returns the spec of the `paper` preset with the detector and crop of a bundle."""
-    return paper_spec(detector_id=bundle.spec.detector_id, crop_margin=bundle.spec.crop_margin)
 
 
 def extract_features(

@@ -49,6 +49,11 @@ class Features:
     ticks: np.ndarray | None = None
 
 
+def statistics_id(statistics: dict[str, Any]) -> str:
+    """Returns what names the statistics of LLDs in features and in the runs that learned from them."""
+    return hashlib.sha256(json.dumps(statistics).encode()).hexdigest()[:16]
+
+
 class FeatureCache:
     """A folder of features made for one preprocessing.
 
@@ -73,7 +78,7 @@ class FeatureCache:
         self.folder, self.spec = folder, spec
         self.made_with = {"fingerprint": spec.fingerprint, "encoder_id": encoder_id}
         if statistics is not None:
-            self.made_with["statistics"] = hashlib.sha256(json.dumps(statistics).encode()).hexdigest()[:16]
+            self.made_with["statistics"] = statistics_id(statistics)
         if (folder / SPEC_FILE).exists():
             found = _read_note(folder)["made_with"]
             if found != self.made_with:

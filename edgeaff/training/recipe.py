@@ -15,10 +15,15 @@ from edgeaff.features.face import FaceEncoder
 from edgeaff.features.normalise import make_normaliser
 from edgeaff.preprocess import PreprocessParts
 from edgeaff.preprocess.parts import parts_from_bundle
-from edgeaff.spec import PreprocessSpec, paper_spec
+from edgeaff.spec import PreprocessSpec, paper_spec_of
 from edgeaff.training.models.vggface import PUBLISHED_MODES, VggFace, VggFaceConfig, with_weights
 
 PRESETS = ("edge", "paper")
+
+
+def encoder_id_of(bundle: ModelBundle) -> str:
+    """Returns what names the face encoder of a bundle in features and in the runs that learned from them."""
+    return f"face_encoder.onnx {hashlib.sha256(bundle.graph_bytes('face_encoder')).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class ExtractRecipe:
         """Returns the spec of the features: the bundle's, or the paper's with the bundle's detector and crop."""
         if self.preset == "edge":
             return bundle.spec
-        return paper_spec(detector_id=bundle.spec.detector_id, crop_margin=bundle.spec.crop_margin)
+        return paper_spec_of(bundle.spec)
 
     def encoder_id(self, bundle: ModelBundle) -> str:
         """Returns what names the face encoder: a digest of the bundle's graph, or of the VGGFace file.
@@ -72,7 +77,7 @@ class ExtractRecipe:
             ArgumentError: the file cannot be read.
         """
         if self.vggface is None:
-            return f"face_encoder.onnx {hashlib.sha256(bundle.graph_bytes('face_encoder')).hexdigest()[:16]}"
+            return encoder_id_of(bundle)
         files = [self.vggface] if self.vggface.exists() else sorted(self.vggface.parent.glob(f"{self.vggface.name}.*"))
         digest = hashlib.sha256()
         try:

@@ -23,8 +23,8 @@ def write_run(folder, base, *, system="edge", sizes=None, said=None, **features)
     from safetensors.torch import save_file
 
     from edgeaff.export.from_onnx import read_step
-    from edgeaff.export.from_run import encoder_id
     from edgeaff.training.models.registry import find_system
+    from edgeaff.training.recipe import encoder_id_of
 
     torch.manual_seed(3)
     module = read_step(base.graph_bytes("affect_step")) if system == "edge" else find_system(system).build(sizes=sizes)
@@ -33,7 +33,7 @@ def write_run(folder, base, *, system="edge", sizes=None, said=None, **features)
             module.cross.alpha.fill_(0.6)
             module.cross.beta.fill_(0.45)
             module.dense.weight.mul_(2.0)
-    said = said or {"fingerprint": base.spec.fingerprint, "encoder_id": encoder_id(base), **features}
+    said = said or {"fingerprint": base.spec.fingerprint, "encoder_id": encoder_id_of(base), **features}
     run = {"system": system, "config": {"system": system, "sizes": sizes or {}}, "epoch": 3, "scores": {"ccc_mean": 0.5},
            "features": said, "edgeaff": "0.1.0"}  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,10 +67,10 @@ def test_int8_has_int8_certificates(tmp_path, base):
 def test_a_paper_run_on_our_encoder_becomes_a_bundle(tmp_path, base):
     from edgeaff.export.from_run import export_run
     from edgeaff.inference import self_test
-    from edgeaff.spec import paper_spec
+    from edgeaff.spec import paper_spec_of
 
     sizes = {"video_size": 128, "size": 16, "num_heads": 2, "ffn_size": 8, "layers": 1}
-    spec = paper_spec(detector_id=base.spec.detector_id, crop_margin=base.spec.crop_margin)
+    spec = paper_spec_of(base.spec)
     run = write_run(tmp_path / "run", base, system="transformer_av", sizes=sizes, fingerprint=spec.fingerprint)
     done = export_run(run, tmp_path / "paper.eaff")
     assert done.fabricated == [] and done.bundle.manifest["preset"] == "paper"
@@ -82,10 +82,10 @@ def test_a_paper_run_on_our_encoder_becomes_a_bundle(tmp_path, base):
 def test_a_paper_run_in_8_bits_has_the_native_window(tmp_path, base, ffn_size, native):
     from edgeaff.export.from_run import export_run
     from edgeaff.session import Session
-    from edgeaff.spec import paper_spec
+    from edgeaff.spec import paper_spec_of
 
     sizes = {"video_size": 128, "size": 128, "num_heads": 4, "ffn_size": ffn_size, "layers": 1}
-    spec = paper_spec(detector_id=base.spec.detector_id, crop_margin=base.spec.crop_margin)
+    spec = paper_spec_of(base.spec)
     run = write_run(tmp_path / "run", base, system="transformer_av", sizes=sizes, fingerprint=spec.fingerprint)
     made = export_run(run, tmp_path / "paper.eaff", targets=("onnx", "int8")).bundle
     found = {row["backend"]: row["precision"] for row in made.manifest["certificates"]}
