@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import ctypes.util
+import importlib.util
 import queue
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +23,7 @@ from edgeaff.types import AudioChunk
 _OTHER_RATES_HZ = (48_000, 44_100, 32_000, 16_000, 8_000)
 _BLOCK_SECONDS = 0.01
 _POLL_SECONDS = 0.1
+_PORTAUDIO_LINUX = "libportaudio.so.2"
 
 
 class Microphone(LiveSource):
@@ -179,11 +185,19 @@ def rescan(portaudio: Any) -> None:
 def import_sounddevice() -> Any:
     """Returns the module sounddevice.
 
+    On Linux the PortAudio library is looked up by its file name before the import: `ctypes.util.find_library`, which the
+    module calls, starts a C compiler and writes temporary files where the loader's cache lacks the library.
+
     Raises:
         BackendUnavailableError: it, or the PortAudio library, is not installed.
     """
     try:
-        import sounddevice
+        if sys.platform == "linux" and "sounddevice" not in sys.modules and importlib.util.find_spec("sounddevice"):
+            ctypes.CDLL(_PORTAUDIO_LINUX)
+            with _portaudio_found():
+                import sounddevice
+        else:
+            import sounddevice
     except ImportError as error:
         raise BackendUnavailableError(
             f"microphones need sounddevice, got: {error}; run `pip install 'edgeaff[live]'`, or use PushAudio."
@@ -193,3 +207,18 @@ def import_sounddevice() -> Any:
             f"microphones need the PortAudio library, got: {error}; run `apt install libportaudio2`."
         ) from error
     return sounddevice
+
+
+@contextlib.contextmanager
+def _portaudio_found() -> Iterator[None]:
+    """Answers `ctypes.util.find_library("portaudio")` with the name that has just been loaded; other names as before."""
+    original = ctypes.util.find_library
+
+    def find_library(name: str) -> str | None:
+        return _PORTAUDIO_LINUX if name == "portaudio" else original(name)
+
+    ctypes.util.find_library = find_library
+    try:
+        yield
+    finally:
+        ctypes.util.find_library = original
