@@ -16,6 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -175,53 +176,70 @@ class Step:
 class RowTimeline:
     """LLD rows with their times; gives, per column group, the row whose window centre is nearest to an instant.
 
-    A row that touches a hole is masked. An instant without an unmasked row at most HOLD_NS before it has no sound.
+    A row that touches a hole is masked. An instant without an unmasked row at most HOLD_NS before it has no audio. Starts
+    rise: a stream that begins before the end of the one before it (a change of rate) replaces the rows that it overlaps. So a
+    row is found by bisection, and one chunk of any length costs time linear in its length.
     """
 
     def __init__(self, groups: tuple[ColumnGroup, ...]) -> None:
         self._groups = tuple((index, group.centre_ns, np.array(group.columns)) for index, group in enumerate(groups))
-        self._rows: deque[tuple[int, tuple[bool, ...], np.ndarray, int]] = deque()
+        self._rows: list[_Row] = []
+        self._forgotten = 0  # rows at the head that no instant takes any more; cut off once they are half of the list
         self._count = 0
 
     def push(self, start_pts_ns: int, lld: np.ndarray, masked: tuple[bool, ...]) -> None:
         """Appends one final row. lld: (65,) float32; masked: one flag per column group."""
-        self._rows.append((start_pts_ns, masked, lld, self._count))
+        while len(self._rows) > self._forgotten and self._rows[-1].start_ns >= start_pts_ns:
+            self._rows.pop()
+        self._rows.append(_Row(start_pts_ns, masked, lld, self._count))
         self._count += 1
 
     def select(self, instant_ns: int) -> Step | None:
-        """Returns the step at an instant, or None when sound is missing there.
+        """Returns the step at an instant, or None when audio is missing there.
 
         Per column group it takes the row with the greatest centre below instant + 5 ms: on the 10 ms grid the nearest, the
         earlier one on a tie; in a hole the newest unmasked row before it.
         """
         lld: np.ndarray | None = None
-        newest = (0, 0)
+        newest: tuple[int, int] | None = None
         for index, centre_ns, columns in self._groups:
-            found = self._newest(instant_ns, index, centre_ns)
+            found = self._newest(instant_ns - centre_ns, index)
             if found is None:
                 return None
-            start, _, values, row = found
             if lld is None:
-                lld = np.empty_like(values)
-            lld[columns] = values[columns]
-            newest = max(newest, (start + centre_ns, row))
-        return None if lld is None else Step(lld, newest[0], newest[1])
+                lld = np.empty_like(found.lld)
+            lld[columns] = found.lld[columns]
+            reached = (found.start_ns + centre_ns, found.number)
+            newest = reached if newest is None else max(newest, reached)
+        return None if lld is None or newest is None else Step(lld, newest[0], newest[1])
 
     def forget_before(self, instant_ns: int) -> None:
         """Drops rows that no instant from here on can take."""
         horizon = instant_ns - HOLD_NS - 200 * MILLISECOND
-        while self._rows and self._rows[0][0] < horizon:
-            self._rows.popleft()
+        while self._forgotten < len(self._rows) and self._rows[self._forgotten].start_ns < horizon:
+            self._forgotten += 1
+        if self._forgotten > 64 and 2 * self._forgotten > len(self._rows):
+            del self._rows[: self._forgotten]
+            self._forgotten = 0
 
-    def _newest(
-        self, instant_ns: int, index: int, centre_ns: int
-    ) -> tuple[int, tuple[bool, ...], np.ndarray, int] | None:
-        for row in reversed(self._rows):
-            centre = row[0] + centre_ns
-            if centre >= instant_ns + HOP_NS // 2 or row[1][index]:
-                continue
-            return row if centre >= instant_ns - HOLD_NS else None
+    def _newest(self, start_ns: int, group: int) -> _Row | None:
+        """Returns the newest row unmasked for a group that starts below start_ns + 5 ms, at most HOLD_NS before start_ns."""
+        after = bisect_left(self._rows, start_ns + HOP_NS // 2, lo=self._forgotten, key=attrgetter("start_ns"))
+        for position in range(after - 1, self._forgotten - 1, -1):
+            row = self._rows[position]
+            if row.start_ns < start_ns - HOLD_NS:
+                return None
+            if not row.masked[group]:
+                return row
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    start_ns: int
+    masked: tuple[bool, ...]
+    lld: np.ndarray
+    number: int
 
 
 # --- frames: which frame belongs to which tick ---------------------------------------------------------------------------------

@@ -152,6 +152,49 @@ def test_masked_rows_give_way_to_the_newest_before_them() -> None:
     assert step is not None and step.lld.tolist() == [9, 9]
 
 
+def test_rows_are_those_of_a_search_through_all_of_them() -> None:
+    rng = np.random.default_rng(5)
+    rows, pushed = RowTimeline(GROUPS), []
+    start, instant = -3_000, -3_000
+    for number in range(600):
+        start += 10 if rng.random() < 0.98 else int(rng.integers(-200, 700))
+        masked = (bool(rng.random() < 0.1), bool(rng.random() < 0.1))
+        rows.push(start * MS, np.full(2, number, np.float32), masked)
+        pushed = [row for row in pushed if row[0] < start] + [(start, number, masked)]
+        for _ in range(int(rng.integers(0, 2))):
+            instant += int(rng.integers(0, 25))
+            expected: list[int] = []
+            for group, centre in enumerate((10, 30)):
+                near = [row for row in pushed if -500 <= row[0] + centre - instant < 5 and not row[2][group]]
+                expected += [near[-1][1]] if near else []
+            step = rows.select(instant * MS)
+            found = [] if step is None else [int(step.lld[1]), int(step.lld[0])]
+            assert found == (expected if len(expected) == 2 else [])
+            rows.forget_before(instant * MS)
+
+
+def test_row_timeline_costs_no_more_per_row_when_many_wait() -> None:
+    class Counted(int):
+        compared = 0
+
+        def __lt__(self, other: int) -> bool:
+            Counted.compared += 1
+            return int(self) < int(other)
+
+        def __ge__(self, other: int) -> bool:
+            Counted.compared += 1
+            return int(self) >= int(other)
+
+    rows = RowTimeline(GROUPS)
+    lld = np.zeros(2, np.float32)
+    for index in range(20_000):
+        rows.push(Counted(index * 10 * MS), lld, (False, False))
+    for tick in range(6_000):
+        rows.select(SPEC.tick_pts_ns(tick))
+        rows.forget_before(SPEC.tick_pts_ns(tick))
+    assert Counted.compared < 6_000 * 2 * 18 + 2 * 20_000 + 6_000 * 4
+
+
 # --- FrameTimeline --------------------------------------------------------------------------------------------------------------
 
 
