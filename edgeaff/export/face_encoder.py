@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model
 from edgeaff.spec import CROP_SIZE_PX
-from edgeaff.training.face_encoder.data import ANCHORS, EMOTIONS
+from edgeaff.training.corpora.ferplus import ANCHORS, EMOTIONS
 from edgeaff.training.face_encoder.model import FaceEncoder, FaceEncoderConfig
 from edgeaff.training.face_encoder.train import FaceModel
 

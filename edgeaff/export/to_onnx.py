@@ -244,7 +244,7 @@ def _step_runs(edge: Edge, ticks: int) -> list[tuple[dict[str, np.ndarray], dict
 
 def main() -> None:
     """Writes the step graph of trained weights: `python -m edgeaff.export.to_onnx WEIGHTS OUTPUT`."""
-    from edgeaff.training.default_bundle.write import load_weights
+    from edgeaff.training.models.edge import load_weights
 
     parser = argparse.ArgumentParser(prog="python -m edgeaff.export.to_onnx", description=main.__doc__)
     parser.add_argument("weights", type=Path, help="edge_weights.safetensors")

@@ -9,9 +9,10 @@ import torch
 
 from edgeaff.errors import ArgumentError
 from edgeaff.measures import ccc as ccc_of_measures
+from edgeaff.training.corpora.ferplus import ANCHORS, EMOTIONS, votes_to_affect
 from edgeaff.training.face_encoder import evaluate as evaluation
 from edgeaff.training.face_encoder.augment import AugmentConfig, augment, plain, warp
-from edgeaff.training.face_encoder.data import ANCHORS, EMOTIONS, FaceSet, read_split, votes_to_affect
+from edgeaff.training.face_encoder.data import FaceSet, read_split
 from edgeaff.training.face_encoder.describe import describe
 from edgeaff.training.face_encoder.model import FaceEncoder, FaceEncoderConfig
 from edgeaff.training.face_encoder.train import TrainConfig, Trainer, ccc, learning_rate, loss_of

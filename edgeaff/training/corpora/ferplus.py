@@ -1,6 +1,6 @@
 """FER+: photographs of FER-2013 with the votes of ten raters, from the published table; a track is one photograph.
 
-Labels are a projection: the expectation of circumplex anchors over the votes (`edgeaff.training.face_encoder.data`).
+Labels are a projection: the expectation of circumplex anchors over the votes (`ANCHORS`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,30 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.training.corpora.record import Track
-from edgeaff.training.face_encoder.data import EMOTIONS, votes_to_affect
 
+EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
+# Valence, arousal of each emotion, in the order of EMOTIONS. Choice: points on the circumplex near the class means of
+# published valence/arousal ratings. So the targets are a projection of categorical votes, not human valence ratings.
+ANCHORS = np.array(
+    [
+        [0.0, 0.0],
+        [0.70, 0.14],
+        [0.17, 0.68],
+        [-0.62, -0.26],
+        [-0.42, 0.56],
+        [-0.66, 0.43],
+        [-0.13, 0.77],
+        [-0.53, 0.54],
+    ],
+    dtype=np.float32,
+)
 USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
 PICTURE_COLUMN = "Image name"
+
+
+def votes_to_affect(votes: np.ndarray) -> np.ndarray:
+    """Returns the expectation of the circumplex anchors: (N, 8) shares -> (N, 2) float32 valence, arousal."""
+    return (votes @ ANCHORS).astype(np.float32)
 
 
 def read_ferplus(table: Path, pictures: Path | None = None) -> list[Track]:

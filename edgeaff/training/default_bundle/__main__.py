@@ -24,8 +24,8 @@ from edgeaff.training.default_bundle.prepare import column_statistics, is_held_o
 from edgeaff.training.default_bundle.sessions import VoiceSession, load_sessions, save_sessions
 from edgeaff.training.default_bundle.unseen import corpora_left_out, speakers_left_out, unseen_voices
 from edgeaff.training.default_bundle.voices import Clip, load_clips
-from edgeaff.training.default_bundle.write import load_weights, write_all
-from edgeaff.training.models.edge import Edge, EdgeConfig
+from edgeaff.training.default_bundle.write import write_all
+from edgeaff.training.models.edge import Edge, EdgeConfig, load_weights
 
 logger = logging.getLogger(__name__)
 HELD_OUT_SEED, TRAIN_SEED = 101, 1

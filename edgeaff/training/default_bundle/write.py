@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgeaff.backends.native import ARCHITECTURE
 from edgeaff.bundle import GOLDEN
 from edgeaff.training.default_bundle.data import Batch
-from edgeaff.training.models.edge import Edge, EdgeConfig
+from edgeaff.training.models.edge import Edge, save_weights
 
 PROVENANCE = (
     "Tail trained by the edgeaff developers on a pseudo audio-visual corpus: descriptors of FER-2013 photographs with "
@@ -21,41 +20,6 @@ PROVENANCE = (
     "trajectories. Labels are circumplex projections of acted or voted emotion categories, not human ratings of "
     "valence and arousal over time."
 )
-
-
-def save_weights(edge: Edge, path: Path) -> None:
-    """Writes the weights as safetensors; the metadata says what the shapes do not."""
-    from safetensors.torch import save_file
-
-    config = edge.config
-    metadata = {
-        "architecture": ARCHITECTURE,
-        "num_heads": str(config.num_heads),
-        "band": str(config.band),
-        "layers": str(config.layers),
-    }
-    save_file({name: tensor.contiguous() for name, tensor in edge.state_dict().items()}, path, metadata=metadata)
-
-
-def load_weights(path: Path) -> Edge:
-    """Returns the system that `save_weights` wrote, in evaluation mode."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    config = EdgeConfig(
-        video_size=state["video.weight"].shape[1],
-        audio_size=state["audio.weight"].shape[1],
-        size=state["video.weight"].shape[0],
-        num_heads=int(metadata["num_heads"]),
-        ffn_size=state["encoder.video.layers.0.ffn1.weight"].shape[0],
-        layers=int(metadata["layers"]),
-        band=int(metadata["band"]),
-    )
-    edge = Edge(config)
-    edge.load_state_dict(state)
-    return edge.eval()
 
 
 def golden_windows(edge: Edge, batch: Batch) -> dict[str, np.ndarray]:

@@ -14,27 +14,12 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.training import SPLITS
+from edgeaff.training.corpora.ferplus import EMOTIONS, votes_to_affect
 
-EMOTIONS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 # Side of the crop / longer side of a box at which a face looks as in these tiles. Measured: the distance from eyes to
 # mouth = 0.352 of the tile's side (733 faces of the valid part), 0.358 of the longer side (8,216 labelled boxes); YuNet's
 # own boxes on padded tiles have 1.00 of the tile as median of the longer side. (0.358 / 0.352 = 1.02.)
 CROP_MARGIN = 1.0
-# Valence, arousal of each emotion, in the order of EMOTIONS. Choice: points on the circumplex near the class means of
-# published valence/arousal ratings. So the targets are a projection of categorical votes, not human valence ratings.
-ANCHORS = np.array(
-    [
-        [0.0, 0.0],
-        [0.70, 0.14],
-        [0.17, 0.68],
-        [-0.62, -0.26],
-        [-0.42, 0.56],
-        [-0.66, 0.43],
-        [-0.13, 0.77],
-        [-0.53, 0.54],
-    ],
-    dtype=np.float32,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +38,6 @@ class FaceSet:
 
     def __len__(self) -> int:
         return len(self.images)
-
-
-def votes_to_affect(votes: np.ndarray) -> np.ndarray:
-    """Returns the expectation of the circumplex anchors: (N, 8) shares -> (N, 2) float32 valence, arousal."""
-    return (votes @ ANCHORS).astype(np.float32)
 
 
 def read_tiles(folder: Path, split: str) -> np.ndarray:

@@ -20,8 +20,9 @@ import numpy as np
 from edgeaff.features.face import normalise
 from edgeaff.machine import stamp
 from edgeaff.measures import ccc
+from edgeaff.training.corpora.ferplus import EMOTIONS
 from edgeaff.training.face_encoder.augment import blur, compress, plain, warp
-from edgeaff.training.face_encoder.data import CROP_MARGIN, EMOTIONS, FaceSet, read_split
+from edgeaff.training.face_encoder.data import CROP_MARGIN, FaceSet, read_split
 from edgeaff.training.face_encoder.train import default_data
 from edgeaff.types import DIMENSIONS
 

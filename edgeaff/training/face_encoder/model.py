@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from edgeaff.training.face_encoder.data import EMOTIONS
+from edgeaff.training.corpora.ferplus import EMOTIONS
 
 LUMA = (0.299, 0.587, 0.114)
 

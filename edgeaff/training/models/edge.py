@@ -16,11 +16,13 @@ LLD vector --> linear or absent --+ bits --> N causal layers --> h_audio --+    
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from edgeaff.backends.native import ARCHITECTURE
 from edgeaff.ops.reference_torch import attend, cross_modal_attention
 from edgeaff.spec import LLD_SIZE
 from edgeaff.types import MODALITIES
@@ -262,3 +264,38 @@ class Edge(nn.Module):
             following[f"cross_{name}"] = pairs[name][:, 1:]
         fused = self.cross.fuse(hidden["video"], hidden["audio"], pairs["video"], pairs["audio"], key_mask)
         return torch.clamp(self.dense(fused[:, 0]), -1.0, 1.0), following
+
+
+def save_weights(edge: Edge, path: Path) -> None:
+    """Writes the weights as safetensors; the metadata says what the shapes do not."""
+    from safetensors.torch import save_file
+
+    config = edge.config
+    metadata = {
+        "architecture": ARCHITECTURE,
+        "num_heads": str(config.num_heads),
+        "band": str(config.band),
+        "layers": str(config.layers),
+    }
+    save_file({name: tensor.contiguous() for name, tensor in edge.state_dict().items()}, path, metadata=metadata)
+
+
+def load_weights(path: Path) -> Edge:
+    """Returns the system that `save_weights` wrote, in evaluation mode."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    config = EdgeConfig(
+        video_size=state["video.weight"].shape[1],
+        audio_size=state["audio.weight"].shape[1],
+        size=state["video.weight"].shape[0],
+        num_heads=int(metadata["num_heads"]),
+        ffn_size=state["encoder.video.layers.0.ffn1.weight"].shape[0],
+        layers=int(metadata["layers"]),
+        band=int(metadata["band"]),
+    )
+    edge = Edge(config)
+    edge.load_state_dict(state)
+    return edge.eval()
