@@ -22,7 +22,7 @@ from edgeaff.export.from_onnx import read_step, reference_values, require_same
 from edgeaff.export.pack_step import pack_step
 from edgeaff.inference import Predictor, StreamingPredictor, load_predictor, replay
 from edgeaff.measures import ccc
-from edgeaff.training.feature_cache import Features
+from edgeaff.training.features.cache import Features
 from edgeaff.training.qdq import quantise_dynamic
 from edgeaff.types import DIMENSIONS, MODALITIES
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.preprocess import PreprocessParts, parts_from_bundle
 from edgeaff.training.corpora.affwild2 import read_corpus
-from edgeaff.training.extract import extract_track
-from edgeaff.training.feature_cache import Features
+from edgeaff.training.features.cache import Features
+from edgeaff.training.features.track import extract_track
 
 SCALE, TRACKS_PER_SPLIT = 0.05, 24
 MADE_UP = "made-up corpus (edgeaff synth): FER+ photographs and acted voices along random trajectories"

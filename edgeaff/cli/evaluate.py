@@ -15,7 +15,7 @@ from edgeaff.errors import ArgumentError, BackendUnavailableError
 from edgeaff.training import SPLITS
 
 if TYPE_CHECKING:
-    from edgeaff.training.prepared import PreparedCorpus
+    from edgeaff.training.features.prepared import PreparedCorpus
     from edgeaff.training.study import Study
 
 
@@ -228,7 +228,7 @@ def _submission(
         ArgumentError: the corpus is no folder of features, or there is no such folder or file.
     """
     from edgeaff.training.corpora.affwild2 import find_files
-    from edgeaff.training.feature_cache import FeatureCache
+    from edgeaff.training.features.cache import FeatureCache
     from edgeaff.training.submit import predict_frames, write_submission
 
     system, module = network
@@ -268,7 +268,7 @@ def load_tracks(options: argparse.Namespace, description: dict[str, Any]) -> lis
         ArgumentError: the corpus is a tree of videos, and the run says of no form which features it takes.
     """
     from edgeaff.training.checks import check_features
-    from edgeaff.training.feature_cache import SPEC_FILE, FeatureCache
+    from edgeaff.training.features.cache import SPEC_FILE, FeatureCache
     from edgeaff.training.models import find_system
 
     system = find_system(description["system"])
@@ -301,8 +301,8 @@ def prepared_corpus(options: argparse.Namespace, cache: Path) -> PreparedCorpus:
     Returns:
         The corpus.
     """
-    from edgeaff.training.prepared import PreparedCorpus
-    from edgeaff.training.recipe import ExtractRecipe
+    from edgeaff.training.features.prepared import PreparedCorpus
+    from edgeaff.training.features.recipe import ExtractRecipe
 
     recipe = ExtractRecipe(
         options.bundle, vggface=options.vggface, colour=options.colour, vggface_mode=options.vggface_mode

@@ -16,7 +16,7 @@ from edgeaff.errors import ArgumentError, BackendUnavailableError
 from edgeaff.training import SPLITS
 
 if TYPE_CHECKING:
-    from edgeaff.training.extraction import Outcome
+    from edgeaff.training.features.corpus import Outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,10 +66,10 @@ def run(options: argparse.Namespace) -> int:
         BackendUnavailableError: a package of the extra `train` is missing.
     """
     try:
-        from edgeaff.training.extraction import extract_corpus
-        from edgeaff.training.feature_cache import FeatureCache
-        from edgeaff.training.recipe import ExtractRecipe
-        from edgeaff.training.sound_statistics import training_statistics
+        from edgeaff.training.features.cache import FeatureCache
+        from edgeaff.training.features.corpus import extract_corpus
+        from edgeaff.training.features.recipe import ExtractRecipe
+        from edgeaff.training.features.statistics import training_statistics
     except ImportError as error:
         raise BackendUnavailableError(f"extract needs more, got: {error}; pip install 'edgeaff[train]'.") from error
     from edgeaff.bundle import ModelBundle

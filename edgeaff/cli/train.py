@@ -64,7 +64,7 @@ def _smoke(system: str) -> int:
 def _train(options: argparse.Namespace) -> int:
     from edgeaff.training.checks import check_features, check_network, check_splits
     from edgeaff.training.config import TrainConfig, read_config
-    from edgeaff.training.feature_cache import FeatureCache
+    from edgeaff.training.features.cache import FeatureCache
     from edgeaff.training.models import SYSTEMS, find_system
     from edgeaff.training.train import Trainer
 

@@ -25,8 +25,8 @@ from edgeaff.spec import paper_spec_of
 from edgeaff.training.config import TrainConfig
 from edgeaff.training.corpora.affwild2 import read_corpus
 from edgeaff.training.corpora.record import Track
-from edgeaff.training.extract import extract_track
-from edgeaff.training.feature_cache import FeatureCache, Features
+from edgeaff.training.features.cache import FeatureCache, Features
+from edgeaff.training.features.track import extract_track
 from edgeaff.training.models.registry import find_system
 from edgeaff.training.train import Trainer
 

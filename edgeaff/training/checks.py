@@ -12,7 +12,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.measures import annotated
 from edgeaff.training.config import TrainConfig
 from edgeaff.training.corpora.affwild2 import video_name
-from edgeaff.training.feature_cache import Features
+from edgeaff.training.features.cache import Features
 from edgeaff.training.losses import training_outputs
 from edgeaff.training.models.registry import System
 from edgeaff.training.sequences import system_inputs

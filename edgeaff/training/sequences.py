@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from edgeaff.errors import ArgumentError
 from edgeaff.measures import annotated
 from edgeaff.training.config import TrainConfig
-from edgeaff.training.feature_cache import Features
+from edgeaff.training.features.cache import Features
 from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System
 

@@ -23,9 +23,9 @@ from edgeaff.training.checkpoint import load_run
 from edgeaff.training.checks import check_features, check_network, check_splits
 from edgeaff.training.config import TrainConfig, read_toml
 from edgeaff.training.counts import count_macs_per_frame, count_parameters
+from edgeaff.training.features.prepared import FORMS, PreparedCorpus
 from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System, find_system
-from edgeaff.training.prepared import FORMS, PreparedCorpus
 from edgeaff.training.train import Trainer, predict
 
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
@@ -37,7 +37,7 @@ class PlannedRun:
 
     Attributes:
         name: of the run; a system's name is a row of Table 1, other names are variants.
-        form: of the features (`edgeaff.training.prepared`).
+        form: of the features (`edgeaff.training.features.prepared`).
         config: of the training, its seed apart.
         valid_every: validation takes every n-th track.
         test_every: the test takes every n-th track.

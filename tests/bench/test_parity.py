@@ -108,7 +108,7 @@ def test_a_missing_backend_is_left_out_and_named(monkeypatch):
 def test_labels_of_tracks_are_counted(golden):
     from edgeaff.bench.parity import compare
     from edgeaff.bundle import ModelBundle
-    from edgeaff.training.feature_cache import Features
+    from edgeaff.training.features.cache import Features
 
     bundle = ModelBundle.load()
     labels = golden["values"][0] + np.float32(0.05)

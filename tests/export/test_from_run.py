@@ -23,8 +23,8 @@ def write_run(folder, base, *, system="edge", sizes=None, said=None, **features)
     from safetensors.torch import save_file
 
     from edgeaff.export.from_onnx import read_step
+    from edgeaff.training.features.recipe import encoder_id_of
     from edgeaff.training.models.registry import find_system
-    from edgeaff.training.recipe import encoder_id_of
 
     torch.manual_seed(3)
     module = read_step(base.graph_bytes("affect_step")) if system == "edge" else find_system(system).build(sizes=sizes)

@@ -9,7 +9,7 @@ import torch
 from edgeaff.errors import ArgumentError
 from edgeaff.training import ablation, sequences
 from edgeaff.training.ablation import Windows, ablate, kept_ticks, write_report
-from edgeaff.training.feature_cache import Features
+from edgeaff.training.features.cache import Features
 from edgeaff.training.models import find_system
 from edgeaff.training.models.transformer import AudioVideoTransformer, SingleTransformer, TransformerConfig
 from edgeaff.training.train import TrainConfig, Trainer, predict, validate

@@ -26,7 +26,7 @@ def _features(folder, width=4096, encoder_id="made-up"):
     import numpy as np
 
     from edgeaff.spec import paper_spec
-    from edgeaff.training.feature_cache import FeatureCache, Features
+    from edgeaff.training.features.cache import FeatureCache, Features
 
     cache, rng = FeatureCache(folder, paper_spec(), encoder_id=encoder_id), np.random.default_rng(0)
     for index, split in enumerate(("train", "train", "valid")):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from edgeaff.training.edge_reference import newest_rows
-from edgeaff.training.feature_cache import Features
+from edgeaff.training.features.cache import Features
 from edgeaff.training.models import find_system
 from edgeaff.training.sequences import system_inputs
 

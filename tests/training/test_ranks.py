@@ -11,7 +11,7 @@ import pytest
 
 from edgeaff.errors import ArgumentError
 from edgeaff.spec import PreprocessSpec
-from edgeaff.training.feature_cache import FeatureCache, Features
+from edgeaff.training.features.cache import FeatureCache, Features
 from edgeaff.training.ranks import Ranks
 
 pytestmark = pytest.mark.needs_torch
@@ -36,7 +36,7 @@ from pathlib import Path
 import torch
 
 from edgeaff.training.config import read_config
-from edgeaff.training.feature_cache import FeatureCache
+from edgeaff.training.features.cache import FeatureCache
 from edgeaff.training.models import find_system
 from edgeaff.training.train import Trainer
 

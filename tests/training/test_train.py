@@ -7,7 +7,7 @@ import torch
 from edgeaff import measures
 from edgeaff.errors import ArgumentError, SpecMismatchError
 from edgeaff.spec import PreprocessSpec
-from edgeaff.training.feature_cache import FeatureCache, Features
+from edgeaff.training.features.cache import FeatureCache, Features
 from edgeaff.training.metrics import summary
 from edgeaff.training.models import find_system
 from edgeaff.training.models.edge import Edge, EdgeConfig

@@ -13,7 +13,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.training.checkpoint import load_run
 from edgeaff.training.checks import check_splits
 from edgeaff.training.config import TrainConfig
-from edgeaff.training.feature_cache import Features
+from edgeaff.training.features.cache import Features
 from edgeaff.training.models import find_system
 from edgeaff.training.run_log import draw_curves
 from edgeaff.training.train import Trainer, predict, update_average

@@ -10,11 +10,11 @@ import torch
 
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
+from edgeaff.training.features.recipe import ExtractRecipe, vggface_network
 from edgeaff.training.importers import import_vggface, save_weights
 from edgeaff.training.importers.matlab import read_mat
 from edgeaff.training.importers.torch7 import Torch7Reader
 from edgeaff.training.models.vggface import VggFace, VggFaceConfig
-from edgeaff.training.recipe import ExtractRecipe, vggface_network
 from tests.training import vggface_files as files
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_onnx]

@@ -15,7 +15,7 @@ from edgeaff.features.samples import as_float_samples
 from edgeaff.spec import NANOSECONDS, SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.default_bundle.sound import coloured_noise, random_channel, reverberate
 from edgeaff.training.default_bundle.voices import Clip, active_level_db
-from edgeaff.training.sound_statistics import AsMeasured, stack_steps
+from edgeaff.training.features.statistics import AsMeasured, stack_steps
 
 TICK_RATE_HZ = 30
 CHUNK = 1600

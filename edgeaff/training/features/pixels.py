@@ -19,7 +19,7 @@ from edgeaff.features.resample import Resampler
 from edgeaff.spec import NANOSECONDS, SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.corpora.affwild2 import crop_files
 from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, frame_times_ns, rows_of_ticks
-from edgeaff.training.log_mel import log_mel
+from edgeaff.training.features.log_mel import log_mel
 from edgeaff.training.models.registry import System
 from edgeaff.types import VideoFrame
 

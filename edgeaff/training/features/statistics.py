@@ -20,7 +20,7 @@ from edgeaff.preprocess import Preprocessor, PreprocessParts
 from edgeaff.preprocess.inputs import TickInput
 from edgeaff.spec import LLD_SIZE, PreprocessSpec
 from edgeaff.training.corpora.record import Track
-from edgeaff.training.pool import run_jobs
+from edgeaff.training.features.pool import run_jobs
 
 FOLDER = "sound_sums"
 

@@ -11,7 +11,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.preprocess import Preprocessor, PreprocessParts, TickInput
 from edgeaff.preprocess.inputs import FaceInput
 from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, frame_times_ns, labels_at, rows_of_ticks
-from edgeaff.training.feature_cache import Features
+from edgeaff.training.features.cache import Features
 from edgeaff.types import VideoFrame
 
 FEW_ROWS, ODD_SHARE = 5, 0.01  # real annotations are a row or a few off; more of a difference is worth a word

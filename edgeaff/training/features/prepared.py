@@ -28,11 +28,11 @@ from edgeaff.preprocess import Preprocessor, PreprocessParts
 from edgeaff.spec import LLD_SIZE, paper_spec
 from edgeaff.training.corpora.affwild2 import CROP_FOLDERS, read_corpus
 from edgeaff.training.corpora.record import frame_times_ns
-from edgeaff.training.extraction import extract_corpus
-from edgeaff.training.feature_cache import FeatureCache, Features
-from edgeaff.training.pixels import PixelTrack, normalise_mel, read_pixel_track
-from edgeaff.training.recipe import ExtractRecipe
-from edgeaff.training.sound_statistics import AsMeasured, stack_steps
+from edgeaff.training.features.cache import FeatureCache, Features
+from edgeaff.training.features.corpus import extract_corpus
+from edgeaff.training.features.pixels import PixelTrack, normalise_mel, read_pixel_track
+from edgeaff.training.features.recipe import ExtractRecipe
+from edgeaff.training.features.statistics import AsMeasured, stack_steps
 from edgeaff.types import AudioChunk
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from edgeaff.preprocess import PreprocessParts
 from edgeaff.spec import PreprocessSpec
 from edgeaff.training.corpora import Track, frame_times_ns
 from edgeaff.training.corpora.submission import values_of_frames
-from edgeaff.training.extract import extract_track
-from edgeaff.training.feature_cache import FeatureCache
+from edgeaff.training.features.cache import FeatureCache
+from edgeaff.training.features.track import extract_track
 from edgeaff.types import FaceBox, FaceDetection
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media]

@@ -15,12 +15,12 @@ from edgeaff.cli.main import main
 from edgeaff.errors import ArgumentError, SpecMismatchError
 from edgeaff.preprocess.inputs import FaceInput
 from edgeaff.spec import PreprocessSpec
-from edgeaff.training import recipe
-from edgeaff.training.extract import _face_of
-from edgeaff.training.extraction import LOCK
-from edgeaff.training.feature_cache import FeatureCache, Features
-from edgeaff.training.pool import run_jobs
-from edgeaff.training.recipe import ExtractRecipe
+from edgeaff.training.features import recipe
+from edgeaff.training.features.cache import FeatureCache, Features
+from edgeaff.training.features.corpus import LOCK
+from edgeaff.training.features.pool import run_jobs
+from edgeaff.training.features.recipe import ExtractRecipe
+from edgeaff.training.features.track import _face_of
 from edgeaff.types import FaceBox, TrackedFace
 from tests.training.vggface_files import CONFIG, known_layers, write_pytorch
 

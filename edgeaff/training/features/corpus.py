@@ -19,10 +19,10 @@ from pathlib import Path
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.training.corpora.affwild2 import side_of
 from edgeaff.training.corpora.record import Track
-from edgeaff.training.extract import extract_track
-from edgeaff.training.feature_cache import FeatureCache
-from edgeaff.training.pool import run_jobs
-from edgeaff.training.recipe import ExtractRecipe, LoadedParts
+from edgeaff.training.features.cache import FeatureCache
+from edgeaff.training.features.pool import run_jobs
+from edgeaff.training.features.recipe import ExtractRecipe, LoadedParts
+from edgeaff.training.features.track import extract_track
 
 LOCK = ".lock"
 
