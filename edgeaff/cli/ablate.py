@@ -16,7 +16,7 @@ from edgeaff.training import SPLITS
 from edgeaff.types import MODALITIES
 
 if TYPE_CHECKING:
-    from edgeaff.training.ablation import AblationPoint
+    from edgeaff.training.studies.fig4 import AblationPoint
 
 FIGURE = (
     "transformer_av",
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     if options.every < 1:
         raise ArgumentError(f"every must be at least 1, got {options.every}; 1 takes all tracks.")
     curves, folder, more = _study(options) if options.table1 else _one(options)
-    from edgeaff.training.ablation import write_report
+    from edgeaff.training.studies.fig4 import write_report
 
     write_report(folder, curves, **more)
     print((folder / "fig4.md").read_text(), file=sys.stderr)
@@ -85,8 +85,8 @@ def _one(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, An
 
 
 def _study(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, Any]]:
-    from edgeaff.training.ablation import over_seeds
-    from edgeaff.training.study import measured_on, measured_tracks
+    from edgeaff.training.studies.fig4 import over_seeds
+    from edgeaff.training.studies.study import measured_on, measured_tracks
 
     options.only = options.only or list(FIGURE)
     study, corpus, results = evaluate.trained_study(options)
@@ -111,9 +111,9 @@ def _kinds(options: argparse.Namespace) -> list[tuple[str, str]]:
 
 def _run_curves(options: argparse.Namespace, folder: Path, tracks: Sequence[Any]) -> list[AblationPoint]:
     """Returns the curves of a finished run of a study; each is kept in the run's folder, and what is kept is not done again."""
-    from edgeaff.training.ablation import AblationPoint
     from edgeaff.training.checkpoint import load_run
-    from edgeaff.training.study import kept
+    from edgeaff.training.studies.fig4 import AblationPoint
+    from edgeaff.training.studies.study import kept
 
     points: list[AblationPoint] = []
     for kind in _kinds(options):
@@ -130,7 +130,7 @@ def _run_curves(options: argparse.Namespace, folder: Path, tracks: Sequence[Any]
 def _curve(
     options: argparse.Namespace, module: Any, system: Any, tracks: Sequence[Any], kind: tuple[str, str]
 ) -> list[AblationPoint]:
-    from edgeaff.training.ablation import ablate
+    from edgeaff.training.studies.fig4 import ablate
 
     if not tracks:
         raise ArgumentError(

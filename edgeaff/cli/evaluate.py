@@ -16,7 +16,7 @@ from edgeaff.training import SPLITS
 
 if TYPE_CHECKING:
     from edgeaff.training.features.prepared import PreparedCorpus
-    from edgeaff.training.study import Study
+    from edgeaff.training.studies.study import Study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -124,7 +124,7 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
         Study, corpus and results.
     """
     from edgeaff.cli.train import check_device
-    from edgeaff.training.study import read_study, run_study
+    from edgeaff.training.studies.study import read_study, run_study
 
     check_device(options.device)
     study = read_study(options.table1)
@@ -173,9 +173,9 @@ def described(study: Study, corpus: PreparedCorpus) -> dict[str, Any]:
 
 
 def _table(options: argparse.Namespace) -> int:
-    from edgeaff.training.edge_reference import EDGE, REFERENCE, edge_reference
-    from edgeaff.training.evaluate import table_rows, write_table
-    from edgeaff.training.study import measured_on, measured_tracks
+    from edgeaff.training.studies.edge_reference import EDGE, REFERENCE, edge_reference
+    from edgeaff.training.studies.study import measured_on, measured_tracks
+    from edgeaff.training.studies.table1 import table_rows, write_table
 
     study, corpus, results = trained_study(options)
     split = measured_on(results)
@@ -194,7 +194,7 @@ def _table(options: argparse.Namespace) -> int:
 def _one(options: argparse.Namespace) -> int:
     from edgeaff.measures import annotated
     from edgeaff.training.checkpoint import load_run
-    from edgeaff.training.evaluate import evaluate, write_evaluation
+    from edgeaff.training.studies.table1 import evaluate, write_evaluation
 
     system, module, description = load_run(options.run)
     tracks = load_tracks(options, description)
@@ -229,7 +229,7 @@ def _submission(
     """
     from edgeaff.training.corpora.affwild2 import find_files
     from edgeaff.training.features.cache import FeatureCache
-    from edgeaff.training.submit import predict_frames, write_submission
+    from edgeaff.training.studies.submission import predict_frames, write_submission
 
     system, module = network
     if not options.submission.is_dir():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgeaff.training.models import SYSTEMS
-from edgeaff.training.study import full_size
+from edgeaff.training.studies.study import full_size
 
 pytestmark = pytest.mark.needs_torch
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"

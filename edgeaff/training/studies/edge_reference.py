@@ -23,7 +23,7 @@ from edgeaff.training.counts import count_macs_per_frame
 from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System
 from edgeaff.training.sequences import system_inputs
-from edgeaff.training.study import PlannedRun, Study, kept, read_predictions
+from edgeaff.training.studies.study import PlannedRun, Study, kept, read_predictions
 from edgeaff.types import DIMENSIONS
 
 EDGE, REFERENCE = "edge", "edge+both_directions"

@@ -22,7 +22,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.training.metrics import SPLIT_NAMES, summary
 from edgeaff.training.models.registry import SYSTEMS, System
 from edgeaff.training.sequences import predict
-from edgeaff.training.study import Study, full_size, read_predictions
+from edgeaff.training.studies.study import Study, full_size, read_predictions
 from edgeaff.types import DIMENSIONS
 
 COMPARED = {"transformer_a": "rnn_a", "transformer_v": "vggface_rnn_v", "transformer_av": "vggface_rnn_av"}

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training import ablation, sequences
-from edgeaff.training.ablation import Windows, ablate, kept_ticks, write_report
+from edgeaff.training import sequences
 from edgeaff.training.features.cache import Features
 from edgeaff.training.models import find_system
 from edgeaff.training.models.transformer import AudioVideoTransformer, SingleTransformer, TransformerConfig
+from edgeaff.training.studies import fig4 as ablation
+from edgeaff.training.studies.fig4 import Windows, ablate, kept_ticks, write_report
 from edgeaff.training.train import TrainConfig, Trainer, predict, validate
 
 pytestmark = pytest.mark.needs_torch
