@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _one(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, Any]]:
     from edgeaff.measures import annotated
-    from edgeaff.training.checkpoint import load_run
+    from edgeaff.training.trainer.checkpoint import load_run
 
     system, module, description = load_run(options.run)
     own = [track for track in evaluate.load_tracks(options, description) if track.split == options.split]
@@ -111,9 +111,9 @@ def _kinds(options: argparse.Namespace) -> list[tuple[str, str]]:
 
 def _run_curves(options: argparse.Namespace, folder: Path, tracks: Sequence[Any]) -> list[AblationPoint]:
     """Returns the curves of a finished run of a study; each is kept in the run's folder, and what is kept is not done again."""
-    from edgeaff.training.checkpoint import load_run
     from edgeaff.training.studies.fig4 import AblationPoint
     from edgeaff.training.studies.study import kept
+    from edgeaff.training.trainer.checkpoint import load_run
 
     points: list[AblationPoint] = []
     for kind in _kinds(options):

@@ -193,8 +193,8 @@ def _table(options: argparse.Namespace) -> int:
 
 def _one(options: argparse.Namespace) -> int:
     from edgeaff.measures import annotated
-    from edgeaff.training.checkpoint import load_run
     from edgeaff.training.studies.table1 import evaluate, write_evaluation
+    from edgeaff.training.trainer.checkpoint import load_run
 
     system, module, description = load_run(options.run)
     tracks = load_tracks(options, description)
@@ -267,9 +267,9 @@ def load_tracks(options: argparse.Namespace, description: dict[str, Any]) -> lis
     Raises:
         ArgumentError: the corpus is a tree of videos, and the run says of no form which features it takes.
     """
-    from edgeaff.training.checks import check_features
     from edgeaff.training.features.cache import SPEC_FILE, FeatureCache
     from edgeaff.training.models import find_system
+    from edgeaff.training.trainer.checks import check_features
 
     system = find_system(description["system"])
     if (options.corpus / SPEC_FILE).is_file():

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _smoke(system: str) -> int:
-    from edgeaff.training.smoke import smoke
+    from edgeaff.training.trainer.smoke import smoke
 
     result = dataclasses.asdict(smoke(system))
     if not result["loss_after"] < result["loss_before"]:
@@ -62,11 +62,11 @@ def _smoke(system: str) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from edgeaff.training.checks import check_features, check_network, check_splits
-    from edgeaff.training.config import TrainConfig, read_config
     from edgeaff.training.features.cache import FeatureCache
     from edgeaff.training.models import SYSTEMS, find_system
-    from edgeaff.training.train import Trainer
+    from edgeaff.training.trainer.checks import check_features, check_network, check_splits
+    from edgeaff.training.trainer.config import TrainConfig, read_config
+    from edgeaff.training.trainer.trainer import Trainer
 
     for name in ("config", "features", "output"):
         if getattr(options, name) is None:

@@ -36,11 +36,11 @@ from edgeaff.export.paper import (
 )
 from edgeaff.export.to_onnx import export_step
 from edgeaff.spec import PreprocessSpec, paper_spec_of
-from edgeaff.training.checkpoint import load_run
 from edgeaff.training.features.cache import statistics_id
 from edgeaff.training.features.recipe import encoder_id_of
 from edgeaff.training.models.vggface import PUBLISHED_MODES
 from edgeaff.training.qdq import quantise_dynamic
+from edgeaff.training.trainer.checkpoint import load_run
 
 TARGETS = ("onnx", "int8", "tensorrt")
 SYSTEMS = ("edge", "transformer_av")

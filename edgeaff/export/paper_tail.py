@@ -22,13 +22,13 @@ from edgeaff.features.normalise import make_normaliser
 from edgeaff.preprocess import PreprocessParts, parts_from_bundle
 from edgeaff.preprocess.inputs import FaceEncoder
 from edgeaff.spec import paper_spec_of
-from edgeaff.training.config import TrainConfig
 from edgeaff.training.corpora.affwild2 import read_corpus
 from edgeaff.training.corpora.record import Track
 from edgeaff.training.features.cache import FeatureCache, Features
 from edgeaff.training.features.track import extract_track
 from edgeaff.training.models.registry import find_system
-from edgeaff.training.train import Trainer
+from edgeaff.training.trainer.config import TrainConfig
+from edgeaff.training.trainer.trainer import Trainer
 
 DESCRIPTOR_SIZE = 4096
 ENCODER_ID = "default encoder, fixed random projection to 4096, rectified (not VGGFace)"

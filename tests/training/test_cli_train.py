@@ -105,7 +105,7 @@ def test_missing_arguments_are_named(capsys):
 def test_shipped_configs_are_valid(name):
     from pathlib import Path
 
-    from edgeaff.training.config import read_config
+    from edgeaff.training.trainer.config import read_config
 
     assert read_config(Path(name)).system == "transformer_av"
 
@@ -116,8 +116,8 @@ def test_the_recipe_of_the_paper_is_the_paper_s():
 
     import torch
 
-    from edgeaff.training.config import read_config
     from edgeaff.training.models import SYSTEMS
+    from edgeaff.training.trainer.config import read_config
 
     config = read_config(Path("paper"))
     assert (config.learning_rate, config.weight_decay, config.loss) == (1e-5, 0.0, "sequence_ccc")

@@ -363,8 +363,8 @@ def test_summary_counts_hits_false_boxes_and_fixes_the_threshold() -> None:
 
 
 def test_arguments_default_to_the_shared_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from edgeaff.training.config import read_toml
     from edgeaff.training.face_detector.train import parse_arguments
+    from edgeaff.training.trainer.config import read_toml
 
     monkeypatch.setenv("EDGEAFF_SHARED", str(tmp_path))
     args: argparse.Namespace = parse_arguments(["--cache", "a", "--output", "b"])

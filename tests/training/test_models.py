@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.counts import count_macs_per_frame, count_parameters
 from edgeaff.training.models import SYSTEMS, find_system
-from edgeaff.training.smoke import lowering_step, smoke
+from edgeaff.training.trainer.complexity import count_macs_per_frame, count_parameters
+from edgeaff.training.trainer.smoke import lowering_step, smoke
 
 pytestmark = pytest.mark.needs_torch
 ALL = (

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from edgeaff import measures
 from edgeaff.training.default_bundle.data import MODES, Batch, PseudoCorpus
-from edgeaff.training.losses import ccc
 from edgeaff.training.models.edge import Edge, EdgeConfig
+from edgeaff.training.trainer.losses import ccc
 from edgeaff.types import DIMENSIONS
 
 logger = logging.getLogger(__name__)

@@ -27,7 +27,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from edgeaff.training import shared_folder
-from edgeaff.training.config import read_toml
 from edgeaff.training.face_detector.augment import AugmentConfig
 from edgeaff.training.face_detector.data import PictureCache
 from edgeaff.training.face_detector.loss import detection_loss, flatten_maps
@@ -35,6 +34,7 @@ from edgeaff.training.face_detector.mine import MINED_NAME
 from edgeaff.training.face_detector.network import FaceDetectorNetwork, NetworkConfig
 from edgeaff.training.face_detector.stream import BatchStream, training_part
 from edgeaff.training.face_detector.targets import make_cells
+from edgeaff.training.trainer.config import read_toml
 
 logger = logging.getLogger(__name__)
 

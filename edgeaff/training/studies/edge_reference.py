@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgeaff.training.checkpoint import load_run
-from edgeaff.training.counts import count_macs_per_frame
-from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System
-from edgeaff.training.sequences import system_inputs
 from edgeaff.training.studies.study import PlannedRun, Study, kept, read_predictions
+from edgeaff.training.trainer.checkpoint import load_run
+from edgeaff.training.trainer.complexity import count_macs_per_frame
+from edgeaff.training.trainer.metrics import summary
+from edgeaff.training.trainer.sequences import system_inputs
 from edgeaff.types import DIMENSIONS
 
 EDGE, REFERENCE = "edge", "edge+both_directions"

@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.metrics import SPLIT_NAMES, summary
 from edgeaff.training.models.registry import System
-from edgeaff.training.sequences import system_inputs, windows_of
+from edgeaff.training.trainer.metrics import SPLIT_NAMES, summary
+from edgeaff.training.trainer.sequences import system_inputs, windows_of
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 COLUMNS = {"video": 0, "audio": 1}

@@ -19,14 +19,14 @@ from torch import nn
 
 from edgeaff.errors import ArgumentError
 from edgeaff.measures import annotated
-from edgeaff.training.checkpoint import load_run
-from edgeaff.training.checks import check_features, check_network, check_splits
-from edgeaff.training.config import TrainConfig, read_toml
-from edgeaff.training.counts import count_macs_per_frame, count_parameters
 from edgeaff.training.features.prepared import FORMS, PreparedCorpus
-from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System, find_system
-from edgeaff.training.train import Trainer, predict
+from edgeaff.training.trainer.checkpoint import load_run
+from edgeaff.training.trainer.checks import check_features, check_network, check_splits
+from edgeaff.training.trainer.complexity import count_macs_per_frame, count_parameters
+from edgeaff.training.trainer.config import TrainConfig, read_toml
+from edgeaff.training.trainer.metrics import summary
+from edgeaff.training.trainer.trainer import Trainer, predict
 
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
 

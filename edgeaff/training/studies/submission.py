@@ -15,7 +15,7 @@ from edgeaff.training.corpora.record import frame_times_ns
 from edgeaff.training.corpora.submission import read_locations, values_of_frames, write_single_file, write_track_files
 from edgeaff.training.features.cache import Features
 from edgeaff.training.models.registry import System
-from edgeaff.training.sequences import predict
+from edgeaff.training.trainer.sequences import predict
 
 FOLDER, FILE = "submission", "submission.txt"
 

@@ -19,10 +19,10 @@ from torch import nn
 
 from edgeaff import measures
 from edgeaff.errors import ArgumentError
-from edgeaff.training.metrics import SPLIT_NAMES, summary
 from edgeaff.training.models.registry import SYSTEMS, System
-from edgeaff.training.sequences import predict
 from edgeaff.training.studies.study import Study, full_size, read_predictions
+from edgeaff.training.trainer.metrics import SPLIT_NAMES, summary
+from edgeaff.training.trainer.sequences import predict
 from edgeaff.types import DIMENSIONS
 
 COMPARED = {"transformer_a": "rnn_a", "transformer_v": "vggface_rnn_v", "transformer_av": "vggface_rnn_av"}

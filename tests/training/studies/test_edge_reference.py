@@ -6,8 +6,8 @@ import torch
 
 from edgeaff.training.features.cache import Features
 from edgeaff.training.models import find_system
-from edgeaff.training.sequences import system_inputs
 from edgeaff.training.studies.edge_reference import newest_rows
+from edgeaff.training.trainer.sequences import system_inputs
 
 pytestmark = pytest.mark.needs_torch
 SIZES = {"size": 16, "ffn_size": 16, "layers": 1, "num_heads": 2, "video_size": 8, "audio_size": 8}

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training import sequences
 from edgeaff.training.features.cache import Features
 from edgeaff.training.models import find_system
 from edgeaff.training.models.transformer import AudioVideoTransformer, SingleTransformer, TransformerConfig
 from edgeaff.training.studies import fig4 as ablation
 from edgeaff.training.studies.fig4 import Windows, ablate, kept_ticks, write_report
-from edgeaff.training.train import TrainConfig, Trainer, predict, validate
+from edgeaff.training.trainer import sequences
+from edgeaff.training.trainer.trainer import TrainConfig, Trainer, predict, validate
 
 pytestmark = pytest.mark.needs_torch
 SIZES = {"video_size": 8, "audio_size": 8, "size": 32, "num_heads": 4, "ffn_size": 64, "layers": 1}

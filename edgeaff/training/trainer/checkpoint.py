@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.config import TrainConfig
 from edgeaff.training.models.registry import System, find_system
+from edgeaff.training.trainer.config import TrainConfig
 
 BEST, LAST = "best.safetensors", "last.json"
 

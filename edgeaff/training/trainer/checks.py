@@ -10,12 +10,12 @@ import torch
 
 from edgeaff.errors import ArgumentError
 from edgeaff.measures import annotated
-from edgeaff.training.config import TrainConfig
 from edgeaff.training.corpora.affwild2 import video_name
 from edgeaff.training.features.cache import Features
-from edgeaff.training.losses import training_outputs
 from edgeaff.training.models.registry import System
-from edgeaff.training.sequences import system_inputs
+from edgeaff.training.trainer.config import TrainConfig
+from edgeaff.training.trainer.losses import training_outputs
+from edgeaff.training.trainer.sequences import system_inputs
 
 MOST_TICKS = 200  # of a track: with wide features more would read tens of gigabytes before the first step
 SAID_BY_TORCH = (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edgeaff.training.counts import count_macs_per_frame, count_parameters
-from edgeaff.training.losses import flattened_ccc_loss
 from edgeaff.training.models.registry import find_system
+from edgeaff.training.trainer.complexity import count_macs_per_frame, count_parameters
+from edgeaff.training.trainer.losses import flattened_ccc_loss
 
 SMOKE_TICKS = 8
 LONGEST_STEP, HALVINGS = 0.02, 10

@@ -12,7 +12,7 @@ import pytest
 from edgeaff.errors import ArgumentError
 from edgeaff.spec import PreprocessSpec
 from edgeaff.training.features.cache import FeatureCache, Features
-from edgeaff.training.ranks import Ranks
+from edgeaff.training.trainer.ranks import Ranks
 
 pytestmark = pytest.mark.needs_torch
 CONFIG = """
@@ -35,10 +35,10 @@ from pathlib import Path
 
 import torch
 
-from edgeaff.training.config import read_config
+from edgeaff.training.trainer.config import read_config
 from edgeaff.training.features.cache import FeatureCache
 from edgeaff.training.models import find_system
-from edgeaff.training.train import Trainer
+from edgeaff.training.trainer.trainer import Trainer
 
 config, features, output, epochs = sys.argv[1:]
 torch.distributed.init_process_group("gloo")

@@ -8,7 +8,8 @@ import torch
 
 from edgeaff import measures
 from edgeaff.errors import ArgumentError
-from edgeaff.training.losses import (
+from edgeaff.training.models import find_system
+from edgeaff.training.trainer.losses import (
     ENTROPY_WEIGHT,
     binned_loss,
     ccc,
@@ -17,7 +18,6 @@ from edgeaff.training.losses import (
     training_loss,
     training_outputs,
 )
-from edgeaff.training.models import find_system
 
 pytestmark = pytest.mark.needs_torch
 

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.checkpoint import (
+from edgeaff.training.models.registry import System
+from edgeaff.training.trainer.checkpoint import (
     BEST,
     load_state,
     optimiser_tensors,
@@ -27,14 +28,13 @@ from edgeaff.training.checkpoint import (
     save_state,
     save_weights,
 )
-from edgeaff.training.checks import check_features
-from edgeaff.training.config import TrainConfig
-from edgeaff.training.losses import LOSSES, training_loss
-from edgeaff.training.metrics import summary
-from edgeaff.training.models.registry import System
-from edgeaff.training.ranks import Ranks
-from edgeaff.training.run_log import Row, RunLog
-from edgeaff.training.sequences import Draw, predict, system_inputs, validate
+from edgeaff.training.trainer.checks import check_features
+from edgeaff.training.trainer.config import TrainConfig
+from edgeaff.training.trainer.losses import LOSSES, training_loss
+from edgeaff.training.trainer.metrics import summary
+from edgeaff.training.trainer.ranks import Ranks
+from edgeaff.training.trainer.run_log import Row, RunLog
+from edgeaff.training.trainer.sequences import Draw, predict, system_inputs, validate
 
 __all__ = [
     "LOSSES",

@@ -8,11 +8,11 @@ from edgeaff import measures
 from edgeaff.errors import ArgumentError, SpecMismatchError
 from edgeaff.spec import PreprocessSpec
 from edgeaff.training.features.cache import FeatureCache, Features
-from edgeaff.training.metrics import summary
 from edgeaff.training.models import find_system
 from edgeaff.training.models.edge import Edge, EdgeConfig
 from edgeaff.training.models.transformer import AudioVideoTransformer, TransformerConfig
-from edgeaff.training.train import TrainConfig, Trainer, predict, system_inputs
+from edgeaff.training.trainer.metrics import summary
+from edgeaff.training.trainer.trainer import TrainConfig, Trainer, predict, system_inputs
 
 pytestmark = pytest.mark.needs_torch
 SIZES = {"video_size": 6, "audio_size": 5, "size": 16, "num_heads": 2, "ffn_size": 16, "layers": 1}

@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.checkpoint import load_run
-from edgeaff.training.checks import check_splits
-from edgeaff.training.config import TrainConfig
 from edgeaff.training.features.cache import Features
 from edgeaff.training.models import find_system
-from edgeaff.training.run_log import draw_curves
-from edgeaff.training.train import Trainer, predict, update_average
+from edgeaff.training.trainer.checkpoint import load_run
+from edgeaff.training.trainer.checks import check_splits
+from edgeaff.training.trainer.config import TrainConfig
+from edgeaff.training.trainer.run_log import draw_curves
+from edgeaff.training.trainer.trainer import Trainer, predict, update_average
 
 pytestmark = pytest.mark.needs_torch
 SIZES = {"video_size": 6, "audio_size": 5, "size": 16, "num_heads": 2, "ffn_size": 16, "layers": 1, "band": 20}

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.losses import training_outputs
+from edgeaff.training.trainer.losses import training_outputs
 
 T = TypeVar("T")
 

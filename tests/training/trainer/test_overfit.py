@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from edgeaff.training.losses import ccc, flattened_ccc_loss
 from edgeaff.training.models.edge import Edge, EdgeConfig
 from edgeaff.training.models.recurrent import AudioVideoRnn
 from edgeaff.training.models.transformer import AudioVideoTransformer, TransformerConfig
+from edgeaff.training.trainer.losses import ccc, flattened_ccc_loss
 
 pytestmark = pytest.mark.needs_torch
 SIZES = {"video_size": 16, "audio_size": 16, "size": 32, "num_heads": 4, "ffn_size": 64, "layers": 1, "dropout": 0.0}

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.losses import LOSSES
 from edgeaff.training.models.registry import find_system
+from edgeaff.training.trainer.losses import LOSSES
 
 CONFIGS = Path(__file__).parent / "configs"
 SHIPPED = ("paper", "fast")

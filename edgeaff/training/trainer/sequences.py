@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from edgeaff.errors import ArgumentError
 from edgeaff.measures import annotated
-from edgeaff.training.config import TrainConfig
 from edgeaff.training.features.cache import Features
-from edgeaff.training.metrics import summary
 from edgeaff.training.models.registry import System
+from edgeaff.training.trainer.config import TrainConfig
+from edgeaff.training.trainer.metrics import summary
 
 STREAM_TICKS = 2048  # of a piece of a long track
 
