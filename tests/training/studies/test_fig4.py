@@ -10,7 +10,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.training.features.cache import Features
 from edgeaff.training.models import find_system
 from edgeaff.training.models.transformer import AudioVideoTransformer, SingleTransformer, TransformerConfig
-from edgeaff.training.studies import fig4 as ablation
+from edgeaff.training.studies import fig4
 from edgeaff.training.studies.fig4 import Windows, ablate, kept_ticks, write_report
 from edgeaff.training.trainer import sequences
 from edgeaff.training.trainer.trainer import TrainConfig, Trainer, predict, validate
@@ -154,7 +154,7 @@ def test_inputs_beyond_the_room_are_made_anew(monkeypatch):
     module = AudioVideoTransformer(TransformerConfig(**SIZES)).eval()
     keeps = [np.random.default_rng(i).random((250, 2)) > 0.5 for i in range(3)]
     expected = Windows(system, tracks).predict(module, keeps)
-    monkeypatch.setattr(ablation, "KEPT_BYTES", 20_000)
+    monkeypatch.setattr(fig4, "KEPT_BYTES", 20_000)
     windows = Windows(system, tracks, batch=2)
     for _ in range(2):
         for got, wanted in zip(windows.predict(module, keeps), expected, strict=True):
