@@ -12,7 +12,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.training.models.registry import find_system
 from edgeaff.training.trainer.losses import LOSSES
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIGS = Path(__file__).parents[1] / "configs"
 SHIPPED = ("paper", "fast")
 # Smallest and largest value of each number; learning_rate must be above 0.
 _RANGES: dict[str, tuple[float, float]] = {
