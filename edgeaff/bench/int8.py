@@ -55,9 +55,9 @@ def make_pairs() -> dict[str, Pair]:
         BundleError: the shipped bundle has no 8-bit face encoder.
     """
     from edgeaff.export.paper import encoder_graphs, fabricated_encoder, fabricated_system
+    from edgeaff.export.qdq import quantise_dynamic
     from edgeaff.export.window import export_window
     from edgeaff.export.window_step import export_window_step
-    from edgeaff.training.qdq import quantise_dynamic
 
     bundle, vgg, system = ModelBundle.load(), fabricated_encoder(), fabricated_system()
     if bundle.precision("face_encoder") != "int8":

@@ -20,10 +20,10 @@ from edgeaff.errors import BackendUnavailableError
 from edgeaff.export.certificate import agreement
 from edgeaff.export.from_onnx import read_step, reference_values, require_same
 from edgeaff.export.pack_step import pack_step
+from edgeaff.export.qdq import quantise_dynamic
 from edgeaff.inference import Predictor, StreamingPredictor, load_predictor, replay
 from edgeaff.measures import ccc
 from edgeaff.training.features.cache import Features
-from edgeaff.training.qdq import quantise_dynamic
 from edgeaff.types import DIMENSIONS, MODALITIES
 
 KEPT = {"audio_video": (1.0, 1.0), "audio": (0.0, 1.0), "video": (1.0, 0.0)}  # what is kept of (video, audio)

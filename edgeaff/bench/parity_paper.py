@@ -18,10 +18,10 @@ from edgeaff.backends.onnx_edit import to_half
 from edgeaff.bench.parity import Subject, describe_tracks, labelled_set, measure_rows
 from edgeaff.bundle import ModelBundle
 from edgeaff.export.paper_tail import DESCRIPTOR_SIZE, ENCODER_ID, extract_features, tail_parts, train_tail
+from edgeaff.export.qdq import quantise_dynamic
 from edgeaff.export.window_step import export_window_step, window_values
 from edgeaff.inference import WINDOW_TICKS, Predictor, StreamingPredictor
 from edgeaff.training.models.transformer import AudioVideoTransformer
-from edgeaff.training.qdq import quantise_dynamic
 
 CASES = (
     ("onnxruntime", "fp32", "audio_video"),

@@ -7,7 +7,7 @@ The folder holds what the three trainings wrote:
 | `face_detector.onnx`, `face_detector.json` | edgeaff.training.face_detector (id, threshold, validation figures) |
 | `face_encoder.onnx`, `face_encoder.json` | edgeaff.training.face_encoder (crop margin, figures) |
 | `face_encoder.int8.onnx`, `face_encoder.int8.json` (optional) | edgeaff.export.quantize: taken instead where its figures reach the bar |
-| `affect_step.onnx`, `golden.npz`, `tail.json` | edgeaff.training.default (statistics, uncertainty, accuracy, provenance) |
+| `affect_step.onnx`, `golden.npz`, `tail.json` | edgeaff.training.default_bundle (statistics, uncertainty, accuracy, provenance) |
 | `step.npz` (optional) | edgeaff.export.pack_step |
 
 `--encoder fp32` keeps the float32 encoder in any case. `--certify` replays the golden sequences on onnxruntime, native and
@@ -28,6 +28,7 @@ from typing import Any
 from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.export.certificate import BACKENDS, certify, describe, encoder_certificate, require_bar, require_parity
+from edgeaff.export.paper import INTENDED_USE
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import DIMENSIONS
 
@@ -36,10 +37,6 @@ GRAPHS = ("face_detector", "face_encoder", "affect_step")
 # Choice: the detector looks at every second frame and the tracker predicts between. Measured on twelve clips: the centre is no
 # further off than with every frame (median 0.30 % of the face, 95 % within 0.97 %), and no second with a face is lost.
 DETECTOR_STRIDE = 2
-INTENDED_USE = (
-    "Apparent valence and arousal of a person who knows of it and agrees, on the device. Not a measurement of what anybody feels. Not for "
-    "decisions on people, not at work or in education (EU AI Act, article 5), not for identification."
-)
 LICENCES = {
     "code": "Apache-2.0",
     "weights": "Apache-2.0",

@@ -34,12 +34,12 @@ from edgeaff.export.paper import (
     read_encoder,
     tail_graphs,
 )
+from edgeaff.export.qdq import quantise_dynamic
 from edgeaff.export.to_onnx import export_step
 from edgeaff.spec import PreprocessSpec, paper_spec_of
 from edgeaff.training.features.cache import statistics_id
 from edgeaff.training.features.recipe import encoder_id_of
 from edgeaff.training.models.vggface import PUBLISHED_MODES
-from edgeaff.training.qdq import quantise_dynamic
 from edgeaff.training.trainer.checkpoint import load_run
 
 TARGETS = ("onnx", "int8", "tensorrt")

@@ -26,8 +26,8 @@ import torch
 from torch import nn
 
 from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, PACKED, ModelBundle, pack_arrays
-from edgeaff.export.assemble import INTENDED_USE
 from edgeaff.export.pack_window import pack_window, takes
+from edgeaff.export.qdq import quantise_dynamic, quantise_static
 from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model, with_batch
 from edgeaff.export.window import export_window
 from edgeaff.export.window_step import export_window_step, window_values
@@ -36,9 +36,12 @@ from edgeaff.inference import WINDOW_TICKS
 from edgeaff.spec import paper_spec_of
 from edgeaff.training.models.transformer import AudioVideoTransformer
 from edgeaff.training.models.vggface import PUBLISHED_MODES, VggFace, with_weights
-from edgeaff.training.qdq import quantise_dynamic, quantise_static
 
 FABRICATED = "FABRICATED (random) weights, for measuring speed only"
+INTENDED_USE = (
+    "Apparent valence and arousal of a person who knows of it and agrees, on the device. Not a measurement of what anybody feels. Not for "
+    "decisions on people, not at work or in education (EU AI Act, article 5), not for identification."
+)
 PRECISIONS = ("int8", "fp32")
 CALIBRATION_FACES = 32
 GOLDEN_TICKS = 120

@@ -4,7 +4,7 @@
 training part, measures on the test part, and writes nothing that is below the bar: CCC with the float32 encoder at least 0.995, a
 loss of CCC with the labels of at most 0.01, and at least 1.8 times its speed on one core in the same run.
 
-Choice: convolutions and the additions between them are quantised (`edgeaff.training.qdq`). The pooled end stays float32.
+Choice: convolutions and the additions between them are quantised (`edgeaff.export.qdq`). The pooled end stays float32.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.export.certificate import require_bar
+from edgeaff.export.qdq import quantise_static
 from edgeaff.features.face import normalise
 from edgeaff.machine import stamp
 from edgeaff.measures import ccc
 from edgeaff.training.face_encoder.augment import plain
 from edgeaff.training.face_encoder.data import read_split
 from edgeaff.training.face_encoder.evaluate import affect_of, encoder_of, session_of
-from edgeaff.training.qdq import quantise_static
 from edgeaff.types import DIMENSIONS
 
 QUANTISED = ("Conv", "Relu", "Clip", "Add")

@@ -72,7 +72,7 @@ def make_int8(bundle: ModelBundle, role: str) -> bytes:
     Raises:
         ArgumentError: the role is another one; a face graph needs faces, which no bundle holds.
     """
-    from edgeaff.training.qdq import quantise_static
+    from edgeaff.export.qdq import quantise_static
 
     if role not in AFFECT:
         raise ArgumentError(f"role must be one of {', '.join(AFFECT)} for int8, got {role!r}; build it in fp16.")

@@ -165,8 +165,8 @@ def test_no_onnx_file_is_refused() -> None:
 @pytest.mark.needs_torch
 def test_an_encoder_quantised_for_the_processor_comes_back_as_float() -> None:
     from edgeaff.export.paper import drawn_faces
+    from edgeaff.export.qdq import quantise_static
     from edgeaff.features.face import normalise
-    from edgeaff.training.qdq import quantise_static
 
     model = bundle().graph_bytes("face_encoder")
     model = without_quantisation(model) if precision_in(model) == "int8" else model

@@ -48,7 +48,7 @@ def window() -> bytes:
 @cache
 def window_graph(precision: str) -> bytes:
     from edgeaff.backends.tensorrt import prepare_model
-    from edgeaff.training.qdq import quantise_static
+    from edgeaff.export.qdq import quantise_static
 
     if precision != "int8":
         return prepare_model(window(), {"fp32": "float32", "fp16": "float16"}[precision])

@@ -23,7 +23,7 @@ def test_committed_rows_reach_the_bars():
 def test_a_pair_becomes_a_row(monkeypatch):
     from edgeaff.bench import int8
     from edgeaff.bundle import ModelBundle
-    from edgeaff.training.qdq import quantise_dynamic
+    from edgeaff.export.qdq import quantise_dynamic
 
     step = ModelBundle.load().graph_bytes("affect_step")
     monkeypatch.setattr(int8, "make_pairs", lambda: {"edge_step": (step, quantise_dynamic(step))})

@@ -87,7 +87,7 @@ def test_dequantised_encoder_is_nearer_than_the_quantised_one(model):
 def test_quantised_step_keeps_the_fusion_node():
     import onnx
 
-    from edgeaff.training.qdq import quantise_dynamic
+    from edgeaff.export.qdq import quantise_dynamic
 
     step = ModelBundle.load().graph_bytes("affect_step")
     before, after = (onnx.load_from_string(one) for one in (step, quantise_dynamic(step)))

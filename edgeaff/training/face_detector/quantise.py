@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeaff.export.qdq import quantise_static
 from edgeaff.training.face_detector.augment import AugmentConfig, Augmenter
 from edgeaff.training.face_detector.data import PictureCache
 from edgeaff.training.face_detector.degrade import degrade
 from edgeaff.training.face_detector.stream import training_part
-from edgeaff.training.qdq import quantise_static
 
 FLOAT_NODES = ("stem.0", "map_8", "map_16", "map_32")
 CALIBRATION_PICTURES = 200
