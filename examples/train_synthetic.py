@@ -1,7 +1,7 @@
 """From videos with annotations to a trained, measured system: extract, train, evaluate, each by its command.
 
 Without --corpus a toy corpus in the layout of Aff-Wild2 is made from the clip of the demo (one moving face, three times), which
-shows the way and teaches nothing. `edgeaff synth` makes a real synthetic corpus from faces and voices that you have.
+shows the way and teaches nothing. `python -m recipes.synth` makes a real synthetic corpus from faces and voices that you have.
 
     python examples/train_synthetic.py runs/toy [--corpus DIR] [--epochs 3]
 """

@@ -28,11 +28,11 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 TEXTS = [*PAGES, *sorted((ROOT / "examples").iterdir())]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<![\w.-])(?:edgeaff|-m edgeaff) ([a-z]+)\b((?:(?!edgeaff )[^\n`#;])*)")
-MODULE = re.compile(r"-m (edgeaff(?:\.\w+)+)((?:(?!python )[^\n`#;])*)")
+MODULE = re.compile(r"-m (edgeaff(?:\.\w+)+|recipes(?:\.\w+)+)((?:(?!python )[^\n`#;])*)")
 SCRIPT = re.compile(r"python ((?:benchmarks|examples)/\w+\.py)((?:(?!python )[^\n`#;])*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
-DOTTED = re.compile(r"(?<![\w./-])edgeaff(?:\.[A-Za-z_]\w*)+(?![\w/]|\.\w)")
-PLACE = re.compile(r"`((?:edgeaff|tests|benchmarks|examples|csrc|cmake|docs)/[\w./-]*[\w/])`")
+DOTTED = re.compile(r"(?<![\w./-])(?:edgeaff|recipes)(?:\.[A-Za-z_]\w*)+(?![\w/]|\.\w)")
+PLACE = re.compile(r"`((?:edgeaff|recipes|tests|benchmarks|examples|csrc|cmake|docs)/[\w./-]*[\w/])`")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#([^)\s]+))?\)")
 
 
@@ -100,7 +100,7 @@ def names_of(item: ast.stmt) -> list[str]:
 def resolves(dotted: str) -> bool:
     """Returns whether a dotted name leads to a module, or to what one defines."""
     parts = dotted.split(".")
-    if len(parts) > 1 and parts[1] in edgeaff.__all__:
+    if len(parts) > 1 and parts[0] == "edgeaff" and parts[1] in edgeaff.__all__:
         thing = getattr(edgeaff, parts[1])
         return all((thing := getattr(thing, part, None)) is not None for part in parts[2:])
     for length in range(len(parts), 0, -1):

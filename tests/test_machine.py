@@ -11,9 +11,9 @@ import pytest
 from edgeaff import machine
 
 WRITERS = (
-    "edgeaff/bench/kernels.py", "edgeaff/cli/evaluate.py", "edgeaff/export/quantize.py", "edgeaff/training/default_bundle/__main__.py",
-    "edgeaff/training/default_bundle/end_to_end.py", "edgeaff/training/face_detector/export.py",
-    "edgeaff/training/face_encoder/evaluate.py",
+    "edgeaff/bench/kernels.py", "edgeaff/cli/evaluate.py", "recipes/face_encoder/quantize.py", "recipes/default_bundle/__main__.py",
+    "recipes/default_bundle/end_to_end.py", "recipes/face_detector/export.py",
+    "recipes/face_encoder/evaluate.py",
     "benchmarks/faces.py", "benchmarks/handover.py", "benchmarks/int8.py", "benchmarks/parity.py", "benchmarks/replay_overload.py",
     "benchmarks/several.py", "benchmarks/tensorrt_builds.py", "tests/soak/__main__.py", "tests/tools/emulate_aarch64.py",
 )  # fmt: skip

@@ -12,7 +12,7 @@ from edgeaff.training.features.cache import Features
 from edgeaff.training.features.track import extract_track
 
 SCALE, TRACKS_PER_SPLIT = 0.05, 24
-MADE_UP = "made-up corpus (edgeaff synth): FER+ photographs and acted voices along random trajectories"
+MADE_UP = "made-up corpus (recipes.synth): FER+ photographs and acted voices along random trajectories"
 
 
 def make_corpus(root: Path, data: Path, *, limit: int = TRACKS_PER_SPLIT, seed: int = 0) -> Path:
@@ -24,7 +24,7 @@ def make_corpus(root: Path, data: Path, *, limit: int = TRACKS_PER_SPLIT, seed: 
         limit: most tracks of each split.
         seed: of everything random.
     """
-    from edgeaff.training.synthetic import read_casts, read_plans, write_corpus
+    from recipes.synthetic import read_casts, read_plans, write_corpus
 
     if not (root / "VA_Estimation_Challenge").is_dir():
         plans = read_plans(data / "data" / "affect" / "affwild2_format", scale=SCALE, limit=limit)

@@ -1,6 +1,6 @@
 """The rows of the parity benchmark for the `paper` preset: a tail trained on 4096 values per face of a made-up corpus.
 
-No VGGFace weights ship, so the 4096 values are those of `edgeaff.export.paper_tail`: a fixed random projection of the default encoder's
+No VGGFace weights ship, so the 4096 values are those of `recipes.paper_tail`: a fixed random projection of the default encoder's
 descriptor. The reference is the whole window in torch at every tick; the exports are the step that Session runs.
 """
 
@@ -17,11 +17,11 @@ from edgeaff.backends import load_graph
 from edgeaff.backends.onnx_edit import to_half
 from edgeaff.bench.parity import Subject, describe_tracks, labelled_set, measure_rows
 from edgeaff.bundle import ModelBundle
-from edgeaff.export.paper_tail import DESCRIPTOR_SIZE, ENCODER_ID, extract_features, tail_parts, train_tail
 from edgeaff.export.qdq import quantise_dynamic
 from edgeaff.export.window_step import export_window_step, window_values
 from edgeaff.inference import WINDOW_TICKS, Predictor, StreamingPredictor
 from edgeaff.training.models.transformer import AudioVideoTransformer
+from recipes.paper_tail import DESCRIPTOR_SIZE, ENCODER_ID, extract_features, tail_parts, train_tail
 
 CASES = (
     ("onnxruntime", "fp32", "audio_video"),

@@ -23,7 +23,6 @@ COMMANDS = {
     "evaluate": "measure a trained run on a corpus, or all systems of Table 1",
     "ablate": "draw Fig. 4: agreement with a share of video or sound taken away",
     "bench": "measure on this machine what a tick costs",
-    "synth": "write a made-up corpus in the layout of Aff-Wild2",
 }
 KEEPING = ("run", "record", "extract", "train", "evaluate", "ablate")  # an interruption loses nothing that was computed
 DONE, USAGE, UNUSABLE, INTERRUPTED = 0, 2, 3, 130

@@ -129,7 +129,7 @@ def require_bar(figures: Mapping[str, Any]) -> None:
     """Refuses an 8-bit encoder that is too far from the float32 one, or not worth it.
 
     Args:
-        figures: what `python -m edgeaff.export.quantize` measured.
+        figures: what `python -m recipes.face_encoder.quantize` measured.
 
     Raises:
         BundleError: a figure misses its bar.
@@ -152,7 +152,7 @@ def encoder_certificate(figures: dict[str, Any]) -> dict[str, Any]:
     """Returns the certificate of an 8-bit face encoder: its affect heads against those on the float32 one, and against labels.
 
     Args:
-        figures: of `python -m edgeaff.export.quantize`, measured on the FER+ test part.
+        figures: of `python -m recipes.face_encoder.quantize`, measured on the FER+ test part.
     """
     names = [f"{kind}_{dimension}" for kind in ("ccc_reference", "ccc_label_loss") for dimension in DIMENSIONS]
     labels = {

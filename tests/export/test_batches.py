@@ -31,8 +31,8 @@ def away_from_start(module: Any, share: float = 0.2) -> Any:
 def make_edge_encoder() -> Made:
     import torch
 
-    from edgeaff.export.face_encoder import to_onnx
-    from edgeaff.training.face_encoder.model import FaceEncoder
+    from recipes.face_encoder.export import to_onnx
+    from recipes.face_encoder.model import FaceEncoder
 
     torch.manual_seed(2)
     encoder = away_from_start(FaceEncoder())

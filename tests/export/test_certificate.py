@@ -11,7 +11,8 @@ import pytest
 from edgeaff.bundle import ModelBundle, pack_arrays
 from edgeaff.cli.main import UNUSABLE, main
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
-from edgeaff.export import assemble, certificate
+from edgeaff.export import certificate
+from recipes.default_bundle import assemble
 
 KEYS = {
     "backend", "precision", "versions", "ccc_reference_valence", "ccc_reference_arousal", "max_abs_difference", "sequences",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("edgeaff", "csrc", "tests", "benchmarks", "examples")
+FOLDERS = ("edgeaff", "recipes", "csrc", "tests", "benchmarks", "examples")
 NATIVE = {".cc", ".h", ".cu", ".cuh"}
 MOST_IN_FILE, MOST_IN_FUNCTION = 500, 60
 NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'', re.DOTALL)

@@ -9,7 +9,7 @@ import pytest
 from edgeaff.errors import ArgumentError
 from edgeaff.training.corpora import Track, acted_speech, continuous, ferplus, labels_at
 from edgeaff.training.corpora.ferplus import ANCHORS, votes_to_affect
-from edgeaff.training.face_encoder.data import read_votes
+from recipes.face_encoder.data import read_votes
 
 pytestmark = pytest.mark.needs_torch
 

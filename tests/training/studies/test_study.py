@@ -9,12 +9,12 @@ import pytest
 
 from edgeaff.cli.main import main
 from edgeaff.errors import ArgumentError
-from edgeaff.training.default_bundle.voices import Clip
 from edgeaff.training.features.prepared import PreparedCorpus, StackedSteps, normalise_steps
 from edgeaff.training.models import SYSTEMS
 from edgeaff.training.studies.study import measured_on, read_study
 from edgeaff.training.studies.table1 import TableRow, markdown, significance, spread
-from edgeaff.training.synthetic import Cast, FacePictures, TrackPlan, write_corpus
+from recipes.default_bundle.voices import Clip
+from recipes.synthetic import Cast, FacePictures, TrackPlan, write_corpus
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media, pytest.mark.needs_native]
 PLANS = [
