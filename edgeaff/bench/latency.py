@@ -13,12 +13,11 @@ from typing import Any
 
 from edgeaff.bench import latency_scaling
 from edgeaff.bench.latency_engines import OURS, Engine, edge_engines, paper_engines
-from edgeaff.bench.latency_media import Media, make_media
+from edgeaff.bench.latency_media import RATE_HZ, Media, make_media
 from edgeaff.bench.latency_pipelines import back_to_back, camera_row, pipeline_row, ratio_rows, warm_up
 from edgeaff.bench.latency_process import measure_install, measure_process
 from edgeaff.bench.latency_stages import edge_stages, measure, paper_stages
 from edgeaff.bench.latency_waterfall import measure_waterfall
-from edgeaff.bench.lld import RATE_HZ
 from edgeaff.bench.power import PowerMeter, describe_device
 from edgeaff.bench.roof import measure_roofs
 from edgeaff.bundle import ModelBundle

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends import load_graph
-from edgeaff.bench.latency_media import FPS, Media
-from edgeaff.bench.lld import RATE_HZ
+from edgeaff.bench.latency_media import FPS, RATE_HZ, Media
 from edgeaff.bench.onnx_tools import TorchGraph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BackendUnavailableError

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends import load_graph
-from edgeaff.bench.latency_media import GivenFace, Media, pts_ns
-from edgeaff.bench.lld import RATE_HZ
+from edgeaff.bench.latency_media import RATE_HZ, GivenFace, Media, pts_ns
 from edgeaff.bench.onnx_tools import TorchGraph, float_graph, is_int8
 from edgeaff.bundle import ModelBundle
 from edgeaff.choice import choose_backend

@@ -8,16 +8,30 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeaff.bench.lld import RATE_HZ, voice
 from edgeaff.detection.detector import FaceDetector
 from edgeaff.ops.crop_resize import crop_resize
 from edgeaff.spec import NANOSECONDS
+from edgeaff.spec import SAMPLE_RATE_HZ as RATE_HZ
 from edgeaff.types import FaceBox, FaceDetection
 
 FPS, WIDTH, HEIGHT = 30, 640, 480
 PICTURES = 60
 VIEW = (88.0, 22.0, 376.0, 238.0)  # x0, y0, x1, y1: the part of the portrait that is shown
 GIVEN_BOX = FaceBox(260.0, 130.0, 420.0, 330.0)
+
+
+def voice(seconds: float, seed: int = 0) -> np.ndarray:
+    """Returns a voice-like buzz with moving pitch, pauses and noise, (n,) int16 at 16 kHz; about 70 % voiced."""
+    rng = np.random.default_rng(seed)
+    clock = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+    pitch_hz = rng.uniform(100, 200) * (1 + 0.3 * np.sin(2 * np.pi * 0.37 * clock) + 0.05 * np.sin(31 * clock))
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
+    buzz = np.zeros(len(clock))
+    for harmonic in range(1, 25):
+        buzz += np.sin(harmonic * phase + harmonic**2) / harmonic
+    open_mouth = np.clip(0.6 + np.sin(2 * np.pi * 2.3 * clock) + 0.5 * np.sin(2 * np.pi * 0.31 * clock), 0, 1)
+    sound = 0.25 * open_mouth * buzz + 0.01 * rng.standard_normal(len(clock))
+    return (np.clip(sound, -1, 1) * 32_767).astype(np.int16)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends import Graph, load_graph
-from edgeaff.bench.latency_media import Media
-from edgeaff.bench.lld import RATE_HZ
+from edgeaff.bench.latency_media import RATE_HZ, Media
 from edgeaff.export.from_onnx import read_step
 from edgeaff.export.to_onnx import SymbolicOperator, to_model
 from edgeaff.features.face import FaceEncoder, normalise

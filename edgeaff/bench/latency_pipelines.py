@@ -16,8 +16,7 @@ import numpy as np
 
 from edgeaff.bench.interleave import Timing
 from edgeaff.bench.latency_engines import OURS, Engine
-from edgeaff.bench.latency_media import FPS, Media, pts_ns
-from edgeaff.bench.lld import RATE_HZ
+from edgeaff.bench.latency_media import FPS, RATE_HZ, Media, pts_ns
 from edgeaff.errors import BundleError
 from edgeaff.inference import WINDOW_TICKS
 from edgeaff.types import AffectEvent, Status

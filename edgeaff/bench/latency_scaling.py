@@ -11,8 +11,7 @@ import numpy as np
 from edgeaff.backends import load_graph
 from edgeaff.bench.interleave import interleave
 from edgeaff.bench.latency_engines import make_session
-from edgeaff.bench.latency_media import FPS, Media, pts_ns
-from edgeaff.bench.lld import RATE_HZ
+from edgeaff.bench.latency_media import FPS, RATE_HZ, Media, pts_ns
 from edgeaff.bundle import ModelBundle
 from edgeaff.features.face import normalise
 from edgeaff.machine import resident_mib

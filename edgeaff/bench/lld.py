@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeaff.bench.latency_media import voice
 from edgeaff.features import lld, lld_stream
 from edgeaff.features.resample import Resampler
 from edgeaff.machine import peak_mib, resident_mib
@@ -38,20 +39,6 @@ GROUPS_OF_COLUMNS = {
     "spectral shape": (36, 37, *range(42, 51)),
     "MFCC": tuple(range(51, 65)),
 }
-
-
-def voice(seconds: float, seed: int = 0) -> np.ndarray:
-    """Returns a voice-like buzz with moving pitch, pauses and noise, (n,) int16 at 16 kHz; about 70 % voiced."""
-    rng = np.random.default_rng(seed)
-    clock = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
-    pitch_hz = rng.uniform(100, 200) * (1 + 0.3 * np.sin(2 * np.pi * 0.37 * clock) + 0.05 * np.sin(31 * clock))
-    phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
-    buzz = np.zeros(len(clock))
-    for harmonic in range(1, 25):
-        buzz += np.sin(harmonic * phase + harmonic**2) / harmonic
-    open_mouth = np.clip(0.6 + np.sin(2 * np.pi * 2.3 * clock) + 0.5 * np.sin(2 * np.pi * 0.31 * clock), 0, 1)
-    sound = 0.25 * open_mouth * buzz + 0.01 * rng.standard_normal(len(clock))
-    return (np.clip(sound, -1, 1) * 32_767).astype(np.int16)
 
 
 def sounds() -> dict[str, np.ndarray]:

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.bench.latency_media import Media, make_media
-from edgeaff.bench.lld import RATE_HZ
+from edgeaff.bench.latency_media import RATE_HZ, Media, make_media
 from edgeaff.capture.push import PushAudio, PushVideo
 from edgeaff.capture.recording import Recording
 from edgeaff.capture.replay import replay

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.bench.latency_media import FPS, HEIGHT, WIDTH, Media
-from edgeaff.bench.lld import RATE_HZ
+from edgeaff.bench.latency_media import FPS, HEIGHT, RATE_HZ, WIDTH, Media
 from edgeaff.bench.overload import replay_lines
 from edgeaff.capture.push import PushAudio, PushVideo
 from edgeaff.delivery.files import event_json

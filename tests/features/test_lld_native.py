@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeaff.bench.lld import voice
+from edgeaff.bench.latency_media import voice
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features import lld, lld_native, lld_stream
 from edgeaff.ops import native
