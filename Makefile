@@ -70,7 +70,7 @@ docs: dev                    ## the documentation as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 bench: dev                   ## every benchmark
-	for script in $(filter-out benchmarks/figures.py benchmarks/tensorrt_builds.py,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/figures.py benchmarks/tensorrt_builds.py,$(shell grep -l __main__ benchmarks/*.py)); do $(VENV)/bin/python $$script || exit 1; done
 
 readme-figures: dev          ## the numbers and tables of README and docs, from benchmarks/results
 	$(VENV)/bin/python benchmarks/figures.py

@@ -1,13 +1,212 @@
-"""Writes the figures of README and docs from benchmarks/results: `python benchmarks/figures.py [--check]` (make readme-figures)."""
+"""Keeps the figures of README and docs equal to benchmarks/results/*.json: `make readme-figures` writes them, a test compares.
+
+Two kinds of marks, invisible where Markdown is rendered:
+
+```
+<!--f latency:pipelines[engine=edgeaff,mode=back_to_back].cpu_ms @.2f-->4.02<!--/f-->          one number
+<!--rows latency:pipelines[mode=camera] | engine={engine} | CPU ms a tick={cpu_ms:.2f}-->     a table, a row per object
+<!--/rows-->
+```
+A path is FILE:key.key[name=value,name=other/value].key.0 over the file's JSON; a selector keeps the objects of a list (or the values of
+an object, whose key then is "key") with those values. After `@` stands a format of Python, `*100:.0f` scales before it.
+Column templates are format strings over a row.
+
+Every other number that looks measured (a decimal, one with a unit, one in thousands or with an exponent) must be traceable
+too: `untraced` finds those that are neither in a mark, nor in a JSON that the page names (`<!--figures from faces face_detector-->`),
+nor stated as a constant in benchmarks/stated_numbers.json.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from edgeaff.bench.figures import load_results, pages, render, untraced
+from edgeaff.errors import ArgumentError
+
+Results = dict[str, Any]
+_NUMBER_MARK = re.compile(r"<!--f (?P<path>[^@>]+?)\s*@(?P<format>[^@>]*?)-->.*?<!--/f-->", re.S)
+_ROWS_MARK = re.compile(r"(?P<head><!--rows (?P<path>.+?) \| (?P<columns>.+?)-->\n).*?(?P<tail><!--/rows-->)", re.S)
+_SOURCES = re.compile(r"<!--figures from (.+?)-->")
+_STEP = re.compile(r"\.?(?P<key>[^.\[\]]+)|\[(?P<selector>[^\]]*)\]")
+_UNITS = (
+    r"ms|µs|us|ns|fps|ticks/s|(?:(?:ticks|frames|pictures|times) )?(?:a|per) second|GFLOP/s|MB/s|GB/s|MB|MiB|kB|KiB|KB|GB|GiB"
+    r"|%|per ?cent|times|x(?! ?\d)|×|-fold|s|seconds|min|minutes|h|hours|kHz|Hz|W|ppm|dB|px"
+    r"|parameters|multiply-accumulates|bytes|MMAC|GMAC"
+)
+_BEGIN = r"(?<![\w.,/])(?<![A-Za-z]-)"  # a minus belongs to the number, a hyphen after a letter to a name
+_NUMBER = r"\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?"
+_UNIT = rf"(?:{_UNITS})(?![\w-])"
+_MEASURED = re.compile(
+    rf"{_BEGIN}(?P<number>{_NUMBER})(?:\s?(?P<unit>{_UNIT})|(?=(?:(?: to | and | or |, | / |-){_NUMBER})+\s?(?P<shared>{_UNIT})))"
+    rf"|(?<![\w.,])(?<![A-Za-z]-)(?P<bare>\d+\.\d+(?:e[-+]?\d+)?|\d+e[-+]?\d+|\d{{1,3}}(?:,\d{{3}})+)(?!\w|\.\d)"
+)
+_NOT_PROSE = (
+    re.compile(r"^```.*?^```", re.S | re.M), re.compile(r"`[^`\n]*`"), re.compile(r"\]\([^)\s]*\)"), re.compile(r"https?://\S+"),
+    re.compile(r"<!--rows .*?<!--/rows-->", re.S), re.compile(r"<!--f .*?<!--/f-->", re.S), re.compile(r"<!--.*?-->", re.S),
+    re.compile(
+        r"(?:section|sections|eq\.|figure|[Tt]able|Python|version|Apache|CC BY|ODbL|DbCL|MIT|OpenCV|CUDA|TensorRT|JetPack)[- ]"
+        r"\d+(?:\.\d+)*(?:(?:, | and | to )\d+(?:\.\d+)*)*"
+    ),
+)  # fmt: skip
+
+
+def load_results(folder: Path) -> Results:
+    """Returns every JSON file of a folder by its name without ending."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
+
+
+# --- marks --------------------------------------------------------------------------------------------------------------------
+
+
+def render(text: str, results: Results) -> str:
+    """Returns a page with the content of all its marks made anew.
+
+    Args:
+        text: the page.
+        results: of `load_results`.
+
+    Raises:
+        ArgumentError: a mark points at nothing, or at several things where one is needed.
+    """
+    text = _ROWS_MARK.sub(lambda mark: _rows(mark, results), text)
+    return _NUMBER_MARK.sub(lambda mark: _number(mark, results), text)
+
+
+def look_up(results: Results, path: str) -> Any:
+    """Returns what stands at a path; a list of objects where a selector is last or keeps several.
+
+    Raises:
+        ArgumentError: there is nothing.
+    """
+    name, _, rest = path.partition(":")
+    if name not in results:
+        raise ArgumentError(
+            f"path must begin with one of {', '.join(results)}, got {path!r}; name a file of benchmarks/results."
+        )
+    node = results[name]
+    for step in _STEP.finditer(rest):
+        if step["selector"] is not None:
+            node = _select(node, step["selector"])
+        elif isinstance(node, list) and step["key"].isdigit():
+            node = node[int(step["key"])] if int(step["key"]) < len(node) else None
+        elif isinstance(node, list):
+            if len(node) != 1:
+                raise ArgumentError(
+                    f"path must select one object before .{step['key']}, got {len(node)} in {path!r}; narrow it."
+                )
+            node = node[0].get(step["key"])
+        else:
+            node = node.get(step["key"]) if isinstance(node, dict) else None
+        if node is None or node == []:
+            raise ArgumentError(
+                f"path must lead to a value, got nothing at {step.group()!r} of {path!r}; see the file."
+            )
+    return node
+
+
+def _select(node: Any, selector: str) -> list[dict[str, Any]]:
+    rows = [{"key": key, **value} for key, value in node.items()] if isinstance(node, dict) else node
+    for condition in filter(None, selector.split(",")):
+        key, _, values = condition.partition("=")
+        rows = [row for row in rows if str(row.get(key.strip())) in values.split("/")]
+    return list(rows)
+
+
+def _number(mark: re.Match[str], results: Results) -> str:
+    path, form = mark["path"], mark["format"]
+    value = look_up(results, path)
+    if isinstance(value, list):
+        raise ArgumentError(f"a number's path must lead to one value, got {len(value)} objects at {path!r}; add a key.")
+    return f"<!--f {path} @{form}-->{format_value(value, form)}<!--/f-->"
+
+
+def format_value(value: Any, form: str) -> str:
+    """Returns a value in a format of Python, after scaling where the format begins with "*FACTOR:"."""
+    if form.startswith("*"):
+        factor, _, form = form[1:].partition(":")
+        value = value * float(factor)
+    return format(value, form)
+
+
+def _rows(mark: re.Match[str], results: Results) -> str:
+    columns = [column.partition("=")[::2] for column in mark["columns"].split(" | ")]
+    found = look_up(results, mark["path"])
+    lines = [f"| {' | '.join(title.strip() for title, _ in columns)} |", f"|{'---|' * len(columns)}"]
+    for row in found if isinstance(found, list) else _select(found, ""):
+        lines.append(f"| {' | '.join(_cell(template.strip(), row) for _, template in columns)} |")
+    return mark["head"] + "\n".join(lines) + "\n" + mark["tail"]
+
+
+def _cell(template: str, row: dict[str, Any]) -> str:
+    """Returns one cell; a dash where the row lacks a value."""
+    try:
+        return template.format_map(row)
+    except (KeyError, TypeError, ValueError):
+        return "-"
+
+
+# --- numbers outside of marks ---------------------------------------------------------------------------------------------------
+
+
+def untraced(page: str, text: str, results: Results, stated: dict[str, dict[str, str]]) -> list[str]:
+    """Returns what looks measured on a page and stands neither in a mark, nor in a JSON that it names, nor among stated constants.
+
+    Args:
+        page: its path from the project's root, with slashes.
+        text: the page.
+        results: of `load_results`.
+        stated: page, or "*" for all, -> number as written -> where it was decided.
+    """
+    known = {**stated.get("*", {}), **stated.get(page, {})}
+    names = [name for line in _SOURCES.findall(text) for name in line.split()]
+    values = [value for name in names for value in _leaves(results[name])]
+    return [number for number in measured_numbers(text) if number not in known and not _is_among(number, values)]
+
+
+def measured_numbers(text: str) -> list[str]:
+    """Returns the numbers of a page's prose and tables that look measured, with their unit, in order."""
+    for pattern in _NOT_PROSE:
+        text = pattern.sub(" ", text)
+    found = []
+    for match in _MEASURED.finditer(text):
+        found.append(match["bare"] or f"{match['number']} {match['unit'] or match['shared']}")
+    return found
+
+
+def _leaves(node: Any) -> Iterator[float]:
+    if isinstance(node, dict):
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from _leaves(item)
+    elif isinstance(node, (int, float)) and not isinstance(node, bool):
+        yield abs(float(node))
+
+
+def _is_among(written: str, values: list[float]) -> bool:
+    """Returns whether a value, rounded as written, is this number; also as per cent, or a thousand times up or down."""
+    number = written.split()[0].replace(",", "")
+    decimals = len(number.partition(".")[2])
+    target, tolerance = float(number), 0.5000001 * 10.0**-decimals
+    return any(abs(value * scale - target) <= tolerance for value in values for scale in _scales(written))
+
+
+def _scales(written: str) -> tuple[float, ...]:
+    unit = written.partition(" ")[2]
+    if unit in ("%", "per cent"):
+        return (1.0, 100.0)
+    return (1.0, 1e-3, 1e3) if unit else (1.0,)
+
+
+def pages(root: Path) -> list[Path]:
+    """Returns README and every page of docs of a source folder."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
 
 ROOT = Path(__file__).resolve().parent.parent
 

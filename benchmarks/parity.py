@@ -9,16 +9,20 @@ one made up from the data folder, else none. Rows of the other preset in the JSO
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # makes `benchmarks` and `recipes` importable from a script
+
 import argparse
 import hashlib
 import json
 import logging
 import tempfile
-from pathlib import Path
 from typing import Any
 
-from edgeaff.bench.parity import compare
-from edgeaff.bench.parity_corpus import MADE_UP, edge_tracks, has_sources, make_corpus
+from benchmarks.parity_corpus import MADE_UP, edge_tracks, has_sources, make_corpus
+from benchmarks.parity_rows import compare
 from edgeaff.bundle import ModelBundle
 from edgeaff.machine import stamp
 
@@ -44,7 +48,7 @@ def measure_edge(options: argparse.Namespace, work: Path) -> dict[str, Any]:
 
 def measure_paper(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Returns the rows of the paper's transformer."""
-    from edgeaff.bench.parity_paper import compare_paper
+    from benchmarks.parity_paper import compare_paper
 
     corpus = options.corpus or make_corpus(work / "corpus", options.data)
     origin = MADE_UP if options.corpus is None else "a corpus of the user"
@@ -93,7 +97,7 @@ def main() -> None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     if options.png:
-        from edgeaff.bench.parity_plot import plot_rows
+        from benchmarks.parity_plot import plot_rows
 
         plot_rows(result["rows"], options.png)
 

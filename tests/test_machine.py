@@ -11,7 +11,7 @@ import pytest
 from edgeaff import machine
 
 WRITERS = (
-    "edgeaff/bench/kernels.py", "edgeaff/cli/evaluate.py", "recipes/face_encoder/quantize.py", "recipes/default_bundle/__main__.py",
+    "benchmarks/kernels.py", "edgeaff/cli/evaluate.py", "recipes/face_encoder/quantize.py", "recipes/default_bundle/__main__.py",
     "recipes/default_bundle/end_to_end.py", "recipes/face_detector/export.py",
     "recipes/face_encoder/evaluate.py",
     "benchmarks/faces.py", "benchmarks/handover.py", "benchmarks/int8.py", "benchmarks/parity.py", "benchmarks/replay_overload.py",

@@ -171,7 +171,7 @@ def opencv_ssd(shared: Path):
 
 
 def sampled(path: Path, step: int, most: int):
-    from edgeaff.bench.face_media import read_clip
+    from benchmarks.face_media import read_clip
 
     frames = (frame for number, frame in enumerate(read_clip(path)) if number % step == 0)
     return [frame for _, frame in zip(range(most), frames, strict=False)]
@@ -190,7 +190,7 @@ def test_opencv_ssd_finds_one_face_in_close_ups_thanks_to_its_rule(opencv_ssd, s
 @pytest.mark.needs_media
 @pytest.mark.needs_cv2
 def test_yunet_and_opencv_ssd_agree_where_the_face_is(opencv_ssd, shared: Path) -> None:
-    from edgeaff.bench.face_media import read_picture
+    from benchmarks.face_media import read_picture
 
     image = read_picture(shared / "data/media/face/single_face.jpg")
     (theirs,) = opencv_ssd.detect(image)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeaff.bench.handover import SHORT, measure
+from benchmarks.handover import SHORT, measure
 from edgeaff.bundle import ModelBundle
 
 pytestmark = pytest.mark.needs_native

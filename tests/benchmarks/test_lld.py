@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeaff.bench import lld as bench
+from benchmarks import lld as bench
 from edgeaff.features import lld_stream
 
 ROOT = Path(__file__).parents[2]

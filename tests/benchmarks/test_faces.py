@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeaff.bench.face_media import CLIPS, FACE_FREE_CLIPS, PICTURES, Item, load_items, made_up_pictures, read_clip
-from edgeaff.bench.faces import match_faces, measure_accuracy, poisson_interval, wilson_interval
+from benchmarks.face_media import CLIPS, FACE_FREE_CLIPS, PICTURES, Item, load_items, made_up_pictures, read_clip
+from benchmarks.faces import match_faces, measure_accuracy, poisson_interval, wilson_interval
 from edgeaff.detection import FaceTracker, load_detector
 from edgeaff.types import FaceBox, FaceDetection
 

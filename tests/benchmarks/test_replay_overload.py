@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeaff.bench.overload import OverloadResult, run_seed
+from benchmarks.replay_overload import OverloadResult, run_seed
 
 RESULT = "benchmarks/results/replay_overload.json"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.bench.kernel_cases import ALPHA, BETA, HEADS, D, T
+from benchmarks.kernel_cases import ALPHA, BETA, HEADS, D, T
 from edgeaff.ops import reference
 
 CALLS, SETS, ROUNDS = 20, 4, 100

@@ -24,7 +24,7 @@ def golden():
 
 
 def test_drawn_sequences_stay_near_measured_rows(golden):
-    from edgeaff.bench.parity import draw_sequences
+    from benchmarks.parity_rows import draw_sequences
 
     drawn = draw_sequences(golden, count=4, ticks=240, seed=5)
     assert drawn["video"].shape == (4, 240, 128) and drawn["audio"].shape == (4, 240, 65)
@@ -38,7 +38,7 @@ def test_drawn_sequences_stay_near_measured_rows(golden):
 
 
 def test_drawing_follows_the_seed(golden):
-    from edgeaff.bench.parity import draw_sequences
+    from benchmarks.parity_rows import draw_sequences
 
     one, same, other = (draw_sequences(golden, count=2, ticks=50, seed=seed)["video"] for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
@@ -46,7 +46,7 @@ def test_drawing_follows_the_seed(golden):
 
 
 def test_modalities_are_taken_away(golden):
-    from edgeaff.bench.parity import with_modalities
+    from benchmarks.parity_rows import with_modalities
 
     audio = with_modalities(golden, (0.0, 1.0))
     assert not audio["video"].any() and not audio["present"][..., 0].any()
@@ -57,7 +57,7 @@ def test_modalities_are_taken_away(golden):
 @pytest.mark.needs_native
 @pytest.mark.needs_openvino
 def test_script_writes_the_agreed_rows(tmp_path, monkeypatch, capsys):
-    from edgeaff.bench.parity import CASES
+    from benchmarks.parity_rows import CASES
 
     target = tmp_path / "parity.json"
     picture = tmp_path / "parity.png"
@@ -74,7 +74,7 @@ def test_script_writes_the_agreed_rows(tmp_path, monkeypatch, capsys):
         str(tmp_path),
     ]
     target.write_text(json.dumps({"rows": [{"model": "paper", "kept": True}, {"model": "edge", "kept": False}]}))
-    monkeypatch.setattr("edgeaff.bench.parity_plot.plot_rows", lambda rows, path: path.write_text(str(len(rows))))
+    monkeypatch.setattr("benchmarks.parity_plot.plot_rows", lambda rows, path: path.write_text(str(len(rows))))
     monkeypatch.setattr(sys, "argv", ["parity.py", *options])
     runpy.run_path(str(ROOT / "benchmarks" / "parity.py"), run_name="__main__")
     found = json.loads(target.read_text())
@@ -96,17 +96,17 @@ def test_script_writes_the_agreed_rows(tmp_path, monkeypatch, capsys):
 
 
 def test_a_missing_backend_is_left_out_and_named(monkeypatch):
-    from edgeaff.bench.parity import compare
+    from benchmarks.parity_rows import compare
     from edgeaff.bundle import ModelBundle
 
     monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.setattr("edgeaff.bench.parity.CASES", (("openvino", "fp32", "audio_video"),))
+    monkeypatch.setattr("benchmarks.parity_rows.CASES", (("openvino", "fp32", "audio_video"),))
     found = compare(ModelBundle.load(), count=1, ticks=5)
     assert found["rows"] == [] and "openvino must be installed" in found["left_out"]["openvino fp32"]
 
 
 def test_labels_of_tracks_are_counted(golden):
-    from edgeaff.bench.parity import compare
+    from benchmarks.parity_rows import compare
     from edgeaff.bundle import ModelBundle
     from edgeaff.training.features.cache import Features
 
@@ -115,7 +115,7 @@ def test_labels_of_tracks_are_counted(golden):
     labels[:20] = -5.0
     track = Features("a", "valid", golden["video"][0], golden["audio"][0], golden["present"][0] > 0.5, labels)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edgeaff.bench.parity.CASES", (("onnxruntime", "int8", "audio_video"),))
+        patch.setattr("benchmarks.parity_rows.CASES", (("onnxruntime", "int8", "audio_video"),))
         found = compare(bundle, count=1, ticks=80, tracks=[track], corpus="here")
     (row,) = found["rows"]
     assert row["ticks"] == golden["values"][..., 0].size + 80 + 80
@@ -125,7 +125,7 @@ def test_labels_of_tracks_are_counted(golden):
 
 
 def test_rows_become_a_picture(tmp_path):
-    from edgeaff.bench.parity_plot import plot_rows
+    from benchmarks.parity_plot import plot_rows
 
     row = {"model": "edge", "backend": "native", "precision": "fp32", "modalities": "audio_video"}
     rows = [{**row, "ccc_reference_valence": value, "ccc_reference_arousal": 0.9999999} for value in (1.0, 0.998)]
@@ -136,8 +136,8 @@ def test_rows_become_a_picture(tmp_path):
 def test_paper_subject_is_the_window(tmp_path):
     import torch
 
-    from edgeaff.bench.parity import measure_rows
-    from edgeaff.bench.parity_paper import paper_subject
+    from benchmarks.parity_paper import paper_subject
+    from benchmarks.parity_rows import measure_rows
     from edgeaff.training.models.transformer import AudioVideoTransformer, TransformerConfig
 
     torch.manual_seed(2)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import edgeaff
+from benchmarks.several import describe_faces, quadrant, run_four, together, variants
 from edgeaff.bench.latency_media import make_media, pts_ns
-from edgeaff.bench.several import describe_faces, quadrant, run_four, together, variants
 from edgeaff.types import AffectEvent, FaceBox, TrackedFace
 
 

@@ -2,7 +2,7 @@
 
 The torch system of `edge` is made again from the step graph (`edgeaff.export.from_onnx`) and must give the stored outputs of the
 golden sequences first. Inputs: the golden sequences, sequences drawn here (`draw_sequences`), and tracks of a corpus with labels, where
-there are some: then the rows say how much CCC with the labels an export loses. `paper`: `edgeaff.bench.parity_paper`.
+there are some: then the rows say how much CCC with the labels an export loses. `paper`: `benchmarks.parity_paper`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "int8.json"
 
 
 def test_committed_rows_reach_the_bars():
-    from edgeaff.bench.int8 import BARS
+    from benchmarks.int8 import BARS
 
     found = json.loads(RESULTS.read_text())
     rows = {row["graph"]: row for row in found["rows"]}
@@ -21,7 +21,7 @@ def test_committed_rows_reach_the_bars():
 @pytest.mark.needs_torch
 @pytest.mark.needs_onnx
 def test_a_pair_becomes_a_row(monkeypatch):
-    from edgeaff.bench import int8
+    from benchmarks import int8
     from edgeaff.bundle import ModelBundle
     from edgeaff.export.qdq import quantise_dynamic
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.parity_rows import Subject, describe_tracks, labelled_set, measure_rows
 from edgeaff.backends import load_graph
 from edgeaff.backends.onnx_edit import to_half
-from edgeaff.bench.parity import Subject, describe_tracks, labelled_set, measure_rows
 from edgeaff.bundle import ModelBundle
 from edgeaff.export.qdq import quantise_dynamic
 from edgeaff.export.window_step import export_window_step, window_values

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeaff.bench import figures
+from benchmarks import figures
 from edgeaff.errors import ArgumentError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ def test_every_number_of_the_page_is_traceable(page, results):
     stated = json.loads((ROOT / "benchmarks" / "stated_numbers.json").read_text(encoding="utf-8"))
     found = figures.untraced(page, (ROOT / page).read_text(encoding="utf-8"), results, stated)
     assert not found, (
-        f"{page}: {found} stand in no JSON; mark them (edgeaff/bench/figures.py), name their JSON on the page, or state a constant in "
+        f"{page}: {found} stand in no JSON; mark them (benchmarks/figures.py), name their JSON on the page, or state a constant in "
         "benchmarks/stated_numbers.json"
     )
 
