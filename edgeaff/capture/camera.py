@@ -17,6 +17,7 @@ import numpy as np
 
 from edgeaff.capture.live import LiveSource
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
+from edgeaff.naming import public_name
 from edgeaff.types import VideoFrame
 
 _FAILED_READS = 3  # a single failed read is a corrupt JPEG of a USB camera, three are a lost device
@@ -64,7 +65,8 @@ class Camera(LiveSource):
         """
         if pipeline is None and not str(device).isdigit() and not str(device).startswith("/"):
             raise ArgumentError(
-                f"device must be the number of a camera, or a path such as /dev/video2, got {str(device)!r}; `edgeaff doctor` lists them."
+                f"device must be the number of a camera, or a path such as /dev/video2, got {public_name(str(device))!r}; "
+                "`edgeaff doctor` lists them."
             )
         name = f"camera:{device}" if pipeline is None else "gst:"
         super().__init__(name, freeze_seconds=freeze_seconds, **live)

@@ -19,6 +19,7 @@ from edgeaff.capture.health import FreezeWatch, Health, SourceHealth
 from edgeaff.capture.inbox import Inbox
 from edgeaff.closing import Closing
 from edgeaff.errors import DeviceError, EdgeaffError
+from edgeaff.naming import public_name, without_secrets
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
 
@@ -58,7 +59,7 @@ class LiveSource(Closing):
         """Prepares the source; nothing is opened before it is entered.
 
         Args:
-            name: for messages.
+            name: for messages; a URI is shown without its secrets.
             max_frames: pictures kept for a slow reader; 1 is "always the newest".
             max_audio_seconds: sound kept for a slow reader.
             stall_seconds: no delivery for so long is a stall; three times that, and the thread is abandoned.
@@ -67,7 +68,7 @@ class LiveSource(Closing):
             connect_seconds: how long entering waits for the device.
             clock: monotonic nanoseconds.
         """
-        self.name = name
+        self.name = public_name(name)
         self.warnings: list[str] = []
         self.inbox = Inbox(max_frames=max_frames, max_audio_seconds=max_audio_seconds)
         self._stall_ns = int(stall_seconds * NANOSECONDS)
@@ -201,7 +202,7 @@ class LiveSource(Closing):
                 reason = str(error)
                 self._first_error = self._first_error or error
             except Exception as error:  # noqa: BLE001 - whatever a driver's binding raises is a lost device, not a dead thread
-                reason = f"{self.name} must keep working, got {type(error).__name__}: {error}; check the device."
+                reason = f"{self.name} must keep working, got {type(error).__name__}: {without_secrets(str(error))}; check the device."
                 self._first_error = self._first_error or DeviceError(reason)
             self._first_attempt.set()
             if not self._is_current(generation):

@@ -13,6 +13,7 @@ from edgeaff.capture.timeline import Timeline, to_ns
 from edgeaff.capture.track import TrackReader
 from edgeaff.closing import Closing
 from edgeaff.errors import BackendUnavailableError, MediaError
+from edgeaff.naming import public_name
 from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
 
@@ -193,7 +194,8 @@ def _require_regular_file(path: Path) -> None:
     try:
         status = path.stat()
     except OSError as error:
-        raise MediaError(f"{path} must be a readable media file, got: {error.strerror}; check the path.") from error
+        name = public_name(path)  # a mistyped URI ends here too
+        raise MediaError(f"{name} must be a readable media file, got: {error.strerror}; check the path.") from None
     if not stat.S_ISREG(status.st_mode):
         raise MediaError(
             f"{path} must be a regular file, got a folder or device; pass a media file, or a camera: or mic: URI."

@@ -17,6 +17,7 @@ import numpy as np
 from edgeaff.capture.clocks import SampleClock
 from edgeaff.capture.live import LiveSource
 from edgeaff.errors import BackendUnavailableError, DeviceError
+from edgeaff.naming import public_name
 from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, check_rate
 from edgeaff.types import AudioChunk
 
@@ -104,7 +105,7 @@ class Microphone(LiveSource):
             if self.device == str(info["index"]) or self.device.lower() in info["name"].lower():
                 return info["index"], info
         names = ", ".join(repr(info["name"]) for info in inputs) or "none"
-        raise DeviceError(f"{self.name} must be part of a microphone's name, got {self.device!r} (found: {names}).")
+        raise DeviceError(f"{self.name} must be part of a microphone's name, got {public_name(self.device)!r} (found: {names}).")
 
     def _open_stream(self, index: int | None, info: dict[str, Any], callback: Any) -> Any:
         sd = self._portaudio

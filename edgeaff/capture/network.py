@@ -12,6 +12,7 @@ from edgeaff.capture.media_file import open_container
 from edgeaff.capture.timeline import Timeline, to_ns
 from edgeaff.capture.track import TrackDecoder, shift_of
 from edgeaff.errors import BackendUnavailableError, DeviceError
+from edgeaff.naming import without_secrets
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
 
@@ -82,14 +83,17 @@ class NetworkStream(LiveSource):
         try:
             container = open_container(self._av, self.uri, timeout=self._timeouts, options=dict(self._options))
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise DeviceError(f"{self.uri} must be an open stream, got: {reason}; is it sending?") from error
+            reason = self._reason(error)
+            raise DeviceError(f"{self.name} must be an open stream, got: {reason}; is it sending?") from None  # its text holds the URI
         kinds = {stream.type for stream in container.streams if stream.codec_context is not None}
         wanted = {kind for kind, asked in (("video", self.has_video), ("audio", self.has_audio)) if asked}
         if not wanted & kinds:
             container.close()
-            raise DeviceError(f"{self.uri} must carry what is asked for, got {', '.join(sorted(kinds)) or 'no track'}.")
+            raise DeviceError(f"{self.name} must carry what is asked for, got {', '.join(sorted(kinds)) or 'no track'}.")
         return container
+
+    def _reason(self, error: Exception) -> str:
+        return without_secrets(getattr(error, "strerror", None) or str(error), self.uri)
 
     def _read(self, device: Any) -> Iterator[VideoFrame | AudioChunk | None]:
         decoders = self._decoders(device)
@@ -121,7 +125,7 @@ class NetworkStream(LiveSource):
         self._damaged += 1
         self._doubted_ns = self._doubted_ns or arrival_ns
         if arrival_ns - self._doubted_ns > NANOSECONDS:
-            raise DeviceError(f"{self.uri} must keep its clock, got timestamps that jump; it is opened again.")
+            raise DeviceError(f"{self.name} must keep its clock, got timestamps that jump; it is opened again.")
 
     def _decoders(self, container: Any) -> dict[int, TrackDecoder]:
         decoders: dict[int, TrackDecoder] = {}
@@ -152,8 +156,7 @@ class NetworkStream(LiveSource):
                 self._counts["repaired_pts"] = before["repaired_pts"] + sum(d.repaired_pts for d in decoders.values())
                 self._counts["rebased_jumps"] = before["rebased_jumps"] + timeline.jumps
         except (self._av.error.FFmpegError, OSError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise DeviceError(f"{self.uri} must keep sending, got: {reason}.") from error
+            raise DeviceError(f"{self.name} must keep sending, got: {self._reason(error)}.") from None
 
     def _on_our_clock(self, unit: VideoFrame | AudioChunk, offset_ns: int) -> VideoFrame | AudioChunk:
         is_audio = isinstance(unit, AudioChunk)

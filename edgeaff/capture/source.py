@@ -26,6 +26,7 @@ from urllib.parse import parse_qsl, unquote
 from edgeaff.capture.media_file import MediaFile, order_of
 from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError
+from edgeaff.naming import public_name
 from edgeaff.types import AudioChunk, VideoFrame
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def parse_uri(uri: str | os.PathLike[str]) -> SourceUri:
     """
     text = os.fspath(uri) if isinstance(uri, (str, os.PathLike)) else None
     if not isinstance(text, str) or not text:
-        given = repr(uri) if isinstance(uri, (str, int, float, bytes)) else type(uri).__name__
+        given = repr(public_name(uri)) if isinstance(uri, (str, bytes)) else public_name(uri)
         raise ArgumentError(f"uri must be a path or a source URI, got {given}; pass for example 'clip.mp4'.")
     match = _SCHEME.fullmatch(text)
     if match is None or not isinstance(uri, str) or os.path.exists(text):
@@ -128,7 +129,7 @@ def parse_uri(uri: str | os.PathLike[str]) -> SourceUri:
         raise ArgumentError(_unknown_scheme_message(text, scheme))
     if scheme in _NETWORK:
         if not rest.startswith("//") or len(rest) < 3:
-            raise ArgumentError(f"uri must be {scheme}://host:port, got {text!r}; add the address.")
+            raise ArgumentError(f"uri must be {scheme}://host:port, got {public_name(text)!r}; add the address.")
         return SourceUri(scheme, text)
     if scheme == "gst":
         return SourceUri(scheme, _target(text, rest))
@@ -140,7 +141,7 @@ def parse_uri(uri: str | os.PathLike[str]) -> SourceUri:
 
 def _target(text: str, target: str) -> str:
     if not target:
-        raise ArgumentError(f"uri must name something after the colon, got {text!r}; see edgeaff.capture.source.")
+        raise ArgumentError(f"uri must name something after the colon, got {public_name(text)!r}; see edgeaff.capture.source.")
     return target
 
 
@@ -152,8 +153,8 @@ def _unknown_scheme_message(text: str, scheme: str) -> str:
     elif close:
         advice = f"did you mean {synonyms.get(close[0], close[0])}:?"
     else:
-        advice = f"for a file of that name pass file:{text}"
-    return f"uri must be a path or start with {', '.join(name + ':' for name in SCHEMES)}, got {text!r}; {advice}."
+        advice = f"for a file of that name pass file:{public_name(text)}"
+    return f"uri must be a path or start with {', '.join(name + ':' for name in SCHEMES)}, got {public_name(text)!r}; {advice}."
 
 
 def _options(text: str, scheme: str, query: str) -> dict[str, str]:
@@ -164,7 +165,7 @@ def _options(text: str, scheme: str, query: str) -> dict[str, str]:
             close = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {close[0]}?" if close else "leave it out."
             expected = f"one of {', '.join(known)}" if known else "absent"
-            raise ArgumentError(f"options of {scheme}: must be {expected}, got {name!r} in {text!r}; {advice}")
+            raise ArgumentError(f"options of {scheme}: must be {expected}, got {name!r} in {public_name(text)!r}; {advice}")
     return options
 
 

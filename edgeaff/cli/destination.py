@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgeaff.capture.source import parse_uri
 from edgeaff.errors import ArgumentError, BackendUnavailableError
+from edgeaff.naming import public_name
 
 
 def check_destination(
@@ -29,16 +30,16 @@ def check_destination(
         return
     file = Path(path)
     if endings and file.suffix.lower() not in endings:
-        raise ArgumentError(f"--{name} must end in {', '.join(endings)}, got {os.fspath(path)!r}; rename it.")
+        raise ArgumentError(f"--{name} must end in {', '.join(endings)}, got {public_name(path)!r}; rename it.")
     if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
         raise ArgumentError(
-            f"--{name} must be a file that can be written, got {os.fspath(path)!r}; make its folder, or choose another."
+            f"--{name} must be a file that can be written, got {public_name(path)!r}; make its folder, or choose another."
         )
     for source in sources:
         read = None if source is None else Path(parse_uri(source).target)
         if read is not None and read.exists() and file.exists() and file.samefile(read):
             raise ArgumentError(
-                f"--{name} must be another file than the input, got {os.fspath(path)!r}; choose another."
+                f"--{name} must be another file than the input, got {public_name(path)!r}; choose another."
             )
 
 
@@ -73,4 +74,4 @@ def check_distinct(name: str, paths: Sequence[str]) -> None:
     files = [os.path.realpath(path) for path in paths if "://" not in path]
     for path, file in zip([path for path in paths if "://" not in path], files, strict=True):
         if files.count(file) > 1:
-            raise ArgumentError(f"--{name} must name each file once, got {path!r} twice; leave one out.")
+            raise ArgumentError(f"--{name} must name each file once, got {public_name(path)!r} twice; leave one out.")

@@ -8,8 +8,10 @@ import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from edgeaff.errors import ArgumentError, EdgeaffError
+from edgeaff.naming import without_secrets
 
 COMMANDS = {
     "run": "read a file or device, write valence and arousal per tick",
@@ -32,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands."""
     from edgeaff import __version__
 
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="edgeaff",
         description="Apparent valence and arousal from camera and microphone, on the device.",
         epilog="Exit codes: 0 done, 2 usage, 3 unusable input, 130 interrupted while a file was read, with what was computed "
@@ -46,6 +48,14 @@ def make_parser() -> argparse.ArgumentParser:
         command.formatter_class = Paragraphs
         module.add_arguments(command)
     return parser
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser, of each command too, whose errors hide the secrets of the URIs that they quote."""
+
+    def error(self, message: str) -> NoReturn:
+        """Prints usage and message, then exits with 2."""
+        super().error(without_secrets(message))
 
 
 class Paragraphs(argparse.HelpFormatter):
@@ -101,8 +111,8 @@ def reader_is_gone() -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """Returns the message on one line."""
-    return " ".join(str(error).split())
+    """Returns the message on one line, without the secrets of a URI that somebody quoted in it."""
+    return without_secrets(" ".join(str(error).split()))
 
 
 def entry() -> None:

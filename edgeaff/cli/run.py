@@ -12,6 +12,7 @@ from edgeaff.capture.source import parse_uri
 from edgeaff.cli.destination import check_destination, check_distinct, check_packages
 from edgeaff.cli.signals import interruptible
 from edgeaff.errors import ArgumentError, MediaError
+from edgeaff.naming import public_name
 from edgeaff.types import AffectEvent, StatusEvent
 
 PICTURES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         if getattr(options, name) is not None:
             check_packages(name, *PACKAGES[name])
     if options.overlay is not None and parse_uri(options.input).scheme != "file":
-        raise ArgumentError(f"--overlay needs a file that can be read again, got {options.input}; record it first.")
+        raise ArgumentError(f"--overlay needs a file that can be read again, got {public_name(options.input)}; record it first.")
     check_distinct("output", options.output)
     runtime = Runtime(
         options.bundle,
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         config=options.config,
     )
     for output in options.output:
-        runtime.add_sink(open_sink(output, live=runtime.is_live), name=output)
+        runtime.add_sink(open_sink(output, live=runtime.is_live), name=public_name(output))
     if runtime.is_live and not options.quiet:
         runtime.on_status(print_status)
     events: list[AffectEvent] = []
@@ -161,7 +162,7 @@ def summary(runtime: Any, options: argparse.Namespace) -> str:
     stats = runtime.stats()
     by_status = Counter(stats.events_by_status)
     lines = [
-        f"{options.input}: {stats.events} events from {stats.frames} frames and {stats.samples} samples of sound",
+        f"{public_name(options.input)}: {stats.events} events from {stats.frames} frames and {stats.samples} samples of sound",
         "status: " + ", ".join(f"{name} {count}" for name, count in by_status.most_common()),
         f"computed by {runtime.bundle.manifest['model_id']} on {runtime.health().engine['backend']}",
     ]
@@ -173,5 +174,5 @@ def summary(runtime: Any, options: argparse.Namespace) -> str:
         lines.append(f"repaired or dropped: {repaired}")
     written = [*options.output, *(path for path in (options.plot, options.overlay) if path)]
     if written:
-        lines.append("written: " + ", ".join(written))
+        lines.append("written: " + ", ".join(map(public_name, written)))
     return "\n".join(lines)

@@ -19,6 +19,7 @@ from edgeaff.delivery.files import CsvSink, JsonlSink
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.delivery.subtitles import WebVttSink
 from edgeaff.errors import ArgumentError
+from edgeaff.naming import public_name
 
 _BY_SUFFIX: dict[str, Any] = {".jsonl": JsonlSink, ".csv": CsvSink, ".vtt": WebVttSink}
 
@@ -41,23 +42,25 @@ def open_sink(uri: str | os.PathLike[str], *, live: bool = False) -> Any:
         kind = _BY_SUFFIX.get(Path(text).suffix.lower())
         if kind is None:
             raise ArgumentError(
-                f"output must end in {', '.join(_BY_SUFFIX)}, or be a udp://, ws:// or mqtt:// URI, got {text!r}; "
+                f"output must end in {', '.join(_BY_SUFFIX)}, or be a udp://, ws:// or mqtt:// URI, got {public_name(text)!r}; "
                 "rename it."
             )
         return WebVttSink(text, origin_ns=None if live else 0) if kind is WebVttSink else kind(text)
-    return QueuedSink(_open_network(text), name=text.split("@")[-1])
+    return QueuedSink(_open_network(text), name=public_name(text))
 
 
 def _open_network(text: str) -> Any:
-    parts = urlsplit(text)
     try:
+        parts = urlsplit(text)
         port = parts.port
-    except ValueError as error:
-        raise ArgumentError(f"output must name a port between 0 and 65535, got {text!r}; {error}.") from error
+    except ValueError:
+        raise ArgumentError(
+            f"output must name a port between 0 and 65535, got {public_name(text)!r}; mend the port."
+        ) from None  # the cause quotes the address
     if parts.scheme not in ("udp", "ws", "mqtt"):
-        raise ArgumentError(f"output must be a file or a udp://, ws:// or mqtt:// URI, got {text!r}; choose one.")
+        raise ArgumentError(f"output must be a file or a udp://, ws:// or mqtt:// URI, got {public_name(text)!r}; choose one.")
     if not parts.hostname or (port is None and parts.scheme != "mqtt"):
-        raise ArgumentError(f"output must be {parts.scheme}://host:port, got {text!r}; add what is missing.")
+        raise ArgumentError(f"output must be {parts.scheme}://host:port, got {public_name(text)!r}; add what is missing.")
     if parts.scheme == "udp":
         from edgeaff.delivery.sockets import UdpSink
 

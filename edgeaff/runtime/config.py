@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from edgeaff.errors import ArgumentError
+from edgeaff.naming import public_name
 
 OPTIONS: dict[str, Any] = {
     "bundle": None,
@@ -57,7 +58,7 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     if "runtime" in values:
         table = values.pop("runtime")
         if not isinstance(table, dict):
-            raise ArgumentError(f"{path}: runtime must be a table, got {table!r}; write [runtime] above its keys.")
+            raise ArgumentError(f"{path}: runtime must be a table, got {public_name(table)}; write [runtime] above its keys.")
         for key in values:
             advice = f"move it below [runtime] as {_nearest(key)!r}." if _nearest(key) else "leave it out."
             raise ArgumentError(f"{path}: [runtime] must hold all keys, got {key!r}; {advice}")

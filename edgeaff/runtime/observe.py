@@ -15,6 +15,7 @@ from edgeaff.delivery.open import open_sink
 from edgeaff.delivery.recorder import Recorder
 from edgeaff.delivery.status_server import StatusServer
 from edgeaff.errors import ArgumentError
+from edgeaff.naming import public_name
 
 LOOPBACK = "127.0.0.1"
 RECORDING = ".eaffrec"
@@ -34,7 +35,9 @@ def parse_address(address: Any) -> tuple[str, int]:
         address = str(address)
     host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
     if not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ArgumentError(f"serve must be host:port or a port, got {address!r}; pass for example '127.0.0.1:9477'.")
+        raise ArgumentError(
+            f"serve must be host:port or a port, got {public_name(address)!r}; pass for example '127.0.0.1:9477'."
+        )
     return host.strip("[]") or LOOPBACK, int(port)
 
 
@@ -91,13 +94,13 @@ def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[
         ArgumentError: sinks is no sequence, or one of them is neither a sink nor names one.
     """
     if isinstance(sinks, (str, os.PathLike)) or not isinstance(sinks, Sequence):
-        raise ArgumentError(f"sinks must be a sequence of sinks and URIs, got {sinks!r}; put it into brackets.")
+        raise ArgumentError(f"sinks must be a sequence of sinks and URIs, got {public_name(sinks)}; put it into brackets.")
     found: list[tuple[Any, str | None]] = []
     for given in sinks:
         sink, name = given, None
         if isinstance(given, (str, os.PathLike)):
-            name = str(os.fspath(given))
-            sink = Recorder(name) if name.endswith(RECORDING) else open_sink(name, live=live)
+            path, name = os.fspath(given), public_name(given)
+            sink = Recorder(path) if path.endswith(RECORDING) else open_sink(path, live=live)
             opened.callback(sink.close)
         elif not (callable(getattr(sink, "write", None)) and callable(getattr(sink, "close", None))):
             raise ArgumentError(

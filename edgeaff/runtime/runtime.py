@@ -24,6 +24,7 @@ from edgeaff.capture.group import combine
 from edgeaff.delivery.recorder import Recorder
 from edgeaff.delivery.status_server import StatusServer
 from edgeaff.errors import ArgumentError, SessionStateError
+from edgeaff.naming import public_name
 from edgeaff.runtime import observe, snapshot
 from edgeaff.runtime.config import merge_options
 from edgeaff.runtime.ladder import Ladder
@@ -120,7 +121,7 @@ class Runtime(EventReader):
             observe.parse_address(self._serve)
         self._source = combine(options["video"], options["audio"])
         self._live = bool(self._source.is_live)
-        self._source_name = " and ".join(_name(given) for given in (options["video"], options["audio"]) if given is not None)
+        self._source_name = " and ".join(public_name(given) for given in (options["video"], options["audio"]) if given is not None)
         with contextlib.ExitStack() as opened:
             named_sinks = observe.open_sinks(options["sinks"], opened, live=self._live)
             recorder = next((sink for sink, _ in named_sinks if isinstance(sink, Recorder)), None)
@@ -302,8 +303,3 @@ class Runtime(EventReader):
     def health(self) -> RuntimeHealth:
         """Returns how sources, worker and sinks are doing now."""
         return snapshot.health(self._worker, self._outlets, self._monitor, self._sources(), failed=self._failed, swap=self._swap.state)
-
-
-def _name(source: Any) -> str:
-    """Returns what messages call a path, a URI or a source object."""
-    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else str(getattr(source, "name", type(source).__name__))

@@ -1,0 +1,131 @@
+"""The public name of a source or sink: its URI without what only the other end may know.
+
+Every message, metric, status, thread name and log names a source or sink by `public_name`. Text that others wrote, such as
+the error of a driver, goes through `without_secrets`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+
+HIDDEN = "***"
+
+_SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
+_PLAIN_HEAD = re.compile(r"\s*(?:(?:camera|mic|file|replay):)?[A-Za-z][A-Za-z0-9+.-]*")
+_HARMLESS = frozenset(
+    (
+        "audio", "buffer_size", "channel", "codec", "device", "fifo_size", "format", "fps", "height", "host", "keep", "latency",
+        "localport", "max_mb", "mode", "origin", "overrun_nonfatal", "pkt_size", "profile", "qos", "rate", "size", "stream",
+        "subtype", "timeout", "transport", "ttl", "video", "width",
+    )
+)  # options whose values are shown; any other value of a URI may be a secret  # fmt: skip
+_KEY = r"([\w.-]*(?:pass|pwd|pw|token|key|secret|auth|sig|cred|session|jwt|login|user)[\w.-]*\s*=\s*)"
+_IN_PATH = re.compile(_KEY + r"[^&;]+", re.IGNORECASE)
+_IN_TEXT = re.compile(_KEY + r"[^&;\s'\"]+", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_GST_TOKEN = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\\.|[^\s"'\\])+""", re.DOTALL)
+_GST_ELEMENT = re.compile(r"[A-Za-z0-9_./-]+")
+_GST_HARMLESS = frozenset(("device", "sensor-id", "sensor_id", "camera-name"))
+_URI_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+
+
+def public_name(source: object) -> str:
+    """Returns the name of a source or sink without user, password, token and control characters.
+
+    Where a malformed URI leaves open what is secret, all of the doubtful part is hidden: everything before the last @, the
+    value of every option that is not known to be harmless, every property of a GStreamer pipeline but the device's.
+
+    Args:
+        source: path or URI; of any other object its attribute `name`, else the name of its class. A number is its own name.
+    """
+    if isinstance(source, (str, bytes, os.PathLike)):
+        text = os.fsdecode(source)
+    elif source is None or isinstance(source, (bool, int, float)):
+        return repr(source)
+    else:
+        text = str(getattr(source, "name", type(source).__name__))
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", _hidden(text))
+
+
+def without_secrets(text: str, source: object = None) -> str:
+    """Returns a text with every URI in it replaced by its public name, and every `password=...` hidden.
+
+    Args:
+        text: any, for example the message of another library's error.
+        source: the URI that it is about, where that is known.
+    """
+    if isinstance(source, str) and source:
+        text = text.replace(source, public_name(source))
+    return _IN_TEXT.sub(rf"\1{HIDDEN}", _URI_IN_TEXT.sub(lambda match: _hidden(match[0]), text))
+
+
+def _hidden(text: str) -> str:
+    scheme = _SCHEME.match(text)
+    if scheme is not None and scheme[1].lower() == "gst":
+        return "gst:" + _pipeline(text[scheme.end() :])
+    head, separator, rest = text.partition("://")
+    if separator:
+        return f"{head if _PLAIN_HEAD.fullmatch(head) else HIDDEN}://{_address(rest)}"
+    if _is_file(text):
+        return text
+    at = text.rfind("@")
+    if at >= 0 and ":" in text[:at]:  # rtsp:/user:password@host, user:password@host
+        known = f"{scheme[1]}:" if scheme is not None and text[scheme.end() : scheme.end() + 1] == "/" else ""
+        return f"{known}{HIDDEN}@{_options(text[at + 1 :])}"
+    return _options(text)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return os.path.exists(text)
+    except ValueError:  # a NUL in it
+        return False
+
+
+def _address(rest: str) -> str:
+    """Returns what follows `://`."""
+    at, question = rest.rfind("@"), rest.find("?")
+    if 0 <= question < at:
+        return HIDDEN  # a question mark in a password, or an @ in an option
+    if at >= 0:
+        return f"{HIDDEN if at else ''}@{_options(rest[at + 1 :])}"
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    if re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:\d*)?", authority) is None:  # user:password, and the @ is missing or escaped
+        return HIDDEN + _options(rest[len(authority) :])
+    return _options(rest)
+
+
+def _options(text: str) -> str:
+    """Returns a host and path, or a path, with the values of the options behind it hidden, but for the harmless ones."""
+    text, hash_sign, _ = text.partition("#") if "?" in text else (text, "", "")
+    path, question, query = text.partition("?")
+    path = _IN_PATH.sub(rf"\1{HIDDEN}", path)
+    if not question:
+        return path
+    pairs = []
+    for pair in re.split("[&;]", query):
+        name, equals, value = pair.partition("=")
+        shown = equals and name.lower() in _HARMLESS
+        pairs.append(f"{name}={value if shown else HIDDEN}" if equals else HIDDEN)
+    return f"{path}?{'&'.join(pairs)}" + (f"#{HIDDEN}" if hash_sign else "")
+
+
+def _pipeline(text: str) -> str:
+    """Returns the elements of a GStreamer pipeline, of their properties only which device is meant."""
+    if _GST_TOKEN.sub("", text).strip():  # a quote that is not closed: where a value ends cannot be known
+        return HIDDEN
+    shown: list[str] = []
+    first = True
+    for token in _GST_TOKEN.findall(text):
+        name, equals, value = token.partition("=")
+        if token == "!":
+            shown.append(token)
+        elif first and (element := _GST_ELEMENT.match(token)) is not None:
+            shown.append(element[0])
+        elif equals and name in _GST_HARMLESS and "@" not in value:
+            shown.append(token)
+        elif shown[-1:] != [HIDDEN]:
+            shown.append(HIDDEN)
+        first = token == "!"
+    return " ".join(shown)
