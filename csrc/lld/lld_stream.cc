@@ -104,7 +104,7 @@ void LldStream::ShortFrame() {
   for (int m = 0; m < kBands; ++m) sum += rasta[m];
   row[1] = static_cast<float>(sum / kBands);
   row[kEnergyColumn - kAuditoryColumn] = RootMeanSquare(ops_, frame, kShortWindow);
-  SpectralShape(ops_, magnitudes, power, exact_power, previous, rasta + (kSpectralColumn - kRastaColumn));
+  SpectralShape(ops_, magnitudes, power, exact_power, windowed, previous, rasta + (kSpectralColumn - kRastaColumn));
   Mfcc(ops_, logs, rasta + (kMfccColumn - kRastaColumn));
   ++short_frames_;
 

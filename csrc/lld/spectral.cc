@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "lld/float_power.h"
+
 namespace edgeaff::lld {
 namespace {
 
@@ -37,17 +39,40 @@ const Tables& Constants() {
   return tables;
 }
 
-// Frequencies where the running sum first reaches a share of the whole; the sum runs in order, because on flat spectra
-// rounding decides. Returns the whole.
-double RollOffs(const double* power, float* out) {
-  double running[kUsed];
+// What rounding may move the running sum by, as a share of the whole: 8e-8 measured on speech, noise and tones.
+constexpr double kTie = 1e-6;
+
+double RunningSum(const float* power, double* running) {  // bins 1..256 -> (256); returns the whole
   double sum = 0.0;
-  for (int i = 0; i < kUsed; ++i) running[i] = sum += power[i];
+  for (int i = 0; i < kUsed; ++i) running[i] = sum += power[i + 1];
+  return sum;
+}
+
+// First bins where the running sum reaches a share of the whole. Returns whether a share is met so closely that rounding decides.
+bool RollOffBins(const double* running, double sum, int* bins) {
+  bool tie = false;
   int i = 0;
   for (int r = 0; r < 4; ++r) {
-    while (i < kUsed - 1 && running[i] < kRollOffs[r] * sum) ++i;
-    out[r] = static_cast<float>(kShortBinHz * (i + 1));
+    const double share = kRollOffs[r] * sum;
+    while (i < kUsed - 1 && running[i] < share) ++i;
+    bins[r] = i;
+    tie = tie || running[i] - share < kTie * sum || (i > 0 && share - running[i - 1] < kTie * sum);
   }
+  return tie;
+}
+
+// The whole energy and the four frequencies below which its shares lie. A flat or symmetric spectrum (one impulse or two in digital
+// silence) meets a share exactly at a bin; there the peer's float32 rounding decides, so the spectrum is made again as the peer's.
+double RollOffs(const float* power, const float* windowed, float* out) {
+  double running[kUsed];
+  int bins[4];
+  const double sum = RunningSum(power, running);
+  if (RollOffBins(running, sum, bins) && sum > 0.0) {
+    float rounded[kShortBins];
+    FloatPower(windowed, rounded);
+    RollOffBins(running, RunningSum(rounded, running), bins);
+  }
+  for (int r = 0; r < 4; ++r) out[r] = static_cast<float>(kShortBinHz * (bins[r] + 1));
   return sum;
 }
 
@@ -68,7 +93,7 @@ float Harmonicity(const VectorOps& ops, const double* power) {
 }  // namespace
 
 void SpectralShape(const VectorOps& ops, const float* magnitudes, const float* power, const double* exact_power,
-                   const float* previous, float* out) {
+                   const float* windowed, const float* previous, float* out) {
   const Tables& tables = Constants();
   double p[kUsed];
   for (int i = 0; i < kUsed; ++i) p[i] = power[i + 1];
@@ -79,7 +104,7 @@ void SpectralShape(const VectorOps& ops, const float* magnitudes, const float* p
   out[0] = static_cast<float>(low / 256);
   out[1] = static_cast<float>(middle / 256);
 
-  const double sum = RollOffs(p, out + 2);
+  const double sum = RollOffs(power, windowed, out + 2);
   out[6] = previous == nullptr
                ? 0.0f
                : static_cast<float>(std::sqrt(ops.squared_difference(magnitudes + 1, previous + 1, kUsed) / kUsed));

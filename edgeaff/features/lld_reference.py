@@ -108,7 +108,8 @@ class SpectralGroup:
 
     def push(self, windows: np.ndarray) -> np.ndarray:
         """Returns the columns `SPECTRAL_COLUMNS`, (T, 58) float32. windows: (T, 320) float32, consecutive frames."""
-        exact = spectral.exact_power(windows, spectral.hamming_window(), spectral.SHORT_FFT)
+        window = spectral.hamming_window()
+        exact = spectral.exact_power(windows, window, spectral.SHORT_FFT)
         magnitude = np.sqrt(exact).astype(np.float32)
         bands = spectral.mel_bands(magnitude * magnitude)
         rasta = spectral.rasta_bands(bands, self._rasta)
@@ -117,7 +118,7 @@ class SpectralGroup:
             (rasta.astype(np.float64).sum(axis=-1) / spectral.NUM_BANDS).astype(np.float32),
             spectral.root_mean_square(windows),
         ]
-        shape = spectral.spectral_shape(magnitude, self._previous, exact)
+        shape = spectral.spectral_shape(magnitude, self._previous, exact, windows * window)
         if len(magnitude):
             self._previous = magnitude[-1]
         return np.concatenate([np.stack(lengths, axis=-1), rasta, shape, spectral.mfcc(bands)], axis=-1)

@@ -12,6 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from edgeaff.features.lld_reference_float import float_power
+
 HOP = 160
 SHORT_WINDOW = 320
 SHORT_FFT = 512
@@ -21,6 +23,8 @@ NUM_MFCC = 14
 MEL_FLOOR = 9.3e-10
 COMPRESSION = 0.33
 PCM_SCALE = 32_767.0
+ROLL_OFF_SHARES = (0.25, 0.5, 0.75, 0.9)
+TIE = 1e-6  # what rounding may move the running sum by, as a share of the whole: 8e-8 measured
 
 
 def exact_power(frames: np.ndarray, window: np.ndarray, fft_size: int) -> np.ndarray:
@@ -181,12 +185,35 @@ def band_energies(power: np.ndarray) -> np.ndarray:
     return (np.stack([low, power[:, 32:129].sum(axis=-1)], axis=-1) / 256).astype(np.float32)
 
 
-def roll_offs(power: np.ndarray) -> np.ndarray:
-    """Returns the frequencies below which 25, 50, 75, 90 % of the energy lies, (T, 4) float32 Hz. power: bins 1-256."""
+def roll_offs(power: np.ndarray, windowed: np.ndarray | None = None) -> np.ndarray:
+    """Returns the frequencies below which 25, 50, 75, 90 % of the energy lies, (T, 4) float32 Hz.
+
+    A flat or symmetric spectrum (one impulse or two in digital silence) meets a share exactly at a bin; there the peer's
+    float32 rounding decides, so the spectrum of that frame is taken from `float_power`.
+
+    Args:
+        power: (T, 256) float32, bins 1 to 256.
+        windowed: (T, 320) float32, the frames times their window; None: ties are decided by `power` alone.
+    """
     running = np.cumsum(power.astype(np.float64), axis=-1)
     total = running[:, -1:]
-    reached = [np.argmax(running >= share * total, axis=-1) for share in (0.25, 0.5, 0.75, 0.9)]
-    return (BIN_HZ * (np.stack(reached, axis=-1) + 1)).astype(np.float32)
+    reached = _bins_reached(running)
+    if windowed is not None and len(power):
+        shares = np.array(ROLL_OFF_SHARES) * total
+        at = np.take_along_axis(running, reached, axis=-1)
+        below = np.take_along_axis(running, np.maximum(reached - 1, 0), axis=-1)
+        near = (at - shares < TIE * total) | ((reached > 0) & (shares - below < TIE * total))
+        ties = np.flatnonzero(near.any(axis=-1) & (total[:, 0] > 0))
+        if len(ties):
+            exact = float_power(windowed[ties])[:, 1:].astype(np.float64)
+            reached[ties] = _bins_reached(np.cumsum(exact, axis=-1))
+    return (BIN_HZ * (reached + 1)).astype(np.float32)
+
+
+def _bins_reached(running: np.ndarray) -> np.ndarray:
+    """Returns the first index where the running sum reaches each share of the whole, (T, 4)."""
+    total = running[:, -1:]
+    return np.stack([np.argmax(running >= share * total, axis=-1) for share in ROLL_OFF_SHARES], axis=-1)
 
 
 def spectral_flux(magnitude: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
@@ -255,20 +282,26 @@ def harmonicity(power: np.ndarray) -> np.ndarray:
     return (np.array(swings) / 2 / 256).astype(np.float32)
 
 
-def spectral_shape(magnitude: np.ndarray, previous: np.ndarray | None, exact: np.ndarray | None = None) -> np.ndarray:
+def spectral_shape(
+    magnitude: np.ndarray,
+    previous: np.ndarray | None,
+    exact: np.ndarray | None = None,
+    windowed: np.ndarray | None = None,
+) -> np.ndarray:
     """Returns the 15 columns of `SPECTRAL_NAMES`, (T, 15) float32.
 
     Args:
         magnitude: (T, 257) float32.
         previous: (257,) float32, magnitudes of the frame before the batch, or None at the start of the sound.
         exact: (T, 257) float64, the power before rounding (`exact_power`); None: the squares of `magnitude`.
+        windowed: (T, 320) float32, the frames times their window, for `roll_offs`.
     """
     power = magnitude * magnitude
     m = moments(power[:, 1:])
     flux = spectral_flux(magnitude[:, 1:], None if previous is None else previous[1:])
     columns = [
         band_energies(power),
-        roll_offs(power[:, 1:]),
+        roll_offs(power[:, 1:], windowed),
         flux[:, None],
         m,
         sharpness(power[:, 1:])[:, None],
