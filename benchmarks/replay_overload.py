@@ -25,10 +25,10 @@ import numpy as np
 
 from edgeaff.bench.latency_media import RATE_HZ, Media, make_media
 from edgeaff.capture.push import PushAudio, PushVideo
-from edgeaff.capture.recording import Recording
-from edgeaff.capture.replay import replay
 from edgeaff.delivery.files import event_json
 from edgeaff.machine import stamp
+from edgeaff.recording.format import Recording
+from edgeaff.recording.replay import replay
 from edgeaff.runtime import Policy, Runtime
 from edgeaff.session import Session
 from edgeaff.types import AffectEvent

@@ -123,7 +123,7 @@ def test_a_short_time_tests_fewer_ticks(bundle):
 
 def test_runtime_says_what_it_chose_and_records_it(bundle, monkeypatch, tmp_path):
     from edgeaff.capture.push import PushAudio
-    from edgeaff.delivery.recorder import Recorder
+    from edgeaff.recording.recorder import Recorder
     from edgeaff.runtime import Runtime
 
     monkeypatch.setattr("edgeaff.choice.CANDIDATES", ("native",))

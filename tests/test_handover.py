@@ -13,9 +13,6 @@ import pytest
 
 from edgeaff import Session
 from edgeaff.bundle import ModelBundle
-from edgeaff.capture.recording import Recording
-from edgeaff.capture.replay import first_difference
-from edgeaff.delivery.recorder import Recorder
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.features.lld import NAMES
 from edgeaff.handover import (
@@ -26,6 +23,9 @@ from edgeaff.handover import (
     take_over,
 )
 from edgeaff.inference import Prediction, load_predictor
+from edgeaff.recording.format import Recording
+from edgeaff.recording.recorder import Recorder
+from edgeaff.recording.replay import first_difference
 from edgeaff.types import AffectEvent, FaceBox, TrackedFace
 
 pytestmark = pytest.mark.needs_native

@@ -204,7 +204,7 @@ def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
         rate = _number(options, "rate", int)
         return Microphone(target, sample_rate_hz=rate, latency_seconds=_number(options, "latency", float) or 0.0)
     if scheme == "replay":
-        from edgeaff.capture.replay import ReplaySource
+        from edgeaff.recording.replay import ReplaySource
 
         return ReplaySource(target, video=video, audio=audio)
     if scheme == "push":

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         ArgumentError: --output or --seconds is not what it must be.
     """
     from edgeaff.cli.signals import interruptible
-    from edgeaff.delivery.recorder import Recorder
+    from edgeaff.recording.recorder import Recorder
     from edgeaff.runtime import Runtime
 
     check_destination("output", options.output, endings=(".eaffrec",), sources=[options.input, options.audio])

@@ -29,9 +29,9 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         MediaError: --verify found a difference.
     """
-    from edgeaff.capture.recording import Recording
-    from edgeaff.capture.replay import first_difference, replay
     from edgeaff.delivery.open import open_sink
+    from edgeaff.recording.format import Recording
+    from edgeaff.recording.replay import first_difference, replay
     from edgeaff.session import Session
 
     def make_session(tap: Any, recorded: dict[str, Any]) -> Session:

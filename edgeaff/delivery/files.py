@@ -6,12 +6,10 @@ import contextlib
 import csv
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from edgeaff.closing import Closing
-from edgeaff.errors import ArgumentError
+from edgeaff.closing import Closing, opening
 from edgeaff.types import AffectEvent
 
 FACE_COLUMNS = ("face_track_id", "face_x0", "face_y0", "face_x1", "face_y1", "face_score")
@@ -90,28 +88,6 @@ class LineFile:
     def close(self) -> None:
         """Closes the file; may be called again."""
         self._file.close()
-
-
-@contextlib.contextmanager
-def opening(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Says of a file that cannot be opened for writing what to do.
-
-    Args:
-        path: of the file that is opened inside.
-
-    Yields:
-        Once.
-
-    Raises:
-        ArgumentError: it cannot be.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise ArgumentError(
-            f"path must be a file that can be written, got {os.fspath(path)!r} ({error.strerror}); "
-            "make its folder, or choose another."
-        ) from error
 
 
 class _FileSink(Closing):

@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import Any
 
 from edgeaff.delivery.open import open_sink
-from edgeaff.delivery.recorder import Recorder
 from edgeaff.delivery.status_server import StatusServer
 from edgeaff.errors import ArgumentError
 from edgeaff.naming import public_name
+from edgeaff.recording.recorder import Recorder
 
 LOOPBACK = "127.0.0.1"
 RECORDING = ".eaffrec"

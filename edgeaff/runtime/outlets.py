@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgeaff.delivery.queued import QueuedSink
-from edgeaff.delivery.recorder import Recorder
+from edgeaff.recording.recorder import Recorder
 from edgeaff.runtime.policy import Policy
 from edgeaff.runtime.queue import EventQueue
 from edgeaff.runtime.subscriber import Subscriber

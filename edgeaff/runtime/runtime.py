@@ -21,10 +21,10 @@ import numpy as np
 
 from edgeaff.bundle import ModelBundle
 from edgeaff.capture.group import combine
-from edgeaff.delivery.recorder import Recorder
 from edgeaff.delivery.status_server import StatusServer
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.naming import public_name
+from edgeaff.recording.recorder import Recorder
 from edgeaff.runtime import observe, snapshot
 from edgeaff.runtime.config import merge_options
 from edgeaff.runtime.ladder import Ladder

@@ -9,7 +9,7 @@ import pytest
 
 import edgeaff
 from edgeaff.cli.main import main
-from edgeaff.delivery.recorder import Recorder
+from edgeaff.recording.recorder import Recorder
 
 from ..media_maker import frame_times, write_clip
 from ..test_session import clip

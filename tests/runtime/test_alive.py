@@ -16,10 +16,10 @@ import pytest
 import edgeaff
 from edgeaff.bench.latency_media import make_media
 from edgeaff.capture.camera import Camera
-from edgeaff.capture.recording import Recording
-from edgeaff.capture.replay import first_difference
-from edgeaff.delivery.recorder import Recorder
 from edgeaff.errors import DeviceError, SessionStateError
+from edgeaff.recording.format import Recording
+from edgeaff.recording.recorder import Recorder
+from edgeaff.recording.replay import first_difference
 from edgeaff.types import AffectEvent, StatusEvent
 from tests.waiting import wait_until
 

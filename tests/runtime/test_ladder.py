@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import edgeaff
-from edgeaff.capture.recording import Recording
-from edgeaff.capture.replay import first_difference
-from edgeaff.delivery.recorder import Recorder
 from edgeaff.errors import ArgumentError
+from edgeaff.recording.format import Recording
+from edgeaff.recording.recorder import Recorder
+from edgeaff.recording.replay import first_difference
 from edgeaff.runtime.ladder import STEPS, Ladder, Load
 
 from ..preprocess.fakes import Brightness, Identity, OneFace, make

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import edgeaff
-from edgeaff.capture.recording import Recording
 from edgeaff.cli.main import main
-from edgeaff.delivery.recorder import Recorder
 from edgeaff.errors import ArgumentError, BundleError
+from edgeaff.recording.format import Recording
+from edgeaff.recording.recorder import Recorder
 from edgeaff.runtime.observe import parse_address
 
 from ..cli.test_run import write_wav

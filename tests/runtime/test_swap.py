@@ -12,11 +12,11 @@ import pytest
 
 import edgeaff
 from edgeaff.bundle import ModelBundle
-from edgeaff.capture.recording import Recording
-from edgeaff.capture.replay import first_difference
-from edgeaff.delivery.recorder import Recorder
 from edgeaff.errors import BackendUnavailableError, BundleError, DeviceError, SessionStateError
 from edgeaff.handover import Candidate, prepare
+from edgeaff.recording.format import Recording
+from edgeaff.recording.recorder import Recorder
+from edgeaff.recording.replay import first_difference
 from edgeaff.runtime import swap
 from edgeaff.runtime.swap import Beginning, EngineSwap, begin
 from edgeaff.types import AffectEvent, StatusEvent

@@ -13,7 +13,7 @@ import edgeaff
 from edgeaff.delivery.files import JsonlSink
 from edgeaff.delivery.mqtt import MqttSink
 from edgeaff.delivery.queued import QueuedSink
-from edgeaff.delivery.recorder import Recorder
+from edgeaff.recording.recorder import Recorder
 from tests.soak.cells_device import make_camera
 from tests.soak.devices import FaultySink
 from tests.soak.rig import Rig

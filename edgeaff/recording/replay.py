@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.capture.recording import Call, Record, Recording, array_of, faces_of
 from edgeaff.closing import Closing
 from edgeaff.errors import MediaError
+from edgeaff.recording.format import Call, Record, Recording, array_of, faces_of
 from edgeaff.types import AffectEvent, AudioChunk, TrackedFace, VideoFrame
 
 _NO_PICTURE = np.zeros((1, 1, 3), np.uint8)

@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.capture.recording import MAGIC, SCHEMA, Record, array_record, encode_record, faces_record
-from edgeaff.closing import Closing
-from edgeaff.delivery.files import opening
+from edgeaff.closing import Closing, opening
+from edgeaff.recording.format import MAGIC, SCHEMA, Record, array_record, encode_record, faces_record
 from edgeaff.types import AffectEvent, TrackedFace
 
 _MAX_WAITING = 2048  # records; at 30 Hz with sound about ten seconds

@@ -9,7 +9,10 @@ import time
 import numpy as np
 import pytest
 
-from edgeaff.capture.recording import (
+from edgeaff.capture.source import open_source
+from edgeaff.errors import ArgumentError, MediaError
+from edgeaff.preprocess import Preprocessor, PreprocessParts
+from edgeaff.recording.format import (
     MAGIC,
     Recording,
     array_record,
@@ -18,11 +21,8 @@ from edgeaff.capture.recording import (
     faces_record,
     read_records,
 )
-from edgeaff.capture.replay import ReplaySource, first_difference, replay
-from edgeaff.capture.source import open_source
-from edgeaff.delivery.recorder import Recorder
-from edgeaff.errors import ArgumentError, MediaError
-from edgeaff.preprocess import Preprocessor, PreprocessParts
+from edgeaff.recording.recorder import Recorder
+from edgeaff.recording.replay import ReplaySource, first_difference, replay
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import EVENT_SCHEMA, AffectEvent, FaceBox, Status, TrackedFace, VideoFrame
 from tests.preprocess.fakes import MS, SECOND, Brightness, Identity, OneFace, tone
