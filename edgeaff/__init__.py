@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from edgeaff.version import __version__
+
 if TYPE_CHECKING:
     from edgeaff.bundle import ModelBundle
     from edgeaff.capture.push import PushAudio, PushVideo
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from edgeaff.session import Session
     from edgeaff.spec import PreprocessSpec
     from edgeaff.types import AffectEvent, AudioChunk, FaceDetection, Status, StatusEvent, VideoFrame, circumplex
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "AffectEvent": "edgeaff.types",

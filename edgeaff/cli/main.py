@@ -32,7 +32,7 @@ DONE, USAGE, UNUSABLE, INTERRUPTED = 0, 2, 3, 130
 
 def make_parser() -> argparse.ArgumentParser:
     """Returns the parser of all commands."""
-    from edgeaff import __version__
+    from edgeaff.version import __version__
 
     parser = Parser(
         prog="edgeaff",

@@ -33,7 +33,7 @@ THREADS_NEEDED = 24  # of a live runtime with camera, microphone, two sinks, sta
 
 def check_python() -> list[Finding]:
     """Returns versions and platform."""
-    from edgeaff import __version__
+    from edgeaff.version import __version__
 
     text = f"edgeaff {__version__}, Python {platform.python_version()}, {platform.platform(terse=True)}, {platform.machine()}"
     data = {"edgeaff": __version__, "python": platform.python_version(), "platform": platform.platform(terse=True)}

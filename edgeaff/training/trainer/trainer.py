@@ -215,7 +215,7 @@ class Trainer:
         return summary(predictions, [track.labels for track in self._valid])
 
     def _description(self, row: Row) -> dict[str, Any]:
-        from edgeaff import __version__
+        from edgeaff.version import __version__
 
         return {
             "system": self.system.name,
