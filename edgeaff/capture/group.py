@@ -1,8 +1,9 @@
-"""Several live sources read as one."""
+"""Several sources read as one: two files merged by time, or a group of live sources."""
 
 from __future__ import annotations
 
 import contextlib
+import heapq
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeaff.capture.health import SourceHealth
 from edgeaff.capture.live import LiveSource, take_from, units_of
-from edgeaff.capture.source import MergedSource, open_source, parse_uri
+from edgeaff.capture.timeline import order_of
 from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError
 from edgeaff.types import AudioChunk, VideoFrame
@@ -19,43 +20,61 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-def combine(video: Any, audio: Any) -> Any:
-    """Returns one source for both modalities.
+class MergedSource(Closing):
+    """Two sources that both start at 0 as one, for example the picture of one file with the sound of another."""
 
-    Args:
-        video: path, URI or source object of the pictures; None for sound alone.
-        audio: path, URI or source object of the sound; None for that of `video`, where it has any.
+    is_live = False
 
-    Returns:
-        A MediaFile, a MergedSource of two files, or a LiveGroup.
+    def __init__(self, video_source: Any, audio_source: Any) -> None:
+        """Takes over both sources and closes them when it is closed.
 
-    Raises:
-        ArgumentError: neither is given, or a file is to be mixed with a live source.
-    """
-    if video is None and audio is None:
-        raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
-    if video is not None and audio is not None and video == audio:
-        audio = None
-    only_video = video is not None and audio is not None or (video is not None and _gives_pictures_only(video))
-    picture = None if video is None else _opened(video, video=True, audio=not only_video)
-    sound = None if audio is None else _opened(audio, video=False, audio=True)
-    given = [source for source in (picture, sound) if source is not None]
-    if all(not source.is_live for source in given):
-        return given[0] if len(given) == 1 else MergedSource(picture, sound)
-    parts: list[Any] = []
-    for source in given:
-        parts += source.sources if isinstance(source, LiveGroup) else (source,)
-    return given[0] if len(given) == 1 and isinstance(given[0], LiveGroup) else LiveGroup(parts)
+        Args:
+            video_source: gives the pictures; its own sound must be switched off.
+            audio_source: gives the sound; its own pictures must be switched off.
 
+        Raises:
+            ArgumentError: a source is live, lacks its modality, or brings the other's too.
+        """
+        if video_source.is_live or audio_source.is_live:
+            raise ArgumentError("video_source and audio_source must be files, got a live one; use Runtime for those.")
+        if not video_source.has_video or video_source.has_audio:
+            raise ArgumentError("video_source must give pictures only, got another kind; open it with audio=False.")
+        if not audio_source.has_audio or audio_source.has_video:
+            raise ArgumentError("audio_source must give sound only, got another kind; open it with video=False.")
+        self._sources = (video_source, audio_source)
+        self.has_video = self.has_audio = True
 
-def _gives_pictures_only(video: Any) -> bool:
-    return isinstance(video, str) and parse_uri(video).scheme in ("camera", "gst")
+    @property
+    def warnings(self) -> list[str]:
+        """Returns the warnings of both."""
+        return [warning for source in self._sources for warning in source.warnings]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Returns the counts of both, added."""
+        video, audio = (source.counts for source in self._sources)
+        return {name: video.get(name, 0) + audio.get(name, 0) for name in (*video, *audio)}
 
-def _opened(source: Any, *, video: bool, audio: bool) -> Any:
-    if isinstance(source, type):
-        raise ArgumentError(f"source must be an object, got the class {source.__name__}; pass {source.__name__}().")
-    return source if hasattr(source, "is_live") else open_source(source, video=video, audio=audio)
+    @property
+    def duration_seconds(self) -> float | None:
+        """Returns the longer duration, None if one is unknown."""
+        video, audio = (source.duration_seconds for source in self._sources)
+        return None if video is None or audio is None else max(video, audio)
+
+    def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
+        """Yields everything of both in the order of `timeline.order_of`."""
+        yield from heapq.merge(*self._sources, key=order_of)
+
+    def __enter__(self) -> Self:
+        """Returns the source itself, with both parts entered."""
+        for source in self._sources:
+            source.__enter__()
+        return self
+
+    def close(self) -> None:
+        """Closes both parts."""
+        for source in self._sources:
+            source.close()
 
 
 class LiveGroup(Closing):

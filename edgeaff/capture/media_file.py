@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgeaff.capture.timeline import Timeline, to_ns
+from edgeaff.capture.timeline import Timeline, order_of, to_ns
 from edgeaff.capture.track import TrackReader
 from edgeaff.closing import Closing
 from edgeaff.errors import BackendUnavailableError, MediaError
@@ -34,11 +34,6 @@ def open_container(av: Any, address: str, **options: Any) -> Any:
     if int(av.__version__.split(".")[0]) < 19:
         options["metadata_errors"] = "ignore"
     return av.open(address, **options)
-
-
-def order_of(unit: VideoFrame | AudioChunk) -> tuple[int, bool]:
-    """Returns the sort key of the merged order: by pts; on a tie the picture comes first."""
-    return unit.pts_ns, isinstance(unit, AudioChunk)
 
 
 class MediaFile(Closing):

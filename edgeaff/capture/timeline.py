@@ -17,10 +17,16 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from edgeaff.spec import NANOSECONDS
+from edgeaff.types import AudioChunk, VideoFrame
 
 MAX_STEP_BACK_NS = 500_000_000  # a larger step back is a new epoch, a smaller one is jitter
 _WRAP_NS = (1 << 33) * NANOSECONDS // 90_000
 _WRAP_TOLERANCE_NS = 10 * NANOSECONDS
+
+
+def order_of(unit: VideoFrame | AudioChunk) -> tuple[int, bool]:
+    """Returns the sort key of the merged order: by pts; on a tie the picture comes first."""
+    return unit.pts_ns, isinstance(unit, AudioChunk)
 
 
 def to_ns(ticks: int, time_base: Fraction) -> int:

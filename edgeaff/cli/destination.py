@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgeaff.capture.source import parse_uri
+from edgeaff.capture.uri import parse_uri
 from edgeaff.errors import ArgumentError, BackendUnavailableError
 from edgeaff.naming import public_name
 

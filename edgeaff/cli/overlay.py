@@ -34,7 +34,8 @@ def write_overlay(events: Sequence[AffectEvent], source: str, path: str) -> None
         raise BackendUnavailableError(
             f"--overlay needs OpenCV and PyAV, got: {error}; pip install edgeaff[live,media]."
         ) from error
-    from edgeaff.capture.source import open_source, parse_uri
+    from edgeaff.capture.open import open_source
+    from edgeaff.capture.uri import parse_uri
 
     if parse_uri(source).scheme != "file":
         raise ArgumentError(f"--overlay needs a file that can be read again, got {source}; record it first.")

@@ -98,7 +98,8 @@ def runs(events: Sequence[AffectEvent]) -> list[tuple[Status, int, int]]:
 
 def faces_of(events: Sequence[AffectEvent], source: str) -> list[tuple[AffectEvent, np.ndarray | None]]:
     """Returns up to eight (event, crop) pairs spread over time, the crops read from the file again; None where no face was."""
-    from edgeaff.capture.source import open_source, parse_uri
+    from edgeaff.capture.open import open_source
+    from edgeaff.capture.uri import parse_uri
 
     picks = [events[index] for index in np.linspace(0, len(events) - 1, min(FACES, len(events))).round().astype(int)]
     crops: list[np.ndarray | None] = [None] * len(picks)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from edgeaff.capture.source import parse_uri
+from edgeaff.capture.uri import parse_uri
 from edgeaff.cli.destination import check_destination, check_distinct, check_packages
 from edgeaff.cli.signals import interruptible
 from edgeaff.errors import ArgumentError, MediaError

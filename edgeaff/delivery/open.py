@@ -1,7 +1,8 @@
-"""From a path or URI to a sink.
+"""From a path or URI to a sink, and from a sequence of them to sinks.
 
 | URI | sink |
 |---|---|
+| `session.eaffrec` | recording of the session |
 | `events.jsonl`, `events.csv`, `events.vtt` | file, by its suffix |
 | `udp://host:port` | UDP datagrams |
 | `ws://host:port` | WebSocket server on that address |
@@ -10,7 +11,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -20,7 +23,9 @@ from edgeaff.delivery.queued import QueuedSink
 from edgeaff.delivery.subtitles import WebVttSink
 from edgeaff.errors import ArgumentError
 from edgeaff.naming import public_name
+from edgeaff.recording.recorder import Recorder
 
+RECORDING = ".eaffrec"
 _BY_SUFFIX: dict[str, Any] = {".jsonl": JsonlSink, ".csv": CsvSink, ".vtt": WebVttSink}
 
 
@@ -47,6 +52,34 @@ def open_sink(uri: str | os.PathLike[str], *, live: bool = False) -> Any:
             )
         return WebVttSink(text, origin_ns=None if live else 0) if kind is WebVttSink else kind(text)
     return QueuedSink(_open_network(text), name=public_name(text))
+
+
+def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[tuple[Any, str | None]]:
+    """Returns (sink, name for messages); what is a path or URI is opened, `*.eaffrec` as a Recorder.
+
+    Args:
+        sinks: sink objects, paths and URIs.
+        opened: gets what was opened here, to close it where the runtime cannot be made.
+        live: whether times are those of the monotonic clock.
+
+    Raises:
+        ArgumentError: sinks is no sequence, or one of them is neither a sink nor names one.
+    """
+    if isinstance(sinks, (str, os.PathLike)) or not isinstance(sinks, Sequence):
+        raise ArgumentError(f"sinks must be a sequence of sinks and URIs, got {public_name(sinks)}; put it into brackets.")
+    found: list[tuple[Any, str | None]] = []
+    for given in sinks:
+        sink, name = given, None
+        if isinstance(given, (str, os.PathLike)):
+            path, name = os.fspath(given), public_name(given)
+            sink = Recorder(path) if path.endswith(RECORDING) else open_sink(path, live=live)
+            opened.callback(sink.close)
+        elif not (callable(getattr(sink, "write", None)) and callable(getattr(sink, "close", None))):
+            raise ArgumentError(
+                f"sinks must have write(event) and close(), or be URIs, got {sink!r}; see edgeaff.delivery.open."
+            )
+        found.append((sink, name))
+    return found
 
 
 def _open_network(text: str) -> Any:

@@ -1,24 +1,18 @@
-"""What a Runtime shows on request: its counters and its health over HTTP; and the sinks that are named by URI."""
+"""What a Runtime shows on request: its counters and its health over HTTP."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
-import os
 import time
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from edgeaff.delivery.open import open_sink
 from edgeaff.delivery.status_server import StatusServer
 from edgeaff.errors import ArgumentError
 from edgeaff.naming import public_name
-from edgeaff.recording.recorder import Recorder
 
 LOOPBACK = "127.0.0.1"
-RECORDING = ".eaffrec"
 _log = logging.getLogger(__name__)
 
 
@@ -80,31 +74,3 @@ def describe(runtime: Any) -> dict[str, Any]:
             for index, event in enumerate(runtime.status.recent()[-5:])
         },
     }
-
-
-def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[tuple[Any, str | None]]:
-    """Returns (sink, name for messages); what is a path or URI is opened, `*.eaffrec` as a Recorder.
-
-    Args:
-        sinks: sink objects, paths and URIs.
-        opened: gets what was opened here, to close it where the runtime cannot be made.
-        live: whether times are those of the monotonic clock.
-
-    Raises:
-        ArgumentError: sinks is no sequence, or one of them is neither a sink nor names one.
-    """
-    if isinstance(sinks, (str, os.PathLike)) or not isinstance(sinks, Sequence):
-        raise ArgumentError(f"sinks must be a sequence of sinks and URIs, got {public_name(sinks)}; put it into brackets.")
-    found: list[tuple[Any, str | None]] = []
-    for given in sinks:
-        sink, name = given, None
-        if isinstance(given, (str, os.PathLike)):
-            path, name = os.fspath(given), public_name(given)
-            sink = Recorder(path) if path.endswith(RECORDING) else open_sink(path, live=live)
-            opened.callback(sink.close)
-        elif not (callable(getattr(sink, "write", None)) and callable(getattr(sink, "close", None))):
-            raise ArgumentError(
-                f"sinks must have write(event) and close(), or be URIs, got {sink!r}; see delivery.open."
-            )
-        found.append((sink, name))
-    return found

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from edgeaff.bundle import ModelBundle
-from edgeaff.capture.group import combine
+from edgeaff.capture.open import combine
+from edgeaff.delivery.open import open_sinks
 from edgeaff.delivery.status_server import StatusServer
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.naming import public_name
@@ -53,7 +54,7 @@ class Runtime(EventReader):
 
     Args:
         bundle: a ModelBundle, a path, or None for the one that ships.
-        video: path or URI of the pictures ("clip.mp4", "camera:0", "rtsp://..."; the table is in edgeaff.capture.source), or a
+        video: path or URI of the pictures ("clip.mp4", "camera:0", "rtsp://..."; the table is in edgeaff.capture.uri), or a
             source such as PushVideo(). A file or stream brings its sound too, unless `audio` names another.
         audio: path or URI of the sound ("mic:default"), or a source such as PushAudio().
         backend: "default" (the bundle's, and the default), "onnxruntime", "openvino", "native", "tensorrt", or "auto": the fastest
@@ -123,7 +124,7 @@ class Runtime(EventReader):
         self._live = bool(self._source.is_live)
         self._source_name = " and ".join(public_name(given) for given in (options["video"], options["audio"]) if given is not None)
         with contextlib.ExitStack() as opened:
-            named_sinks = observe.open_sinks(options["sinks"], opened, live=self._live)
+            named_sinks = open_sinks(options["sinks"], opened, live=self._live)
             recorder = next((sink for sink, _ in named_sinks if isinstance(sink, Recorder)), None)
             session = self._make_session(options, recorder)
             opened.pop_all()

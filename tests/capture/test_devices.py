@@ -1,6 +1,6 @@
 
 from edgeaff.capture.devices import CameraInfo, list_cameras, list_microphones
-from edgeaff.capture.source import parse_uri
+from edgeaff.capture.uri import parse_uri
 from tests.capture.test_microphone import FakePortAudio
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from edgeaff.capture.camera import Camera
-from edgeaff.capture.group import LiveGroup, combine
+from edgeaff.capture.group import LiveGroup, MergedSource
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.capture.microphone import Microphone
+from edgeaff.capture.open import combine
 from edgeaff.capture.paced import PacedFile
 from edgeaff.capture.push import PushAudio, PushVideo
-from edgeaff.capture.source import MergedSource
 from edgeaff.errors import ArgumentError
 from tests.capture.test_microphone import FakePortAudio
 from tests.media_maker import frame_times, write_clip

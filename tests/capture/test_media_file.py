@@ -7,7 +7,8 @@ import wave
 import numpy as np
 import pytest
 
-from edgeaff.capture.media_file import MediaFile, order_of
+from edgeaff.capture.media_file import MediaFile
+from edgeaff.capture.timeline import order_of
 from edgeaff.capture.track import orientation_of
 from edgeaff.errors import MediaError
 from edgeaff.types import AudioChunk, VideoFrame

@@ -3,8 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeaff.capture.group import MergedSource
 from edgeaff.capture.media_file import MediaFile
-from edgeaff.capture.source import MergedSource, Source, SourceUri, open_source, parse_uri
+from edgeaff.capture.open import open_source
+from edgeaff.capture.source import Source
+from edgeaff.capture.uri import SourceUri, parse_uri
 from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.types import AudioChunk, VideoFrame
 from tests.media_maker import frame_times, write_clip

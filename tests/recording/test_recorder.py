@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from edgeaff.capture.source import open_source
+from edgeaff.capture.open import open_source
 from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.preprocess import Preprocessor, PreprocessParts
 from edgeaff.recording.format import (

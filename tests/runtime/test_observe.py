@@ -186,7 +186,7 @@ def test_udp_sink_by_uri_gets_live_events() -> None:
 
 @pytest.mark.parametrize("sinks", [3, "events.jsonl", [3], [object()]])
 def test_sinks_that_are_none_are_an_error(sinks: Any) -> None:
-    with pytest.raises(ArgumentError, match=r"sinks must .*; (put it into brackets|see delivery.open)"):
+    with pytest.raises(ArgumentError, match=r"sinks must .*; (put it into brackets|see edgeaff.delivery.open)"):
         edgeaff.Runtime(video=edgeaff.PushVideo(), sinks=sinks)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from edgeaff.capture.health import Health
 from edgeaff.capture.network import NetworkStream
-from edgeaff.capture.source import open_source
+from edgeaff.capture.open import open_source
 from edgeaff.types import AudioChunk, VideoFrame
 from tests.media_maker import TRANSPORT_STREAM, clap_and_flash, frame_times, note_clap_or_flash, write_clip
 from tests.system.conftest import find_program, free_port, stop

@@ -186,7 +186,7 @@ def check_av_offset(video: Any, audio: Any, *, seconds: float = 10.0) -> list[Fi
     Raises:
         ArgumentError: seconds is out of range, or a modality is missing.
     """
-    from edgeaff.capture.group import combine
+    from edgeaff.capture.open import combine
 
     if not 2 <= seconds <= 600:
         raise ArgumentError(f"--seconds must be in [2, 600], got {seconds:g}; 10 give ten claps.")

@@ -1,0 +1,126 @@
+"""From a path or URI to a source (`edgeaff.capture.uri` lists them), and from two of them to one."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from edgeaff.capture.group import LiveGroup, MergedSource
+from edgeaff.capture.media_file import MediaFile
+from edgeaff.capture.source import Source
+from edgeaff.capture.uri import NETWORK, SourceUri, parse_uri
+from edgeaff.errors import ArgumentError
+
+
+def open_source(uri: str | os.PathLike[str], *, video: bool = True, audio: bool = True) -> Source:
+    """Opens what a URI names.
+
+    Args:
+        uri: see the table of this module.
+        video: pictures are wanted.
+        audio: sound is wanted.
+
+    Returns:
+        A Source. Devices start when it is entered as a context manager.
+
+    Raises:
+        ArgumentError: the URI is malformed, or cannot give what is wanted.
+    """
+    parsed = parse_uri(uri)
+    if not (video or audio):
+        raise ArgumentError("video or audio must be True, got neither; ask for at least one.")
+    if parsed.scheme == "file":
+        return MediaFile(parsed.target, video=video, audio=audio)
+    return _open_live(parsed, video=video, audio=audio)
+
+
+def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
+    scheme, target, options = parsed.scheme, parsed.target, parsed.options
+    if scheme in NETWORK:
+        from edgeaff.capture.network import NetworkStream
+
+        return NetworkStream(target, video=video, audio=audio)
+    if scheme == "mic":
+        _require(audio, scheme, "sound")
+        from edgeaff.capture.microphone import Microphone
+
+        rate = _number(options, "rate", int)
+        return Microphone(target, sample_rate_hz=rate, latency_seconds=_number(options, "latency", float) or 0.0)
+    if scheme == "replay":
+        from edgeaff.recording.replay import ReplaySource
+
+        return ReplaySource(target, video=video, audio=audio)
+    if scheme == "push":
+        from edgeaff.capture.push import PushAudio, PushVideo
+
+        parts: list[Any] = [part() for part, wanted in ((PushVideo, video), (PushAudio, audio)) if wanted]
+        return LiveGroup(parts) if len(parts) > 1 else parts[0]
+    _require(video, scheme, "pictures")
+    from edgeaff.capture.camera import Camera
+
+    if scheme == "gst":
+        return Camera(pipeline=target)
+    return Camera(target, fps=_number(options, "fps", float), size=_size(options), pixel_format=options.get("format"))
+
+
+def _require(wanted: bool, scheme: str, what: str) -> None:
+    if not wanted:
+        raise ArgumentError(f"uri must give what is asked for, got {scheme}: which gives only {what}; swap the two.")
+
+
+def _number(options: dict[str, str], name: str, kind: type[int] | type[float]) -> Any:
+    if name not in options:
+        return None
+    try:
+        return kind(options[name])
+    except ValueError as error:
+        raise ArgumentError(f"{name} must be a number, got {options[name]!r}; write for example {name}=30.") from error
+
+
+def _size(options: dict[str, str]) -> tuple[int, int] | None:
+    if "size" not in options:
+        return None
+    match = re.fullmatch(r"(\d+)x(\d+)", options["size"])
+    if match is None:
+        raise ArgumentError(f"size must be WIDTHxHEIGHT, got {options['size']!r}; write for example size=640x480.")
+    return int(match[1]), int(match[2])
+
+
+def combine(video: Any, audio: Any) -> Any:
+    """Returns one source for both modalities.
+
+    Args:
+        video: path, URI or source object of the pictures; None for sound alone.
+        audio: path, URI or source object of the sound; None for that of `video`, where it has any.
+
+    Returns:
+        A MediaFile, a MergedSource of two files, or a LiveGroup.
+
+    Raises:
+        ArgumentError: neither is given, or a file is to be mixed with a live source.
+    """
+    if video is None and audio is None:
+        raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
+    if video is not None and audio is not None and video == audio:
+        audio = None
+    only_video = video is not None and audio is not None or (video is not None and _gives_pictures_only(video))
+    picture = None if video is None else _opened(video, video=True, audio=not only_video)
+    sound = None if audio is None else _opened(audio, video=False, audio=True)
+    given = [source for source in (picture, sound) if source is not None]
+    if all(not source.is_live for source in given):
+        return given[0] if len(given) == 1 else MergedSource(picture, sound)
+    parts: list[Any] = []
+    for source in given:
+        parts += source.sources if isinstance(source, LiveGroup) else (source,)
+    return given[0] if len(given) == 1 and isinstance(given[0], LiveGroup) else LiveGroup(parts)
+
+
+def _gives_pictures_only(video: Any) -> bool:
+    return isinstance(video, str) and parse_uri(video).scheme in ("camera", "gst")
+
+
+def _opened(source: Any, *, video: bool, audio: bool) -> Any:
+    if isinstance(source, type):
+        raise ArgumentError(f"source must be an object, got the class {source.__name__}; pass {source.__name__}().")
+    return source if hasattr(source, "is_live") else open_source(source, video=video, audio=audio)
