@@ -23,6 +23,7 @@ from edgeaff.bundle import ModelBundle
 from edgeaff.choice import Choice, check_at_load, choose_backend
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.face import FaceEncoder
+from edgeaff.forking import ProcessBound
 from edgeaff.handover import Candidate, TickPair, encoder_backend, prepare, require_same_descriptors, take_over
 from edgeaff.inference import Coverage, Predictor, Smoother, Uncertainty, load_predictor
 from edgeaff.preprocess import FaceInput, InputCounts, InputTap, Preprocessor, TickInput, parts_from_bundle
@@ -66,7 +67,7 @@ class Estimate:
     audio_coverage: float
 
 
-class Session:
+class Session(ProcessBound):
     """Turns pushed frames and samples into events, deterministically.
 
     ```
@@ -103,6 +104,8 @@ class Session:
         ArgumentError: an option is out of range.
         BundleError: the bundle cannot be used.
         SpecMismatchError: bundle, detector and this edgeaff disagree on the preprocessing.
+
+    A Session belongs to the process that made it: in a forked child every push is a SessionStateError.
     """
 
     def __init__(
@@ -178,22 +181,27 @@ class Session:
             image: (H, W, 3) uint8 RGB; the buffer may be reused after the call, but for a frame held after a jump of 10 s.
             pts_ns: time of the frame, int nanoseconds.
         """
+        self._require_own_process()
         return self._events(self._preprocessor.push_frame(image, pts_ns=pts_ns))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[AffectEvent]:
         """Returns the events that this sound completes. samples: (n,) int16 or float32, mono; pts_ns: time of samples[0]."""
+        self._require_own_process()
         return self._events(self._preprocessor.push_audio(samples, pts_ns=pts_ns, sample_rate_hz=sample_rate_hz))
 
     def push_face(self, faces: Sequence[tuple[TrackedFace, np.ndarray]], *, pts_ns: int) -> list[AffectEvent]:
         """Returns the events that a frame with known faces completes. faces: (face, (96, 96, 3) uint8 RGB crop) pairs."""
+        self._require_own_process()
         return self._events(self._preprocessor.push_face(faces, pts_ns=pts_ns))
 
     def push_lld(self, rows: np.ndarray, *, pts_ns: int) -> list[AffectEvent]:
         """Returns the events that final LLD rows complete. rows: (n, 65) float32, 10 ms apart; pts_ns: start of rows[0]."""
+        self._require_own_process()
         return self._events(self._preprocessor.push_lld(rows, pts_ns=pts_ns))
 
     def advance(self, pts_ns: int) -> list[AffectEvent]:
         """Returns the events that go out because time has come to pts_ns without any delivery."""
+        self._require_own_process()
         return self._events(self._preprocessor.advance(pts_ns))
 
     def degrade(self, step: int) -> None:
@@ -202,14 +210,17 @@ class Session:
         Args:
             step: 0 nothing; 1 the detector runs every 0.3 s; 2 and faces are encoded on every second frame.
         """
+        self._require_own_process()
         self._preprocessor.degrade(step)
 
     def finish(self) -> list[AffectEvent]:
         """Returns the events held back. After it only reset() is allowed."""
+        self._require_own_process()
         return self._events(self._preprocessor.finish())
 
     def reset(self) -> None:
         """Starts anew: no past, seq from 0."""
+        self._require_own_process()
         self._preprocessor.reset()
         self._seq = 0
         self._restart()
@@ -225,6 +236,7 @@ class Session:
             BackendUnavailableError: it is not installed, or has no device here; the session goes on as before.
             BundleError: it fails its self-test; the session goes on as before.
         """
+        self._require_own_process()
         if not isinstance(backend, (str, Candidate)):
             raise ArgumentError(f"backend must be a name, or what edgeaff.handover.prepare made, got {backend!r}; name one.")
         candidate = prepare(self.bundle, backend, **self._engine_options) if isinstance(backend, str) else backend

@@ -7,6 +7,7 @@ import numpy as np
 from edgeaff.backends import precision_in
 from edgeaff.backends.engines import import_onnxruntime, session_options
 from edgeaff.errors import BackendUnavailableError, BundleError
+from edgeaff.forking import ProcessBound
 
 PROVIDERS = {
     "onnxruntime": ("CPUExecutionProvider",),
@@ -17,7 +18,7 @@ PROVIDERS = {
 SLOW_FUSIONS = ["SkipLayerNormFusion"]
 
 
-class OnnxRuntimeGraph:
+class OnnxRuntimeGraph(ProcessBound):
     """One graph in an ONNX Runtime session.
 
     Args:

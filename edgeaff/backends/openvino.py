@@ -10,9 +10,10 @@ from edgeaff.backends import precision_in
 from edgeaff.backends.engines import import_openvino
 from edgeaff.backends.onnx_edit import OP_TYPE
 from edgeaff.errors import BackendUnavailableError, BundleError
+from edgeaff.forking import ProcessBound
 
 
-class OpenVinoGraph:
+class OpenVinoGraph(ProcessBound):
     """One compiled OpenVINO model."""
 
     backend = "openvino"

@@ -27,6 +27,7 @@ from edgeaff.backends.tensorrt_build import (
     make_logger,
 )
 from edgeaff.errors import ArgumentError, BundleError, DeviceError
+from edgeaff.forking import ProcessBound
 from edgeaff.ops import native
 from edgeaff.ops.arrays import Operand, describe
 from edgeaff.ops.cross_modal_attention import CUDA_HEAD_SIZES
@@ -68,7 +69,7 @@ class Runner(Protocol):
         ...
 
 
-class TensorRtGraph:
+class TensorRtGraph(ProcessBound):
     """An engine as a graph (see `edgeaff.backends.Graph`).
 
     Attributes:

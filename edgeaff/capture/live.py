@@ -19,6 +19,7 @@ from edgeaff.capture.health import FreezeWatch, Health, SourceHealth
 from edgeaff.capture.inbox import Inbox
 from edgeaff.closing import Closing
 from edgeaff.errors import DeviceError, EdgeaffError
+from edgeaff.forking import ProcessBound
 from edgeaff.naming import public_name, without_secrets
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
@@ -30,7 +31,7 @@ BACKOFF_SECONDS = (0.1, 0.2, 0.4, 0.5)  # the last one repeats; recovery stays u
 MAX_ABANDONED = 2
 
 
-class LiveSource(Closing):
+class LiveSource(ProcessBound, Closing):
     """Base of camera, microphone, network and paced sources. Children give `_open`, `_read` and `_shut`.
 
     Attributes:
@@ -121,6 +122,7 @@ class LiveSource(Closing):
         Raises:
             DeviceError: the device cannot be opened, or did not answer in time (a MediaError where it is a stream).
         """
+        self._require_own_process()
         self._spawn()
         if not self._first_attempt.wait(self._connect_seconds):
             self.close()
@@ -133,12 +135,14 @@ class LiveSource(Closing):
         return self
 
     def close(self) -> None:
-        """Stops within half a second; a thread stuck in the driver is left behind."""
+        """Stops within half a second; a thread stuck in the driver is left behind. In a forked child it does nothing."""
         self.end()
         self.join(time.monotonic() + 0.5)
 
     def end(self) -> None:
         """Asks the capture thread to end; does not wait for it."""
+        if self._is_inherited:
+            return
         self._stop.set()
         self._first_attempt.set()  # wakes whoever waits for the device to open
         self.inbox.close()
@@ -270,6 +274,7 @@ class LiveSource(Closing):
 
     def health(self) -> SourceHealth:
         """Returns how the source is doing now. Also starts a new thread when the old one is stuck. From any thread."""
+        self._require_own_process()
         with self._lock:
             return self._health()
 
@@ -312,6 +317,7 @@ class LiveSource(Closing):
     @property
     def ended(self) -> bool:
         """True once nothing waits and nothing more will come."""
+        self._require_own_process()
         with self.inbox.changed:
             return self.inbox.closed and self.inbox.peek_order() is None
 
@@ -332,6 +338,8 @@ def units_of(source: Any) -> Iterator[VideoFrame | AudioChunk]:
 
 def take_from(sources: Sequence[LiveSource], timeout_seconds: float | None) -> VideoFrame | AudioChunk | None:
     """Returns the earliest unit of several sources that share a condition, or None after the timeout or at the end."""
+    for source in sources:
+        source._require_own_process()
     changed = sources[0].inbox.changed
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     with changed:

@@ -33,10 +33,13 @@ class _PushSource(LiveSource):
 
     def start(self) -> Self:
         """Returns the source itself; there is no device to open."""
+        self._require_own_process()
         return self
 
     def finish(self) -> None:
         """Lets the reader end after what was pushed."""
+        if self._is_inherited:
+            return
         self._state = Health.ENDED
         self.inbox.close()
 
@@ -52,6 +55,7 @@ class _PushSource(LiveSource):
 
     def health(self) -> SourceHealth:
         """Returns OK, or STALLED when nothing was pushed for the stall time."""
+        self._require_own_process()
         if self._last_ns is None or self._state is Health.ENDED:
             return SourceHealth(self._state, None, "", 0)
         silent = self._clock() - self._last_ns
@@ -101,6 +105,7 @@ class PushVideo(_PushSource):
         Raises:
             ArgumentError: shape, dtype or time is not what it must be.
         """
+        self._require_own_process()
         image = np.asarray(image)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
             raise ArgumentError(
@@ -157,6 +162,7 @@ class PushAudio(_PushSource):
         Raises:
             ArgumentError: shape, dtype or time is not what it must be.
         """
+        self._require_own_process()
         samples = np.asarray(samples)
         if samples.ndim != 1 or samples.dtype not in (np.int16, np.float32):
             raise ArgumentError(

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeaff.capture.downmix import ChannelCancellation, downmix_weights, to_mono
 from edgeaff.capture.timeline import Timeline, to_ns
+from edgeaff.forking import ProcessBound
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame
 
@@ -176,7 +177,7 @@ class AudioClock:
         return start
 
 
-class TrackDecoder:
+class TrackDecoder(ProcessBound):
     """Turns the packets of one track into frames or chunks with rising pts.
 
     Attributes:

@@ -6,15 +6,17 @@ import threading
 from collections import deque
 from typing import Any, Protocol
 
+from edgeaff.awaiting import BackgroundLoop, Caller
 from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError, EdgeaffError
+from edgeaff.forking import ProcessBound
 from edgeaff.types import AffectEvent
 
 RETRY_SECONDS = 0.5
 
 
 class Sink(Protocol):
-    """Takes events. `write` may raise OSError or an EdgeaffError; `close` may be called twice."""
+    """Takes events. `write` may raise OSError or an EdgeaffError; `close` may be called twice. Both may be async."""
 
     def write(self, event: AffectEvent) -> None:
         """Delivers one event."""
@@ -23,7 +25,7 @@ class Sink(Protocol):
         """Delivers what is left and frees everything."""
 
 
-class QueuedSink(Closing):
+class QueuedSink(ProcessBound, Closing):
     """Hands events to another sink on a thread of its own. When that sink is slow or broken the oldest events go.
 
     An event that fails is tried again every half second: a full disk or a killed broker is survived, and what was lost
@@ -46,6 +48,8 @@ class QueuedSink(Closing):
         self.name = name or type(sink).__name__
         self.warnings: list[str] = []
         self._sink, self._capacity = sink, capacity
+        self._background = BackgroundLoop()
+        self._write, self._close = Caller(sink.write, self._background), Caller(sink.close, self._background)
         self._events: deque[AffectEvent] = deque()
         self._changed = threading.Condition()
         self._closing = False
@@ -77,6 +81,7 @@ class QueuedSink(Closing):
 
     def write(self, event: AffectEvent) -> None:
         """Takes an event over at once; when the queue is full the oldest event goes."""
+        self._require_own_process()
         with self._changed:
             if self._closing:
                 self._counts["dropped"] += 1
@@ -99,6 +104,8 @@ class QueuedSink(Closing):
         Args:
             timeout_seconds: what still waits then is dropped and counted.
         """
+        if self._is_inherited:
+            return
         self.end()
         self._thread.join(timeout_seconds)
         with self._changed:
@@ -115,11 +122,12 @@ class QueuedSink(Closing):
             self._failed(error)
             self._give_up()
         try:
-            self._sink.close()
+            self._close()
         except Exception as error:  # noqa: BLE001 - the same
             if not isinstance(error, (OSError, EdgeaffError)):
                 self.error = self.error or error
             self._failed(error)
+        self._background.close()
 
     def _give_up(self) -> None:
         with self._changed:
@@ -135,7 +143,7 @@ class QueuedSink(Closing):
     def _deliver(self, event: AffectEvent) -> None:
         while True:
             try:
-                self._sink.write(event)
+                self._write(event)
             except (OSError, EdgeaffError) as error:
                 self._failed(error)
                 with self._changed:

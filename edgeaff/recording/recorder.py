@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 
 from edgeaff.closing import Closing, opening
+from edgeaff.forking import ProcessBound
 from edgeaff.recording.format import MAGIC, SCHEMA, Record, array_record, encode_record, faces_record
 from edgeaff.types import AffectEvent, TrackedFace
 
 _MAX_WAITING = 2048  # records; at 30 Hz with sound about ten seconds
 
 
-class Recorder(Closing):
+class Recorder(ProcessBound, Closing):
     """Writes a session file on a thread of its own. It is the tap of the session, and a sink.
 
     Where the disk is full or too slow the recording ends there, with a warning; the session goes on.
@@ -79,6 +80,7 @@ class Recorder(Closing):
 
     def note(self, record: Record) -> None:
         """Hands a record to the writing thread; never waits."""
+        self._require_own_process()
         if self._failed.is_set() or self._closed:
             return
         self._begin()
@@ -121,7 +123,7 @@ class Recorder(Closing):
         Args:
             timeout_seconds: how long that may take.
         """
-        if self._closed:
+        if self._closed or self._is_inherited:
             return
         if self._options is not None:
             self._begin()

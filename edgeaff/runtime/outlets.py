@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from edgeaff.awaiting import BackgroundLoop
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.recording.recorder import Recorder
 from edgeaff.runtime.policy import Policy
@@ -29,6 +31,7 @@ class Outlets:
         self.queue: EventQueue[AffectEvent] = EventQueue(policy, lossless=not live)
         self.queued_sinks: list[QueuedSink] = []
         self.recorders = [sink for sink in sinks if isinstance(sink, Recorder)]
+        self.background = BackgroundLoop()
         self._live, self._on_error = live, on_error
         self._callbacks: list[Subscriber[AffectEvent]] = []
         self._file_sinks: list[Subscriber[AffectEvent]] = []
@@ -51,14 +54,22 @@ class Outlets:
                     waiting,
                     name=name or type(sink).__name__,
                     on_error=self._on_error,
+                    background=self.background,
                     at_end=sink.close,
                 )
             )
 
-    def add_callback(self, callback: Callable[[AffectEvent], None], policy: Policy) -> None:
+    def add_callback(self, callback: Callable[[AffectEvent], Any], policy: Policy) -> None:
         """Calls back for every event, on a thread of its own."""
         waiting: EventQueue[AffectEvent] = EventQueue(policy, lossless=not self._live)
-        self._callbacks.append(Subscriber(callback, waiting, name="callback", on_error=self._on_error))
+        self._callbacks.append(
+            Subscriber(callback, waiting, name="callback", on_error=self._on_error, background=self.background)
+        )
+
+    @property
+    def loops(self) -> set[asyncio.AbstractEventLoop]:
+        """The event loops in which callbacks and sinks run."""
+        return {one.loop for one in (*self._callbacks, *self._file_sinks) if one.loop is not None}
 
     def start(self) -> None:
         """Starts all threads."""

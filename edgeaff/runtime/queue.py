@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -45,6 +47,7 @@ class EventQueue(Generic[T]):
         self._lossless = lossless and chosen.keep == "every"
         self._max_age = None if self._lossless else chosen.max_age_seconds
         self._changed = threading.Condition()
+        self._awaited: set[asyncio.Future[None]] = set()  # of readers in event loops, each done at the next change
         self._clock = clock
         self._closed = False
         self.dropped = 0
@@ -65,7 +68,7 @@ class EventQueue(Generic[T]):
                 self._items.popleft()
                 self.dropped += 1
             self._items.append((self._clock(), item))
-            self._changed.notify_all()
+            self._wake()
             return True
 
     def get(self, timeout_seconds: float | None = None) -> T | None:
@@ -73,11 +76,42 @@ class EventQueue(Generic[T]):
         with self._changed:
             self.read = True
             self._changed.wait_for(self._has_fresh, timeout_seconds)
-            if not self._items:
-                return None
-            _, item = self._items.popleft()
-            self._changed.notify_all()
-            return item
+            return self._pop()
+
+    async def get_async(self) -> T | None:
+        """Returns the next event, or None when the queue is closed and empty; waits in the event loop, without a thread.
+
+        An event leaves the queue in the step that returns it: a wait that is cancelled loses none.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            with self._changed:
+                self.read = True
+                if self._has_fresh():
+                    return self._pop()
+                change: asyncio.Future[None] = loop.create_future()
+                self._awaited.add(change)
+            try:
+                await change
+            finally:
+                with self._changed:
+                    self._awaited.discard(change)
+
+    def _pop(self) -> T | None:
+        """Returns the oldest event and removes it, None where there is none; call with `_changed` held."""
+        if not self._items:
+            return None
+        _, item = self._items.popleft()
+        self._changed.notify_all()  # a producer may wait for room
+        return item
+
+    def _wake(self) -> None:
+        """Wakes all who wait for a change; call with `_changed` held."""
+        self._changed.notify_all()
+        for change in self._awaited:
+            with contextlib.suppress(RuntimeError):  # its event loop is closed: nobody waits any more
+                change.get_loop().call_soon_threadsafe(_set_done, change)
+        self._awaited.clear()
 
     def _has_fresh(self) -> Any:
         """Returns whether the reader has anything to do, after dropping what is too old."""
@@ -101,4 +135,9 @@ class EventQueue(Generic[T]):
             self._closed = True
             if discard:
                 self._items.clear()
-            self._changed.notify_all()
+            self._wake()
+
+
+def _set_done(change: asyncio.Future[None]) -> None:
+    if not change.done():
+        change.set_result(None)

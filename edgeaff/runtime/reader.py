@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from edgeaff.errors import ArgumentError, SessionStateError
+from edgeaff.awaiting import is_async, require_function, running_loop
+from edgeaff.errors import SessionStateError
+from edgeaff.forking import ProcessBound
+from edgeaff.runtime.failure import FirstError
 from edgeaff.runtime.monitor import Monitor
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.status import StatusChannel
-from edgeaff.runtime.worker import Worker
 from edgeaff.types import AffectEvent, StatusEvent
 
-Callback = TypeVar("Callback", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from typing import Self
 
 
-def check_callback(callback: Callback) -> Callback:
-    """Returns the callback.
-
-    Raises:
-        ArgumentError: it cannot be called.
-    """
-    if not callable(callback):
-        raise ArgumentError(f"callback must be a function of one argument, the event, got {callback!r}; pass it without ().")
-    return callback
-
-
-class EventReader:
+class EventReader(ProcessBound):
     """Delivers events and status events, and raises what went wrong elsewhere.
 
-    Attributes:
-        status: the channel of StatusEvents; `status.recent()` gives the last 256.
+    Callbacks are plain or async functions. An async one runs in the event loop in which it was registered, else in one on a
+    thread of its own. In a forked child every call is a SessionStateError.
     """
 
-    _worker: Worker
-
     def __init__(self, sinks: Sequence[Any], policy: Policy, *, live: bool) -> None:
-        self._error: BaseException | None = None
-        self._failed = False
-        self._error_lock = threading.Lock()
-        self._pid: int | None = None  # of the process that started it
-        self.status = StatusChannel(self._fail)
-        self._outlets = Outlets(sinks, policy, live=live, on_error=self._fail)
-        self._monitor = Monitor(self.status, self._outlets, on_error=self._fail)
+        self._failure = FirstError()
+        self._started = False
+        self._outlets = Outlets(sinks, policy, live=live, on_error=self._failure.keep)
+        self._status = StatusChannel(self._failure.keep, background=self._outlets.background)
+        self._monitor = Monitor(self._status, self._outlets, on_error=self._failure.keep)
+        self._failure.report_to(self._status)
+        self._failure.then(self._outlets.queue.close)
+
+    @property
+    def status(self) -> StatusChannel:
+        """The channel of StatusEvents; `status.recent()` gives the last 256."""
+        self._require_own_process()
+        return self._status
 
     def __iter__(self) -> Iterator[AffectEvent]:
         """Yields events until the source ends; raises what the worker or a callback raised. Needs a runtime that was started."""
+        self._require_free_loop("iteration")
         while True:
             event = self._next(None)
             if event is None:
@@ -60,34 +54,38 @@ class EventReader:
         """Returns the next event, or None when there is none within the timeout."""
         return self._next(timeout_seconds)
 
-    async def __aiter__(self) -> AsyncIterator[AffectEvent]:
-        """Yields events without blocking the event loop."""
-        while True:
-            event = await asyncio.to_thread(self._next, None)
-            if event is None:
-                return
-            yield event
+    def __aiter__(self) -> AsyncIterator[AffectEvent]:
+        """Returns an iterator over the events that needs no thread and loses no event to a wait that is cancelled."""
+        return _AsyncEvents(self)
+
+    async def _next_async(self) -> AffectEvent | None:
+        self._require_started()
+        event = await self._outlets.queue.get_async()
+        if event is None:
+            self._raise_error()
+        return event
 
     def _next(self, timeout_seconds: float | None) -> AffectEvent | None:
-        self._check_process()
+        self._require_started()
         event = self._outlets.queue.get(timeout_seconds)
         if event is None:
             self._raise_error()
         return event
 
-    def on_event(self, callback: Callable[[AffectEvent], None], *, policy: Policy | str = "every") -> None:
+    def on_event(self, callback: Callable[[AffectEvent], Any], *, policy: Policy | str = "every") -> None:
         """Calls back for every event on a thread of its own; an exception in it surfaces in join, iteration or poll.
 
         Args:
-            callback: called with each AffectEvent.
+            callback: called with each AffectEvent; plain or async.
             policy: which events it gets when it is slower than they come.
 
         Raises:
-            ArgumentError: callback is no function.
+            ArgumentError: callback is no function, or a generator.
             SessionStateError: the runtime runs already.
         """
-        check_callback(callback)
-        if self._pid is not None:
+        self._require_own_process()
+        require_function(callback)
+        if self._started:
             raise SessionStateError("on_event must be called before start, got it after; register callbacks first.")
         self._outlets.add_callback(callback, as_policy(policy))
 
@@ -95,73 +93,100 @@ class EventReader:
         """Adds a sink to those of the constructor.
 
         Args:
-            sink: object with write(event) and close(); no Recorder, for that must see the whole session.
+            sink: object with write(event) and close(), plain or async; no Recorder, for that must see the whole session.
             name: for messages; default the class of the sink.
 
         Raises:
             SessionStateError: the runtime runs already.
         """
-        if self._pid is not None:
+        self._require_own_process()
+        if self._started:
             raise SessionStateError("add_sink must be called before start, got it after; add sinks first.")
         self._outlets.add_sink(sink, name)
 
-    def on_status(self, callback: Callable[[StatusEvent], None]) -> None:
+    def on_status(self, callback: Callable[[StatusEvent], Any]) -> None:
         """Calls back for every StatusEvent from now on, on a thread of its own; an exception surfaces as in `on_event`."""
-        self.status.subscribe(check_callback(callback))
+        require_function(callback)
+        self.status.subscribe(callback)
 
-    def on_first_face(self, callback: Callable[[StatusEvent], None]) -> None:
+    def on_first_face(self, callback: Callable[[StatusEvent], Any]) -> None:
         """Calls back once, when the first face of the session is measured: the place for the notice that people are owed."""
-        check_callback(callback)
+        require_function(callback)
+        if is_async(callback):
 
-        def notice(event: StatusEvent) -> None:
-            if event.kind == "first_face":
-                callback(event)
+            async def notice_async(event: StatusEvent) -> None:
+                if event.kind == "first_face":
+                    await callback(event)
+
+            self.status.subscribe(notice_async)
+            return
+
+        def notice(event: StatusEvent) -> Any:
+            return callback(event) if event.kind == "first_face" else None
 
         self.status.subscribe(notice)
 
     def join(self) -> None:
         """Waits until the source has ended and every callback has returned, without reading events oneself."""
-        self._check_process()
+        self._require_started()
+        self._require_free_loop("join")
         queue = self._outlets.queue
         while not queue.finished:
             queue.get()
         self._outlets.join_callbacks()
         self._monitor.close()
-        self.status.close()
+        self._status.close()
+        self._outlets.background.close()
         self._raise_error()
 
     @property
     def finished(self) -> bool:
         """Whether the source has ended and every event has been read."""
+        self._require_own_process()
         return self._outlets.queue.finished
 
-    # --- errors -------------------------------------------------------------------------------------------------------------
+    # --- checks and errors --------------------------------------------------------------------------------------------------
 
-    def _fail(self, name: str, error: BaseException) -> None:
-        """Keeps the first error for the reader and ends the run; called on any thread but the user's."""
-        with self._error_lock:
-            self._failed = True
-            self._error = self._error or error
-        if name != "worker":
-            message = f"{name} must not raise, got {type(error).__name__}: {error}; it surfaces where events are read."
-            self.status.emit("sink" if self._is_sink(name) else "reader", "failed", message, name=name)
-        self._worker.stop.set()
-        self._outlets.queue.close()
+    def _require_started(self) -> None:
+        """Checks, without taking a lock first, that events can be read here.
 
-    def _is_sink(self, name: str) -> bool:
-        return name not in ("callback", "status")
-
-    def _check_process(self) -> None:
-        if self._pid is None and not self._outlets.queue.finished:
+        Raises:
+            SessionStateError: the runtime was not started, or belongs to the parent process.
+        """
+        self._require_own_process()
+        if not self._started and not self._outlets.queue.finished:
             raise SessionStateError(
                 "Runtime must be started before its events are read, got one that is not; use it in a with block, or call start()."
             )
-        if self._pid is not None and self._pid != os.getpid():
+
+    def _require_free_loop(self, what: str) -> None:
+        """Checks that a wait does not block the event loop in which callbacks are to run.
+
+        Raises:
+            SessionStateError: it would.
+        """
+        if running_loop() in self._outlets.loops | self._status.loops:
             raise SessionStateError(
-                "Runtime must be used in the process that started it, got its forked child; make a new one there."
+                f"{what} must not block the event loop of its own callbacks, got a call in that loop; use `async for`, or "
+                "await asyncio.to_thread(runtime.join)."
             )
 
     def _raise_error(self) -> None:
-        if self._error is not None and self._outlets.queue.finished:
-            error, self._error = self._error, None
+        if self._outlets.queue.finished and (error := self._failure.take()) is not None:
             raise error
+
+
+class _AsyncEvents:
+    """The events of a runtime for `async for`; a wait that is cancelled ends neither the iterator nor the runtime."""
+
+    def __init__(self, reader: EventReader) -> None:
+        self._reader = reader
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> AffectEvent:
+        event = await self._reader._next_async()
+        if event is None:
+            raise StopAsyncIteration
+        return event

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
+import weakref
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
@@ -22,13 +22,13 @@ import numpy as np
 from edgeaff.bundle import ModelBundle
 from edgeaff.capture.open import combine
 from edgeaff.delivery.open import open_sinks
-from edgeaff.delivery.status_server import StatusServer
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.naming import public_name
 from edgeaff.recording.recorder import Recorder
 from edgeaff.runtime import observe, snapshot
 from edgeaff.runtime.config import merge_options
 from edgeaff.runtime.ladder import Ladder
+from edgeaff.runtime.parts import Parts
 from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.reader import EventReader
 from edgeaff.runtime.stats import RuntimeHealth, RuntimeStats
@@ -36,7 +36,6 @@ from edgeaff.runtime.swap import EngineSwap, announce, begin
 from edgeaff.runtime.worker import Worker
 from edgeaff.session import Session
 
-STOP_SECONDS = 0.95
 SESSION_OPTIONS = (
     "backend", "face_backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride", "load_test",
 )  # fmt: skip
@@ -117,7 +116,6 @@ class Runtime(EventReader):
             raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
         chosen_policy = as_policy(options["policy"])
         self._serve: Any = options["serve"]
-        self._server: StatusServer | None = None
         if self._serve is not None:
             observe.parse_address(self._serve)
         self._source = combine(options["video"], options["audio"])
@@ -134,14 +132,24 @@ class Runtime(EventReader):
         for sink, name in named_sinks:
             if not isinstance(sink, Recorder):
                 self._outlets.add_sink(sink, name)
+        self._assemble(session, options)
+
+    def _assemble(self, session: Any, options: dict[str, Any]) -> None:
+        """Makes the parts that run on threads. None of them holds the runtime, so that it can be dropped."""
         steps = Ladder() if self._live and self._source.has_video and options["ladder"] else None
         self._worker = Worker(
-            self._source, session, outlets=self._outlets, status=self.status, ladder=steps, on_error=self._fail
+            self._source, session, outlets=self._outlets, status=self._status, ladder=steps, on_error=self._failure.keep
         )
-        self._swap = EngineSwap(self._worker, self.status, options={name: options[name] for name in ("threads", "stride")})
-        announce(self._begun.session, self.status)
+        self._failure.then(self._worker.stop.set)
+        self._swap = EngineSwap(self._worker, self._status, options={name: options[name] for name in ("threads", "stride")})
+        announce(self._begun.session, self._status)
         if self._begun.refused is not None:
             self._swap.refuse(options["backend"], self._begun.refused)
+        self._parts = Parts(
+            self._source, self._live, self._worker, self._swap, self._outlets, self._monitor, self._status
+        )
+        self._forgotten = weakref.finalize(self, self._parts.stop_forgotten, self._source_name)
+        self._forgotten.atexit = False
 
     def _make_session(self, options: dict[str, Any], recorder: Recorder | None) -> Any:
         """Returns the session, recorded with the options that make it again if there is a recorder."""
@@ -172,12 +180,13 @@ class Runtime(EventReader):
         Raises:
             SessionStateError: it was started before.
         """
-        if self._pid is not None:
+        self._require_own_process()
+        if self._started:
             raise SessionStateError("start must be called once, got a second call; make a new Runtime.")
         if self._serve is not None:
-            self._server = observe.start_server(self, self._serve)
-        self._pid = os.getpid()
-        self.status.start()
+            self._parts.server = observe.start_server(weakref.proxy(self), self._serve)
+        self._started = True
+        self._status.start()
         self._outlets.start()
         self._worker.start()
         if self._begun.wanted is not None:
@@ -191,21 +200,10 @@ class Runtime(EventReader):
 
         What still hangs then (a driver, a sink, a callback) is left behind on its own thread. In a forked child it does nothing.
         """
-        if self._pid is not None and self._pid != os.getpid():
+        if self._is_inherited:
             return
-        deadline = time.monotonic() + STOP_SECONDS
-        self._worker.stop.set()
-        self._swap.close()
-        self._outlets.discard()
-        if self._live:
-            self._source.close()  # wakes a worker that waits for input
-        if self._server is not None:
-            self._server.close()
-        self._worker.join(deadline - time.monotonic())
-        if not self._worker.alive:
-            self._outlets.close_sinks()
-        self._monitor.close()
-        self.status.close(max(0.0, min(0.2, deadline - time.monotonic())))
+        self._forgotten.detach()
+        self._parts.stop()
 
     def __enter__(self) -> Runtime:
         return self.start()
@@ -223,6 +221,7 @@ class Runtime(EventReader):
         Args:
             backend: a name, as for the constructor.
         """
+        self._require_own_process()
         self._swap.request(backend)
 
     # --- pushed input -------------------------------------------------------------------------------------------------------
@@ -234,6 +233,7 @@ class Runtime(EventReader):
             image: (H, W, 3) uint8 RGB; not copied.
             pts_ns: its time on the caller's clock; None for the monotonic clock now.
         """
+        self._require_own_process()
         return int(self._pushable("video", "PushVideo").push(image, pts_ns=pts_ns))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int | None = None) -> int:
@@ -243,10 +243,12 @@ class Runtime(EventReader):
             samples: (n,) int16 or float32, mono; not copied.
             pts_ns: time of samples[0] on the caller's clock; None counts samples.
         """
+        self._require_own_process()
         return int(self._pushable("audio", "PushAudio").push(samples, pts_ns=pts_ns))
 
     def finish(self) -> None:
         """Says that nothing more will be pushed, so that the events end."""
+        self._require_own_process()
         for source in self._sources():
             if hasattr(source, "finish"):
                 source.finish()
@@ -267,6 +269,7 @@ class Runtime(EventReader):
     @property
     def warnings(self) -> list[str]:
         """What was found wrong with the source, the model and the sinks so far, one sentence each."""
+        self._require_own_process()
         of_engine = self._begun.session.warnings
         return [*self._source.warnings, *of_engine, *(text for sink in self._outlets.queued_sinks for text in sink.warnings)]
 
@@ -284,7 +287,7 @@ class Runtime(EventReader):
     @property
     def serve_url(self) -> str | None:
         """Where /metrics, /status and /healthz are, None unless asked for and started."""
-        return None if self._server is None else self._server.url
+        return None if self._parts.server is None else self._parts.server.url
 
     @property
     def source_name(self) -> str:
@@ -299,8 +302,12 @@ class Runtime(EventReader):
 
     def stats(self) -> RuntimeStats:
         """Returns a snapshot of the counters and measures."""
+        self._require_own_process()
         return snapshot.stats(self._worker, self._outlets, self._source)
 
     def health(self) -> RuntimeHealth:
         """Returns how sources, worker and sinks are doing now."""
-        return snapshot.health(self._worker, self._outlets, self._monitor, self._sources(), failed=self._failed, swap=self._swap.state)
+        self._require_own_process()
+        return snapshot.health(
+            self._worker, self._outlets, self._monitor, self._sources(), failed=self._failure.failed, swap=self._swap.state
+        )

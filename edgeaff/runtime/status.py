@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Any
 
+from edgeaff.awaiting import BackgroundLoop
 from edgeaff.errors import ArgumentError
 from edgeaff.runtime.queue import EventQueue
 from edgeaff.runtime.subscriber import Subscriber
@@ -20,13 +23,19 @@ class StatusChannel:
 
     Args:
         on_error: called with a name and the exception when a callback raises.
+        background: where async callbacks run that were registered outside of any event loop; None makes one.
         clock: monotonic nanoseconds.
     """
 
     def __init__(
-        self, on_error: Callable[[str, BaseException], None], *, clock: Callable[[], int] = time.monotonic_ns
+        self,
+        on_error: Callable[[str, BaseException], None],
+        *,
+        background: BackgroundLoop | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self._on_error, self._clock = on_error, clock
+        self._background = background or BackgroundLoop()
         self._log: deque[StatusEvent] = deque(maxlen=LOG_SIZE)
         self._subscribers: list[Subscriber[StatusEvent]] = []
         self._lock = threading.Lock()
@@ -66,15 +75,21 @@ class StatusChannel:
             subscriber.queue.put(event)
         return event
 
-    def subscribe(self, callback: Callable[[StatusEvent], None]) -> None:
+    def subscribe(self, callback: Callable[[StatusEvent], Any]) -> None:
         """Calls back for every event from now on, on a thread of its own; 256 wait, then the oldest go."""
         queue: EventQueue[StatusEvent] = EventQueue(lossless=False)
-        subscriber = Subscriber(callback, queue, name="status", on_error=self._on_error)
+        subscriber = Subscriber(callback, queue, name="status", on_error=self._on_error, background=self._background)
         with self._lock:
             self._subscribers.append(subscriber)
             started = self._started
         if started:
             subscriber.start()
+
+    @property
+    def loops(self) -> set[asyncio.AbstractEventLoop]:
+        """The event loops in which callbacks run."""
+        with self._lock:
+            return {one.loop for one in self._subscribers if one.loop is not None}
 
     def recent(self) -> list[StatusEvent]:
         """Returns the last 256 events, oldest first."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from edgeaff.awaiting import BackgroundLoop, Caller
 from edgeaff.runtime.queue import EventQueue
 
 T = TypeVar("T")
@@ -16,29 +18,37 @@ class Subscriber(Generic[T]):
 
     def __init__(
         self,
-        call: Callable[[T], None],
+        call: Callable[[T], Any],
         queue: EventQueue[T],
         *,
         name: str,
         on_error: Callable[[str, BaseException], None],
-        at_end: Callable[[], None] | None = None,
+        background: BackgroundLoop,
+        at_end: Callable[[], Any] | None = None,
     ) -> None:
         """Makes the subscriber; `start` begins.
 
         Args:
-            call: the user's function.
+            call: the user's function, plain or async.
             queue: what waits for it.
             name: of the thread, and for messages.
             on_error: called with name and exception when the function raises; it is not called again after that.
-            at_end: called on the same thread after the last item.
+            background: where async functions run that were registered outside of any event loop.
+            at_end: called on the same thread after the last item; plain or async.
         """
         self.name, self.queue = name, queue
-        self._call, self._on_error, self._at_end = call, on_error, at_end
+        self._call, self._on_error = Caller(call, background), on_error
+        self._at_end = None if at_end is None else Caller(at_end, background)
         self._thread = threading.Thread(target=self._work, name=f"edgeaff-{name}", daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""
         self._thread.start()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop in which the user's function runs; None for a plain one, and for the background loop."""
+        return self._call.loop
 
     def join(self, timeout_seconds: float | None = None) -> bool:
         """Returns whether the thread has ended, waiting for it up to a time limit."""

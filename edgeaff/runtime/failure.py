@@ -1,0 +1,54 @@
+"""`FirstError`: what went wrong first, on any thread, kept for the reader."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from edgeaff.runtime.status import StatusChannel
+
+
+class FirstError:
+    """Keeps the first error of a run and ends the run. Threads hold it in place of the Runtime, which so may be forgotten.
+
+    Attributes:
+        failed: whether there was one.
+    """
+
+    def __init__(self) -> None:
+        self.failed = False
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+        self._status: StatusChannel | None = None
+        self._endings: list[Callable[[], None]] = []
+
+    def report_to(self, status: StatusChannel) -> None:
+        """Sets the channel that is told of errors in callbacks and sinks."""
+        self._status = status
+
+    def then(self, ending: Callable[[], None]) -> None:
+        """Adds what is called after an error: it ends a part of the run, and never waits."""
+        self._endings.append(ending)
+
+    def keep(self, name: str, error: BaseException) -> None:
+        """Keeps an error where it is the first, reports it and ends the run.
+
+        Args:
+            name: "worker", "callback", "status", or the sink's.
+            error: what was raised there.
+        """
+        with self._lock:
+            self.failed = True
+            self._error = self._error or error
+        if name != "worker" and self._status is not None:
+            message = f"{name} must not raise, got {type(error).__name__}: {error}; it surfaces where events are read."
+            source = "reader" if name in ("callback", "status") else "sink"
+            self._status.emit(source, "failed", message, name=name)
+        for ending in self._endings:
+            ending()
+
+    def take(self) -> BaseException | None:
+        """Returns the error once, None where there is none (left)."""
+        with self._lock:
+            error, self._error = self._error, None
+        return error

@@ -1,0 +1,68 @@
+"""`Parts`: everything of a Runtime that runs on threads, and the order in which it stops. It holds no Runtime."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from edgeaff.delivery.status_server import StatusServer
+from edgeaff.runtime.monitor import Monitor
+from edgeaff.runtime.outlets import Outlets
+from edgeaff.runtime.status import StatusChannel
+from edgeaff.runtime.swap import EngineSwap
+from edgeaff.runtime.worker import Worker
+
+STOP_SECONDS = 0.95
+
+
+@dataclass
+class Parts:
+    """What a Runtime is made of.
+
+    Attributes:
+        live: whether `source` must be closed to wake the worker.
+        server: where one was asked for and started.
+    """
+
+    source: Any
+    live: bool
+    worker: Worker
+    swap: EngineSwap
+    outlets: Outlets
+    monitor: Monitor
+    status: StatusChannel
+    server: StatusServer | None = None
+
+    def stop(self) -> None:
+        """Stops everything within a second; may be called again."""
+        deadline = time.monotonic() + STOP_SECONDS
+        self.worker.stop.set()
+        self.swap.close()
+        self.outlets.discard()
+        if self.live:
+            self.source.close()  # wakes a worker that waits for input
+        if self.server is not None:
+            self.server.close()
+        self.worker.join(deadline - time.monotonic())
+        if not self.worker.alive:
+            self.outlets.close_sinks()
+        self.monitor.close()
+        self.status.close(max(0.0, min(0.2, deadline - time.monotonic())))
+        self.outlets.background.close()
+
+    def stop_forgotten(self, name: str) -> None:
+        """Stops what nobody can stop any more, on a thread, and warns where it had not ended by itself.
+
+        Args:
+            name: of the source, for the warning.
+        """
+        if sys.is_finalizing():
+            return
+        threading.Thread(target=self.stop, name="edgeaff-stop", daemon=True).start()
+        if self.worker.state != "ended":
+            message = f"Runtime on {name} must be stopped before it is dropped, got neither stop() nor a with block."
+            warnings.warn(message, ResourceWarning, stacklevel=2)
