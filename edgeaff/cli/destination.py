@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from edgeaff.capture.uri import parse_uri
+from edgeaff.delivery.open import split_options
 from edgeaff.errors import ArgumentError, BackendUnavailableError
 from edgeaff.naming import public_name
 
@@ -71,7 +72,7 @@ def check_distinct(name: str, paths: Sequence[str]) -> None:
     Raises:
         ArgumentError: one is.
     """
-    files = [os.path.realpath(path) for path in paths if "://" not in path]
+    files = [os.path.realpath(split_options(path)[0]) for path in paths if "://" not in path]
     for path, file in zip([path for path in paths if "://" not in path], files, strict=True):
         if files.count(file) > 1:
             raise ArgumentError(f"--{name} must name each file once, got {public_name(path)!r} twice; leave one out.")

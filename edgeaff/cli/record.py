@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
     parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
     parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
-    parser.add_argument("--output", metavar="FILE", required=True, help="session file to write: NAME.eaffrec")
+    parser.add_argument("--output", metavar="FILE", required=True, help="session file to write: NAME.eaffrec, or NAME.eaffrec?max_mb=N")
     parser.add_argument(
         "--raw", action="store_true", help="keep pictures and sound too, not only crops and descriptors"
     )
@@ -30,14 +30,18 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ArgumentError: --output or --seconds is not what it must be.
     """
+    from edgeaff.capture.uri import parse_uri
     from edgeaff.cli.signals import interruptible
+    from edgeaff.delivery.open import split_options
     from edgeaff.recording.recorder import Recorder
     from edgeaff.runtime import Runtime
 
-    check_destination("output", options.output, endings=(".eaffrec",), sources=[options.input, options.audio])
+    path, limits = split_options(options.output)
+    check_destination("output", path, endings=(".eaffrec",), sources=[options.input, options.audio])
     if options.seconds is not None and not options.seconds > 0:
         raise ArgumentError(f"--seconds must be above 0, got {options.seconds:g}; leave it out to record all.")
-    with Recorder(options.output, raw=options.raw) as recorder:
+    is_file = parse_uri(options.input).scheme == "file"
+    with Recorder(path, raw=options.raw, keep_previous=not is_file, **limits) as recorder:
         runtime = Runtime(
             options.bundle, video=options.input, audio=options.audio, max_faces=options.max_faces, sinks=[recorder]
         )
@@ -51,5 +55,5 @@ def run(options: argparse.Namespace) -> int:
     for warning in warnings:
         print(f"edgeaff: warning: {warning}", file=sys.stderr)
     if not options.quiet:
-        print(f"{options.output}: {count} events recorded; edgeaff replay {options.output} --verify")
+        print(f"{path}: {count} events recorded; edgeaff replay {path} --verify")
     return 0

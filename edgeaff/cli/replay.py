@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
                 f"{options.input}: the replay must equal the recording, got {difference}; is it another version?"
             )
     check_distinct("output", options.output)
-    sinks = [open_sink(output) for output in options.output]
+    sinks = [open_sink(output, append=False) for output in options.output]
     count = 0
     try:
         for event, _ in replay(recording, make_session, recompute=options.recompute):

@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         config=options.config,
     )
     for output in options.output:
-        runtime.add_sink(open_sink(output, live=runtime.is_live), name=public_name(output))
+        runtime.add_sink(open_sink(output, live=runtime.is_live, append=runtime.is_live), name=public_name(output))
     if runtime.is_live and not options.quiet:
         runtime.on_status(print_status)
     events: list[AffectEvent] = []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
+import math
 import os
 from dataclasses import fields
 from typing import Any
 
-from edgeaff.closing import Closing, opening
+from edgeaff.closing import Closing
+from edgeaff.delivery.line_file import LineFile
+from edgeaff.output_file import PRIVATE, opening
 from edgeaff.types import AffectEvent
 
 FACE_COLUMNS = ("face_track_id", "face_x0", "face_y0", "face_x1", "face_y1", "face_score")
@@ -25,15 +27,37 @@ def _csv_columns() -> tuple[str, ...]:
 CSV_COLUMNS = _csv_columns()
 
 
+def finite_row(event: AffectEvent) -> tuple[dict[str, Any], int]:
+    """Returns the fields of an event by name, and how many of them were not finite: those are None in the row.
+
+    A Session gives no such event; user code may.
+    """
+    row, lost = event.to_dict(), 0
+    for name, value in row.items():
+        numbers = [*value["box"], value["score"]] if name == "face" and value is not None else [value]
+        if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
+            row[name] = None
+            lost += 1
+    return row, lost
+
+
 def event_json(event: AffectEvent) -> str:
     """Returns one line of JSON with every field of the event, no value as null, without a newline."""
-    return json.dumps(event.to_dict(), allow_nan=False, separators=(",", ":"))
+    return _json(finite_row(event)[0])
+
+
+def _json(row: dict[str, Any]) -> str:
+    return json.dumps(row, allow_nan=False, separators=(",", ":"))
 
 
 def event_row(event: AffectEvent) -> list[Any]:
     """Returns the values of `CSV_COLUMNS`; None where there is none."""
+    return _spread(finite_row(event)[0])
+
+
+def _spread(fields_by_name: dict[str, Any]) -> list[Any]:
     row: list[Any] = []
-    for name, value in event.to_dict().items():
+    for name, value in fields_by_name.items():
         if name != "face":
             row.append(value)
         elif value is None:
@@ -43,97 +67,102 @@ def event_row(event: AffectEvent) -> list[Any]:
     return row
 
 
-class LineFile:
-    """A file that takes whole texts or nothing: where the disk fills up in the middle of one, its beginning is taken back.
+class EventEncoder:
+    """What sinks write of an event.
 
-    Nothing is buffered, so a text that failed may be written again without a trace of the first attempt.
+    Attributes:
+        not_finite: how many values were NaN or infinite so far, and were written as no value.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, append: bool) -> None:
-        self._file = open(path, "ab" if append else "wb", buffering=0)  # noqa: SIM115
-        self._end = self._file.tell() if self._file.seekable() else None
+    not_finite = 0
 
-    @property
-    def closed(self) -> bool:
-        """Whether it is closed."""
-        return self._file.closed
+    def as_row(self, event: AffectEvent) -> dict[str, Any]:
+        """Returns the fields of an event by name, every number of it finite."""
+        row, lost = finite_row(event)
+        self.not_finite += lost
+        return row
 
-    def tell(self) -> int:
-        """Returns how much is written; 0 for a pipe."""
-        return self._end or 0
-
-    def write(self, text: str) -> None:
-        """Writes all of the text.
-
-        Raises:
-            OSError: the disk refuses; nothing of the text is in the file.
-        """
-        data = memoryview(text.encode())
-        size = len(data)
-        try:
-            while data:
-                data = data[self._file.write(data) or 0 :]
-        except OSError:
-            self._take_back()
-            raise
-        if self._end is not None:
-            self._end += size
-
-    def _take_back(self) -> None:
-        if self._end is not None:
-            with contextlib.suppress(OSError):
-                self._file.truncate(self._end)
-                self._file.seek(self._end)
-
-    def close(self) -> None:
-        """Closes the file; may be called again."""
-        self._file.close()
+    def as_json(self, event: AffectEvent) -> str:
+        """Returns the same as one line of JSON."""
+        return _json(self.as_row(event))
 
 
-class _FileSink(Closing):
-    """A text file that is written line by line."""
+class FileSink(EventEncoder, Closing):
+    """A text file that is written record by record, private by default, continued when it is there."""
 
-    def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
+    _HEAD = b""
+    _BEGINS = b""
+    _ENDS = b"\n"
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        append: bool = True,
+        mode: int = PRIVATE,
+        max_mb: float | None = None,
+        keep: int = 1,
+    ) -> None:
         """Opens the file.
 
         Args:
-            path: what to write; the folder must exist.
-            append: keep what is there and write behind it.
+            path: what to write; the folder must exist. Another process may rotate it.
+            append: keep what is there and write behind it; a last record that was cut off is removed.
+            mode: rights of a file that is made here; one that is there keeps its own.
+            max_mb: where the file would grow beyond so many megabytes, it becomes PATH.1 and a new one begins; None never.
+            keep: how many of PATH.1, PATH.2, ... stay.
 
         Raises:
-            ArgumentError: the file cannot be opened for writing.
+            ArgumentError: the file cannot be written, or holds something else.
+            DeviceError: the disk is full.
         """
         with opening(path):
-            self._file = LineFile(path, append=append)
+            self._file = LineFile(
+                path, append=append, mode=mode, max_bytes=None if max_mb is None else int(max_mb * 1e6), keep=keep,
+                head=self._HEAD, begins=self._BEGINS, ends=self._ENDS, is_whole=self._is_whole,
+            )  # fmt: skip
 
     def close(self) -> None:
         """Closes the file; may be called again."""
         self._file.close()
 
+    @staticmethod
+    def _is_whole(record: bytes) -> bool:
+        return False
 
-class JsonlSink(_FileSink):
+
+class JsonlSink(FileSink):
     """One JSON object per event and line, its keys the fields of AffectEvent, every field in every line."""
+
+    _BEGINS = b'{"schema":'
 
     def write(self, event: AffectEvent) -> None:
         """Appends the event and flushes. OSError if the disk refuses."""
-        self._file.write(event_json(event) + "\n")
+        self._file.write(self.as_json(event) + "\n")
+
+    @staticmethod
+    def _is_whole(record: bytes) -> bool:
+        try:
+            return isinstance(json.loads(record), dict)
+        except ValueError:
+            return False
 
 
-class CsvSink(_FileSink):
+class CsvSink(FileSink):
     """A header of `CSV_COLUMNS`, then one line per event; None is empty. Times are integers, floats keep all digits."""
 
-    def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
-        """Opens the file and writes the header, unless it appends to a file that has one.
+    _HEAD = (",".join(CSV_COLUMNS) + "\n").encode()
+
+    def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
+        """Opens the file, and writes the header where it is empty.
 
         Args:
             path: what to write; the folder must exist.
-            append: keep what is there and write behind it.
+            options: of FileSink.
         """
-        super().__init__(path, append=append)
+        super().__init__(path, **options)
         self._writer = csv.writer(self._file, lineterminator="\n")
-        if self._file.tell() == 0:
-            self._writer.writerow(CSV_COLUMNS)
 
     def write(self, event: AffectEvent) -> None:
         """Appends the event and flushes. OSError if the disk refuses."""
-        self._writer.writerow(event_row(event))
+        self._writer.writerow(_spread(self.as_row(event)))

@@ -7,16 +7,19 @@
 | `udp://host:port` | UDP datagrams |
 | `ws://host:port` | WebSocket server on that address |
 | `mqtt://[user:password@]host[:port]/topic` | MQTT broker |
+
+Options of a file follow a question mark: `events.jsonl?max_mb=100&keep=3&mode=640` (see `delivery.files.FileSink`).
 """
 
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from edgeaff.delivery.files import CsvSink, JsonlSink
 from edgeaff.delivery.queued import QueuedSink
@@ -27,31 +30,37 @@ from edgeaff.recording.recorder import Recorder
 
 RECORDING = ".eaffrec"
 _BY_SUFFIX: dict[str, Any] = {".jsonl": JsonlSink, ".csv": CsvSink, ".vtt": WebVttSink}
+_FILE_OPTIONS: dict[str, Callable[[str], Any]] = {"max_mb": float, "keep": int, "mode": lambda text: int(text, 8)}
 
 
-def open_sink(uri: str | os.PathLike[str], *, live: bool = False) -> Any:
+def open_sink(uri: str | os.PathLike[str], *, live: bool = False, append: bool = True) -> Any:
     """Opens what a path or URI names.
 
     Args:
         uri: see the table of this module.
         live: whether times are those of the monotonic clock: subtitles then begin at the first event.
+        append: keep what is in a file (subtitles only of a live source); False for events that are those of one input.
 
     Returns:
         A sink with write(event) and close(); network sinks behind a QueuedSink.
 
     Raises:
-        ArgumentError: the suffix or scheme is unknown, or the address is incomplete.
+        ArgumentError: the suffix, scheme or an option is unknown, or the address is incomplete.
+        DeviceError: the disk is full.
     """
     text = os.fspath(uri)
-    if "://" not in text:
-        kind = _BY_SUFFIX.get(Path(text).suffix.lower())
-        if kind is None:
-            raise ArgumentError(
-                f"output must end in {', '.join(_BY_SUFFIX)}, or be a udp://, ws:// or mqtt:// URI, got {public_name(text)!r}; "
-                "rename it."
-            )
-        return WebVttSink(text, origin_ns=None if live else 0) if kind is WebVttSink else kind(text)
-    return QueuedSink(_open_network(text), name=public_name(text))
+    if "://" in text:
+        return QueuedSink(_open_network(text), name=public_name(text))
+    path, options = split_options(text)
+    kind = _BY_SUFFIX.get(Path(path).suffix.lower())
+    if kind is None:
+        raise ArgumentError(
+            f"output must end in {', '.join(_BY_SUFFIX)}, or be a udp://, ws:// or mqtt:// URI, got {public_name(text)!r}; "
+            "rename it."
+        )
+    if kind is WebVttSink:
+        return WebVttSink(path, origin_ns=None if live else 0, append=append and live, **options)
+    return kind(path, append=append, **options)
 
 
 def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[tuple[Any, str | None]]:
@@ -71,8 +80,8 @@ def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[
     for given in sinks:
         sink, name = given, None
         if isinstance(given, (str, os.PathLike)):
-            path, name = os.fspath(given), public_name(given)
-            sink = Recorder(path) if path.endswith(RECORDING) else open_sink(path, live=live)
+            name = public_name(given)
+            sink = _open_recording(given, live=live) or open_sink(given, live=live, append=live)
             opened.callback(sink.close)
         elif not (callable(getattr(sink, "write", None)) and callable(getattr(sink, "close", None))):
             raise ArgumentError(
@@ -80,6 +89,39 @@ def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[
             )
         found.append((sink, name))
     return found
+
+
+def _open_recording(given: str | os.PathLike[str], *, live: bool) -> Recorder | None:
+    path, options = split_options(os.fspath(given))
+    return Recorder(path, keep_previous=live, **options) if path.endswith(RECORDING) else None
+
+
+def split_options(text: str) -> tuple[str, dict[str, Any]]:
+    """Returns the path of a file and its options by name; a URI and any other path as it is.
+
+    Args:
+        text: for example `events.jsonl?max_mb=100`.
+
+    Raises:
+        ArgumentError: an option is unknown or has no value of its kind.
+    """
+    path, question, query = text.rpartition("?")
+    if "://" in text or not question or Path(path).suffix.lower() not in (*_BY_SUFFIX, RECORDING):
+        return text, {}
+    known = [name for name in _FILE_OPTIONS if name != "keep" or not path.endswith(RECORDING)]
+    options: dict[str, Any] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            advice = f"did you mean {close[0]}?" if close else "leave it out."
+            raise ArgumentError(f"options of a file must be among {', '.join(known)}, got {name!r}; {advice}")
+        try:
+            options[name] = _FILE_OPTIONS[name](value)
+        except ValueError:
+            raise ArgumentError(
+                f"{name} must be a number, got {value!r}; write for example max_mb=100, keep=3 or mode=640."
+            ) from None
+    return path, options
 
 
 def _open_network(text: str) -> Any:
@@ -91,9 +133,13 @@ def _open_network(text: str) -> Any:
             f"output must name a port between 0 and 65535, got {public_name(text)!r}; mend the port."
         ) from None  # the cause quotes the address
     if parts.scheme not in ("udp", "ws", "mqtt"):
-        raise ArgumentError(f"output must be a file or a udp://, ws:// or mqtt:// URI, got {public_name(text)!r}; choose one.")
+        raise ArgumentError(
+            f"output must be a file or a udp://, ws:// or mqtt:// URI, got {public_name(text)!r}; choose one."
+        )
     if not parts.hostname or (port is None and parts.scheme != "mqtt"):
-        raise ArgumentError(f"output must be {parts.scheme}://host:port, got {public_name(text)!r}; add what is missing.")
+        raise ArgumentError(
+            f"output must be {parts.scheme}://host:port, got {public_name(text)!r}; add what is missing."
+        )
     if parts.scheme == "udp":
         from edgeaff.delivery.sockets import UdpSink
 

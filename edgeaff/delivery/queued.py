@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any, Protocol
+from typing import Protocol
 
 from edgeaff.awaiting import BackgroundLoop, Caller
 from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.forking import ProcessBound
+from edgeaff.naming import public_name, without_secrets
 from edgeaff.types import AffectEvent
 
 RETRY_SECONDS = 0.5
 
 
 class Sink(Protocol):
-    """Takes events. `write` may raise OSError or an EdgeaffError; `close` may be called twice. Both may be async."""
+    """Takes events. Where `write` raises an OSError or EdgeaffError, the event is tried again; `close` may be called twice.
+
+    Both may be async.
+    """
 
     def write(self, event: AffectEvent) -> None:
         """Delivers one event."""
@@ -29,7 +33,12 @@ class QueuedSink(ProcessBound, Closing):
     """Hands events to another sink on a thread of its own. When that sink is slow or broken the oldest events go.
 
     An event that fails is tried again every half second: a full disk or a killed broker is survived, and what was lost
-    meanwhile is counted. Any other exception ends the sink; it is kept in `error`.
+    meanwhile is counted. An exception that is neither an OSError nor an EdgeaffError is a mistake in the sink's code: that event
+    is dropped, the next one is tried. No exception ends the sink.
+
+    Attributes:
+        error: the last such exception.
+        warnings: what failed so far, one sentence each, at most 20.
     """
 
     def __init__(self, sink: Sink, *, capacity: int = 256, name: str | None = None) -> None:
@@ -45,7 +54,7 @@ class QueuedSink(ProcessBound, Closing):
         """
         if capacity < 1:
             raise ArgumentError(f"capacity must be at least 1, got {capacity}; leave it out for 256.")
-        self.name = name or type(sink).__name__
+        self.name = public_name(name or type(sink).__name__)
         self.warnings: list[str] = []
         self._sink, self._capacity = sink, capacity
         self._background = BackgroundLoop()
@@ -54,16 +63,17 @@ class QueuedSink(ProcessBound, Closing):
         self._changed = threading.Condition()
         self._closing = False
         self._failing = False
-        self.error: BaseException | None = None
+        self.error: Exception | None = None
         self._counts = {"written": 0, "dropped": 0, "failures": 0}
         self._thread = threading.Thread(target=self._work, name=f"edgeaff-{self.name}", daemon=True)
         self._thread.start()
 
     @property
     def counts(self) -> dict[str, int]:
-        """Returns events written and dropped, and failed attempts."""
+        """Returns events written and dropped, failed attempts, and values that were not finite."""
         with self._changed:
             counts = dict(self._counts)
+        counts["not_finite"] = int(getattr(self._sink, "not_finite", 0))
         lost = int(getattr(self._sink, "lost", 0))  # taken over by the sink, but lost by it
         counts["written"] -= lost
         counts["dropped"] += lost
@@ -114,26 +124,13 @@ class QueuedSink(ProcessBound, Closing):
             self._changed.notify()
 
     def _work(self) -> None:
-        try:
-            while (event := self._next()) is not None:
-                self._deliver(event)
-        except Exception as error:  # noqa: BLE001 - a mistake in the sink's code: kept for whoever made it
-            self.error = error
-            self._failed(error)
-            self._give_up()
+        while (event := self._next()) is not None:
+            self._deliver(event)
         try:
             self._close()
-        except Exception as error:  # noqa: BLE001 - the same
-            if not isinstance(error, (OSError, EdgeaffError)):
-                self.error = self.error or error
+        except Exception as error:  # noqa: BLE001 - whatever the sink's code raises is counted and reported
             self._failed(error)
         self._background.close()
-
-    def _give_up(self) -> None:
-        with self._changed:
-            self._closing = True
-            self._counts["dropped"] += 1 + len(self._events)
-            self._events.clear()
 
     def _next(self) -> AffectEvent | None:
         with self._changed:
@@ -144,10 +141,11 @@ class QueuedSink(ProcessBound, Closing):
         while True:
             try:
                 self._write(event)
-            except (OSError, EdgeaffError) as error:
+            except Exception as error:  # noqa: BLE001 - the same
                 self._failed(error)
+                may_work_later = isinstance(error, (OSError, EdgeaffError))
                 with self._changed:
-                    if self._closing or self._changed.wait_for(self._is_useless, RETRY_SECONDS):
+                    if not may_work_later or self._closing or self._changed.wait_for(self._is_useless, RETRY_SECONDS):
                         self._counts["dropped"] += 1
                         return
                 continue
@@ -160,10 +158,14 @@ class QueuedSink(ProcessBound, Closing):
         """Returns whether trying the event in hand again makes no sense: newer ones fill the queue, or it is over."""
         return self._closing or len(self._events) >= self._capacity
 
-    def _failed(self, error: Any) -> None:
+    def _failed(self, error: Exception) -> None:
+        text = without_secrets(str(error))
+        if not isinstance(error, (OSError, EdgeaffError)):
+            self.error = error
+            text = f"{type(error).__name__}: {text}"
         with self._changed:
             self._counts["failures"] += 1
             self._failing = True
-            sentence = f"{self.name}: {error}"
+            sentence = f"{self.name}: {text}"
             if sentence not in self.warnings and len(self.warnings) < 20:
                 self.warnings.append(sentence)

@@ -9,6 +9,7 @@ runtime delivers event -> recorder.write(event)                 # it is a sink a
 
 from __future__ import annotations
 
+import io
 import os
 import queue
 import stat
@@ -18,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.closing import Closing, opening
+from edgeaff.closing import Closing
+from edgeaff.errors import ArgumentError
 from edgeaff.forking import ProcessBound
+from edgeaff.output_file import PRIVATE, free_name, open_output, opening
 from edgeaff.recording.format import MAGIC, SCHEMA, Record, array_record, encode_record, faces_record
 from edgeaff.types import AffectEvent, TrackedFace
 
@@ -36,21 +39,36 @@ class Recorder(ProcessBound, Closing):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], *, options: Mapping[str, Any] | None = None, raw: bool = False
+        self,
+        path: str | os.PathLike[str],
+        *,
+        options: Mapping[str, Any] | None = None,
+        raw: bool = False,
+        keep_previous: bool = True,
+        mode: int = PRIVATE,
+        max_mb: float | None = None,
     ) -> None:
-        """Opens the file; what is in it is kept until the session begins.
+        """Opens the file; what is in it stays there until the session begins.
 
         Args:
             path: what to write; the folder must exist.
             options: what the session was made with; must be JSON. None leaves it to the Runtime (`describe`).
             raw: keep pictures and sound themselves too. Without it no picture but the 96 x 96 crops and no sound but
                 the LLDs is stored.
+            keep_previous: rename a recording that is there to NAME.1.eaffrec (or the next free number); False overwrites it.
+            mode: rights of a file that is made here; one that is there keeps its own.
+            max_mb: where the recording would grow beyond so many megabytes it ends, with a warning; None never.
 
         Raises:
-            ArgumentError: the file cannot be opened for writing.
+            ArgumentError: the file cannot be opened for writing, or max_mb is not positive.
+            DeviceError: the disk is full.
         """
+        if max_mb is not None and not max_mb > 0:
+            raise ArgumentError(f"max_mb must be positive, got {max_mb}; leave it out for no limit.")
+        self._path, self._mode, self._keep_previous = path, mode, keep_previous
+        self._bytes_left = None if max_mb is None else int(max_mb * 1e6)
         with opening(path):
-            self._file = open(path, "ab")  # noqa: SIM115
+            self._file = io.BufferedWriter(open_output(path, mode=mode))
         self.raw = raw
         self.warnings: list[str] = []
         self._records: queue.Queue[Record | None] = queue.Queue(_MAX_WAITING)
@@ -136,20 +154,45 @@ class Recorder(ProcessBound, Closing):
 
     def _work(self) -> None:
         try:
-            with self._file as file:
-                begun = False
-                while (record := self._records.get()) is not None:
-                    if not begun and stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                        file.truncate(0)
-                    if not self._failed.is_set():
-                        file.write((b"" if begun else MAGIC) + encode_record(record))
-                    begun = True
-                    if self._records.empty():
-                        file.flush()
+            try:
+                self._write_records()
+            finally:
+                self._file.close()
         except OSError as error:
             self._fail(str(error))
             while not self._closed and self._records.get() is not None:
                 continue
+
+    def _write_records(self) -> None:
+        begun = False
+        while (record := self._records.get()) is not None:
+            data = encode_record(record)
+            if not begun:
+                data, begun = MAGIC + data, True
+                self._start_file()
+            if self._has_room_for(len(data)):
+                self._file.write(data)
+            if self._records.empty():
+                self._file.flush()
+
+    def _start_file(self) -> None:
+        """Renames a recording that is there, or empties its file."""
+        status = os.fstat(self._file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            return
+        if status.st_size and self._keep_previous:
+            os.replace(self._path, free_name(self._path))
+            self._file.close()
+            self._file = io.BufferedWriter(open_output(self._path, mode=self._mode))
+        else:
+            self._file.truncate(0)
+
+    def _has_room_for(self, size: int) -> bool:
+        if self._bytes_left is not None and not self._failed.is_set():
+            self._bytes_left -= size
+            if self._bytes_left < 0:
+                self._fail("it has reached max_mb")
+        return not self._failed.is_set()
 
     def _fail(self, reason: str) -> None:
         if not self._failed.is_set():

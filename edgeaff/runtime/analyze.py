@@ -60,13 +60,13 @@ class AffectTable:
         """Writes one JSON object per line, every field in every line, None as null."""
         from edgeaff.delivery.files import JsonlSink
 
-        self._write(JsonlSink(path))
+        self._write(JsonlSink(path, append=False))
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Writes a CSV file; face becomes face_track_id, face_x0, ...; None is empty."""
         from edgeaff.delivery.files import CsvSink
 
-        self._write(CsvSink(path))
+        self._write(CsvSink(path, append=False))
 
     def _write(self, sink: Any) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from edgeaff.naming import without_secrets
 from edgeaff.runtime.status import StatusChannel
 
 
@@ -41,7 +42,8 @@ class FirstError:
             self.failed = True
             self._error = self._error or error
         if name != "worker" and self._status is not None:
-            message = f"{name} must not raise, got {type(error).__name__}: {error}; it surfaces where events are read."
+            reason = without_secrets(f"{type(error).__name__}: {error}")
+            message = f"{name} must not raise, got {reason}; it surfaces where events are read."
             source = "reader" if name in ("callback", "status") else "sink"
             self._status.emit(source, "failed", message, name=name)
         for ending in self._endings:

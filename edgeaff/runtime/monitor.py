@@ -54,7 +54,6 @@ class Monitor:
     Args:
         status: where to say what changes.
         outlets: sinks and queues.
-        on_error: called with a name and the exception that ended a sink.
         clock: monotonic seconds.
     """
 
@@ -63,15 +62,13 @@ class Monitor:
         status: StatusChannel,
         outlets: Outlets,
         *,
-        on_error: Callable[[str, BaseException], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._status, self._outlets, self._on_error, self._clock = status, outlets, on_error, clock
+        self._status, self._outlets, self._clock = status, outlets, clock
         self._conditions: dict[tuple[str, str], _Condition] = {}
         self._counters: dict[tuple[str, str], int] = {}
         self._warnings: dict[str, int] = {}
         self._ended: set[str] = set()
-        self._dead_sinks: set[int] = set()
         self._last_look: tuple[float, float] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -161,11 +158,6 @@ class Monitor:
 
     def _look_at_sink(self, sink: QueuedSink, now: float) -> None:
         counts = sink.counts
-        if sink.error is not None:
-            if id(sink) not in self._dead_sinks:
-                self._dead_sinks.add(id(sink))
-                self._on_error(sink.name, sink.error)
-            return
         if sink.failing:
             reason = sink.warnings[-1] if sink.warnings else f"{sink.name} must be reachable, got no connection."
             self._raise("sink", sink.name, "lost", f"{reason}; it is tried again.", counts, now, SINK_GRACE_SECONDS)
@@ -177,9 +169,13 @@ class Monitor:
             "dropped",
             counts["dropped"],
             "dropped",
-            "the sink is too slow; its oldest events go",
+            "the sink is too slow or fails; its oldest events go",
             now,
         )
+        self._counter(
+            "sink", sink.name, "not_finite", counts["not_finite"], "garbage",
+            "values are no finite numbers; they are written as no value", now,
+        )  # fmt: skip
 
     def _counter(self, source: str, name: str, counter: str, value: int, kind: str, text: str, now: float) -> None:
         before = self._counters.get((name, counter), 0)

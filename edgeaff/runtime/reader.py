@@ -31,7 +31,7 @@ class EventReader(ProcessBound):
         self._started = False
         self._outlets = Outlets(sinks, policy, live=live, on_error=self._failure.keep)
         self._status = StatusChannel(self._failure.keep, background=self._outlets.background)
-        self._monitor = Monitor(self._status, self._outlets, on_error=self._failure.keep)
+        self._monitor = Monitor(self._status, self._outlets)
         self._failure.report_to(self._status)
         self._failure.then(self._outlets.queue.close)
 

@@ -5,8 +5,9 @@ from dataclasses import fields, replace
 import pytest
 
 from edgeaff.delivery.files import CSV_COLUMNS, CsvSink, JsonlSink
-from edgeaff.errors import ArgumentError
-from edgeaff.types import AffectEvent
+from edgeaff.delivery.subtitles import WebVttSink
+from edgeaff.errors import ArgumentError, DeviceError
+from edgeaff.types import AffectEvent, FaceBox
 from tests.delivery.events import EMPTY, FULL
 
 
@@ -25,11 +26,13 @@ def test_jsonl_has_every_field_in_every_line(tmp_path):
     assert rows[1]["valence"] is None and rows[1]["face"] is None and rows[1]["pts_ns"] == 66_666_667
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_number_that_is_not_finite_never_reaches_a_file(tmp_path, value):
-    with JsonlSink(tmp_path / "e.jsonl") as sink, pytest.raises(ValueError, match="not JSON compliant"):
-        sink.write(replace(FULL, valence=value))
-    assert (tmp_path / "e.jsonl").read_text() == ""
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_number_that_is_not_finite_is_written_as_no_value_and_counted(tmp_path, value):
+    with JsonlSink(tmp_path / "e.jsonl") as sink:
+        sink.write(replace(FULL, valence=value, face=replace(FULL.face, box=FaceBox(0.0, 0.0, value, 1.0))))
+        assert sink.not_finite == 2
+    row = json.loads((tmp_path / "e.jsonl").read_text())
+    assert row == {**FULL.to_dict(), "valence": None, "face": None}
 
 
 def test_csv_spreads_the_face_and_leaves_none_empty(tmp_path):
@@ -81,8 +84,12 @@ def test_full_disk_is_an_os_error():
     sink = JsonlSink("/dev/full")
     with pytest.raises(OSError, match="No space left"):
         sink.write(FULL)
-    with pytest.raises(OSError, match="No space left"):
-        CsvSink("/dev/full")
+
+
+def test_full_disk_at_the_start_is_a_device_error():
+    for kind in (CsvSink, WebVttSink):
+        with pytest.raises(DeviceError, match="/dev/full must be .*, got: No space left on device; free space"):
+            kind("/dev/full")
 
 
 def test_full_disk_leaves_no_half_line_and_the_event_may_be_written_again(tmp_path):

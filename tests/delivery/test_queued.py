@@ -1,12 +1,14 @@
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from edgeaff.delivery.files import JsonlSink
+from edgeaff.delivery.open import open_sink
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.errors import ArgumentError
-from tests.delivery.events import events
+from tests.delivery.events import FULL, events
 from tests.waiting import wait_until
 
 
@@ -35,7 +37,7 @@ def test_events_arrive_in_order_and_close_delivers_the_rest():
         for event in events(100):
             sink.write(event)
     assert inner.got == list(range(100)) and inner.closed == 1
-    assert sink.counts == {"written": 100, "dropped": 0, "failures": 0}
+    assert sink.counts == {"written": 100, "dropped": 0, "failures": 0, "not_finite": 0}
 
 
 def test_slow_sink_costs_its_oldest_events_and_never_the_writers_time():
@@ -51,7 +53,7 @@ def test_slow_sink_costs_its_oldest_events_and_never_the_writers_time():
     inner.open.set()
     sink.close()
     assert inner.got == [0, *range(91, 101)]
-    assert sink.counts == {"written": 11, "dropped": 90, "failures": 0}
+    assert sink.counts == {"written": 11, "dropped": 90, "failures": 0, "not_finite": 0}
 
 
 def test_broken_sink_is_tried_again_until_it_works():
@@ -91,6 +93,30 @@ def test_close_of_a_stuck_sink_takes_less_than_a_second():
     sink.write(events(1)[0])
     assert sink.counts["dropped"] == 5
     inner.open.set()
+
+
+def test_mistake_in_the_code_of_the_sink_costs_its_event_and_no_more():
+    inner = Recorder()
+    inner.error = ZeroDivisionError("mine")
+    sink = QueuedSink(inner)
+    sink.write(events(1)[0])
+    wait_until(lambda: sink.counts["dropped"] == 1)
+    assert sink.failing and isinstance(sink.error, ZeroDivisionError)
+    inner.error = None
+    sink.write(events(2)[1])
+    sink.close()
+    assert inner.got == [1] and not sink.failing and sink.warnings == ["Recorder: ZeroDivisionError: mine"]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "vtt"])
+def test_value_that_is_not_finite_ends_no_sink(tmp_path, suffix):
+    sink = QueuedSink(open_sink(tmp_path / f"e.{suffix}"))
+    for value in (float("nan"), float("inf"), 0.5):
+        sink.write(replace(FULL, valence=value, face=replace(FULL.face, score=value)))
+    sink.close()
+    text = (tmp_path / f"e.{suffix}").read_text().lower()
+    assert sink.error is None and sink.counts == {"written": 3, "dropped": 0, "failures": 0, "not_finite": 4}
+    assert "nan" not in text.replace("nano", "") and "inf" not in text
 
 
 def test_capacity_must_be_positive():

@@ -18,9 +18,9 @@ def test_timestamp_is_that_of_webvtt(pts, expected):
 
 
 def test_cue_says_values_with_sign_or_the_status():
-    assert cue_text(FULL) == "valence +0.10  arousal -0.25"
-    assert cue_text(replace(FULL, valence=None, status=Status.NO_FACE)) == "arousal -0.25"
-    assert cue_text(EMPTY) == "stale"
+    assert cue_text(FULL.to_dict()) == "valence +0.10  arousal -0.25"
+    assert cue_text(replace(FULL, valence=None, status=Status.NO_FACE).to_dict()) == "arousal -0.25"
+    assert cue_text(EMPTY.to_dict()) == "stale"
 
 
 def test_one_cue_per_half_second_without_overlap(tmp_path):

@@ -151,29 +151,42 @@ def test_ladder_can_be_switched_off() -> None:
 # --- user code ------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", ["on_event", "on_status", "on_first_face", "sink"])
+@pytest.mark.parametrize("where", ["on_event", "on_status", "on_first_face"])
 def test_exception_of_user_code_surfaces_where_events_are_read(where: str) -> None:
-    class Mine:
-        def write(self, event: AffectEvent) -> None:
-            raise ZeroDivisionError("mine")
-
-        def close(self) -> None:
-            """Nothing open."""
-
     def fail(event: Any) -> None:
         raise ZeroDivisionError("mine")
 
-    runtime = edgeaff.Runtime(video=edgeaff.PushVideo(), sinks=[Mine()] if where == "sink" else [])
-    if where != "sink":
-        getattr(runtime, where)(fail)
+    runtime = edgeaff.Runtime(video=edgeaff.PushVideo())
+    getattr(runtime, where)(fail)
     if where == "on_status":
         runtime.status.emit("engine", "swapped")
     with runtime, Pusher(runtime, images=make_media(1.0).images), pytest.raises(ZeroDivisionError, match="mine"):
         for _ in runtime:
             pass
     failed = [event for event in runtime.status.recent() if event.kind == "failed"]
-    assert len(failed) == 1 and failed[0].source == ("sink" if where == "sink" else "reader")
+    assert len(failed) == 1 and failed[0].source == "reader"
     assert runtime.health().state == "failed"
+
+
+def test_exception_of_a_sink_is_reported_and_ends_neither_sink_nor_runtime() -> None:
+    class Mine:
+        calls = 0
+
+        def write(self, event: AffectEvent) -> None:
+            self.calls += 1
+            raise ZeroDivisionError("mine")
+
+        def close(self) -> None:
+            """Nothing open."""
+
+    sink = Mine()
+    runtime = edgeaff.Runtime(video=edgeaff.PushVideo(), sinks=[sink])
+    with runtime, Pusher(runtime, images=make_media(1.0).images):
+        wait_until(lambda: any(event.kind == "lost" for event in runtime.status.recent()))
+        assert runtime.health().sinks["Mine"]["state"] == "failing" and not runtime.health().healthy
+        calls = sink.calls
+        wait_until(lambda: sink.calls > calls)
+    assert runtime.stats().sinks["Mine"]["dropped"] == sink.calls
 
 
 def test_slow_callback_misses_events_and_holds_up_nobody() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from edgeaff.capture.health import Health, SourceHealth
+from edgeaff.delivery.files import JsonlSink
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.errors import ArgumentError
 from edgeaff.runtime.monitor import Monitor
@@ -19,6 +21,7 @@ from edgeaff.runtime.status import StatusChannel
 from edgeaff.types import STATUS_KINDS, StatusEvent
 
 from ..test_types import EVENT
+from ..waiting import wait_until
 
 
 def nobody(name: str, error: BaseException) -> None:
@@ -96,13 +99,11 @@ class Watch:
     """A monitor over a fake source and a clock that the test turns."""
 
     def __init__(self, sinks: tuple[Any, ...] = ()) -> None:
-        self.now, self.inputs, self.errors = 100.0, {}, []
+        self.now, self.inputs = 100.0, {}
         self.channel = StatusChannel(nobody)
         self.outlets = Outlets(sinks, Policy(), live=True, on_error=nobody)
         self.source = FakeSource()
-        self.monitor = Monitor(
-            self.channel, self.outlets, on_error=lambda name, error: self.errors.append(name), clock=lambda: self.now
-        )
+        self.monitor = Monitor(self.channel, self.outlets, clock=lambda: self.now)
 
     def look(self, seconds: float = 0.1) -> list[tuple[str, str]]:
         """Returns (source, kind) of what was reported by one more look."""
@@ -197,15 +198,27 @@ def test_failing_sink_is_lost_after_a_second_and_recovers() -> None:
         assert watch.look() == [("sink", "recovered")] and queued.counts["dropped"] == 0
 
 
-def test_mistake_in_the_code_of_a_sink_is_handed_on_once() -> None:
-    with QueuedSink(BadSink(KeyError("mine")), name="mine") as queued:
+def test_mistake_in_the_code_of_a_sink_is_reported_until_it_works_again() -> None:
+    sink = BadSink(KeyError("mine"))
+    with QueuedSink(sink, name="mine") as queued:
         watch = Watch((queued,))
         queued.write(EVENT)
-        while queued.error is None:
-            threading.Event().wait(0.01)
-        watch.look()
-        watch.look()
-    assert watch.errors == ["mine"] and queued.counts["dropped"] == 1
+        wait_until(lambda: queued.counts["dropped"] == 1)
+        reported = [kind for _ in range(12) for kind in watch.look()]
+        assert reported == [("sink", "dropped"), ("sink", "lost"), ("sink", "recovered")]
+        assert "KeyError: 'mine'" in watch.channel.recent()[1].message and isinstance(queued.error, KeyError)
+        sink.error = None
+        queued.write(EVENT)
+        wait_until(lambda: queued.counts["written"] == 1)
+        assert watch.look() == [("sink", "recovered")] and watch.monitor.problems() == []
+
+
+def test_values_that_are_not_finite_are_reported(tmp_path: Path) -> None:
+    with QueuedSink(JsonlSink(tmp_path / "e.jsonl"), name="e") as queued:
+        watch = Watch((queued,))
+        queued.write(dataclasses.replace(EVENT, valence=float("nan")))
+        wait_until(lambda: queued.counts["written"] == 1)
+        assert watch.look() == [("sink", "garbage")] and watch.channel.recent()[-1].counts == {"not_finite": 1}
 
 
 # --- policy ---------------------------------------------------------------------------------------------------------------------
