@@ -1,7 +1,8 @@
-"""ModelBundle: one file `NAME.eaff` with everything that turns frames and sound into affect.
+"""ModelBundle: one file `NAME.eaff` with everything that turns frames and audio into affect.
 
 A stored zip: `manifest.json` (what it is, for which preprocessing, from which data), ONNX graphs, packed weights, golden windows, and
-`SHA256SUMS` over every other member. `ModelBundle.load` checks all of it before anything is deserialised by a runtime.
+`SHA256SUMS` over every other member. `ModelBundle.load` reads the file once and checks all of it, its signature too where a key is
+given, before a runtime sees a byte: what is verified is what is loaded.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,19 +20,26 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError, BundleError, SpecMismatchError
+from edgeaff.manifest import BUNDLE_SCHEMA, MOST_VERSION, REQUIRED_KEYS, check_manifest
+from edgeaff.parsing.archives import check_arrays, read_npz, read_zip
+from edgeaff.parsing.boundary import Refused, boundary, read_bounded, shown
+from edgeaff.parsing.json_text import parse_json
+from edgeaff.parsing.onnx_graph import check_onnx
+from edgeaff.signature import check_signature, read_signature
 from edgeaff.spec import PreprocessSpec
 
-BUNDLE_SCHEMA = 1
+__all__ = ["BUNDLE_SCHEMA", "DEFAULT_BUNDLE", "GOLDEN", "MANIFEST", "PACKED", "REQUIRED_KEYS", "SUMS", "ModelBundle", "pack_arrays"]
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"  # sequences with the outputs of the trained system
 PACKED = "step.npz"  # weights of the native step
-REQUIRED_KEYS = (
-    "schema", "model_id", "preset", "spec", "fingerprint", "detector", "face_encoder", "statistics", "graphs", "uncertainty",
-    "smoothing", "default_backend", "licences", "provenance", "intended_use", "accuracy", "certificates",
-)  # fmt: skip
 DEFAULT_BUNDLE = Path(__file__).parent / "assets" / "edge.eaff"
-MEMBER_LIMIT_BYTES = 1 << 30
+MOST_BUNDLE_BYTES = 1 << 31
+MOST_MEMBERS = 64
+MOST_MANIFEST_BYTES, MOST_SUMS_BYTES = 1 << 22, 1 << 16
+MOST_UNPACKED_BYTES = 1 << 28  # of the arrays of one compressed .npz member; what is stored needs no limit but the file's
+MOST_GOLDEN_TICKS = 1_000_000
+_SUM = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 
 
 def pack_arrays(arrays: dict[str, np.ndarray]) -> bytes:
@@ -49,52 +58,61 @@ class ModelBundle:
         manifest: its manifest, as documented in docs/bundle.md.
         spec: the preprocessing it was trained with.
         members: name -> bytes of every other member.
+        signed_by: id of the key whose signature was verified when it was loaded, None without one.
     """
 
     path: Path
     manifest: dict[str, Any]
     spec: PreprocessSpec
     members: dict[str, bytes]
+    signed_by: str | None = None
 
     def __repr__(self) -> str:
         return f"ModelBundle({self.manifest['model_id']!r}, path={str(self.path)!r}, fingerprint={self.spec.fingerprint!r})"
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str] | None = None) -> ModelBundle:
+    def load(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        key: str | os.PathLike[str] | None = None,
+        minimum_version: int | None = None,
+    ) -> ModelBundle:
         """Reads and verifies a bundle.
 
         Args:
             path: the file; None for the bundle that ships with edgeaff.
+            key: PEM file of the public ed25519 key that must have signed it (`NAME.eaff.sig` beside it); None asks for none.
+            minimum_version: lowest `version` of the manifest that is taken, against older bundles with a good signature.
 
         Returns:
             The bundle; nothing in it has been handed to a runtime yet.
 
         Raises:
-            ArgumentError: path is no path.
-            BundleError: the file is missing, no bundle, damaged, or not what its manifest says.
+            ArgumentError: an argument is not what it must be.
+            BundleError: the file is missing, no bundle, damaged, not signed by the key, too old, or not what its manifest says.
             SpecMismatchError: it was made for another preprocessing than this edgeaff has.
         """
         if path is not None and not isinstance(path, (str, os.PathLike)):
             raise ArgumentError(
                 f"bundle must be a ModelBundle, a path or None, got {path!r}; pass for example 'affect.eaff'."
             )
+        check_minimum_version(minimum_version)
         path = DEFAULT_BUNDLE if path is None else Path(path)
-        members = _read_members(path)
-        _verify_sums(path, members)
-        manifest = _parse_manifest(path, members.pop(MANIFEST))
-        members.pop(SUMS)
-        spec = PreprocessSpec.from_dict(manifest["spec"])
-        if spec.fingerprint != manifest["fingerprint"]:
-            raise SpecMismatchError(
-                f"{path}: the preprocessing fingerprint must be {manifest['fingerprint']} (bundle), got {spec.fingerprint} (this "
-                "edgeaff: other LLD order or spec); export the bundle again with this version."
-            )
-        missing = sorted(set(manifest["graphs"].values()) - set(members))
-        if missing:
+        data = _read_file(path)
+        signed_by = None if key is None else check_signature(path, data, read_signature(path), key)
+        with boundary(BundleError, f"{path} must be an .eaff bundle", "copy or export it again."):
+            bundle = _parse(path, data, signed_by)
+        if minimum_version is not None and bundle.version < minimum_version:
             raise BundleError(
-                f"{path}: graphs must be members of the bundle, got none named {', '.join(missing)}; export it again."
+                f"{path}: the version must be at least {minimum_version}, got {bundle.version}; install the newer bundle."
             )
-        return cls(path, manifest, spec, members)
+        return bundle
+
+    @property
+    def version(self) -> int:
+        """The counter of the manifest that grows with every release of a model; 0 where it states none."""
+        return int(self.manifest.get("version", 0))
 
     def member(self, name: str) -> bytes:
         """Returns the bytes of a member.
@@ -129,12 +147,38 @@ class ModelBundle:
         return str(self.manifest.get("precisions", {}).get(role, "fp32"))
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """Returns the arrays of an .npz member (never pickled objects)."""
-        with np.load(io.BytesIO(self.member(name)), allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+        """Returns the arrays of an .npz member, in native byte order; objects are never read.
+
+        Raises:
+            BundleError: there is no such member, or it is no .npz of plain arrays within the limits.
+        """
+        data = self.member(name)
+        with boundary(BundleError, f"{self.path}: {name} must be an .npz of plain arrays", "export the bundle again."):
+            return read_npz(data, most_unpacked=MOST_UNPACKED_BYTES)
+
+    def golden(self) -> dict[str, np.ndarray]:
+        """Returns the golden sequences, float32: video (S, T, D), audio (S, T, A), present (S, T, 2) and values (S, T, 2).
+
+        Raises:
+            BundleError: there are none, or they are not of these shapes, or not finite.
+        """
+        if GOLDEN not in self.members:
+            raise BundleError(f"{self.path} must hold {GOLDEN} to be tested, got none; export it again.")
+        arrays = self.arrays(GOLDEN)
+        with boundary(BundleError, f"{self.path}: {GOLDEN} must hold sequences with their outputs", "export the bundle again."):
+            return _checked_golden(arrays)
 
     def statistics(self, name: str) -> np.ndarray:
-        """Returns normalisation statistics by name, float32."""
+        """Returns normalization statistics by name, float32.
+
+        Raises:
+            BundleError: there are none of that name.
+        """
+        if name not in self.manifest["statistics"]:
+            raise BundleError(
+                f"{self.path}: statistics must hold {name}, got {', '.join(sorted(self.manifest['statistics'])) or 'none'}; "
+                "export the bundle again."
+            )
         return np.asarray(self.manifest["statistics"][name], dtype=np.float32)
 
     @staticmethod
@@ -147,13 +191,9 @@ class ModelBundle:
             members: name -> bytes.
 
         Raises:
-            BundleError: a key is missing, or a name is reserved.
+            BundleError: the manifest breaks a rule, or a name is reserved.
         """
-        missing = [key for key in REQUIRED_KEYS if key not in manifest]
-        if missing:
-            raise BundleError(
-                f"manifest must have {', '.join(REQUIRED_KEYS)}, got none named {', '.join(missing)}; add them."
-            )
+        check_manifest(manifest)
         reserved = {MANIFEST, SUMS} & set(members)
         if reserved:
             raise BundleError(
@@ -166,65 +206,128 @@ class ModelBundle:
                 archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), content[name])
 
 
+def check_minimum_version(minimum_version: Any) -> None:
+    """Checks the lowest version that a caller takes.
+
+    Raises:
+        ArgumentError: it is neither None nor an int that a version can have.
+    """
+    whole = isinstance(minimum_version, int) and not isinstance(minimum_version, bool)
+    if minimum_version is not None and not (whole and 0 <= minimum_version <= MOST_VERSION):
+        raise ArgumentError(
+            f"minimum_version must be an int in [0, {MOST_VERSION}] or None, got {minimum_version!r}; "
+            "pass the version of the oldest bundle that may run."
+        )
+
+
 def _sums(content: dict[str, bytes]) -> bytes:
     return "".join(f"{hashlib.sha256(content[name]).hexdigest()}  {name}\n" for name in sorted(content)).encode()
 
 
-def _read_members(path: Path) -> dict[str, bytes]:
-    if not path.is_file():
+def _read_file(path: Path) -> bytes:
+    """Returns the bytes of a bundle.
+
+    Raises:
+        BundleError: it is not there, no file, too large or not readable.
+    """
+    with boundary(BundleError, f"bundle must be an .eaff file, got {path}", "check the path."):
+        if path.is_file():
+            return read_bounded(path, most_bytes=MOST_BUNDLE_BYTES)
         what = "a folder" if path.is_dir() else "which is not there"
-        raise BundleError(f"bundle must be an .eaff file, got {path}, {what}; `edgeaff export` writes one.")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {}
-            for info in archive.infolist():
-                if info.compress_type != zipfile.ZIP_STORED or info.file_size > MEMBER_LIMIT_BYTES:
-                    raise BundleError(
-                        f"{path}: members must be stored and below 1 GiB, got {info.filename}; export it again."
-                    )
-                members[info.filename] = archive.read(info)
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
-        raise BundleError(
-            f"{path}: must be an .eaff bundle, got a file that cannot be read ({error}); copy it again."
-        ) from error
+    raise BundleError(f"bundle must be an .eaff file, got {path}, {what}; `edgeaff export` writes one.")
+
+
+def _parse(path: Path, data: bytes, signed_by: str | None) -> ModelBundle:
+    """Returns the bundle in a file's bytes. What a parser may still raise is left to the boundary of the caller.
+
+    Raises:
+        BundleError: a rule is broken.
+        SpecMismatchError: spec and manifest, or spec and this edgeaff, disagree.
+    """
+    members = {name: bytes(content) for name, content in read_zip(data, most_members=MOST_MEMBERS).items()}
     for name in (MANIFEST, SUMS):
         if name not in members:
             raise BundleError(
                 f"{path}: must hold {name}, got only {', '.join(sorted(members)) or 'nothing'}; it is no bundle."
             )
-    return members
+    _verify_sums(path, members)
+    manifest = _parse_manifest(path, members.pop(MANIFEST))
+    members.pop(SUMS)
+    spec = PreprocessSpec.from_dict(manifest["spec"])
+    if spec.fingerprint != manifest["fingerprint"]:
+        raise SpecMismatchError(
+            f"{path}: the preprocessing fingerprint must be {manifest['fingerprint']} (bundle), got {spec.fingerprint} (this "
+            "edgeaff: other LLD order or spec); export the bundle again with this version."
+        )
+    missing = sorted(set(manifest["graphs"].values()) - set(members))
+    if missing:
+        raise BundleError(
+            f"{path}: graphs must be members of the bundle, got none named {', '.join(missing)}; export it again."
+        )
+    for name in sorted(set(manifest["graphs"].values()) | {name for name in members if name.endswith(".onnx")}):
+        try:
+            check_onnx(members[name])
+        except Refused as error:
+            raise BundleError(f"{path}: {name} must be a plain ONNX graph, got {error}; export it again.") from None
+    return ModelBundle(path, manifest, spec, members, signed_by)
+
+
+def _checked_golden(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the golden sequences of an archive.
+
+    Raises:
+        Refused: an array is missing or does not fit the others.
+    """
+    found = check_arrays(arrays, {"video": (None, None, None)})
+    rows, ticks = found["video"].shape[:2]
+    if not 1 <= rows * ticks <= MOST_GOLDEN_TICKS:
+        raise Refused(f"{rows} sequences of {ticks} ticks")
+    return found | check_arrays(
+        arrays, {"audio": (rows, ticks, None), "present": (rows, ticks, 2), "values": (rows, ticks, 2)}
+    )
 
 
 def _verify_sums(path: Path, members: dict[str, bytes]) -> None:
-    stated = {}
+    """Compares every member with its stated checksum.
+
+    Raises:
+        BundleError: they differ, or a statement is malformed or repeated.
+    """
+    if len(members[SUMS]) > MOST_SUMS_BYTES:
+        raise BundleError(f"{path}: {SUMS} must be at most {MOST_SUMS_BYTES} bytes, got {len(members[SUMS])}; copy it again.")
+    stated: dict[str, str] = {}
     for line in members[SUMS].decode("utf-8", "replace").splitlines():
-        digest, _, name = line.partition("  ")
-        stated[name] = digest
+        match = _SUM.fullmatch(line)
+        if match is None or match[2] in stated:
+            raise BundleError(
+                f"{path}: {SUMS} must name each member once with its sha256, got {shown(line)}; copy or export it again."
+            )
+        stated[match[2]] = match[1]
     actual = {name: hashlib.sha256(data).hexdigest() for name, data in members.items() if name != SUMS}
     for name in sorted(set(stated) | set(actual)):
         if stated.get(name) != actual.get(name):
             raise BundleError(
-                f"{path}: {name} must have sha256 {stated.get(name, 'none stated')}, got {actual.get(name, 'no such member')}; "
-                "the file was changed or damaged: copy or export it again."
+                f"{path}: {shown(name)[1:-1]} must have sha256 {stated.get(name, 'none stated')}, got "
+                f"{actual.get(name, 'no such member')}; the file was changed or damaged: copy or export it again."
             )
 
 
 def _parse_manifest(path: Path, data: bytes) -> dict[str, Any]:
+    """Returns the manifest, every field that code reads checked.
+
+    Raises:
+        BundleError: it is no bounded JSON, or breaks a rule.
+        SpecMismatchError: the detector is not the one of the spec.
+    """
     try:
-        manifest: dict[str, Any] = json.loads(data)
-    except ValueError as error:
-        raise BundleError(f"{path}: {MANIFEST} must be JSON, got {error}; export the bundle again.") from error
-    missing = [key for key in REQUIRED_KEYS if key not in manifest]
-    if missing:
-        raise BundleError(f"{path}: the manifest must have {', '.join(missing)}, got none; export the bundle again.")
-    if manifest["schema"] != BUNDLE_SCHEMA:
-        raise BundleError(
-            f"{path}: the bundle schema must be {BUNDLE_SCHEMA} (this edgeaff), got {manifest['schema']} (bundle); "
-            "install a matching edgeaff or export the bundle again."
-        )
-    if manifest["detector"].get("id") != manifest["spec"].get("detector_id"):
+        manifest = parse_json(data, most_bytes=MOST_MANIFEST_BYTES)
+        check_manifest(manifest)
+    except (Refused, BundleError) as error:
+        words = f"{MANIFEST} must be JSON, got {error}; export it again." if isinstance(error, Refused) else str(error)
+        raise BundleError(f"{path}: {words}") from None
+    if manifest["detector"]["id"] != manifest["spec"].get("detector_id"):
         raise SpecMismatchError(
-            f"{path}: the detector must be {manifest['spec'].get('detector_id')!r} (spec), got {manifest['detector'].get('id')!r} "
-            "(manifest); export the bundle with the detector it was trained with."
+            f"{path}: the detector must be {shown(manifest['spec'].get('detector_id'))} (spec), got "
+            f"{manifest['detector']['id']!r} (manifest); export the bundle with the detector it was trained with."
         )
     return manifest

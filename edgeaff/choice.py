@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeaff.backends import load_graph
-from edgeaff.bundle import GOLDEN, ModelBundle
+from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
 from edgeaff.handover import encoder_backend, golden_sequences, require_agreement, require_same_descriptors
 from edgeaff.inference import Predictor, graph_bytes, load_predictor
@@ -99,7 +99,7 @@ def _listed(milliseconds: dict[str, float]) -> str:
 def _tick_trial(bundle: ModelBundle, backend: str, *, threads: int, stride: int) -> float:
     """Returns the median milliseconds of a tick of the model, after checking the numbers."""
     predictor = load_predictor(bundle, backend, threads=threads, stride=stride)
-    golden = bundle.arrays(GOLDEN)
+    golden = bundle.golden()
     require_promise(bundle, getattr(predictor, "every_tick", predictor), seconds=LOAD_TEST_SECONDS / 2)
     state, times = predictor.initial_state(), []
     for tick in range(min(TRIAL_TICKS, golden["video"].shape[1])):

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends import GRAPH_BACKENDS, Graph, Progress, load_graph
-from edgeaff.bundle import GOLDEN, ModelBundle
+from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BundleError
 from edgeaff.inference import Predictor, load_predictor, precision_of, replay
 from edgeaff.measures import ccc
@@ -125,12 +125,9 @@ def self_test(bundle: ModelBundle, predictor: Predictor) -> dict[str, float]:
 def golden_sequences(bundle: ModelBundle) -> dict[str, np.ndarray]:
     """Returns video (S, T, D), audio (S, T, A), present (S, T, 2) and values (S, T, 2) of a bundle's golden sequences.
 
-    Raises:
-        BundleError: it has none.
+    What is missing or malformed is a BundleError, see `ModelBundle.golden`.
     """
-    if GOLDEN not in bundle.members:
-        raise BundleError(f"{bundle.path} must hold {GOLDEN} to be tested, got none; export it again.")
-    return bundle.arrays(GOLDEN)
+    return bundle.golden()
 
 
 def require_agreement(predictor: Predictor, values: np.ndarray, reference: np.ndarray) -> dict[str, float]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from edgeaff.backends import GRAPH_BACKENDS, NEXT, STATE, Graph, Progress, load_graph
-from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
+from edgeaff.bundle import PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
+from edgeaff.manifest import check_uncertainty
+from edgeaff.parsing.boundary import boundary
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import DIMENSIONS, MODALITIES
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 WINDOW_TICKS = 100  # Paper: section 4.3, sequences of 100 frames.
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
 NORMAL_95 = 1.959964
+MOST_STATE_FLOATS, MOST_WIDTH = 1 << 26, 1 << 20
 MOST = 256  # threads of a run; ticks from one computed value to the next
 Append = Callable[[Any, "np.ndarray | None", "np.ndarray | None"], Any]
 
@@ -68,13 +71,18 @@ class StreamingPredictor:
         self._state_names = [name for name in graph.inputs if name.startswith(STATE)]
         missing = [name for name in ("video", "audio", "present", *self._state_names) if name not in graph.inputs]
         missing += [NEXT + name for name in self._state_names if NEXT + name not in graph.outputs]
+        missing += [] if "values" in graph.outputs else ["values"]
         if missing or not self._state_names:
             raise BundleError(
-                f"a step graph must have video, audio, present and state_* inputs, got none named {missing}; export it again."
+                "a step graph must have video, audio, present and state_* inputs, and values and next_state_* outputs, got none "
+                f"named {missing}; export it again."
             )
-        self._absent = {
-            name: np.zeros((1, int(graph.inputs[name][-1] or 0)), np.float32) for name in MODALITIES
-        }
+        self._absent = {name: np.zeros((1, width_of(graph, name)), np.float32) for name in MODALITIES}
+        for name in self._state_names:
+            if math.prod(size or 1 for size in graph.inputs[name]) > MOST_STATE_FLOATS:
+                raise BundleError(
+                    f"{name} must have at most {MOST_STATE_FLOATS} numbers, got shape {graph.inputs[name]}; export a smaller model."
+                )
         self.state_layout: Hashable = tuple((name, graph.inputs[name]) for name in sorted(self._state_names))
         self.memory_ticks = int(getattr(graph, "memory_ticks", 0)) or self._count_memory_ticks()
 
@@ -184,7 +192,9 @@ class WindowPredictor:
             raise BundleError(
                 f"a window graph must have video, audio and their masks, got none named {missing}; export it again."
             )
-        self._sizes = {name: int(graph.inputs[name][-1] or 0) for name in MODALITIES}
+        if "values" not in graph.outputs:
+            raise BundleError(f"a window graph must have the output values, got {', '.join(graph.outputs)}; export it again.")
+        self._sizes = {name: width_of(graph, name) for name in MODALITIES}
         self.state_layout: Hashable = ("window", *self._sizes.values())  # the inputs themselves
 
     def initial_state(self) -> tuple[tuple[np.ndarray | None, np.ndarray | None], ...]:
@@ -205,6 +215,31 @@ class WindowPredictor:
             feeds[name], feeds[f"{name}_mask"] = rows, mask
         values = self._graph.run(feeds)["values"][0, -1]
         return Prediction(float(values[0]), float(values[1])), state
+
+
+def width_of(graph: Graph, name: str) -> int:
+    """Returns the size of the last axis of an input: of a descriptor or an audio vector.
+
+    Raises:
+        BundleError: it is not stated, or none that a model of ours has.
+    """
+    shape = graph.inputs[name]
+    if len(shape) < 2 or not isinstance(shape[-1], int) or not 1 <= shape[-1] <= MOST_WIDTH:
+        raise BundleError(f"input {name} must state a size in [1, {MOST_WIDTH}], got shape {shape}; export the graph again.")
+    return shape[-1]
+
+
+def try_tick(predictor: Predictor, video: np.ndarray | None, audio: np.ndarray | None) -> None:
+    """Runs one tick from the empty state, so that a model that does not fit its preprocessing is refused when it is loaded.
+
+    Args:
+        predictor: what is tried; its values are not judged.
+        video: (D,) float32 descriptor, None where video is off.
+        audio: (A,) float32 audio vector, None where audio is off.
+    """
+    with boundary(BundleError, f"{predictor.backend} must run a tick of this bundle", "export the bundle again."):
+        _, state = predictor.step(predictor.initial_state(), video, audio)
+        predictor.step(state, video, audio)
 
 
 def precision_of(graph: Graph) -> str:
@@ -232,9 +267,13 @@ class Coverage:
 
 
 class Uncertainty:
-    """Standard deviation of the expected error by coverage, from the table that the bundle was calibrated with."""
+    """Standard deviation of the expected error by coverage, from the table that the bundle was calibrated with.
+
+    A table that breaks a rule of `edgeaff.manifest.check_uncertainty` is a BundleError.
+    """
 
     def __init__(self, table: dict[str, Any]) -> None:
+        check_uncertainty(table)
         self._video = np.asarray(table["video_coverage"], float)
         self._audio = np.asarray(table["audio_coverage"], float)
         self._valence = np.asarray(table["valence_std"], float)
@@ -331,9 +370,12 @@ def load_predictor(
 
     Raises:
         ArgumentError: an argument is unknown or out of range, or the bundle has nothing for it.
+        BundleError: the bundle's default is unknown, or its model cannot be loaded.
     """
     chosen = bundle.manifest["default_backend"] if backend == "default" else backend
     known = (*GRAPH_BACKENDS, "native")
+    if chosen not in known and backend == "default":
+        raise BundleError(f"default_backend of {bundle!r} must be one of {', '.join(known)}, got {chosen!r}; export it again.")
     if chosen not in known:
         raise ArgumentError(
             f"backend must be one of default, {', '.join(known)}, or auto where a session begins, got {chosen!r}; choose one of them."
@@ -417,6 +459,6 @@ def self_test(bundle: ModelBundle, backend: str = "default") -> float:
         bundle: holds golden.npz: video (S, T, D), audio (S, T, A), present (S, T, 2), values (S, T, 2), float32.
         backend: as in `load_predictor`.
     """
-    golden = bundle.arrays(GOLDEN)
+    golden = bundle.golden()
     values = replay(load_predictor(bundle, backend), golden["video"], golden["audio"], golden["present"])
     return float(np.abs(values - golden["values"]).max())

@@ -25,8 +25,16 @@ from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.forking import ProcessBound
 from edgeaff.handover import Candidate, TickPair, encoder_backend, prepare, require_same_descriptors, take_over
-from edgeaff.inference import Coverage, Predictor, Smoother, Uncertainty, load_predictor
-from edgeaff.preprocess import FaceInput, InputCounts, InputTap, Preprocessor, TickInput, parts_from_bundle
+from edgeaff.inference import Coverage, Predictor, Smoother, Uncertainty, load_predictor, try_tick
+from edgeaff.preprocess import (
+    FaceInput,
+    InputCounts,
+    InputTap,
+    Preprocessor,
+    TickInput,
+    parts_from_bundle,
+    trial_inputs,
+)
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import EVENT_SCHEMA, AffectEvent, Status, TrackedFace
 
@@ -147,6 +155,7 @@ class Session(ProcessBound):
         parts = parts_from_bundle(
             self.bundle, video=video, audio=audio, detector=detector, backend=face_backend, threads=threads
         )
+        try_tick(self._predictor, *trial_inputs(parts, self.bundle))
         self._preprocessor = Preprocessor(
             dataclasses.replace(parts, tap=tap),
             video=video,

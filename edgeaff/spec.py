@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -22,6 +23,16 @@ SAMPLE_RATE_HZ = 16_000  # of the sound that LLDs describe
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000  # of the sound that is taken
 CROP_SIZE_PX = 96  # Paper: section 4.2.1
 CROP_RULE = "box_centre_square_v1"
+_WHOLE_RANGES = {
+    "version": (1, 1000), "model_rate_hz": (1, 240), "audio_context_steps": (1, 1024), "audio_vector_size": (1, 1 << 20),
+    "lld_version": (1, 1000), "lld_max_pitch_lag": (0, 29), "crop_size_px": (8, 1024),
+}  # fmt: skip
+_NUMBER_RANGES = {
+    "audio_lag_seconds": (0.0, 10.0), "adaptive_half_life_seconds": (1e-3, 86_400.0), "adaptive_prior_seconds": (0.0, 86_400.0),
+    "silence_gate_rms": (0.0, 1.0), "crop_margin": (0.1, 10.0), "face_staleness_seconds": (1e-3, 60.0),
+}  # fmt: skip
+_NAMES = ("detector_id", "crop_rule")
+_SAME_HERE = ("version", "lld_version")  # of fields whose meaning this edgeaff knows in one version
 
 
 def check_rate(name: str, rate_hz: int) -> int:
@@ -83,7 +94,20 @@ class PreprocessSpec:
     face_staleness_seconds: float = 0.5
 
     def __post_init__(self) -> None:
-        if self.audio_normalisation not in {"fixed", "adaptive"}:
+        for name, (low, high) in _WHOLE_RANGES.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ArgumentError(f"{name} must be an int in [{low}, {high}], got {value!r}; correct it.")
+        for name, (least, most) in _NUMBER_RANGES.items():
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or not least <= value <= most:
+                raise ArgumentError(f"{name} must be a number in [{least:g}, {most:g}], got {value!r}; correct it.")
+        for name in _NAMES:
+            value = getattr(self, name)
+            if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= 100:
+                raise ArgumentError(f"{name} must be a name of 1 to 100 printable characters, got {value!r}; correct it.")
+        if self.audio_normalisation not in ("fixed", "adaptive"):
             raise ArgumentError(
                 f"audio_normalisation must be 'fixed' or 'adaptive', got {self.audio_normalisation!r}; choose one."
             )
@@ -116,20 +140,22 @@ class PreprocessSpec:
         """Returns the spec with these fields.
 
         Raises:
-            SpecMismatchError: a field is missing or unknown, or the version is another.
+            ArgumentError: a field is out of its range.
+            SpecMismatchError: a field is missing or unknown, or a version is another.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
-        if set(values) != known:
+        known = {field.name: field.default for field in dataclasses.fields(cls)}
+        if set(values) != set(known):
             raise SpecMismatchError(
-                f"spec must have the fields {sorted(known)}, got missing {sorted(known - set(values))} and unknown "
-                f"{sorted(set(values) - known)}; use a bundle made by this version of edgeaff."
+                f"spec must have the fields {sorted(known)}, got missing {sorted(set(known) - set(values))} and unknown "
+                f"{[ascii(name)[1:-1] for name in sorted(set(values) - set(known))]}; use a bundle made by this version of edgeaff."
             )
-        current = next(field.default for field in dataclasses.fields(cls) if field.name == "version")
-        if values["version"] != current:
-            raise SpecMismatchError(
-                f"spec version must be {current}, got {values['version']}; export the bundle again with this edgeaff."
-            )
-        return cls(**values)
+        made = cls(**values)
+        for name in _SAME_HERE:
+            if getattr(made, name) != known[name]:
+                raise SpecMismatchError(
+                    f"spec {name} must be {known[name]}, got {getattr(made, name)}; export the bundle again with this edgeaff."
+                )
+        return made
 
     @property
     def fingerprint(self) -> str:

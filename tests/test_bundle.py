@@ -10,30 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeaff.bundle import REQUIRED_KEYS, ModelBundle
-from edgeaff.errors import BundleError, SpecMismatchError
+from edgeaff.bundle import ModelBundle
+from edgeaff.errors import ArgumentError, BundleError, SpecMismatchError
 from edgeaff.spec import PreprocessSpec, paper_spec
-
-
-def manifest(**changes: Any) -> dict[str, Any]:
-    spec = changes.pop("spec_object", PreprocessSpec())
-    values: dict[str, Any] = {key: {} for key in REQUIRED_KEYS}
-    values.update(
-        schema=1,
-        model_id="test",
-        preset="edge",
-        spec=spec.to_dict(),
-        fingerprint=spec.fingerprint,
-        detector={"id": spec.detector_id},
-        graphs={"affect_step": "affect_step.onnx"},
-        default_backend="onnxruntime",
-    )
-    values.update(changes)
-    return values
+from tests.bundles import graph, manifest, write
 
 
 def save(path: Path, **changes: Any) -> Path:
-    ModelBundle.save(path, manifest(**changes), {"affect_step.onnx": b"graph", "golden.npz": b"golden"})
+    ModelBundle.save(path, manifest(**changes), {"affect_step.onnx": graph(), "golden.npz": b"golden"})
     return path
 
 
@@ -48,7 +32,7 @@ def rewrite(path: Path, name: str, data: bytes, *, compression: int = zipfile.ZI
 
 def test_bundle_comes_back_as_written(tmp_path: Path) -> None:
     bundle = ModelBundle.load(save(tmp_path / "a.eaff"))
-    assert bundle.graph_bytes("affect_step") == b"graph"
+    assert bundle.graph_bytes("affect_step") == graph()
     assert bundle.spec == PreprocessSpec()
     assert bundle.has_graph("affect_step") and not bundle.has_graph("face_encoder")
 
@@ -69,7 +53,7 @@ def test_every_flipped_byte_of_every_member_is_refused(tmp_path: Path) -> None:
         except (BundleError, SpecMismatchError):
             continue
         assert loaded.members == {
-            "affect_step.onnx": b"graph",
+            "affect_step.onnx": graph(),
             "golden.npz": b"golden",
         }  # a byte of zip padding or dates
 
@@ -116,7 +100,7 @@ def test_wrong_detector_names_both(tmp_path: Path) -> None:
 
 def test_other_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="schema must be 1.*got 99"):
-        ModelBundle.load(save(tmp_path / "a.eaff", schema=99))
+        ModelBundle.load(write(tmp_path / "a.eaff", manifest(schema=99)))
 
 
 def test_unknown_spec_field_is_refused(tmp_path: Path) -> None:
@@ -153,6 +137,21 @@ def test_unknown_role_lists_the_known(tmp_path: Path) -> None:
     bundle = ModelBundle.load(save(tmp_path / "a.eaff"))
     with pytest.raises(BundleError, match="affect_step"):
         bundle.graph_bytes("nonsense")
+
+
+def test_lower_version_than_asked_for_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.eaff", version=3)
+    assert ModelBundle.load(path, minimum_version=3).version == 3
+    with pytest.raises(BundleError, match="version must be at least 4, got 3"):
+        ModelBundle.load(path, minimum_version=4)
+    with pytest.raises(BundleError, match="version must be at least 1, got 0"):
+        ModelBundle.load(save(tmp_path / "b.eaff"), minimum_version=1)
+
+
+@pytest.mark.parametrize("version", [-1, 1.5, "1", True, 1 << 40])
+def test_minimum_version_of_another_kind_is_an_argument_error(tmp_path: Path, version: Any) -> None:
+    with pytest.raises(ArgumentError, match="minimum_version"):
+        ModelBundle.load(save(tmp_path / "a.eaff"), minimum_version=version)
 
 
 def test_spec_survives_json(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ namespace {
 
 constexpr int kStateHeader = 16;
 
+bool InRange(int value, int low, int high) { return low <= value && value <= high; }
+
 int64_t PadTo16(int64_t count) { return (count + 15) / 16 * 16; }
 
 const StepModel::Tensor& Find(const std::unordered_map<std::string, StepModel::Tensor>& tensors, const std::string& name,
@@ -45,8 +47,12 @@ StepKernel ChooseKernel() {
 
 StepModel::StepModel(const StepSizes& sizes, const std::unordered_map<std::string, Tensor>& tensors) : sizes_(sizes) {
   const int d = sizes.size;
-  if (d < 16 || sizes.num_heads < 1 || d % (16 * sizes.num_heads) != 0 || sizes.ffn_size < 16 || sizes.ffn_size % 16 != 0 ||
-      sizes.band < 1 || sizes.layers < 0 || sizes.video_size < 1 || sizes.audio_size < 1) {
+  using Limit = PackedLimits;
+  const bool in_range = InRange(d, 16, Limit::kSize) && InRange(sizes.num_heads, 1, Limit::kHeads) &&
+                        InRange(sizes.ffn_size, 16, Limit::kFfn) && InRange(sizes.band, 1, Limit::kBand) &&
+                        InRange(sizes.layers, 0, Limit::kLayers) && InRange(sizes.video_size, 1, Limit::kInput) &&
+                        InRange(sizes.audio_size, 1, Limit::kInput);
+  if (!in_range || d % (16 * sizes.num_heads) != 0 || sizes.ffn_size % 16 != 0) {
     throw std::invalid_argument("sizes are outside what the native step has (head size and ffn a multiple of 16)");
   }
   struct Named {
@@ -96,7 +102,8 @@ StepLinear StepModel::Linear(const std::unordered_map<std::string, Tensor>& tens
   auto* const to = static_cast<char*>(memory_.Allocate(static_cast<int64_t>(row) * inputs));
   std::memset(to, 0, row * static_cast<size_t>(inputs));
   for (int i = 0; i < inputs; ++i) {
-    std::memcpy(to + i * row, static_cast<const char*>(tensor.data) + i * outputs * size, outputs * size);
+    const size_t packed_row = static_cast<size_t>(outputs) * size;
+    std::memcpy(to + i * row, static_cast<const char*>(tensor.data) + i * packed_row, packed_row);
   }
   StepLinear linear;
   linear.type = tensor.type;
@@ -114,9 +121,10 @@ StepAttention StepModel::Attention(const std::unordered_map<std::string, Tensor>
   if (tensor.type != WeightType::kFloat32) throw std::invalid_argument(name + " is not float32");
   const auto* const by_age = static_cast<const float*>(tensor.data);
   const int64_t band = sizes_.band, width = 2 * padded_band();
-  auto* const to = static_cast<float*>(memory_.Allocate((sizes_.num_heads * width + 16) * 4));
-  std::memset(to, 0, static_cast<size_t>(sizes_.num_heads * width + 16) * 4);
-  for (int h = 0; h < sizes_.num_heads; ++h) {
+  const int64_t count = sizes_.num_heads * width + 16;
+  auto* const to = static_cast<float*>(memory_.Allocate(count * 4));
+  std::memset(to, 0, static_cast<size_t>(count) * 4);
+  for (int64_t h = 0; h < sizes_.num_heads; ++h) {
     for (int64_t x = 0; x < width; ++x) to[h * width + x] = by_age[h * band + (band - x % band) % band];
   }
   StepAttention attention;
@@ -125,8 +133,8 @@ StepAttention StepModel::Attention(const std::unordered_map<std::string, Tensor>
 }
 
 int64_t StepModel::state_floats() const {
-  const int64_t cross = 2 * (sizes_.size + 2 * sizes_.num_heads) * padded_band();
-  return kStateHeader + cross + 2 * sizes_.layers * 2 * sizes_.size * padded_band();
+  const int64_t d = sizes_.size, heads = sizes_.num_heads, layers = sizes_.layers;
+  return kStateHeader + 2 * (d + 2 * heads) * padded_band() + 4 * layers * d * padded_band();
 }
 
 int64_t StepModel::scratch_floats() const {

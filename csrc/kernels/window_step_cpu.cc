@@ -48,7 +48,10 @@ char* Scratch(int64_t bytes) {
 WindowStepModel::WindowStepModel(const WindowSizes& sizes, const Tensors& tensors) : sizes_(sizes) {
   const int d = sizes.size;
   const int head = sizes.num_heads < 1 ? 0 : d / sizes.num_heads;
-  if (d < kPanel || d % kPanel != 0 || head < 16 || head > 256 || head % 16 != 0 || head * sizes.num_heads != d ||
+  using Limit = PackedLimits;
+  const bool too_large = d > Limit::kSize || sizes.num_heads > Limit::kHeads || sizes.ffn_size > Limit::kFfn || sizes.layers > Limit::kLayers ||
+                         sizes.ticks > Limit::kTicks || sizes.video_size > Limit::kInput || sizes.audio_size > Limit::kInput;
+  if (too_large || d < kPanel || d % kPanel != 0 || head < 16 || head > 256 || head % 16 != 0 || head * sizes.num_heads != d ||
       sizes.ffn_size < kPanel || sizes.ffn_size % kPanel != 0 || sizes.layers < 1 || sizes.ticks < 2 ||
       sizes.video_size < 4 || sizes.video_size % 4 != 0 || sizes.audio_size < 4 || sizes.audio_size % 4 != 0) {
     throw std::invalid_argument("sizes are outside what the native window step has (size and ffn multiples of 64, inputs of 4)");

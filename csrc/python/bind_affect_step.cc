@@ -16,6 +16,7 @@ namespace edgeaff {
 namespace {
 
 WeightType TypeOf(const py::array& array, const std::string& name) {
+  RequireNativeOrder(array, name);
   const char kind = array.dtype().kind();
   if (kind == 'f' && array.itemsize() == 4) return WeightType::kFloat32;
   if (kind == 'u' && array.itemsize() == 2) return WeightType::kBfloat16;
@@ -29,6 +30,7 @@ std::unique_ptr<StepModel> MakeModel(const py::dict& sizes, const py::dict& arra
   std::unordered_map<std::string, StepModel::Tensor> tensors;
   for (const auto& item : arrays) {
     const std::string name = py::str(item.first);
+    if (!py::isinstance<py::array>(item.second)) throw std::invalid_argument(name + " is no array");
     const py::array array = py::reinterpret_borrow<py::array>(item.second);
     tensors[name] = {TypeOf(array, name), array.data(), ContiguousShape(array, name)};
   }
@@ -44,13 +46,16 @@ void BindAffectStep(py::module_& module) {
       // (state, video or None, audio or None, copy) -> (values, state after). The state is copied unless told otherwise.
       .def("step", [](const StepModel& model, const FloatArray& state, const py::object& video, const py::object& audio,
                       bool copy) {
+        if (state.size() != model.state_floats()) throw std::invalid_argument("state has another size");
+        const float* const seen = DataOrNull(video, model.sizes().video_size, "video");
+        const float* const heard = DataOrNull(audio, model.sizes().audio_size, "audio");
         FloatArray next = state;
         if (copy) {
           next = FloatArray(state.size());
           std::memcpy(next.mutable_data(), state.data(), static_cast<size_t>(state.nbytes()));
         }
         FloatArray values(2);
-        model.Step(next.mutable_data(), DataOrNull(video), DataOrNull(audio), values.mutable_data());
+        model.Step(next.mutable_data(), seen, heard, values.mutable_data());
         return py::make_tuple(values, next);
       });
 }

@@ -24,13 +24,24 @@ Sizes CommonSizes(const pybind11::dict& sizes) {
   return made;
 }
 
+// The other byte order has the same kind and width: read as it lies it would give other numbers.
+inline void RequireNativeOrder(const pybind11::array& array, const std::string& name) {
+  const char order = array.dtype().byteorder();
+  if (order != '=' && order != '|') throw std::invalid_argument(name + " is not in the byte order of this machine");
+}
+
 inline std::vector<int64_t> ContiguousShape(const pybind11::array& array, const std::string& name) {
   if (!(array.flags() & pybind11::array::c_style)) throw std::invalid_argument(name + " is not contiguous");
   return {array.shape(), array.shape() + array.ndim()};
 }
 
-inline const float* DataOrNull(const pybind11::object& array) {
-  return array.is_none() ? nullptr : pybind11::reinterpret_borrow<FloatArray>(array).data();
+// Throws std::invalid_argument unless it is None or a contiguous float32 array of `size` values.
+inline const float* DataOrNull(const pybind11::object& array, int size, const char* name) {
+  if (array.is_none()) return nullptr;
+  if (!pybind11::isinstance<FloatArray>(array)) throw std::invalid_argument(std::string(name) + " is not contiguous float32");
+  const auto values = pybind11::reinterpret_borrow<FloatArray>(array);
+  if (values.size() != size) throw std::invalid_argument(std::string(name) + " has another size");
+  return values.data();
 }
 
 }  // namespace edgeaff

@@ -2,58 +2,94 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from edgeaff.errors import BundleError
 from edgeaff.ops import native
+from edgeaff.parsing.boundary import Refused, boundary, shown
+from edgeaff.parsing.json_text import parse_json
 
 ARCHITECTURE = "edgeaff-edge-1"  # of the model whose weights are packed
 FORMAT = 1
+PRECISIONS = ("float32", "bfloat16", "int8")
+MOST_META_BYTES = 1 << 16
+MOST_STATE_FLOATS = 1 << 26
+SIZES = {  # of every packed model: lowest and highest value; csrc/include/edgeaff/{affect_step,window_step}.h have the same limits
+    "video_size": (1, 1 << 15),
+    "audio_size": (1, 1 << 15),
+    "size": (16, 1 << 13),
+    "num_heads": (1, 1 << 9),
+    "ffn_size": (16, 1 << 15),
+    "layers": (0, 64),
+}
+STEP_SIZES = {**SIZES, "band": (1, 1 << 14)}
 _STATE = "state_rings"
 
 
-def read_meta(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Returns what packed weights say of themselves: format, architecture, sizes.
+def read_meta(arrays: Mapping[str, np.ndarray], *, architecture: str, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+    """Returns the description that packed weights carry: format, architecture, precision, sizes.
 
     Args:
         arrays: of `step.npz`.
+        architecture: the one that is loaded.
+        sizes: lowest and highest value of every size.
 
     Raises:
-        BundleError: they say nothing, or are of another format.
+        BundleError: the description is missing, or of another format or architecture.
+        Refused: it is no bounded JSON, or a size is out of its range.
     """
-    try:
-        meta: dict[str, Any] = json.loads(arrays["meta"].tobytes())
-        version = meta["format"]
-    except (KeyError, ValueError) as error:
+    if "meta" not in arrays:
         raise BundleError(
-            f"step.npz must hold a `meta` entry of JSON text, got {sorted(arrays)[:3]}...; pack the weights again."
-        ) from error
-    if version != FORMAT:
-        raise BundleError(
-            f"step.npz must have format {FORMAT}, got {version}; pack the weights again with this edgeaff."
+            f"step.npz must hold a `meta` entry of JSON text, got {shown(', '.join(sorted(arrays)[:3]))}...; pack the weights again."
         )
+    meta = parse_json(arrays["meta"].tobytes(), most_bytes=MOST_META_BYTES)
+    for name, wanted in (("format", FORMAT), ("architecture", architecture)):
+        if type(meta.get(name)) is not type(wanted) or meta[name] != wanted:
+            raise BundleError(
+                f"step.npz must have {name} {wanted}, got {shown(meta.get(name))}; pack the weights again with this edgeaff."
+            )
+    for name, (low, high) in sizes.items():
+        value = meta.get(name)
+        if type(value) is not int or not low <= value <= high:
+            raise Refused(f"{name} {shown(value)} outside of [{low}, {high}]")
+    if meta.get("precision") not in PRECISIONS:
+        raise Refused(f"precision {shown(meta.get('precision'))}, none of {', '.join(PRECISIONS)}")
     return meta
 
 
-def load_packed(arrays: dict[str, np.ndarray], model: str) -> tuple[dict[str, Any], Any]:
-    """Returns what packed weights say of themselves, and the native model that holds a copy of them.
+def load_packed(
+    arrays: Mapping[str, np.ndarray], model: str, *, architecture: str, sizes: Mapping[str, tuple[int, int]]
+) -> tuple[dict[str, Any], Any]:
+    """Returns the description of packed weights, and the native model that holds a copy of them.
 
     Args:
         arrays: of step.npz.
         model: class in the compiled module.
+        architecture: the one that the class runs.
+        sizes: lowest and highest value of every size.
 
     Raises:
-        BundleError: they are of another format, or incomplete.
+        BundleError: they are of another format, incomplete, out of range or not finite.
     """
-    meta = read_meta(arrays)
-    held = {name: np.ascontiguousarray(array) for name, array in arrays.items() if name != "meta"}
-    try:
-        return meta, getattr(native(), model)(meta, held)
-    except (ValueError, KeyError) as error:
-        raise BundleError(f"step.npz must hold whole packed weights, got: {error}; pack them again.") from error
+    with boundary(BundleError, "step.npz must hold whole packed weights", "pack the weights again with this edgeaff."):
+        meta = read_meta(arrays, architecture=architecture, sizes=sizes)
+        held = {name: _plain(name, array) for name, array in arrays.items() if name != "meta"}
+        return meta, getattr(native(), model)({name: meta[name] for name in sizes}, held)
+
+
+def _plain(name: str, array: np.ndarray) -> np.ndarray:
+    """Returns an array as the native side reads it: contiguous and in native byte order.
+
+    Raises:
+        Refused: a number is not finite.
+    """
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise Refused(f"{shown(name)} with values that are not finite")
+    return array
 
 
 def check_vector(name: str, array: np.ndarray | None, size: int | None) -> None:
@@ -96,7 +132,12 @@ class NativeStep:
         Raises:
             BundleError: they are of another format, or incomplete.
         """
-        meta, self._model = load_packed(arrays, "StepModel")
+        meta, self._model = load_packed(arrays, "StepModel", architecture=ARCHITECTURE, sizes=STEP_SIZES)
+        if self._model.state_floats > MOST_STATE_FLOATS:
+            raise BundleError(
+                f"step.npz must need a state of at most {MOST_STATE_FLOATS} numbers, got {self._model.state_floats}; "
+                "export a smaller model."
+            )
         self.precision: str = meta["precision"]
         self.memory_ticks: int = (meta["layers"] + 1) * (meta["band"] - 1)
         self.inputs: dict[str, tuple[int | None, ...]] = {

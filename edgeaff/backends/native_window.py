@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeaff.backends.native import check_vector, load_packed
+from edgeaff.backends.native import SIZES, check_vector, load_packed
 
 ARCHITECTURE = "edgeaff-paper-1"
+WINDOW_SIZES = {**SIZES, "ticks": (2, 1 << 12)}
 Rows = tuple[np.ndarray, ...]
 
 
@@ -40,7 +41,7 @@ class NativeWindow:
         Raises:
             BundleError: they are of another format, or incomplete.
         """
-        meta, self._model = load_packed(arrays, "WindowStepModel")
+        meta, self._model = load_packed(arrays, "WindowStepModel", architecture=ARCHITECTURE, sizes=WINDOW_SIZES)
         self._threads = min(threads, 2)
         self.ticks: int = meta["ticks"]
         self.memory_ticks = self.ticks - 1

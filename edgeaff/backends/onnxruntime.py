@@ -8,6 +8,8 @@ from edgeaff.backends import precision_in
 from edgeaff.backends.engines import import_onnxruntime, session_options
 from edgeaff.errors import BackendUnavailableError, BundleError
 from edgeaff.forking import ProcessBound
+from edgeaff.parsing.boundary import reason_of
+from edgeaff.parsing.onnx_graph import require_onnx
 
 PROVIDERS = {
     "onnxruntime": ("CPUExecutionProvider",),
@@ -41,13 +43,14 @@ class OnnxRuntimeGraph(ProcessBound):
                 f"{backend} needs the provider {wanted[0]}, got {', '.join(there)}; pip install onnxruntime-gpu in place of "
                 "onnxruntime."
             )
+        require_onnx(model)
         try:
             self._session = onnxruntime.InferenceSession(
                 model, session_options(threads), providers=list(wanted), disabled_optimizers=SLOW_FUSIONS
             )
         except Exception as error:  # onnxruntime raises classes of its own that share no public base
             raise BundleError(
-                f"model must be a graph that onnxruntime can load, got: {error}; export it again."
+                f"model must be a graph that onnxruntime can load, got: {reason_of(error)}; export it again."
             ) from error
         self.precision = precision_in(model)
         given = self._session.get_providers()
@@ -62,5 +65,14 @@ class OnnxRuntimeGraph(ProcessBound):
         self.outputs = tuple(value.name for value in self._session.get_outputs())
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the outputs by name for these inputs by name."""
-        return dict(zip(self.outputs, self._session.run(None, feeds), strict=True))
+        """Returns the outputs by name for these inputs by name.
+
+        Raises:
+            BundleError: the graph fails on them.
+        """
+        try:
+            return dict(zip(self.outputs, self._session.run(None, feeds), strict=True))
+        except Exception as error:  # onnxruntime raises classes of its own that share no public base
+            raise BundleError(
+                f"{self.backend} must run the graph, got {reason_of(error)}; export the bundle again."
+            ) from error

@@ -11,6 +11,8 @@ from edgeaff.backends.engines import import_openvino
 from edgeaff.backends.onnx_edit import OP_TYPE
 from edgeaff.errors import BackendUnavailableError, BundleError
 from edgeaff.forking import ProcessBound
+from edgeaff.parsing.boundary import reason_of
+from edgeaff.parsing.onnx_graph import require_onnx
 
 
 class OpenVinoGraph(ProcessBound):
@@ -20,14 +22,17 @@ class OpenVinoGraph(ProcessBound):
 
     def __init__(self, model: bytes, *, threads: int = 1) -> None:
         openvino = import_openvino()
+        require_onnx(model)
         core = openvino.Core()
         config = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
         try:
             network = core.read_model(io.BytesIO(without_functions(model)))
             self._compiled = core.compile_model(network, "CPU", config)
-        except RuntimeError as error:
+        except BackendUnavailableError:
+            raise
+        except Exception as error:  # RuntimeError, and DecodeError of protobuf
             raise BundleError(
-                f"model must be a graph that OpenVINO can load, got: {error}; export it again."
+                f"model must be a graph that OpenVINO can load, got: {reason_of(error)}; export it again."
             ) from error
         self._request = self._compiled.create_infer_request()
         self.precision = precision_in(model)
@@ -35,8 +40,15 @@ class OpenVinoGraph(ProcessBound):
         self.outputs = tuple(port.get_any_name() for port in self._compiled.outputs)
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the outputs by name for these inputs by name."""
-        results = self._request.infer(feeds)
+        """Returns the outputs by name for these inputs by name.
+
+        Raises:
+            BundleError: the graph fails on them.
+        """
+        try:
+            results = self._request.infer(feeds)
+        except Exception as error:  # OpenVINO raises RuntimeError and classes of its binding
+            raise BundleError(f"openvino must run the graph, got {reason_of(error)}; export the bundle again.") from error
         return {name: np.array(results[index]) for index, name in enumerate(self.outputs)}
 
 

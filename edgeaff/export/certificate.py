@@ -44,7 +44,7 @@ def certify(bundle: ModelBundle, backend: str) -> dict[str, Any]:
         raise ArgumentError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}; choose one of them.")
     if GOLDEN not in bundle.members:
         raise ArgumentError(f"{bundle.path} must hold {GOLDEN} to be replayed, got none; export the bundle with it.")
-    golden = bundle.arrays(GOLDEN)
+    golden = bundle.golden()
     values = replay(load_predictor(bundle, backend), golden["video"], golden["audio"], golden["present"])
     return {
         "backend": backend,

@@ -55,7 +55,7 @@ def golden_feeds(bundle: ModelBundle, role: str, *, most: int = MOST_FEEDS) -> l
         role: affect_step, affect_append or affect_window.
         most: most feeds.
     """
-    golden = bundle.arrays(GOLDEN)
+    golden = bundle.golden()
     watched = _Watched(load_graph(bundle.graph_bytes("affect_window" if role == "affect_window" else "affect_step")))
     replay(_predictor(watched, role), golden["video"], golden["audio"], golden["present"])
     step = -(-len(watched.fed) // most)

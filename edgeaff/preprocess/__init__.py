@@ -1,7 +1,7 @@
 """The one path from raw frames and samples to the model's input, for Session and for training."""
 
 from edgeaff.preprocess.inputs import FaceInput, InputCounts, InputTap, PreprocessParts, TickInput
-from edgeaff.preprocess.parts import parts_from_bundle
+from edgeaff.preprocess.parts import parts_from_bundle, trial_inputs
 from edgeaff.preprocess.preprocessor import Preprocessor
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "Preprocessor",
     "TickInput",
     "parts_from_bundle",
+    "trial_inputs",
 ]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from edgeaff.backends import load_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.detection import load_detector
-from edgeaff.errors import SpecMismatchError
+from edgeaff.detection.ssd import SsdDetector
+from edgeaff.errors import BundleError, SpecMismatchError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.features.normalise import make_normaliser
+from edgeaff.parsing.boundary import boundary
 from edgeaff.preprocess.inputs import FaceDetector, PreprocessParts
+
+TRIAL_SIDE_PX = 64
 
 
 def parts_from_bundle(
@@ -33,18 +39,50 @@ def parts_from_bundle(
         threads: most threads of one run.
 
     Raises:
+        BundleError: a part of the bundle cannot be used.
         SpecMismatchError: the detector is not the one the bundle was trained with.
     """
     spec = bundle.spec
     face_detector: FaceDetector | None = None
     encoder = None
     if video:
-        face_detector = load_detector("ssd", bundle=bundle, threads=threads) if detector is None else detector
+        with boundary(BundleError, f"{bundle.path}: the face detector must be loaded", "export the bundle again."):
+            face_detector = load_detector("ssd", bundle=bundle, threads=threads) if detector is None else detector
         if face_detector.id != spec.detector_id:
             raise SpecMismatchError(
                 f"detector must be {spec.detector_id!r} (bundle {bundle.manifest['model_id']}), got {face_detector.id!r}; use the "
                 "bundle's detector, or export a bundle trained with this one."
             )
         encoder = FaceEncoder(load_graph(bundle.graph_bytes("face_encoder"), backend=backend, threads=threads), spec)
-    normaliser = make_normaliser(spec, bundle.manifest["statistics"]) if audio else None
+    with boundary(BundleError, f"{bundle.path}: LLDs must be normalized", "export the bundle again."):
+        normaliser = make_normaliser(spec, bundle.manifest["statistics"]) if audio else None
     return PreprocessParts(spec, face_detector, encoder, normaliser)
+
+
+def trial_inputs(parts: PreprocessParts, bundle: ModelBundle) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Returns a descriptor and an audio vector as the parts make them, after running the bundle's face graphs once.
+
+    So graphs that do not fit are refused when they are loaded, and engines have their memory before the first frame.
+
+    Args:
+        parts: from `parts_from_bundle`.
+        bundle: what they were made from.
+
+    Raises:
+        BundleError: a graph fails, or gives no descriptor.
+    """
+    video = audio = None
+    if isinstance(parts.encoder, FaceEncoder):
+        side = parts.spec.crop_size_px
+        with boundary(BundleError, f"{bundle.path}: the face graphs must run", "export the bundle again."):
+            if isinstance(parts.detector, SsdDetector):
+                parts.detector.detect(np.zeros((TRIAL_SIDE_PX, TRIAL_SIDE_PX, 3), np.uint8))
+            described = parts.encoder.encode_crops(np.zeros((1, side, side, 3), np.uint8))
+        if described.ndim != 2 or len(described) != 1:
+            raise BundleError(
+                f"{bundle.path}: face_encoder must give one descriptor per face, got shape {described.shape}; export it again."
+            )
+        video = described[0]
+    if parts.normaliser is not None:
+        audio = np.zeros(parts.spec.audio_vector_size, np.float32)
+    return video, audio

@@ -131,9 +131,9 @@ def test_assembled_bundle_carries_its_certificates(tmp_path, bundle):
 
 
 def write_int8_encoder(folder, **changes):
-    """Writes an 8-bit encoder (the same bytes and one more) with figures that reach the bar, and these changed."""
+    """Writes an 8-bit encoder (the same with an empty doc string) with figures that reach the bar, and these changed."""
     path = folder / "face_encoder.onnx"
-    (folder / "face_encoder.int8.onnx").write_bytes(path.read_bytes() + b"\0")
+    (folder / "face_encoder.int8.onnx").write_bytes(path.read_bytes() + b"\x32\0")
     figures = {f"{kind}_{name}": value for kind, value in (("ccc_reference", 0.9996), ("ccc_label", 0.9),
                ("ccc_label_loss", 0.001)) for name in ("valence", "arousal")}  # fmt: skip
     figures |= {"max_abs_difference": 0.1, "faces": 3573, "speed_up": 2.4}

@@ -20,6 +20,12 @@ namespace edgeaff {
 
 enum class WeightType : int { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2 };
 
+// Highest sizes of packed models: far above what is in use; a sum of kInput byte products fits into 32 bits.
+// edgeaff/backends/native.py names the same ones.
+struct PackedLimits {
+  static constexpr int kInput = 1 << 15, kSize = 1 << 13, kHeads = 1 << 9, kFfn = 1 << 15, kLayers = 64, kBand = 1 << 14, kTicks = 1 << 12;
+};
+
 struct StepSizes {
   int video_size = 0, audio_size = 0;
   int size = 0;        // d, a multiple of 16
@@ -64,7 +70,7 @@ class StepModel {
     const void* data;
     std::vector<int64_t> shape;
   };
-  // Throws std::invalid_argument, naming the tensor, when one is missing or has another shape.
+  // Throws std::invalid_argument, naming the tensor, when one is missing or has another shape, or a size is out of range.
   StepModel(const StepSizes& sizes, const std::unordered_map<std::string, Tensor>& tensors);
 
   const StepSizes& sizes() const { return sizes_; }

@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "edgeaff/affect_step.h"   // PackedLimits
 #include "edgeaff/aligned_memory.h"
 
 namespace edgeaff {

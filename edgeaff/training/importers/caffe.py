@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeaff.parsing.protobuf import BYTES, fields, floats, integers, text
 from edgeaff.training.importers.common import Layers
-from edgeaff.training.importers.protobuf import BYTES, fields, floats, integers, text
 from edgeaff.training.models.vggface import VggFaceConfig
 
 # Field numbers of caffe.proto: NetParameter.layer / .layers, and of a layer of either version its name and blobs.

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.importers.protobuf import fields, floats, read_varint, text
+from edgeaff.parsing.protobuf import fields, floats, read_varint, text
 
 FOOTER_BYTES = 48
 MAGIC = 0xDB4775248B80FB57
