@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from edgeaff.backend_swap import TickPair, take_over
 from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.errors import BackendUnavailableError
-from edgeaff.handover import TickPair, take_over
 from edgeaff.inference import Predictor, load_predictor
 from edgeaff.machine import stamp
 

@@ -19,8 +19,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from edgeaff.backend_choice import Choice, check_at_load, choose_backend
+from edgeaff.backend_swap import Candidate, TickPair, encoder_backend, prepare, require_same_descriptors, take_over
 from edgeaff.bundle import ModelBundle
-from edgeaff.choice import Choice, check_at_load, choose_backend
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.forking import ProcessBound
@@ -238,7 +239,7 @@ class Session(ProcessBound):
         """Lets another backend go on from here: the next tick is its own, the values continue, no event comes or goes.
 
         Args:
-            backend: a name, which is loaded and tested now, or what `edgeaff.handover.prepare` made of this bundle.
+            backend: a name, which is loaded and tested now, or what `edgeaff.backend_swap.prepare` made of this bundle.
 
         Raises:
             ArgumentError: the backend is unknown, or was prepared for another bundle.
@@ -247,7 +248,7 @@ class Session(ProcessBound):
         """
         self._require_own_process()
         if not isinstance(backend, (str, Candidate)):
-            raise ArgumentError(f"backend must be a name, or what edgeaff.handover.prepare made, got {backend!r}; name one.")
+            raise ArgumentError(f"backend must be a name, or what edgeaff.backend_swap.prepare made, got {backend!r}; name one.")
         candidate = prepare(self.bundle, backend, **self._engine_options) if isinstance(backend, str) else backend
         if (candidate.bundle.manifest, candidate.bundle.members) != (self.bundle.manifest, self.bundle.members):
             raise ArgumentError(

@@ -14,7 +14,7 @@ from numbers import Integral
 from typing import Any
 
 from edgeaff.errors import ArgumentError, SpecMismatchError
-from edgeaff.features.lld_names import NAMES
+from edgeaff.lld_names import NAMES
 
 NANOSECONDS, MILLISECOND = 1_000_000_000, 1_000_000
 LLD_SIZE = len(NAMES)

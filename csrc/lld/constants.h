@@ -21,7 +21,7 @@ constexpr int kCandidates = 6;   // of pitch, per frame
 constexpr int kLongestPitchLag = 29;
 constexpr int kColumns = 65;
 
-// First column of each family (edgeaff/features/lld_names.py).
+// First column of each family (edgeaff/lld_names.py).
 constexpr int kPitchColumn = 0;         // F0, voicing
 constexpr int kQualityColumn = 2;       // jitterLocal, jitterDDP, shimmerLocal, logHNR
 constexpr int kAuditoryColumn = 6;      // audspec length, RASTA length

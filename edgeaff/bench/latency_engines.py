@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from edgeaff.backend_choice import choose_backend
 from edgeaff.backends import load_graph
 from edgeaff.bench.latency_media import RATE_HZ, GivenFace, Media, pts_ns
 from edgeaff.bench.onnx_tools import TorchGraph, float_graph, is_int8
 from edgeaff.bundle import ModelBundle
-from edgeaff.choice import choose_backend
 from edgeaff.detection.detector import FaceDetector
 from edgeaff.detection.ssd import SsdDetector
 from edgeaff.features.face import FaceEncoder

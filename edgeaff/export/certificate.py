@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from edgeaff.backend_swap import LEAST_CCC
 from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
-from edgeaff.handover import LEAST_CCC
 from edgeaff.inference import load_predictor, replay
 from edgeaff.measures import ccc
 from edgeaff.types import DIMENSIONS

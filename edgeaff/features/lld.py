@@ -16,9 +16,9 @@ import numpy as np
 
 from edgeaff.errors import BackendUnavailableError
 from edgeaff.features import lld_native, lld_stream
-from edgeaff.features.lld_names import NAMES
 from edgeaff.features.lld_reference import GROUPS
 from edgeaff.features.lld_reference_pitch import OFFLINE_LAG
+from edgeaff.lld_names import NAMES
 from edgeaff.spec import HOP_NS, SAMPLE_RATE_HZ
 
 __all__ = ["GROUPS", "NAMES", "LldStream", "extract"]

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from edgeaff.errors import ArgumentError
-from edgeaff.features.lld_names import NAMES
+from edgeaff.lld_names import NAMES
 from edgeaff.spec import LLD_SIZE, PreprocessSpec
 
 F0_COLUMN = 0

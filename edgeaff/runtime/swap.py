@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from edgeaff.backend_swap import Candidate, prepare
 from edgeaff.backends import GRAPH_BACKENDS
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BackendUnavailableError, DeviceError, EdgeaffError, SessionStateError
-from edgeaff.handover import Candidate, prepare
 from edgeaff.runtime.status import StatusChannel
 from edgeaff.runtime.worker import Worker
 

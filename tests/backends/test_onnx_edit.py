@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 
+from edgeaff.backend_swap import self_test
 from edgeaff.backends import load_graph, precision_in
 from edgeaff.backends.onnx_edit import (
     OP_TYPE,
@@ -19,7 +20,6 @@ from edgeaff.backends.onnx_edit import (
 )
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
-from edgeaff.handover import self_test
 from edgeaff.inference import StreamingPredictor
 
 pytestmark = pytest.mark.needs_onnx

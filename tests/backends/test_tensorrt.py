@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeaff.backend_swap import take_over
 from edgeaff.backends import load_graph, precision_in
 from edgeaff.backends.device import BorrowedArray, DeviceArray, DeviceInfo, Pool, find_device
 from edgeaff.backends.tensorrt import (
@@ -23,7 +24,6 @@ from edgeaff.backends.tensorrt import (
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError, DeviceError
 from edgeaff.features.face import FaceEncoder
-from edgeaff.handover import take_over
 from edgeaff.inference import StreamingPredictor, load_predictor, replay
 from edgeaff.ops import native
 from tests.backends.host_device import Foreign, HostMemory, HostRunner, on_device, view

@@ -12,10 +12,10 @@ import pytest
 
 from edgeaff.features import lld_reference_pitch as pitch
 from edgeaff.features import lld_reference_spectral as spectral
-from edgeaff.features.lld_names import NAMES
 from edgeaff.features.lld_reference import frames, scale_samples
 from edgeaff.features.lld_reference_quality import VoiceQuality
 from edgeaff.features.lld_stream import LldStream
+from edgeaff.lld_names import NAMES
 
 pytestmark = pytest.mark.needs_shared
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeaff.features.lld_names import NAMES
+from edgeaff.lld_names import NAMES
 from edgeaff.types import VideoFrame
 
 from ..media_maker import frame_times, variable_frame_times, write_clip

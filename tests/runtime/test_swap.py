@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import edgeaff
+from edgeaff.backend_swap import Candidate, prepare
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BackendUnavailableError, BundleError, DeviceError, SessionStateError
-from edgeaff.handover import Candidate, prepare
 from edgeaff.recording.format import Recording
 from edgeaff.recording.recorder import Recorder
 from edgeaff.recording.replay import first_difference

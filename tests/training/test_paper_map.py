@@ -14,7 +14,7 @@ PATHS = re.compile(r"`([\w./*]+\.(?:py|h|cc|cu|md|toml))`")
 def marks():
     """Returns file -> how many choices it states; files of edgeaff/ without that prefix, as the tables have them."""
     found = {}
-    for folder in ("edgeaff", "csrc"):
+    for folder in ("edgeaff", "recipes", "csrc"):
         for path in sorted((ROOT / folder).rglob("*")):
             if path.suffix in {".py", ".h", ".cc", ".cu"} and (count := len(MARK.findall(path.read_text()))):
                 found[path.relative_to(ROOT).as_posix().removeprefix("edgeaff/")] = count
@@ -36,10 +36,10 @@ def named():
 def test_a_mark_is_found_in_every_form_in_which_it_is_written():
     for text in ("Choice: a", "`Choice:` a", "Choice, where the paper is silent: a", "Choice where it is silent: a"):
         assert MARK.search(text), text
-    assert not MARK.search("from edgeaff.choice import Choice, check") and not MARK.search("Choice(")
+    assert not MARK.search("from edgeaff.backend_choice import Choice, check") and not MARK.search("Choice(")
 
 
-@pytest.mark.parametrize("path", [path for path in marks() if path != "choice.py"])
+@pytest.mark.parametrize("path", [path for path in marks() if path != "backend_choice.py"])
 def test_every_choice_has_a_row(path):
     assert named()[path] >= marks()[path], f"{path} states {marks()[path]} choices, paper_map.md has {named()[path]}"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgeaff.backend_swap import encoder_backend, golden_sequences, require_agreement, require_same_descriptors
 from edgeaff.backends import load_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
-from edgeaff.handover import encoder_backend, golden_sequences, require_agreement, require_same_descriptors
 from edgeaff.inference import Predictor, graph_bytes, load_predictor
 from edgeaff.types import MODALITIES
 
@@ -138,7 +138,7 @@ def require_promise(
 ) -> dict[str, float]:
     """Returns how a predictor agrees with the golden outputs, over as many of their ticks as fit into a time.
 
-    Too little agreement is refused (`edgeaff.handover.require_agreement`).
+    Too little agreement is refused (`edgeaff.backend_swap.require_agreement`).
 
     Args:
         bundle: with golden sequences.

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 
 from edgeaff import Session
-from edgeaff.bundle import ModelBundle
-from edgeaff.errors import ArgumentError, BundleError
-from edgeaff.features.lld import NAMES
-from edgeaff.handover import (
+from edgeaff.backend_swap import (
     Candidate,
     prepare,
     require_same_descriptors,
     self_test,
     take_over,
 )
+from edgeaff.bundle import ModelBundle
+from edgeaff.errors import ArgumentError, BundleError
+from edgeaff.features.lld import NAMES
 from edgeaff.inference import Prediction, load_predictor
 from edgeaff.recording.format import Recording
 from edgeaff.recording.recorder import Recorder

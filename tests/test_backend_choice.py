@@ -6,8 +6,8 @@ import io
 import numpy as np
 import pytest
 
+from edgeaff.backend_choice import CANDIDATES, check_at_load, choose_backend, require_promise
 from edgeaff.bundle import ModelBundle
-from edgeaff.choice import CANDIDATES, check_at_load, choose_backend, require_promise
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.inference import load_predictor
 from edgeaff.session import Session
@@ -29,7 +29,7 @@ def promising(bundle, change):
 
 
 def test_the_fastest_is_chosen_and_the_others_are_accounted_for(bundle, caplog):
-    with caplog.at_level("INFO", logger="edgeaff.choice"):
+    with caplog.at_level("INFO", logger="edgeaff.backend_choice"):
         choice = choose_backend(bundle)
     assert choice.backend in choice.milliseconds
     assert set(choice.milliseconds) | set(choice.left_out) == set(CANDIDATES)
@@ -42,9 +42,9 @@ def test_the_fastest_is_chosen_and_the_others_are_accounted_for(bundle, caplog):
 def test_model_and_face_encoder_are_chosen_apart(bundle, monkeypatch):
     milliseconds = {"native": 3.0, "onnxruntime": 1.0, "openvino": 2.0}
     faces = {"onnxruntime": 2.0, "openvino": 1.0}
-    monkeypatch.setattr("edgeaff.choice.CANDIDATES", tuple(milliseconds))
-    monkeypatch.setattr("edgeaff.choice._tick_trial", lambda _, backend, **options: milliseconds[backend])
-    monkeypatch.setattr("edgeaff.choice._face_trials", lambda _, **options: faces)
+    monkeypatch.setattr("edgeaff.backend_choice.CANDIDATES", tuple(milliseconds))
+    monkeypatch.setattr("edgeaff.backend_choice._tick_trial", lambda _, backend, **options: milliseconds[backend])
+    monkeypatch.setattr("edgeaff.backend_choice._face_trials", lambda _, **options: faces)
     choice = choose_backend(bundle)
     assert (choice.backend, choice.face_backend) == ("onnxruntime", "openvino")
     faces["openvino"] = 1.9  # no tenth faster than what goes with the model
@@ -80,7 +80,7 @@ def test_what_says_something_else_is_not_chosen(bundle, monkeypatch):
         made = real(bundle, backend, **options)
         return Wrong(made) if backend == "native" else made
 
-    monkeypatch.setattr("edgeaff.choice.load_predictor", loader)
+    monkeypatch.setattr("edgeaff.backend_choice.load_predictor", loader)
     choice = choose_backend(bundle)
     assert choice.backend != "native"
     assert "native fp32: CCC of valence with the golden outputs must be at least 0.9999" in choice.left_out["native"]
@@ -92,7 +92,7 @@ def test_a_bundle_that_no_backend_fulfils_is_refused(bundle):
 
 
 def test_session_takes_what_was_chosen(bundle, monkeypatch):
-    monkeypatch.setattr("edgeaff.choice.CANDIDATES", ("native",))
+    monkeypatch.setattr("edgeaff.backend_choice.CANDIDATES", ("native",))
     session = Session(bundle, backend="auto")
     assert session.backend == session.choice.backend == "native"
     assert Session(bundle).choice is None
@@ -126,7 +126,7 @@ def test_runtime_says_what_it_chose_and_records_it(bundle, monkeypatch, tmp_path
     from edgeaff.recording.recorder import Recorder
     from edgeaff.runtime import Runtime
 
-    monkeypatch.setattr("edgeaff.choice.CANDIDATES", ("native",))
+    monkeypatch.setattr("edgeaff.backend_choice.CANDIDATES", ("native",))
     recorder = Recorder(tmp_path / "a.eaffrec")
     wrong = promising(bundle, lambda values: values + np.float32(1e-4))
     source = PushAudio(sample_rate_hz=16_000)
