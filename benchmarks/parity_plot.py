@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeaff.backend_swap import LEAST_CCC
 from edgeaff.errors import BackendUnavailableError
+from edgeaff.golden import LEAST_CCC
 
 NEAREST = 1e-9  # nearer is drawn here
 

@@ -17,10 +17,10 @@ from edgeaff.backends import load_graph
 from edgeaff.backends.native import NativeStep
 from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import BackendUnavailableError
-from edgeaff.export.certificate import agreement
 from edgeaff.export.from_onnx import read_step, reference_values, require_same
 from edgeaff.export.pack_step import pack_step
 from edgeaff.export.qdq import quantise_dynamic
+from edgeaff.golden import Agreement
 from edgeaff.inference import Predictor, StreamingPredictor, load_predictor, replay
 from edgeaff.measures import ccc
 from edgeaff.training.features.cache import Features
@@ -241,7 +241,7 @@ def _figures(values: Sequence[np.ndarray], reference: Sequence[np.ndarray], sets
     export, torch_system = (
         np.concatenate([one.reshape(1, -1, 2) for one in kind], axis=1) for kind in (values, reference)
     )
-    found: dict[str, Any] = {**agreement(export, torch_system), "ticks": export.shape[1]}
+    found: dict[str, Any] = {**Agreement.of(export, torch_system).figures("ccc_reference_"), "ticks": export.shape[1]}
     labelled = [index for index, inputs in enumerate(sets) if "labels" in inputs]
     for column, name in enumerate(DIMENSIONS):
         found[f"ccc_label_{name}"] = found[f"ccc_label_loss_{name}"] = None

@@ -1,4 +1,4 @@
-"""Which backend computes, where that is left to a measurement (`backend="auto"`), and whether it still says what its bundle promises."""
+"""Automatic choice of the backend (`backend="auto"`): a short trial of each, after its self-test."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeaff.backend_swap import encoder_backend, golden_sequences, require_agreement, require_same_descriptors
+from edgeaff.backend_swap import encoder_backend, require_same_descriptors
 from edgeaff.backends import load_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
-from edgeaff.inference import Predictor, graph_bytes, load_predictor
-from edgeaff.types import MODALITIES
+from edgeaff.golden import LOAD_SECONDS, self_test
+from edgeaff.inference import graph_bytes, load_predictor
 
 CANDIDATES = (
     "native",
@@ -26,8 +26,6 @@ FACE_CANDIDATES = tuple(name for name in CANDIDATES if name != "native")  # the 
 TRIAL_TICKS, TRIAL_FACES = 40, 15
 WARMUP = 5
 WORTH_A_CHANGE = 0.9  # of the default's time; below that the gain is noise
-LOAD_TESTS = ("refuse", "warn", "off")
-LOAD_TEST_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
@@ -100,7 +98,7 @@ def _tick_trial(bundle: ModelBundle, backend: str, *, threads: int, stride: int)
     """Returns the median milliseconds of a tick of the model, after checking the numbers."""
     predictor = load_predictor(bundle, backend, threads=threads, stride=stride)
     golden = bundle.golden()
-    require_promise(bundle, getattr(predictor, "every_tick", predictor), seconds=LOAD_TEST_SECONDS / 2)
+    self_test(bundle, predictor, seconds=LOAD_SECONDS / 2)
     state, times = predictor.initial_state(), []
     for tick in range(min(TRIAL_TICKS, golden["video"].shape[1])):
         start = time.perf_counter()
@@ -131,63 +129,3 @@ def _face_trials(bundle: ModelBundle, *, threads: int) -> dict[str, float]:
             times.append(time.perf_counter() - start)
         found[backend] = 1e3 * float(np.median(times[WARMUP:]))
     return found
-
-
-def require_promise(
-    bundle: ModelBundle, predictor: Predictor, *, seconds: float = LOAD_TEST_SECONDS
-) -> dict[str, float]:
-    """Returns how a predictor agrees with the golden outputs, over as many of their ticks as fit into a time.
-
-    Too little agreement is refused (`edgeaff.backend_swap.require_agreement`).
-
-    Args:
-        bundle: with golden sequences.
-        predictor: what is tested.
-        seconds: about how long it may take; ten ticks of each sequence in any case.
-
-    Returns:
-        ticks, max_abs_difference, ccc_valence, ccc_arousal.
-    """
-    golden = golden_sequences(bundle)
-    made, promised = [], []
-    deadline = time.perf_counter() + seconds
-    states = [predictor.initial_state() for _ in golden["video"]]
-    for tick in range(golden["video"].shape[1]):
-        if tick >= 10 and time.perf_counter() > deadline:
-            break
-        for row, state in enumerate(states):
-            video, audio = (
-                golden[name][row, tick] if golden["present"][row, tick, column] > 0.5 else None
-                for column, name in enumerate(MODALITIES)
-            )
-            prediction, states[row] = predictor.step(state, video, audio)
-            made.append((prediction.valence, prediction.arousal))
-            promised.append(golden["values"][row, tick])
-    return {**require_agreement(predictor, np.array(made), np.array(promised)), "ticks": float(len(made))}
-
-
-def check_at_load(bundle: ModelBundle, predictor: Predictor, policy: str) -> list[str]:
-    """Returns what is wrong, at most one sentence, after the test that a policy asks for.
-
-    Args:
-        bundle: what was loaded.
-        predictor: what computes it.
-        policy: "refuse": what is wrong is an error; "warn": it is returned and logged; "off": nothing is tested.
-
-    Raises:
-        ArgumentError: the policy is unknown.
-        BundleError: something is wrong and the policy is "refuse".
-    """
-    if policy not in LOAD_TESTS:
-        raise ArgumentError(f"load_test must be one of {', '.join(LOAD_TESTS)}, got {policy!r}; choose one of them.")
-    if policy == "off":
-        return []
-    try:
-        found = require_promise(bundle, predictor)
-    except BundleError as error:
-        if policy == "refuse":
-            raise
-        logger.warning("%s", error)
-        return [str(error)]
-    logger.debug("%s keeps what %s promises: %s", predictor.backend, bundle.path, found)
-    return []

@@ -21,11 +21,9 @@ import numpy as np
 from edgeaff.backends import GRAPH_BACKENDS, Graph, Progress, load_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BundleError
-from edgeaff.inference import Predictor, load_predictor, precision_of, replay
-from edgeaff.measures import ccc
-from edgeaff.types import DIMENSIONS
+from edgeaff.golden import self_test
+from edgeaff.inference import Predictor, load_predictor, precision_of
 
-LEAST_CCC = {"fp32": 0.9999, "fp16": 0.999, "bf16": 0.995, "int8": 0.995}
 LEAST_COSINE = {
     "int8": 0.95,
     "other": 0.995,
@@ -79,7 +77,7 @@ def prepare(
     start = time.perf_counter()
     if predictor is None:
         predictor = load_predictor(bundle, backend, threads=threads, stride=stride, progress=progress)
-    figures = self_test(bundle, getattr(predictor, "every_tick", predictor))
+    figures = self_test(bundle, predictor).figures()
     encoder = None
     if bundle.has_graph("face_encoder"):
         name = encoder_backend(backend)
@@ -100,60 +98,6 @@ def encoder_backend(backend: str) -> str:
     if backend == "tensorrt:int8":
         return "tensorrt"
     return backend if backend in GRAPH_BACKENDS else "onnxruntime"
-
-
-def self_test(bundle: ModelBundle, predictor: Predictor) -> dict[str, float]:
-    """Returns how a predictor agrees with the reference over the golden sequences: see `require_agreement`.
-
-    Args:
-        bundle: holds golden.npz.
-        predictor: what is to be tested.
-
-    Returns:
-        ccc_valence, ccc_arousal, max_abs_difference.
-
-    Raises:
-        BundleError: a value is not finite.
-    """
-    golden = golden_sequences(bundle)
-    values = replay(predictor, golden["video"], golden["audio"], golden["present"])
-    if not np.isfinite(values).all():
-        raise BundleError(f"{predictor.backend} must give finite values, got NaN or infinity; it is not used here.")
-    return require_agreement(predictor, values, golden["values"])
-
-
-def golden_sequences(bundle: ModelBundle) -> dict[str, np.ndarray]:
-    """Returns video (S, T, D), audio (S, T, A), present (S, T, 2) and values (S, T, 2) of a bundle's golden sequences.
-
-    What is missing or malformed is a BundleError, see `ModelBundle.golden`.
-    """
-    return bundle.golden()
-
-
-def require_agreement(predictor: Predictor, values: np.ndarray, reference: np.ndarray) -> dict[str, float]:
-    """Returns how values agree with the reference outputs.
-
-    Args:
-        predictor: what made the values.
-        values: (..., 2).
-        reference: (..., 2).
-
-    Returns:
-        ccc_valence, ccc_arousal, max_abs_difference.
-
-    Raises:
-        BundleError: the agreement is below the floor of the predictor's precision (LEAST_CCC).
-    """
-    figures = {}
-    least = LEAST_CCC[predictor.precision]
-    for column, name in enumerate(DIMENSIONS):
-        found = figures[f"ccc_{name}"] = ccc(values[..., column], reference[..., column])
-        if not found >= least:
-            raise BundleError(
-                f"{predictor.backend} {predictor.precision}: CCC of {name} with the golden outputs must be at least {least}, got "
-                f"{found:.6f}; it is not used here: use another backend, or export the bundle again."
-            )
-    return {**figures, "max_abs_difference": float(np.abs(values - reference).max())}
 
 
 def take_over(old: Predictor, new: Predictor, state: Any, history: Sequence[TickPair]) -> Any:

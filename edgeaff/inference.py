@@ -52,6 +52,11 @@ class Predictor(Protocol):
     state_layout: Hashable
     memory_ticks: int
 
+    @property
+    def every_tick(self) -> Predictor:
+        """The predictor that computes a value at every tick: itself, unless a stride holds values in between."""
+        return self
+
     def initial_state(self) -> Any:
         """Returns the state before the first tick."""
         ...
@@ -61,7 +66,7 @@ class Predictor(Protocol):
         ...
 
 
-class StreamingPredictor:
+class StreamingPredictor(Predictor):
     """The `edge` model: a step graph with key/value state; nothing is computed twice, nothing looks ahead."""
 
     def __init__(self, graph: Graph, *, precision: str | None = None) -> None:
@@ -123,27 +128,29 @@ class StreamingPredictor:
         return {name: outputs[NEXT + name] for name in self._state_names}
 
 
-class StridedPredictor:
+class StridedPredictor(Predictor):
     """Computes every n-th tick and holds its value in between, when a tick only enters the window (`affect_append`).
 
     Args:
         step: predictor of the whole step.
         append: (state, video, audio) -> the state after a tick, without its value.
         stride: n; a value is at most n - 1 ticks old.
-
-    Attributes:
-        every_tick: the predictor that computes.
     """
 
     def __init__(self, step: Predictor, append: Append, stride: int) -> None:
-        self.every_tick, self._append, self._stride = step, append, stride
+        self._step, self._append, self._stride = step, append, stride
         self.backend, self.precision = step.backend, step.precision
         self.memory_ticks = step.memory_ticks + stride
         self.state_layout: Hashable = ("held", stride, step.state_layout)
 
+    @property
+    def every_tick(self) -> Predictor:
+        """The predictor that computes."""
+        return self._step
+
     def initial_state(self) -> tuple[int, Prediction, Any]:
         """Returns the empty state: the first tick is computed."""
-        return 0, Prediction(0.0, 0.0), self.every_tick.initial_state()
+        return 0, Prediction(0.0, 0.0), self._step.initial_state()
 
     def step(
         self, state: tuple[int, Prediction, Any], video: np.ndarray | None, audio: np.ndarray | None
@@ -151,13 +158,13 @@ class StridedPredictor:
         """Returns the prediction of a tick and the state after it. video: (D,), audio: (A,), float32; None = absent."""
         position, held, window = state
         if position == 0:
-            held, window = self.every_tick.step(window, video, audio)
+            held, window = self._step.step(window, video, audio)
         else:
             window = self._append(window, video, audio)
         return held, ((position + 1) % self._stride, held, window)
 
 
-class NativeWindowPredictor:
+class NativeWindowPredictor(Predictor):
     """The `paper` model as a native step in 8 bits: the newest row of the window; its state is the rows of the ticks before."""
 
     def __init__(self, window: NativeWindow) -> None:
@@ -176,7 +183,7 @@ class NativeWindowPredictor:
         return Prediction(float(values[0]), float(values[1])), state
 
 
-class WindowPredictor:
+class WindowPredictor(Predictor):
     """The `paper` model: the whole window of 100 ticks again at each tick; its newest row is the value.
 
     Choice: ticks missing at the start are masked (design section 4); the paper evaluates whole sequences only.
@@ -450,15 +457,3 @@ def replay(predictor: Predictor, video: np.ndarray, audio: np.ndarray, present: 
             )
             values[row, tick] = prediction.valence, prediction.arousal
     return values
-
-
-def self_test(bundle: ModelBundle, backend: str = "default") -> float:
-    """Returns the largest difference between a backend and the reference outputs over the golden sequences of a bundle.
-
-    Args:
-        bundle: holds golden.npz: video (S, T, D), audio (S, T, A), present (S, T, 2), values (S, T, 2), float32.
-        backend: as in `load_predictor`.
-    """
-    golden = bundle.golden()
-    values = replay(load_predictor(bundle, backend), golden["video"], golden["audio"], golden["present"])
-    return float(np.abs(values - golden["values"]).max())

@@ -19,13 +19,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from edgeaff.backend_choice import Choice, check_at_load, choose_backend
+from edgeaff.backend_choice import Choice, choose_backend
 from edgeaff.backend_swap import Candidate, TickPair, encoder_backend, prepare, require_same_descriptors, take_over
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.forking import ProcessBound
-from edgeaff.handover import Candidate, TickPair, encoder_backend, prepare, require_same_descriptors, take_over
+from edgeaff.golden import check_at_load
 from edgeaff.inference import Coverage, Predictor, Smoother, Uncertainty, load_predictor, try_tick
 from edgeaff.preprocess import (
     FaceInput,
@@ -150,7 +150,7 @@ class Session(ProcessBound):
             backend = self.choice.backend
             face_backend = face_backend or self.choice.face_backend
         self._predictor: Predictor = load_predictor(self.bundle, backend, threads=threads, stride=stride)
-        self.warnings = check_at_load(self.bundle, getattr(self._predictor, "every_tick", self._predictor), load_test)
+        self.warnings = check_at_load(self.bundle, self._predictor, load_test)
         self._engine_options: dict[str, Any] = {"threads": threads, "stride": stride}
         face_backend = face_backend or encoder_backend(backend)
         parts = parts_from_bundle(

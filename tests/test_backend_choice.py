@@ -6,10 +6,11 @@ import io
 import numpy as np
 import pytest
 
-from edgeaff.backend_choice import CANDIDATES, check_at_load, choose_backend, require_promise
+from edgeaff.backend_choice import CANDIDATES, choose_backend
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
-from edgeaff.inference import load_predictor
+from edgeaff.golden import check_at_load, self_test
+from edgeaff.inference import Predictor, load_predictor
 from edgeaff.session import Session
 
 pytestmark = pytest.mark.needs_native
@@ -63,7 +64,7 @@ def test_face_encoder_runs_where_it_is_told_to_and_stays_there(bundle):
 def test_what_says_something_else_is_not_chosen(bundle, monkeypatch):
     real = load_predictor
 
-    class Wrong:
+    class Wrong(Predictor):
         backend, precision = "native", "fp32"
 
         def __init__(self, inner):
@@ -118,7 +119,7 @@ def test_a_bundle_without_golden_sequences_is_not_vouched_for(bundle):
 
 def test_a_short_time_tests_fewer_ticks(bundle):
     predictor = load_predictor(bundle, "native")
-    assert require_promise(bundle, predictor, seconds=0.0)["ticks"] == 10 * len(bundle.arrays("golden.npz")["video"])
+    assert self_test(bundle, predictor, seconds=0.0).ticks == 10 * len(bundle.arrays("golden.npz")["video"])
 
 
 def test_runtime_says_what_it_chose_and_records_it(bundle, monkeypatch, tmp_path):

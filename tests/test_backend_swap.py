@@ -12,17 +12,12 @@ import numpy as np
 import pytest
 
 from edgeaff import Session
-from edgeaff.backend_swap import (
-    Candidate,
-    prepare,
-    require_same_descriptors,
-    self_test,
-    take_over,
-)
+from edgeaff.backend_swap import Candidate, prepare, require_same_descriptors, take_over
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.features.lld import NAMES
-from edgeaff.inference import Prediction, load_predictor
+from edgeaff.golden import self_test
+from edgeaff.inference import Prediction, Predictor, load_predictor
 from edgeaff.recording.format import Recording
 from edgeaff.recording.recorder import Recorder
 from edgeaff.recording.replay import first_difference
@@ -170,7 +165,7 @@ def test_session_changes_the_face_encoder_too_and_goes_back() -> None:
         assert event.valence_raw is None or abs(event.valence_raw - (other.valence_raw or 0.0)) < most
 
 
-class Wrong:
+class Wrong(Predictor):
     """The native step with its outputs exchanged."""
 
     def __init__(self) -> None:

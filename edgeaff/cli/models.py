@@ -99,7 +99,8 @@ def replay_golden(bundle: ModelBundle) -> None:
         BundleError: one of them agrees less than its precision must.
     """
     from edgeaff.bundle import GOLDEN
-    from edgeaff.export.certificate import certify_available, describe, require_parity
+    from edgeaff.export.certificate import certify_available, describe
+    from edgeaff.golden import require_parity
 
     if GOLDEN not in bundle.members:
         print(f"not replayed: the bundle has no golden sequences ({GOLDEN})")

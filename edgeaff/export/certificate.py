@@ -12,13 +12,10 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import numpy as np
-
-from edgeaff.backend_swap import LEAST_CCC
 from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
-from edgeaff.inference import load_predictor, replay
-from edgeaff.measures import ccc
+from edgeaff.golden import LEAST_CCC, compare
+from edgeaff.inference import load_predictor
 from edgeaff.types import DIMENSIONS
 
 BACKENDS = ("onnxruntime", "native", "openvino")
@@ -27,7 +24,7 @@ _PACKAGES = {"onnxruntime": ("onnxruntime",), "openvino": ("openvino", "onnx"), 
 
 
 def certify(bundle: ModelBundle, backend: str) -> dict[str, Any]:
-    """Returns the certificate of a backend for a bundle; it is not judged here, see `require_parity`.
+    """Returns the certificate of a backend for a bundle; it is not judged here, see `edgeaff.golden.require_parity`.
 
     Args:
         bundle: holds golden.npz.
@@ -44,25 +41,16 @@ def certify(bundle: ModelBundle, backend: str) -> dict[str, Any]:
         raise ArgumentError(f"backend must be one of {', '.join(BACKENDS)}, got {backend!r}; choose one of them.")
     if GOLDEN not in bundle.members:
         raise ArgumentError(f"{bundle.path} must hold {GOLDEN} to be replayed, got none; export the bundle with it.")
-    golden = bundle.golden()
-    values = replay(load_predictor(bundle, backend), golden["video"], golden["audio"], golden["present"])
+    found = compare(bundle, load_predictor(bundle, backend))
+    sequences = len(bundle.golden()["values"])
     return {
         "backend": backend,
         "precision": precision_of(bundle, backend),
         "versions": versions(backend),
-        **agreement(values, golden["values"]),
-        "sequences": values.shape[0],
-        "ticks": values.shape[0] * values.shape[1],
+        **found.figures("ccc_reference_"),
+        "sequences": sequences,
+        "ticks": found.ticks,
         "date": datetime.now(timezone.utc).date().isoformat(),
-    }
-
-
-def agreement(values: np.ndarray, reference: np.ndarray) -> dict[str, float]:
-    """Returns how near (S, T, 2) values are to those of the reference: CCC of each dimension and the largest difference."""
-    return {
-        "ccc_reference_valence": ccc(values[..., 0], reference[..., 0]),
-        "ccc_reference_arousal": ccc(values[..., 1], reference[..., 1]),
-        "max_abs_difference": float(np.abs(values - reference).max()),
     }
 
 
@@ -85,25 +73,6 @@ def certify_available(
         except BackendUnavailableError as error:
             absent[backend] = str(error)
     return certificates, absent
-
-
-def require_parity(certificate: dict[str, Any]) -> None:
-    """Refuses a certificate below the floor of its precision (LEAST_CCC).
-
-    Args:
-        certificate: from `certify`.
-
-    Raises:
-        BundleError: valence or arousal agree less with the reference.
-    """
-    least = LEAST_CCC[certificate["precision"]]
-    for name in DIMENSIONS:
-        found = certificate[f"ccc_reference_{name}"]
-        if not found >= least:
-            raise BundleError(
-                f"{certificate['backend']} {certificate['precision']}: CCC of {name} with the reference must be at least "
-                f"{least}, got {found:.6f}; do not use this backend here, or export the bundle again."
-            )
 
 
 def precision_of(bundle: ModelBundle, backend: str) -> str:

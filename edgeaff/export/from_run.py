@@ -20,7 +20,7 @@ from typing import Any
 
 from edgeaff.bundle import GOLDEN, PACKED, ModelBundle, pack_arrays
 from edgeaff.errors import ArgumentError, SpecMismatchError
-from edgeaff.export.certificate import certify_available, require_parity
+from edgeaff.export.certificate import certify_available
 from edgeaff.export.from_onnx import reference_values
 from edgeaff.export.pack_step import pack_step
 from edgeaff.export.paper import (
@@ -36,6 +36,7 @@ from edgeaff.export.paper import (
 )
 from edgeaff.export.qdq import quantise_dynamic
 from edgeaff.export.to_onnx import export_step
+from edgeaff.golden import require_parity
 from edgeaff.spec import PreprocessSpec, paper_spec_of
 from edgeaff.training.features.cache import statistics_id
 from edgeaff.training.features.recipe import encoder_id_of

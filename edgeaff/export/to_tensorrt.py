@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.backend_swap import self_test
 from edgeaff.backends import Progress, load_graph
 from edgeaff.backends.onnx_edit import load
 from edgeaff.backends.tensorrt import default_profiles, prepare_model
 from edgeaff.backends.tensorrt_build import BuildRequest, Engine, build_engine, find_toolchain
 from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.errors import ArgumentError
+from edgeaff.golden import self_test
 from edgeaff.inference import Predictor, StreamingPredictor, WindowPredictor, replay
 
 AFFECT = ("affect_step", "affect_window", "affect_append")
@@ -115,7 +115,7 @@ def check_graph(bundle: ModelBundle, role: str, precision: str, model: bytes) ->
     Args:
         bundle: holds golden.npz.
         role: affect_step or affect_window are compared.
-        precision: fp32, fp16 or int8; its floor is that of `edgeaff.backend_swap.LEAST_CCC`.
+        precision: fp32, fp16 or int8; its floor is that of `edgeaff.golden.LEAST_CCC`.
         model: from `make_graph`.
     """
     made_up = "affect_step" in bundle.manifest.get("fabricated", ())
@@ -124,7 +124,7 @@ def check_graph(bundle: ModelBundle, role: str, precision: str, model: bytes) ->
     predictor = _predictor(load_graph(model), role)
     lowest = "int8" if "int8" in (precision, bundle.precision(role)) else precision
     predictor.precision = lowest
-    return self_test(bundle, predictor)
+    return self_test(bundle, predictor).figures()
 
 
 def _predictor(graph: Any, role: str) -> Predictor:

@@ -27,8 +27,9 @@ from typing import Any
 
 from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
-from edgeaff.export.certificate import BACKENDS, certify, describe, encoder_certificate, require_bar, require_parity
+from edgeaff.export.certificate import BACKENDS, certify, describe, encoder_certificate, require_bar
 from edgeaff.export.paper import INTENDED_USE
+from edgeaff.golden import require_parity
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import DIMENSIONS
 

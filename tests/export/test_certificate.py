@@ -12,6 +12,7 @@ from edgeaff.bundle import ModelBundle, pack_arrays
 from edgeaff.cli.main import UNUSABLE, main
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
 from edgeaff.export import certificate
+from edgeaff.golden import Agreement, require_parity
 from recipes.default_bundle import assemble
 
 KEYS = {
@@ -44,7 +45,7 @@ def test_every_backend_is_the_reference(bundle, backend):
     assert made["precision"] == "fp32" and made["sequences"] == 4 and made["ticks"] == 600
     assert min(made["ccc_reference_valence"], made["ccc_reference_arousal"]) >= 0.999999
     assert made["max_abs_difference"] <= 1e-5
-    certificate.require_parity(made)
+    require_parity(made)
     json.dumps(made, allow_nan=False)
 
 
@@ -53,24 +54,24 @@ def test_other_reference_values_are_seen_and_refused(bundle):
     made = certificate.certify(other, "onnxruntime")
     assert made["ccc_reference_valence"] > 0.9999 > made["ccc_reference_arousal"]
     with pytest.raises(BundleError, match=r"onnxruntime fp32: CCC of arousal .* at least 0\.9999, got 0\.9"):
-        certificate.require_parity(made)
+        require_parity(made)
 
 
 @pytest.mark.parametrize(("precision", "least"), [("fp32", 0.9999), ("fp16", 0.999), ("int8", 0.995)])
 def test_floor_of_each_precision(precision, least):
     made = {"backend": "x", "precision": precision, "ccc_reference_valence": 1.0, "ccc_reference_arousal": least}
-    certificate.require_parity(made)
+    require_parity(made)
     for bad in (least - 1e-6, float("nan")):
         with pytest.raises(BundleError, match="CCC of arousal"):
-            certificate.require_parity({**made, "ccc_reference_arousal": bad})
+            require_parity({**made, "ccc_reference_arousal": bad})
 
 
 def test_agreement_by_hand():
     reference = np.array([[[0.0, 0.5], [0.4, 0.1]]])
-    found = certificate.agreement(reference + [0.0, 0.2], reference)
-    assert found["ccc_reference_valence"] == pytest.approx(1.0)
-    assert found["ccc_reference_arousal"] == pytest.approx(2 * 0.04 / (0.08 + 0.04))
-    assert found["max_abs_difference"] == pytest.approx(0.2)
+    found = Agreement.of(reference + [0.0, 0.2], reference)
+    assert found.ccc_valence == pytest.approx(1.0)
+    assert found.ccc_arousal == pytest.approx(2 * 0.04 / (0.08 + 0.04))
+    assert found.max_abs_difference == pytest.approx(0.2) and found.ticks == 2
 
 
 @pytest.mark.needs_native
@@ -221,7 +222,7 @@ def test_verify_ends_with_an_error_below_the_floor(tmp_path, bundle, capsys):
     del other.members["step.npz"]
     ModelBundle.save(tmp_path / "other.eaff", other.manifest, other.members)
     assert main(["models", "verify", str(tmp_path / "other.eaff")]) == UNUSABLE
-    assert "CCC of valence with the reference must be at least 0.9999" in capsys.readouterr().err
+    assert "CCC of valence with the golden outputs must be at least 0.9999" in capsys.readouterr().err
 
 
 def test_verify_says_when_there_is_nothing_to_replay(tmp_path, bundle, capsys):

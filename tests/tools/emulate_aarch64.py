@@ -41,9 +41,10 @@ ASK = """
 import json, platform
 from edgeaff.machine import describe_machine
 from edgeaff.bundle import ModelBundle
-from edgeaff.inference import self_test
+from edgeaff.golden import self_test
+from edgeaff.inference import load_predictor
 bundle = ModelBundle.load()
-differences = {name: self_test(bundle, name) for name in ("native", "onnxruntime")}
+differences = {name: self_test(bundle, load_predictor(bundle, name)).max_abs_difference for name in ("native", "onnxruntime")}
 print(json.dumps({**describe_machine(), "libc": " ".join(platform.libc_ver()), "architecture": platform.machine(),
     "model_id": bundle.manifest["model_id"], "golden_max_abs_difference": differences}))
 """

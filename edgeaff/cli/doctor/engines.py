@@ -58,7 +58,8 @@ def check_engines(bundle: ModelBundle) -> list[Finding]:
 
 
 def _judge(bundle: ModelBundle, name: str, certificate: dict[str, Any]) -> Finding:
-    from edgeaff.export.certificate import describe, require_parity
+    from edgeaff.export.certificate import describe
+    from edgeaff.golden import require_parity
 
     text = f"{name}: {describe(certificate).partition(': ')[2]}"
     differences = engine_differences(bundle, certificate)

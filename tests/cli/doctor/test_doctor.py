@@ -15,6 +15,7 @@ from edgeaff.cli.doctor import NAMES, engines, machine, privacy
 from edgeaff.cli.doctor.finding import Finding, guarded
 from edgeaff.cli.main import main
 from edgeaff.errors import BackendUnavailableError
+from edgeaff.golden import Agreement
 
 from ...conftest import ROOT
 
@@ -186,7 +187,7 @@ def test_little_memory_and_little_disk_are_warnings(tmp_path: Path, monkeypatch:
 def test_backend_that_computes_other_numbers_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     import edgeaff.export.certificate as certificate
 
-    monkeypatch.setattr(certificate, "replay", lambda predictor, video, audio, present: video[..., :2] * 0 + present)
+    monkeypatch.setattr(certificate, "compare", lambda bundle, predictor: Agreement(0.5, 0.5, 1.0, 600))
     findings = engines.check_engines(ModelBundle.load())
     assert {finding.level for finding in findings} == {"FAIL"} and "must be at least" in findings[0].text
 
