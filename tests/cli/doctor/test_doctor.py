@@ -83,7 +83,7 @@ def test_broken_bundle_is_exit_code_1_with_a_line_that_says_so(
     assert main(["doctor", "--bundle", str(tmp_path / "x.eaff")]) == 1
     lines = capsys.readouterr().out.splitlines()
     index = next(index for index, line in enumerate(lines) if line.startswith("FAIL  bundle"))
-    assert "x.eaff" in lines[index] and "-> copy it again." in lines[index + 1]
+    assert "x.eaff" in lines[index] and "-> copy or export it again." in lines[index + 1]
     assert lines[-1].endswith("FAIL") and not lines[-1].endswith("0 FAIL")
     assert any(line.startswith("WARN  privacy") for line in lines) and not any("itself broke" in line for line in lines)
 
