@@ -10,7 +10,7 @@ export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config g
 export UV_SYSTEM_CERTS ?= 1
 export OMP_NUM_THREADS ?= 2
 UV := $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -c constraints-dev.txt
-DEV_EXTRAS := media live view serve train export openvino mqtt sign demo
+DEV_EXTRAS := media live view serve train export openvino mqtt sign table lab demo
 DEV_GROUPS := build test lint docs package
 CSRC := $(shell find csrc cmake -type f 2>/dev/null)
 

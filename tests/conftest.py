@@ -52,6 +52,14 @@ REQUIREMENTS = {
     "cv2": (lambda: has_module("cv2"), "OpenCV; pip install edgeaff[live]"),
     "onnx": (lambda: has_module("onnx") and has_module("onnxscript"), "onnx, onnxscript; pip install edgeaff[export]"),
     "openvino": (lambda: has_module("openvino"), "OpenVINO; pip install edgeaff[openvino]"),
+    "table": (
+        lambda: all(has_module(name) for name in ("pyarrow", "pandas", "polars", "duckdb")),
+        "pyarrow; pip install edgeaff[table], and pandas, polars, duckdb",
+    ),
+    "lab": (
+        lambda: all(has_module(name) for name in ("pylsl", "pythonosc", "pympi", "textgrid")),
+        "pylsl, python-osc, pympi-ling; pip install edgeaff[lab], and textgrid",
+    ),
     "sign": (lambda: has_module("cryptography"), "cryptography; pip install edgeaff[sign]"),
     "tensorrt": (lambda: has_module("tensorrt", "tensorrt_rtx"), "tensorrt or tensorrt-rtx-cu13"),
     "native": (has_native, "the compiled module; make dev"),

@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "read a file or device, write valence and arousal per tick",
     "record": "run and keep the session: crops, descriptors of sound, every decision",
     "replay": "make the events of a recorded session again, byte for byte",
+    "convert": "convert stored events: tables, subtitles, annotation formats",
     "models": "list, describe, verify and sign bundles; import weights",
     "extract": "extract the features of a corpus once, in parallel, to train from",
     "train": "train a system of the paper, or prove that it can learn (--smoke)",

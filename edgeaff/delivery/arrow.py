@@ -21,7 +21,7 @@ from edgeaff.closing import Closing
 from edgeaff.delivery.files import CSV_COLUMNS, event_row
 from edgeaff.delivery.provenance import provenance
 from edgeaff.errors import BackendUnavailableError
-from edgeaff.output_file import PRIVATE, opening
+from edgeaff.output_file import PRIVATE, free_name, opening
 from edgeaff.types import AffectEvent
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class ParquetSink(Closing):
         file: str | None = None,
         rows_per_group: int = ROWS_PER_GROUP,
         mode: int = PRIVATE,
+        keep_previous: bool = False,
     ) -> None:
         """Opens the file.
 
@@ -106,6 +107,7 @@ class ParquetSink(Closing):
             file: value of a first column `file`; None leaves the column out.
             rows_per_group: events per row group.
             mode: rights of the file.
+            keep_previous: rename a file that is there to NAME.1.parquet (or the next free number); False overwrites it.
 
         Raises:
             ArgumentError: the file cannot be opened for writing.
@@ -114,6 +116,7 @@ class ParquetSink(Closing):
         arrow = load_pyarrow()
         self._path, self._part = Path(path), Path(f"{os.fspath(path)}.part")
         self._metadata, self._file, self._rows_per_group = metadata, file, rows_per_group
+        self._keep_previous = keep_previous
         self._waiting: list[AffectEvent] = []
         with opening(path):
             descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
@@ -140,6 +143,8 @@ class ParquetSink(Closing):
         self._stream.flush()
         os.fsync(self._stream.fileno())
         self._stream.close()
+        if self._keep_previous and self._path.exists():
+            os.replace(self._path, free_name(self._path))
         os.replace(self._part, self._path)
 
     def _flush(self) -> None:

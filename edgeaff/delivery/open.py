@@ -3,10 +3,12 @@
 | URI | sink |
 |---|---|
 | `session.eaffrec` | recording of the session |
-| `events.jsonl`, `events.csv`, `events.vtt` | file, by its suffix |
+| `events.jsonl`, `events.csv`, `events.vtt`, `events.parquet` | file, by its suffix |
 | `udp://host:port` | UDP datagrams |
 | `ws://host:port` | WebSocket server on that address |
 | `mqtt://[user:password@]host[:port]/topic` | MQTT broker |
+| `lsl:NAME` | outlet of the Lab Streaming Layer |
+| `osc://host:port[/prefix]` | Open Sound Control |
 
 Options of a file follow a question mark: `events.jsonl?max_mb=100&keep=3&mode=640` (see `delivery.files.FileSink`).
 """
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from edgeaff.delivery.arrow import ParquetSink
 from edgeaff.delivery.files import CsvSink, JsonlSink
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.delivery.subtitles import WebVttSink
@@ -29,7 +32,7 @@ from edgeaff.naming import public_name
 from edgeaff.recording.recorder import Recorder
 
 RECORDING = ".eaffrec"
-_BY_SUFFIX: dict[str, Any] = {".jsonl": JsonlSink, ".csv": CsvSink, ".vtt": WebVttSink}
+_BY_SUFFIX: dict[str, Any] = {".jsonl": JsonlSink, ".csv": CsvSink, ".vtt": WebVttSink, ".parquet": ParquetSink}
 _FILE_OPTIONS: dict[str, Callable[[str], Any]] = {"max_mb": float, "keep": int, "mode": lambda text: int(text, 8)}
 
 
@@ -49,15 +52,21 @@ def open_sink(uri: str | os.PathLike[str], *, live: bool = False, append: bool =
         DeviceError: the disk is full.
     """
     text = os.fspath(uri)
+    if text.startswith("lsl:"):
+        from edgeaff.delivery.lsl import LslSink
+
+        return QueuedSink(LslSink(text[len("lsl:") :] or "edgeaff", live=live), name=public_name(text))
     if "://" in text:
         return QueuedSink(_open_network(text), name=public_name(text))
     path, options = split_options(text)
     kind = _BY_SUFFIX.get(Path(path).suffix.lower())
     if kind is None:
         raise ArgumentError(
-            f"output must end in {', '.join(_BY_SUFFIX)}, or be a udp://, ws:// or mqtt:// URI, got {public_name(text)!r}; "
+            f"output must end in {', '.join(_BY_SUFFIX)}, or be a URI (udp://, ws://, mqtt://, osc://, lsl:), got {public_name(text)!r}; "
             "rename it."
         )
+    if kind is ParquetSink:
+        return ParquetSink(path, keep_previous=append, **_without_rotation(options))
     if kind is WebVttSink:
         return WebVttSink(path, origin_ns=None if live else 0, append=append and live, **options)
     return kind(path, append=append, **options)
@@ -124,6 +133,17 @@ def split_options(text: str) -> tuple[str, dict[str, Any]]:
     return path, options
 
 
+def _without_rotation(options: dict[str, Any]) -> dict[str, Any]:
+    """Returns the options of a file that has a footer and so cannot be rotated or continued.
+
+    Raises:
+        ArgumentError: a size limit is asked for.
+    """
+    if "max_mb" in options or "keep" in options:
+        raise ArgumentError("max_mb and keep must not be set for a Parquet file, got both or one; leave them out.")
+    return options
+
+
 def _open_network(text: str) -> Any:
     try:
         parts = urlsplit(text)
@@ -132,9 +152,9 @@ def _open_network(text: str) -> Any:
         raise ArgumentError(
             f"output must name a port between 0 and 65535, got {public_name(text)!r}; mend the port."
         ) from None  # the cause quotes the address
-    if parts.scheme not in ("udp", "ws", "mqtt"):
+    if parts.scheme not in ("udp", "ws", "mqtt", "osc"):
         raise ArgumentError(
-            f"output must be a file or a udp://, ws:// or mqtt:// URI, got {public_name(text)!r}; choose one."
+            f"output must be a file or a URI (udp://, ws://, mqtt://, osc://, lsl:), got {public_name(text)!r}; choose one."
         )
     if not parts.hostname or (port is None and parts.scheme != "mqtt"):
         raise ArgumentError(
@@ -148,6 +168,10 @@ def _open_network(text: str) -> Any:
         from edgeaff.delivery.sockets import WebSocketSink
 
         return WebSocketSink(parts.hostname, port or 0)
+    if parts.scheme == "osc":
+        from edgeaff.delivery.osc import PREFIX, OscSink
+
+        return OscSink(parts.hostname, port or 0, prefix=parts.path.strip("/") or PREFIX)
     from edgeaff.delivery.mqtt import MqttSink
 
     options: dict[str, Any] = {"topic": parts.path.strip("/")} if parts.path.strip("/") else {}

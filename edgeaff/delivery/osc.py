@@ -38,7 +38,8 @@ class OscSink(Closing):
             raise BackendUnavailableError(f"osc:// needs python-osc, got: {error}; pip install 'edgeaff[lab]'.") from error
         self._bundles, self._messages = osc_bundle_builder, osc_message_builder
         self._prefix = "/" + prefix.strip("/")
-        family, kind, protocol, _, self._address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        self._address: tuple[Any, ...] = address
         self._socket = socket.socket(family, kind, protocol)
 
     def write(self, event: AffectEvent) -> None:

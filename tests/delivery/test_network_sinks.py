@@ -107,8 +107,8 @@ def test_mqtt_options_are_checked(option, value):
 @pytest.mark.parametrize(
     ("uri", "expected"),
     [
-        ("events.txt", "must end in .jsonl, .csv, .vtt"),
-        ("http://host:80", "udp://, ws:// or mqtt://"),
+        ("events.txt", "must end in .jsonl, .csv, .vtt, .parquet"),
+        ("http://host:80", "udp://, ws://, mqtt://, osc://, lsl:"),
         ("udp://host", "udp://host:port"),
         ("ws://:80", "ws://host:port"),
         ("udp://host:99999", "port"),
