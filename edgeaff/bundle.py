@@ -25,7 +25,7 @@ from edgeaff.parsing.archives import check_arrays, read_npz, read_zip
 from edgeaff.parsing.boundary import Refused, boundary, read_bounded, shown
 from edgeaff.parsing.json_text import parse_json
 from edgeaff.parsing.onnx_graph import check_onnx
-from edgeaff.signature import check_signature, read_signature
+from edgeaff.signature import check_signature, public_key_id, read_signature
 from edgeaff.spec import PreprocessSpec
 
 __all__ = ["BUNDLE_SCHEMA", "DEFAULT_BUNDLE", "GOLDEN", "MANIFEST", "PACKED", "REQUIRED_KEYS", "SUMS", "ModelBundle", "pack_arrays"]
@@ -101,12 +101,9 @@ class ModelBundle:
         path = DEFAULT_BUNDLE if path is None else Path(path)
         data = _read_file(path)
         signed_by = None if key is None else check_signature(path, data, read_signature(path), key)
-        with boundary(BundleError, f"{path} must be an .eaff bundle", "copy or export it again."):
+        with boundary(BundleError, f"{path} must be an .eaff bundle", "copy it again."):
             bundle = _parse(path, data, signed_by)
-        if minimum_version is not None and bundle.version < minimum_version:
-            raise BundleError(
-                f"{path}: the version must be at least {minimum_version}, got {bundle.version}; install the newer bundle."
-            )
+        _require_version(bundle, minimum_version)
         return bundle
 
     @property
@@ -204,6 +201,47 @@ class ModelBundle:
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(content):
                 archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), content[name])
+
+
+def open_bundle(
+    bundle: ModelBundle | str | os.PathLike[str] | None,
+    *,
+    key: str | os.PathLike[str] | None = None,
+    minimum_version: int | None = None,
+) -> ModelBundle:
+    """Returns a bundle that may run.
+
+    Args:
+        bundle: a path, None for the one that ships, or a bundle that was loaded before: with the same key, where one is asked for.
+        key: as for `ModelBundle.load`.
+        minimum_version: as for `ModelBundle.load`.
+
+    Raises:
+        BundleError: a bundle that was loaded before was not verified with the key, or is too old.
+    """
+    if not isinstance(bundle, ModelBundle):
+        return ModelBundle.load(bundle, key=key, minimum_version=minimum_version)
+    check_minimum_version(minimum_version)
+    wanted = None if key is None else public_key_id(key)
+    if wanted is not None and bundle.signed_by != wanted:
+        raise BundleError(
+            f"{bundle!r} must have been verified with key {wanted}, got {bundle.signed_by or 'no key'}; pass its path, or "
+            "ModelBundle.load(path, key=...)."
+        )
+    _require_version(bundle, minimum_version)
+    return bundle
+
+
+def _require_version(bundle: ModelBundle, minimum_version: int | None) -> None:
+    """Refuses an older bundle.
+
+    Raises:
+        BundleError: its version is lower.
+    """
+    if minimum_version is not None and bundle.version < minimum_version:
+        raise BundleError(
+            f"{bundle.path}: the version must be at least {minimum_version}, got {bundle.version}; install the newer bundle."
+        )
 
 
 def check_minimum_version(minimum_version: Any) -> None:

@@ -190,3 +190,4 @@ def _check_certificates(values: Any) -> None:
     _require(values, "certificates", lambda value: _is_list(value, _is_dict, 0, MOST_CERTIFICATES), "a list of objects")
     for index, certificate in enumerate(values):
         _require(certificate.get("backend"), f"certificates[{index}].backend", _is_name, "a name")
+        _require(certificate.get("versions", {}), f"certificates[{index}].versions", _is_dict, "an object")

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.naming import without_secrets
+from edgeaff.parsing.boundary import printable
 
 COMMANDS = {
     "run": "read a file or device, write valence and arousal per tick",
@@ -112,8 +113,8 @@ def reader_is_gone() -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """Returns the message on one line, without the secrets of a URI that somebody quoted in it."""
-    return without_secrets(" ".join(str(error).split()))
+    """Returns the message on one line, without the secrets of a URI in it and without what changes a terminal."""
+    return printable(without_secrets(" ".join(str(error).split())))
 
 
 def entry() -> None:

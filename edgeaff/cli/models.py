@@ -15,7 +15,8 @@ import json
 from pathlib import Path
 
 from edgeaff.bundle import DEFAULT_BUNDLE, ModelBundle
-from edgeaff.errors import ArgumentError, BackendUnavailableError
+from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
+from edgeaff.parsing.boundary import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a bundle (.eaff); default: the one that ships. list: a folder too. import: the weight file",
     )
     parser.add_argument("--key", type=Path, help="ed25519 key, PEM: verify: the public one, sign: the private one")
+    parser.add_argument("--minimum-version", metavar="N", type=int, help="verify: lowest version of the manifest that is taken")
     weights = parser.add_argument_group("import")
     weights.add_argument("--output", type=Path, help="where the imported weights go (.npz)")
     weights.add_argument(
@@ -54,11 +56,9 @@ def run(options: argparse.Namespace) -> int:
         for file in files:
             print(describe_bundle(ModelBundle.load(file)))
         return 0
-    if options.key is not None:
-        from edgeaff.signature import verify_signature
-
-        print(f"signed by key {verify_signature(path, options.key)}")
-    bundle = ModelBundle.load(path)
+    bundle = ModelBundle.load(path, key=options.key, minimum_version=options.minimum_version)
+    if bundle.signed_by is not None:
+        print(f"signed by key {bundle.signed_by}")
     if options.action == "info":
         print(json.dumps(bundle.manifest, indent=2, sort_keys=True))
         return 0
@@ -70,11 +70,11 @@ def run(options: argparse.Namespace) -> int:
 
 def describe_bundle(bundle: ModelBundle) -> str:
     """Returns a line on a bundle: model, preset, preprocessing, members; made-up weights are named."""
-    sizes = ", ".join(f"{name} {len(data) / 1e6:.2f} MB" for name, data in sorted(bundle.members.items()))
+    sizes = ", ".join(f"{printable(name)} {len(data) / 1e6:.2f} MB" for name, data in sorted(bundle.members.items()))
     made_up = bundle.manifest.get("fabricated", [])
     warning = f"; FABRICATED weights: {', '.join(made_up)}" if made_up else ""
-    head = f"{bundle.manifest['model_id']} ({bundle.manifest['preset']}), preprocessing {bundle.spec.fingerprint}"
-    return f"{head}: {sizes}{warning}"
+    head = f"{printable(bundle.manifest['model_id'])} ({bundle.manifest['preset']}), preprocessing {bundle.spec.fingerprint}"
+    return f"{head}, version {bundle.version}: {sizes}{warning}"
 
 
 def sign(path: Path, key: Path | None) -> int:
@@ -96,15 +96,12 @@ def replay_golden(bundle: ModelBundle) -> None:
     """Prints how each installed backend agrees with the reference outputs of a bundle.
 
     Raises:
-        BundleError: one of them agrees less than its precision must.
+        BundleError: there is nothing to replay, no backend to replay it, or one agrees less than its precision must.
     """
-    from edgeaff.bundle import GOLDEN
     from edgeaff.export.certificate import certify_available, describe
     from edgeaff.golden import require_parity
 
-    if GOLDEN not in bundle.members:
-        print(f"not replayed: the bundle has no golden sequences ({GOLDEN})")
-        return
+    bundle.golden()
     certificates, absent = certify_available(bundle)
     for certificate in certificates:
         print(describe(certificate))
@@ -112,6 +109,8 @@ def replay_golden(bundle: ModelBundle) -> None:
         print(f"{backend}: not replayed: {reason}")
     for certificate in certificates:
         require_parity(certificate)
+    if not certificates:
+        raise BundleError(f"{bundle.path} must be replayed on one backend at least, got none here; install one of them.")
 
 
 def import_weights(options: argparse.Namespace) -> int:

@@ -7,14 +7,16 @@ import sys
 import time
 
 from edgeaff.cli.destination import check_destination
+from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import ArgumentError
+from edgeaff.parsing.boundary import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
     parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
-    parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
+    add_bundle_arguments(parser)
     parser.add_argument("--output", metavar="FILE", required=True, help="session file to write: NAME.eaffrec, or NAME.eaffrec?max_mb=N")
     parser.add_argument(
         "--raw", action="store_true", help="keep pictures and sound too, not only crops and descriptors"
@@ -43,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
     is_file = parse_uri(options.input).scheme == "file"
     with Recorder(path, raw=options.raw, keep_previous=not is_file, **limits) as recorder:
         runtime = Runtime(
-            options.bundle, video=options.input, audio=options.audio, max_faces=options.max_faces, sinks=[recorder]
+            options.bundle, video=options.input, audio=options.audio, max_faces=options.max_faces, sinks=[recorder],
+            key=options.key, minimum_version=options.minimum_version,
         )
         count, deadline = 0, None if options.seconds is None else time.monotonic() + options.seconds
         with interruptible(runtime), runtime:
@@ -53,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
                     break
         warnings = runtime.warnings + recorder.warnings
     for warning in warnings:
-        print(f"edgeaff: warning: {warning}", file=sys.stderr)
+        print(f"edgeaff: warning: {printable(warning)}", file=sys.stderr)
     if not options.quiet:
         print(f"{path}: {count} events recorded; edgeaff replay {path} --verify")
     return 0

@@ -11,8 +11,10 @@ from typing import Any
 from edgeaff.capture.uri import parse_uri
 from edgeaff.cli.destination import check_destination, check_distinct, check_packages
 from edgeaff.cli.signals import interruptible
+from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.naming import public_name
+from edgeaff.parsing.boundary import printable
 from edgeaff.types import AffectEvent, StatusEvent
 
 PICTURES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
     parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
-    parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
+    add_bundle_arguments(parser)
     parser.add_argument(
         "--backend",
         metavar="NAME",
@@ -71,6 +73,8 @@ def run(options: argparse.Namespace) -> int:
         max_faces=options.max_faces,
         serve=options.serve,
         config=options.config,
+        key=options.key,
+        minimum_version=options.minimum_version,
     )
     for output in options.output:
         runtime.add_sink(open_sink(output, live=runtime.is_live, append=runtime.is_live), name=public_name(output))
@@ -79,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     events: list[AffectEvent] = []
     collect(runtime, events, quiet=options.quiet, keep=bool(options.plot or options.overlay))
     for warning in [*runtime.warnings, *losses(runtime.stats().sinks)]:
-        print(f"edgeaff: warning: {' '.join(warning.split())}", file=sys.stderr)
+        print(f"edgeaff: warning: {printable(' '.join(warning.split()))}", file=sys.stderr)
     if options.plot:
         from edgeaff.cli.plot import plot_events
 
@@ -95,7 +99,8 @@ def run(options: argparse.Namespace) -> int:
 
 def print_status(event: StatusEvent) -> None:
     """Prints what happened to a device, a sink or the load, on standard error."""
-    print(f"edgeaff: {event.name}: {event.kind}{'. ' if event.message else ''}{event.message}", file=sys.stderr)
+    text = f"{event.name}: {event.kind}{'. ' if event.message else ''}{event.message}"
+    print(f"edgeaff: {printable(text)}", file=sys.stderr)
 
 
 def losses(sinks: Mapping[str, Mapping[str, int]]) -> list[str]:

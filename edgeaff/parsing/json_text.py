@@ -63,6 +63,8 @@ def check_size(value: Any, *, most_values: int = MOST_VALUES) -> None:
             _check_text(item)
         elif isinstance(item, float) and not math.isfinite(item):
             raise Refused(f"a number that is not finite ({item})")
+        elif isinstance(item, int) and not -(1 << 63) <= item < 1 << 63:
+            raise Refused("an integer that does not fit into 64 bits")
         elif isinstance(item, dict):
             for key in item:
                 if not isinstance(key, str):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import os
-import sys
 from typing import Any
 
 from edgeaff.errors import ArgumentError
 from edgeaff.naming import public_name
+from edgeaff.parsing.boundary import boundary, shown
+from edgeaff.parsing.toml_text import read_toml
 
 OPTIONS: dict[str, Any] = {
     "bundle": None,
+    "key": None,
+    "minimum_version": None,
     "video": None,
     "audio": None,
     "backend": "default",
@@ -40,34 +43,23 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ArgumentError: the file cannot be read, is no TOML, or has an unknown key, or one beside [runtime].
     """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentError(f"config must be the path of a TOML file, got {path!r}; pass for example 'edgeaff.toml'.")
-    try:
-        with open(path, "rb") as file:
-            values = tomllib.load(file)
-    except OSError as error:
-        raise ArgumentError(
-            f"config must be a readable TOML file, got {path} ({error.strerror}); check the path."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ArgumentError(f"config must be TOML, got {path} ({error}); mend that line.") from error
+    with boundary(ArgumentError, f"config must be TOML, got {path}", "correct the file or its path."):
+        values = read_toml(path)
     if "runtime" in values:
         table = values.pop("runtime")
         if not isinstance(table, dict):
             raise ArgumentError(f"{path}: runtime must be a table, got {public_name(table)}; write [runtime] above its keys.")
         for key in values:
             advice = f"move it below [runtime] as {_nearest(key)!r}." if _nearest(key) else "leave it out."
-            raise ArgumentError(f"{path}: [runtime] must hold all keys, got {key!r}; {advice}")
+            raise ArgumentError(f"{path}: [runtime] must hold all keys, got {shown(key)}; {advice}")
         values = table
     for key in values:
         if key not in OPTIONS:
             close = _nearest(key, "runtime")
             advice = f"did you mean {close!r}?" if close else f"known keys are {', '.join(OPTIONS)}."
-            raise ArgumentError(f"{path}: keys must be options of Runtime, got {key!r}; {advice}")
+            raise ArgumentError(f"{path}: keys must be options of Runtime, got {shown(key)}; {advice}")
     return values
 
 

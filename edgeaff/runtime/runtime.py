@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import ModelBundle, open_bundle
 from edgeaff.capture.open import combine
 from edgeaff.delivery.open import open_sinks
 from edgeaff.errors import ArgumentError, SessionStateError
@@ -76,6 +76,8 @@ class Runtime(EventReader):
         sinks: called for every event: objects with write(event) and close(), paths and URIs (`delivery.open`); a Recorder
             or a path that ends in .eaffrec among them records the session.
         config: TOML file with any of these options; arguments win.
+        key: PEM file of the public ed25519 key that must have signed the bundle; None asks for no signature.
+        minimum_version: lowest `version` of a bundle that is taken, so that an older one with a good signature is refused.
 
     Raises:
         ArgumentError: an option is unknown or out of range.
@@ -104,9 +106,12 @@ class Runtime(EventReader):
         serve: str | int | None = None,
         sinks: Sequence[Any] | None = None,
         config: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
+        minimum_version: int | None = None,
     ) -> None:
         arguments = {
-            "bundle": bundle, "video": video, "audio": audio, "backend": backend, "face_backend": face_backend,
+            "bundle": bundle, "key": key, "minimum_version": minimum_version,
+            "video": video, "audio": audio, "backend": backend, "face_backend": face_backend,
             "strict": strict, "max_faces": max_faces, "detector_stride": detector_stride, "smoothing": smoothing, "policy": policy,
             "staleness_seconds": staleness_seconds, "ladder": ladder, "threads": threads, "stride": stride, "load_test": load_test,
             "serve": serve, "sinks": sinks,
@@ -156,8 +161,9 @@ class Runtime(EventReader):
         chosen = {name: options[name] for name in SESSION_OPTIONS}
         chosen["video"] = self._source.has_video if self._live else True
         chosen["audio"] = self._source.has_audio if self._live else True
+        bundle = open_bundle(options["bundle"], key=options["key"], minimum_version=options["minimum_version"])
         self._begun = begin(
-            lambda backend: Session(options["bundle"], **{**chosen, "backend": backend}, tap=recorder),
+            lambda backend: Session(bundle, **{**chosen, "backend": backend}, tap=recorder),
             options["backend"],
             live=self._live,
             strict=options["strict"],
@@ -167,8 +173,7 @@ class Runtime(EventReader):
             chosen["face_backend"] = session.choice.face_backend
         if recorder is None:
             return session
-        bundle = options["bundle"]
-        path = bundle.path if isinstance(bundle, ModelBundle) else bundle
+        path = bundle.path if isinstance(options["bundle"], ModelBundle) else options["bundle"]
         recorder.describe({"bundle": None if path is None else os.fspath(path), **chosen, "load_test": "off"})
         return recorder.wrap(session)
 

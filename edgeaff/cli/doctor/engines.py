@@ -87,6 +87,6 @@ def engine_differences(bundle: ModelBundle, certificate: dict[str, Any]) -> list
     here = certificate["versions"]
     return [
         f"{name} {value} (here {here.get(name)})"
-        for name, value in sorted(there["versions"].items())
+        for name, value in sorted(there.get("versions", {}).items())
         if here.get(name) != value
     ]

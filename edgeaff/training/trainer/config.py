@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeaff.errors import ArgumentError
+from edgeaff.parsing import toml_text
+from edgeaff.parsing.boundary import boundary
 from edgeaff.training.models.registry import find_system
 from edgeaff.training.trainer.losses import LOSSES
 
@@ -145,20 +147,13 @@ def read_toml(path: Path, what: str, shipped: Sequence[str]) -> dict[str, Any]:
         what: it is, for the message.
         shipped: names of files beside this package's configurations.
 
-    Raises:
-        ArgumentError: the file cannot be read.
+    What cannot be read is an ArgumentError.
     """
-    try:
-        import tomllib
-    except ImportError:  # Python 3.10
-        import tomli as tomllib  # type: ignore[no-redef]
     chosen = CONFIGS / f"{path}.toml" if str(path) in shipped and not path.is_file() else path
-    try:
-        return tomllib.loads(chosen.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ArgumentError(
-            f"{what} must be a readable TOML file, or {' or '.join(shipped)}, got {path} ({error}); correct it."
-        ) from error
+    with boundary(
+        ArgumentError, f"{what} must be a readable TOML file, or {' or '.join(shipped)}, {path}", "correct it."
+    ):
+        return toml_text.read_toml(chosen)
 
 
 def read_config(path: Path) -> TrainConfig:
