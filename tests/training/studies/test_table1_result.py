@@ -12,7 +12,7 @@ from edgeaff.training.models import SYSTEMS
 from edgeaff.training.studies.study import full_size
 
 pytestmark = pytest.mark.needs_torch
-RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 PLAIN, ROBUST = "transformer_av", "transformer_av+dropout"
 
 
