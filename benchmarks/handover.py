@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.backend_swap import TickPair, take_over
+from edgeaff.backend_swap import TickPair, transfer_state
 from edgeaff.bundle import GOLDEN, ModelBundle
 from edgeaff.errors import BackendUnavailableError
 from edgeaff.inference import Predictor, load_predictor
@@ -76,7 +76,7 @@ def _time(old: Predictor, new: Predictor, state: Any, kept: deque[TickPair], rep
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
-        taken = take_over(old, new, state, kept)
+        taken = transfer_state(old, new, state, kept)
         times.append(1e3 * (time.perf_counter() - start))
     return taken, float(np.median(times))
 

@@ -143,7 +143,7 @@ def _push(
         if now > seconds * 2 / 3:
             load.end()
         if now > swap_at:
-            runtime.swap_engine("onnxruntime" if runtime.health().engine["backend"] == "native" else "native")
+            runtime.swap_backend("onnxruntime" if runtime.health().backend["name"] == "native" else "native")
             swap_at = seconds
         index += 1
         if now > pause_until:

@@ -1,7 +1,7 @@
 """Hands a running stream from one backend to another between two ticks, so that its values continue.
 
 ```
-prepare(bundle, "tensorrt")        any thread: load or build the engine, replay the golden sequences      -> Candidate, or BundleError
+prepare(bundle, "tensorrt")        any thread: load or build the engine, replay the golden sequences      -> PreparedBackend
 session.swap_backend(candidate)    between two ticks: the state goes over, the next tick is the new engine's
 ```
 A state that both graphs hold under the same names and shapes is handed over as it is. One that they do not share (the rings
@@ -32,7 +32,7 @@ TickPair = tuple[np.ndarray | None, np.ndarray | None]  # (D,) descriptor and (A
 
 
 @dataclass(frozen=True)
-class Candidate:
+class PreparedBackend:
     """A backend that has passed its self-test and waits to take over.
 
     Attributes:
@@ -58,7 +58,7 @@ def prepare(
     stride: int = 1,
     progress: Progress | None = None,
     predictor: Predictor | None = None,
-) -> Candidate:
+) -> PreparedBackend:
     """Returns a backend that is ready to take over; takes as long as its engine takes to load or build, on any thread.
 
     Args:
@@ -83,7 +83,7 @@ def prepare(
         name = encoder_backend(backend)
         encoder = load_graph(bundle.graph_bytes("face_encoder"), backend=name, threads=threads, progress=progress)
     figures["seconds"] = round(time.perf_counter() - start, 3)
-    return Candidate(backend, bundle, predictor, encoder, figures)
+    return PreparedBackend(backend, bundle, predictor, encoder, figures)
 
 
 def encoder_backend(backend: str) -> str:
@@ -100,7 +100,7 @@ def encoder_backend(backend: str) -> str:
     return backend if backend in GRAPH_BACKENDS else "onnxruntime"
 
 
-def take_over(old: Predictor, new: Predictor, state: Any, history: Sequence[TickPair]) -> Any:
+def transfer_state(old: Predictor, new: Predictor, state: Any, history: Sequence[TickPair]) -> Any:
     """Returns the state with which a new predictor continues.
 
     Args:

@@ -156,7 +156,7 @@ def check_at_load(bundle: ModelBundle, predictor: Predictor, policy: str) -> lis
         BundleError: the test failed and the policy is "refuse".
     """
     if policy not in POLICIES:
-        raise ArgumentError(f"load_test must be one of {', '.join(POLICIES)}, got {policy!r}; choose one of them.")
+        raise ArgumentError(f"self_test must be one of {', '.join(POLICIES)}, got {policy!r}; choose one of them.")
     if policy == "off":
         return []
     try:

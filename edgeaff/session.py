@@ -20,7 +20,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from edgeaff.backend_choice import Choice, choose_backend
-from edgeaff.backend_swap import Candidate, TickPair, encoder_backend, prepare, require_same_descriptors, take_over
+from edgeaff.backend_swap import (
+    PreparedBackend,
+    TickPair,
+    encoder_backend,
+    prepare,
+    require_same_descriptors,
+    transfer_state,
+)
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.face import FaceEncoder
@@ -100,7 +107,7 @@ class Session(ProcessBound):
         max_skew_seconds: how far one modality may run ahead before ticks stop waiting for the other.
         threads: most threads of one run of a graph.
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
-        load_test: replay golden ticks (half a second at most): "refuse" or "warn" when they come out otherwise, or "off".
+        self_test: replay golden ticks (half a second at most): "refuse" or "warn" when they come out otherwise, or "off".
         detector: another face detector with the bundle's detector id, for example one that runs elsewhere.
         tap: what records or replaces crops and LLDs (a Recorder or a ReplayTap).
 
@@ -132,7 +139,7 @@ class Session(ProcessBound):
         max_skew_seconds: float = 0.25,
         threads: int = 1,
         stride: int = 1,
-        load_test: str = "off",
+        self_test: str = "off",
         detector: Any = None,
         tap: InputTap | None = None,
     ) -> None:
@@ -150,7 +157,7 @@ class Session(ProcessBound):
             backend = self.choice.backend
             face_backend = face_backend or self.choice.face_backend
         self._predictor: Predictor = load_predictor(self.bundle, backend, threads=threads, stride=stride)
-        self.warnings = check_at_load(self.bundle, self._predictor, load_test)
+        self.warnings = check_at_load(self.bundle, self._predictor, self_test)
         self._engine_options: dict[str, Any] = {"threads": threads, "stride": stride}
         face_backend = face_backend or encoder_backend(backend)
         parts = parts_from_bundle(
@@ -235,7 +242,7 @@ class Session(ProcessBound):
         self._seq = 0
         self._restart()
 
-    def swap_backend(self, backend: str | Candidate) -> None:
+    def swap_backend(self, backend: str | PreparedBackend) -> None:
         """Lets another backend go on from here: the next tick is its own, the values continue, no event comes or goes.
 
         Args:
@@ -247,7 +254,7 @@ class Session(ProcessBound):
             BundleError: it fails its self-test; the session goes on as before.
         """
         self._require_own_process()
-        if not isinstance(backend, (str, Candidate)):
+        if not isinstance(backend, (str, PreparedBackend)):
             raise ArgumentError(f"backend must be a name, or what edgeaff.backend_swap.prepare made, got {backend!r}; name one.")
         candidate = prepare(self.bundle, backend, **self._engine_options) if isinstance(backend, str) else backend
         if (candidate.bundle.manifest, candidate.bundle.members) != (self.bundle.manifest, self.bundle.members):
@@ -261,7 +268,7 @@ class Session(ProcessBound):
         else:
             require_same_descriptors(encoder.graph, graph, self.bundle.spec.crop_size_px)
         subjects = (self._nobody, *self._subjects.values())
-        states = [take_over(self._predictor, candidate.predictor, one.state, one.history) for one in subjects]
+        states = [transfer_state(self._predictor, candidate.predictor, one.state, one.history) for one in subjects]
         for subject, state in zip(subjects, states, strict=True):
             subject.state = state
         self._predictor = candidate.predictor

@@ -161,26 +161,26 @@ class AffectEvent:
         return row
 
 
-STATUS_SOURCES = ("camera", "mic", "stream", "sink", "reader", "engine", "runtime")
+STATUS_SOURCES = ("camera", "mic", "stream", "sink", "reader", "backend", "runtime")
 STATUS_KINDS = {
     "lost": "a device, stream or receiver is gone; it is tried again",
     "frozen": "a camera repeats its picture; nothing is delivered until it is opened anew",
     "stalled": "nothing comes from a device that is open",
-    "garbage": "unreadable input is left out and counted",
+    "corrupt_input": "unreadable input is dropped and counted",
     "overflow": "sound was lost before it reached us; it shows as a hole",
-    "refused": "a device refuses what was asked for and runs otherwise",
+    "setting_rejected": "a device rejected a setting and runs with another",
     "dropped": "a consumer is too slow; what it misses is counted",
     "failed": "user code raised; the exception surfaces where events are read",
     "degraded": "the worker falls behind; less work is done per frame",
     "restored": "one step of that is taken back",
-    "suspended": "the process stood still",
+    "suspended": "the process was suspended",
     "recovered": "what was wrong is over",
     "ended": "a source is over",
-    "chosen": "backend auto has measured and chosen an engine",
-    "untrue": "the engine does not give what its bundle promises",
-    "building": "an engine is being built; the old one serves meanwhile",
-    "swapped": "another engine computes from here on",
-    "swap_refused": "another engine was refused; the old one goes on",
+    "backend_selected": "automatic choice selected a backend after a trial",
+    "self_test_failed": "the backend does not reproduce the golden outputs of its bundle",
+    "building": "an engine is being built; the current backend runs meanwhile",
+    "swapped": "another backend runs from this tick on",
+    "swap_refused": "another backend was rejected; the current one goes on",
     "first_face": "the first face of the session was seen",
 }
 

@@ -99,16 +99,16 @@ def test_session_takes_what_was_chosen(bundle, monkeypatch):
     assert Session(bundle).choice is None
 
 
-def test_load_test_follows_the_policy(bundle, caplog):
+def test_self_test_at_load_follows_the_policy(bundle, caplog):
     wrong = promising(bundle, lambda values: values + np.float32(0.2))
-    assert Session(bundle, load_test="refuse").warnings == []
+    assert Session(bundle, self_test="refuse").warnings == []
     assert Session(wrong).warnings == []  # off
-    (text,) = Session(wrong, load_test="warn").warnings
+    (text,) = Session(wrong, self_test="warn").warnings
     assert "CCC of valence with the golden outputs must be at least 0.9999, got 0." in text and text in caplog.text
     with pytest.raises(BundleError, match="CCC of valence with the golden outputs"):
-        Session(wrong, load_test="refuse")
-    with pytest.raises(ArgumentError, match="load_test must be one of refuse, warn, off, got 'maybe'"):
-        Session(bundle, load_test="maybe")
+        Session(wrong, self_test="refuse")
+    with pytest.raises(ArgumentError, match="self_test must be one of refuse, warn, off, got 'maybe'"):
+        Session(bundle, self_test="maybe")
 
 
 def test_a_bundle_without_golden_sequences_is_not_vouched_for(bundle):
@@ -132,10 +132,10 @@ def test_runtime_says_what_it_chose_and_records_it(bundle, monkeypatch, tmp_path
     wrong = promising(bundle, lambda values: values + np.float32(1e-4))
     source = PushAudio(sample_rate_hz=16_000)
     with Runtime(wrong, audio=source, backend="auto", sinks=[recorder]) as runtime:
-        chosen = [event for event in runtime.status.recent() if event.kind == "chosen"]
+        chosen = [event for event in runtime.status.recent() if event.kind == "backend_selected"]
         source.push(np.zeros(1600, np.int16))
         source.end()
     recorder.close()
-    assert [(event.source, event.name) for event in chosen] == [("engine", "native")]
+    assert [(event.source, event.name) for event in chosen] == [("backend", "native")]
     assert "native" in chosen[0].message
     assert '"backend":"native"' in (tmp_path / "a.eaffrec").read_bytes().decode("latin-1")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from edgeaff import Session
-from edgeaff.backend_swap import Candidate, prepare, require_same_descriptors, take_over
+from edgeaff.backend_swap import PreparedBackend, prepare, require_same_descriptors, transfer_state
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.features.lld import NAMES
@@ -71,7 +71,7 @@ def test_take_over_continues_the_values(before: str, after: str) -> None:
     old, new = load_predictor(bundle(), before), load_predictor(bundle(), after)
     history: deque = deque(maxlen=old.memory_ticks)
     _, state = values_of(old, old.initial_state(), 0, SWAP, history)
-    continued, _ = values_of(new, take_over(old, new, state, history), SWAP, TICKS)
+    continued, _ = values_of(new, transfer_state(old, new, state, history), SWAP, TICKS)
     alone, _ = values_of(old, old.initial_state(), 0, TICKS)
     assert np.abs(continued - alone[SWAP:]).max() < 2e-6  # two engines differ by 4e-7 at most
 
@@ -81,7 +81,7 @@ def test_take_over_needs_what_all_layers_have_seen() -> None:
     assert old.memory_ticks == new.memory_ticks == 297
     history: deque = deque(maxlen=100)
     _, state = values_of(old, old.initial_state(), 0, SWAP, history)
-    continued, _ = values_of(new, take_over(old, new, state, history), SWAP, TICKS)
+    continued, _ = values_of(new, transfer_state(old, new, state, history), SWAP, TICKS)
     alone, _ = values_of(old, old.initial_state(), 0, TICKS)
     assert np.abs(continued - alone[SWAP:]).max() > 1e-4  # 4e-3: the last 100 ticks alone are not enough
 
@@ -89,7 +89,7 @@ def test_take_over_needs_what_all_layers_have_seen() -> None:
 def test_graphs_share_their_state() -> None:
     old, new = load_predictor(bundle(), "onnxruntime"), load_predictor(bundle(), "onnxruntime")
     _, state = values_of(old, old.initial_state(), 0, 3)
-    taken = take_over(old, new, state, ())
+    taken = transfer_state(old, new, state, ())
     assert all(taken[name] is array for name, array in state.items())
     assert load_predictor(bundle(), "native").state_layout != old.state_layout
 
@@ -213,7 +213,7 @@ def test_a_candidate_of_another_bundle_is_refused() -> None:
     other = dataclasses.replace(bundle(), manifest={**bundle().manifest, "model_id": "other"})
     made = prepare(bundle(), "native")
     with pytest.raises(ArgumentError, match="must be prepared for"):
-        session.swap_backend(Candidate("native", other, made.predictor, made.encoder, {}))
+        session.swap_backend(PreparedBackend("native", other, made.predictor, made.encoder, {}))
     assert session.backend == "onnxruntime"
 
 

@@ -291,7 +291,7 @@ def test_golden_sequences_of_other_shapes_are_refused(values: dict[str, np.ndarr
     arrays = {**bundle.arrays("golden.npz"), **values} if values else {}
     members = {**bundle.members, "golden.npz": pack_arrays(arrays)}
     with pytest.raises(BundleError):
-        edgeaff.Session(ModelBundle(bundle.path, bundle.manifest, bundle.spec, members), load_test="refuse")
+        edgeaff.Session(ModelBundle(bundle.path, bundle.manifest, bundle.spec, members), self_test="refuse")
 
 
 @pytest.mark.parametrize("role", ["face_detector", "face_encoder", "affect_step"])

@@ -175,7 +175,7 @@ def test_what_is_not_there_is_found() -> None:
         "edgeaff run --loud", "edgeaff sing", "edgeaff doctor --fast", "edgeaff.export.to_tensorrt --nonsense",
         "edgeaff.export.none", "benchmarks/latency.py --never", "benchmarks/none.py",
     ]  # fmt: skip
-    text = "edgeaff.Runtime.swap_engine, edgeaff.Session.fly, edgeaff.features.lld.extract, edgeaff.features.lld.guess, edgeaff.toml"
+    text = "edgeaff.Runtime.swap_backend, edgeaff.Session.fly, edgeaff.features.lld.extract, edgeaff.features.lld.guess, edgeaff.toml"
     assert wrong_names(text) == ["edgeaff.Session.fly", "edgeaff.features.lld.guess"]
     with pytest.raises(AssertionError, match="speed"):
         check_python(ast.parse("edgeaff.Runtime(video='camera:0', speed=2)"))

@@ -305,7 +305,7 @@ def prepared_corpus(options: argparse.Namespace, cache: Path) -> PreparedCorpus:
     from edgeaff.training.features.recipe import ExtractRecipe
 
     recipe = ExtractRecipe(
-        options.bundle, vggface=options.vggface, colour=options.colour, vggface_mode=options.vggface_mode
+        options.bundle, vggface=options.vggface, channel_order=options.channel_order, vggface_mode=options.vggface_mode
     )
     recipe.check()
     return PreparedCorpus(options.corpus, cache, recipe, workers=options.workers)

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_vggface_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options that name weights of VGGFace."""
     parser.add_argument("--vggface", type=Path, help="weights of VGGFace that you have: descriptors of 4096 values")
-    parser.add_argument("--colour", choices=["rgb", "bgr"], help="what the first layer of that file expects")
+    parser.add_argument("--channel-order", choices=["rgb", "bgr"], help="what the first layer of that file expects")
     parser.add_argument(
         "--vggface-mode",
         choices=["upsample", "resampled"],
@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     if options.workers < 1:
         raise ArgumentError(f"workers must be at least 1, got {options.workers}; see edgeaff extract --help.")
     recipe = ExtractRecipe(
-        options.bundle, options.preset, options.vggface, options.colour, vggface_mode=options.vggface_mode
+        options.bundle, options.preset, options.vggface, options.channel_order, vggface_mode=options.vggface_mode
     )
     spec, encoder_id = recipe.spec(bundle), recipe.encoder_id(bundle)
     FeatureCache.check(options.cache, spec, encoder_id=encoder_id)

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     weights.add_argument(
         "--layout", help="caffe, torch7, matconvnet, keras, pytorch or affwildnet; default: by the name"
     )
-    weights.add_argument("--colour", choices=("rgb", "bgr"), help="channel order the weights expect; torch7 needs it")
+    weights.add_argument("--channel-order", choices=("rgb", "bgr"), help="channel order the weights expect; torch7 needs it")
     weights.add_argument("--sha256", help="checksum the file must have")
 
 
@@ -129,7 +129,7 @@ def import_weights(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise BackendUnavailableError(f"import needs more, got: {error}; pip install 'edgeaff[train]'.") from error
 
-    weights = import_vggface(options.bundle, layout=options.layout, colour=options.colour, sha256=options.sha256)
+    weights = import_vggface(options.bundle, layout=options.layout, channel_order=options.channel_order, sha256=options.sha256)
     save_weights(weights, options.output)
     print(
         f"{weights.layout}, {'; '.join(weights.notes)}, fc6 of a {weights.map_px}x{weights.map_px} map, mean {weights.mean}"

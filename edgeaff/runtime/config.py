@@ -28,7 +28,7 @@ OPTIONS: dict[str, Any] = {
     "ladder": True,
     "threads": 1,
     "stride": 1,
-    "load_test": "warn",
+    "self_test": "warn",
     "serve": None,
     "sinks": (),
 }

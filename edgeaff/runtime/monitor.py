@@ -24,14 +24,14 @@ SUSPENDED_SECONDS = 2.0
 
 _BY_STATE = {Health.LOST: "lost", Health.RECONNECTING: "lost", Health.STALLED: "stalled", Health.FROZEN: "frozen"}
 _SOURCE_COUNTERS = {
-    "failed_reads": ("garbage", "pictures could not be read; they are left out"),
-    "bad_packets": ("garbage", "packets are damaged; they are skipped"),
+    "failed_reads": ("corrupt_input", "pictures could not be read; they are left out"),
+    "bad_packets": ("corrupt_input", "packets are damaged; they are skipped"),
     "audio_overflows": ("overflow", "the driver lost sound; it shows as a hole"),
     "audio_gaps": ("overflow", "sound is missing; it shows as a hole"),
     "samples_dropped": ("overflow", "the worker is too slow for the sound; the oldest goes and shows as a hole"),
 }
 _INPUT_COUNTERS = {
-    "samples_not_finite": ("mic", "garbage", "samples are no numbers; they count as silence"),
+    "samples_not_finite": ("mic", "corrupt_input", "samples are no numbers; they count as silence"),
     "sound_restarts": ("mic", "overflow", "a hole in the sound was too long to fill; its analysis started anew"),
 }
 
@@ -153,7 +153,7 @@ class Monitor:
                 self._counter(source.kind, source.name, counter, counts[counter], kind, text, now)
         for warning in source.warnings[self._warnings.get(source.name, 0) :]:
             if "refuses" in warning:
-                self._status.emit(source.kind, "refused", warning, name=source.name)
+                self._status.emit(source.kind, "setting_rejected", warning, name=source.name)
         self._warnings[source.name] = len(source.warnings)
 
     def _look_at_sink(self, sink: QueuedSink, now: float) -> None:
@@ -173,7 +173,7 @@ class Monitor:
             now,
         )
         self._counter(
-            "sink", sink.name, "not_finite", counts["not_finite"], "garbage",
+            "sink", sink.name, "not_finite", counts["not_finite"], "corrupt_input",
             "values are no finite numbers; they are written as no value", now,
         )  # fmt: skip
 
@@ -204,7 +204,7 @@ class Monitor:
     def _close_conditions(self, now: float) -> None:
         """Ends what is counted, not looked at, once it has not been seen for a while."""
         for (name, kind), condition in list(self._conditions.items()):
-            if kind in ("garbage", "overflow", "dropped", "suspended") and now - condition.last >= QUIET_SECONDS:
+            if kind in ("corrupt_input", "overflow", "dropped", "suspended") and now - condition.last >= QUIET_SECONDS:
                 self._over(name, kind, now)
 
     def problems(self) -> list[str]:

@@ -13,7 +13,7 @@ from edgeaff.delivery.status_server import StatusServer
 from edgeaff.runtime.monitor import Monitor
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.status import StatusChannel
-from edgeaff.runtime.swap import EngineSwap
+from edgeaff.runtime.swap import BackendSwap
 from edgeaff.runtime.worker import Worker
 
 STOP_SECONDS = 0.95
@@ -31,7 +31,7 @@ class Parts:
     source: Any
     live: bool
     worker: Worker
-    swap: EngineSwap
+    swap: BackendSwap
     outlets: Outlets
     monitor: Monitor
     status: StatusChannel

@@ -32,12 +32,12 @@ from edgeaff.runtime.parts import Parts
 from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.reader import EventReader
 from edgeaff.runtime.stats import RuntimeHealth, RuntimeStats
-from edgeaff.runtime.swap import EngineSwap, announce, begin
+from edgeaff.runtime.swap import BackendSwap, announce, begin
 from edgeaff.runtime.worker import Worker
 from edgeaff.session import Session
 
 SESSION_OPTIONS = (
-    "backend", "face_backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride", "load_test",
+    "backend", "face_backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride", "self_test",
 )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ class Runtime(EventReader):
         ladder: live only: do less work per frame while the worker falls behind (see runtime/ladder.py); default True.
         threads: most threads of one run of a graph; default 1.
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append; default 1.
-        load_test: replay golden ticks of the bundle before the first event: "warn" (the default) or "refuse" when they come out
+        self_test: replay golden ticks of the bundle before the first event: "warn" (the default) or "refuse" when they come out
             otherwise, or "off".
         serve: "host:port" or a port: /metrics, /status and /healthz over HTTP, on the loopback unless a host is named (port 0
             chooses a free one, see `serve_url`); None opens no socket.
@@ -102,7 +102,7 @@ class Runtime(EventReader):
         ladder: bool | None = None,
         threads: int | None = None,
         stride: int | None = None,
-        load_test: str | None = None,
+        self_test: str | None = None,
         serve: str | int | None = None,
         sinks: Sequence[Any] | None = None,
         config: str | os.PathLike[str] | None = None,
@@ -113,7 +113,7 @@ class Runtime(EventReader):
             "bundle": bundle, "key": key, "minimum_version": minimum_version,
             "video": video, "audio": audio, "backend": backend, "face_backend": face_backend,
             "strict": strict, "max_faces": max_faces, "detector_stride": detector_stride, "smoothing": smoothing, "policy": policy,
-            "staleness_seconds": staleness_seconds, "ladder": ladder, "threads": threads, "stride": stride, "load_test": load_test,
+            "staleness_seconds": staleness_seconds, "ladder": ladder, "threads": threads, "stride": stride, "self_test": self_test,
             "serve": serve, "sinks": sinks,
         }  # fmt: skip
         options = merge_options(arguments, config)
@@ -146,7 +146,7 @@ class Runtime(EventReader):
             self._source, session, outlets=self._outlets, status=self._status, ladder=steps, on_error=self._failure.keep
         )
         self._failure.then(self._worker.stop.set)
-        self._swap = EngineSwap(self._worker, self._status, options={name: options[name] for name in ("threads", "stride")})
+        self._swap = BackendSwap(self._worker, self._status, options={name: options[name] for name in ("threads", "stride")})
         announce(self._begun.session, self._status)
         if self._begun.refused is not None:
             self._swap.refuse(options["backend"], self._begun.refused)
@@ -174,7 +174,7 @@ class Runtime(EventReader):
         if recorder is None:
             return session
         path = bundle.path if isinstance(options["bundle"], ModelBundle) else options["bundle"]
-        recorder.describe({"bundle": None if path is None else os.fspath(path), **chosen, "load_test": "off"})
+        recorder.describe({"bundle": None if path is None else os.fspath(path), **chosen, "self_test": "off"})
         return recorder.wrap(session)
 
     # --- life ---------------------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class Runtime(EventReader):
     ) -> None:
         self.stop()
 
-    def swap_engine(self, backend: str) -> None:
+    def swap_backend(self, backend: str) -> None:
         """Has another backend take over between two ticks, when it is loaded or built and has passed its self-test; returns at once.
 
         `on_status` tells what became of it: "swapped", or "swap_refused", and then the old one goes on. A Recorder notes the swap.
@@ -275,8 +275,8 @@ class Runtime(EventReader):
     def warnings(self) -> list[str]:
         """What was found wrong with the source, the model and the sinks so far, one sentence each."""
         self._require_own_process()
-        of_engine = self._begun.session.warnings
-        return [*self._source.warnings, *of_engine, *(text for sink in self._outlets.queued_sinks for text in sink.warnings)]
+        of_session = self._begun.session.warnings
+        return [*self._source.warnings, *of_session, *(text for sink in self._outlets.queued_sinks for text in sink.warnings)]
 
     @property
     def is_live(self) -> bool:

@@ -75,7 +75,7 @@ def health(
         },
         sinks=sink_rows,
         ladder={"step": step, "name": STEPS[step], "degradations": worker.stats.degradations},
-        engine={"backend": worker.session.backend, "swap": swap},
+        backend={"name": worker.session.backend, "swap": swap},
         problems=monitor.problems(),
     )
 

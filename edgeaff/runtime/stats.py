@@ -82,7 +82,7 @@ class RuntimeHealth:
         worker: alive, age_ms of what it took last, event_age_ms since the last event, busy_share of the last second.
         sinks: by name: state ("ok", "failing"), waiting, written, dropped, failures.
         ladder: step (0 is full work), name of the step, degradations so far.
-        engine: backend that computes, and `swap`: what became of another one that was asked for.
+        backend: `name` of the backend that runs, and `swap`: the state of the last swap that was requested.
         problems: what is wrong now, one sentence each.
     """
 
@@ -92,7 +92,7 @@ class RuntimeHealth:
     worker: dict[str, Any]
     sinks: dict[str, dict[str, Any]]
     ladder: dict[str, Any]
-    engine: dict[str, Any]
+    backend: dict[str, Any]
     problems: list[str]
 
     def to_dict(self) -> dict[str, Any]:
@@ -104,6 +104,6 @@ class RuntimeHealth:
             "worker": self.worker,
             "sinks": self.sinks,
             "ladder": self.ladder,
-            "engine": self.engine,
+            "backend": self.backend,
             "problems": {str(index): text for index, text in enumerate(self.problems)},
         }

@@ -1,7 +1,7 @@
 """Another backend for a running stream: prepared on a thread of its own while the old one serves, handed over by the worker.
 
 ```
-EngineSwap.request("tensorrt")
+BackendSwap.request("tensorrt")
   thread: load or build, self-test  --ok-->     worker, between two inputs: Session.swap_backend     -> status "swapped"
                                     --refused-> the old one goes on                                  -> status "swap_refused"
 ```
@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from edgeaff.backend_swap import Candidate, prepare
+from edgeaff.backend_swap import PreparedBackend, prepare
 from edgeaff.backends import GRAPH_BACKENDS
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BackendUnavailableError, DeviceError, EdgeaffError, SessionStateError
@@ -27,7 +27,7 @@ BUILT = tuple(name for name in GRAPH_BACKENDS if name.startswith("tensorrt"))  #
 logger = logging.getLogger(__name__)
 
 
-class Beginning(NamedTuple):
+class InitialBackend(NamedTuple):
     """What a runtime begins with.
 
     Attributes:
@@ -43,7 +43,7 @@ class Beginning(NamedTuple):
     refused: EdgeaffError | None = None
 
 
-def begin(make: Callable[[str], Any], backend: str, *, live: bool, strict: bool) -> Beginning:
+def begin(make: Callable[[str], Any], backend: str, *, live: bool, strict: bool) -> InitialBackend:
     """Returns the session that a runtime begins with.
 
     Only a backend that is built on the device is replaced: live by the bundle's default until it is built, with files by the same
@@ -57,15 +57,15 @@ def begin(make: Callable[[str], Any], backend: str, *, live: bool, strict: bool)
     """
     if backend == "auto":
         session = make(backend)
-        return Beginning(session, session.choice.backend)
+        return InitialBackend(session, session.choice.backend)
     if strict or backend not in BUILT:
-        return Beginning(make(backend), backend)
+        return InitialBackend(make(backend), backend)
     if live:
-        return Beginning(make("default"), "default", wanted=backend)
+        return InitialBackend(make("default"), "default", wanted=backend)
     try:
-        return Beginning(make(backend), backend)
+        return InitialBackend(make(backend), backend)
     except (BackendUnavailableError, DeviceError) as error:
-        return Beginning(make("default"), "default", refused=error)
+        return InitialBackend(make("default"), "default", refused=error)
 
 
 def announce(session: Any, status: StatusChannel) -> None:
@@ -76,13 +76,13 @@ def announce(session: Any, status: StatusChannel) -> None:
         status: where it is said.
     """
     for text in session.warnings:
-        status.emit("engine", "untrue", text, name=session.backend)
+        status.emit("backend", "self_test_failed", text, name=session.backend)
     if session.choice is not None:
         choice = session.choice
-        status.emit("engine", "chosen", choice.reason, name=choice.backend, counts=choice.milliseconds)
+        status.emit("backend", "backend_selected", choice.reason, name=choice.backend, counts=choice.milliseconds)
 
 
-class EngineSwap:
+class BackendSwap:
     """Prepares backends for a worker, one at a time.
 
     Args:
@@ -101,7 +101,7 @@ class EngineSwap:
         status: StatusChannel,
         *,
         options: dict[str, Any] | None = None,
-        make: Callable[..., Candidate] = prepare,
+        make: Callable[..., PreparedBackend] = prepare,
     ) -> None:
         self.state = ""
         self._worker, self._status, self._options, self._make = worker, status, dict(options or {}), make
@@ -121,11 +121,11 @@ class EngineSwap:
         """
         if self._busy:
             raise SessionStateError(
-                f"swap_engine must wait for the one before, got {backend!r} while {self.state}; wait for its status."
+                f"swap_backend must wait for the one before, got {backend!r} while {self.state}; wait for its status."
             )
         self._busy = True
         self.state = f"preparing {backend}"
-        self._thread = threading.Thread(target=self._prepare, args=(backend,), name="edgeaff-engine", daemon=True)
+        self._thread = threading.Thread(target=self._prepare, args=(backend,), name="edgeaff-backend", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -138,7 +138,7 @@ class EngineSwap:
         self.state = f"refused {backend}: {error}"
         if not self._closed.is_set():
             logger.warning("%s was refused: %s", backend, error)
-            self._status.emit("engine", "swap_refused", str(error), name=backend)
+            self._status.emit("backend", "swap_refused", str(error), name=backend)
 
     def _prepare(self, backend: str) -> None:
         bundle: ModelBundle = self._worker.session.bundle
@@ -149,7 +149,7 @@ class EngineSwap:
             return
         self._worker.submit(lambda session: self._hand_over(session, candidate))
 
-    def _hand_over(self, session: Any, candidate: Candidate) -> None:
+    def _hand_over(self, session: Any, candidate: PreparedBackend) -> None:
         """Makes the swap; on the worker."""
         before, start = session.backend, time.perf_counter()
         try:
@@ -157,11 +157,11 @@ class EngineSwap:
         except EdgeaffError as error:
             self.refuse(candidate.backend, error)
             return
-        figures = {**candidate.figures, "handover_ms": round(1e3 * (time.perf_counter() - start), 3)}
+        figures = {**candidate.figures, "swap_ms": round(1e3 * (time.perf_counter() - start), 3)}
         self._busy = False
         self.state = f"{candidate.backend} took over from {before}"
         logger.info("%s: %s", self.state, figures)
-        self._status.emit("engine", "swapped", self.state, name=candidate.backend, counts=figures)
+        self._status.emit("backend", "swapped", self.state, name=candidate.backend, counts=figures)
 
     def _report(self, phase: str, done: int, steps: int) -> bool:
         """Returns whether the build may go on, after saying how far it is."""
@@ -169,5 +169,5 @@ class EngineSwap:
         now = time.monotonic()
         if now - self._reported >= PROGRESS_SECONDS:
             self._reported = now
-            self._status.emit("engine", "building", self.state, name="engine", counts={"done": done, "steps": steps})
+            self._status.emit("backend", "building", self.state, name="engine", counts={"done": done, "steps": steps})
         return not self._closed.is_set()

@@ -143,7 +143,7 @@ class Worker:
         self.stats.degradations += step > before
         message = f"the worker must keep up with the sources, got {ladder.busy_share:.0%} busy; now: {STEPS[step]}."
         numbers = {"step": step, "busy_share": round(ladder.busy_share, 3), "frames_replaced": load.frames_replaced}
-        self._status.emit("engine", kind, message, name="ladder", counts=numbers)
+        self._status.emit("runtime", kind, message, name="ladder", counts=numbers)
 
     def _deliver(self, events: list[AffectEvent]) -> None:
         for event in self._stamped(events) if self._live else events:

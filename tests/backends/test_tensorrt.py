@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeaff.backend_swap import take_over
+from edgeaff.backend_swap import transfer_state
 from edgeaff.backends import load_graph, precision_in
 from edgeaff.backends.device import BorrowedArray, DeviceArray, DeviceInfo, Pool, find_device
 from edgeaff.backends.tensorrt import (
@@ -83,7 +83,7 @@ def test_a_state_goes_from_the_device_to_another_backend() -> None:
     for tick in range(5):
         _, state = old.step(state, video[tick], None)
         _, expected = new.step(expected, video[tick], None)
-    taken = take_over(old, new, state, ())
+    taken = transfer_state(old, new, state, ())
     for name, array in expected.items():
         assert type(taken[name]) is np.ndarray
         np.testing.assert_array_equal(taken[name], array)

@@ -36,5 +36,5 @@ def test_import_writes_weights(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(importers, "import_vggface", lambda path, **options: read(path, config=CONFIG, **options))
     write_pytorch(tmp_path / "vgg.pth", known_layers(7), wrapped=False)
     assert main(["models", "import", str(tmp_path / "vgg.pth"), "--output", str(tmp_path / "out.npz")]) == 0
-    assert "pytorch, colour order of the file: rgb" in capsys.readouterr().out
+    assert "pytorch, channel order of the file: rgb" in capsys.readouterr().out
     assert importers.read_weights(tmp_path / "out.npz").map_px == 7

@@ -61,7 +61,7 @@ def test_int8_has_int8_certificates(tmp_path, base):
     found = {row["backend"]: row["precision"] for row in made.manifest["certificates"]}
     assert found["onnxruntime"] == found["native"] == "int8"
     assert len(made.graph_bytes("affect_step")) < 0.6 * len(base.graph_bytes("affect_step"))
-    assert Session(made, backend="native", load_test="refuse").warnings == []
+    assert Session(made, backend="native", self_test="refuse").warnings == []
 
 
 def test_a_paper_run_on_our_encoder_becomes_a_bundle(tmp_path, base):
@@ -91,7 +91,7 @@ def test_a_paper_run_in_8_bits_has_the_native_window(tmp_path, base, ffn_size, n
     made = export_run(run, tmp_path / "paper.eaff", targets=("onnx", "int8")).bundle
     found = {row["backend"]: row["precision"] for row in made.manifest["certificates"]}
     assert found["onnxruntime"] == "int8" and found.get("native") == ("int8" if native else None)
-    assert Session(made, backend="native" if native else "default", load_test="refuse").warnings == []
+    assert Session(made, backend="native" if native else "default", self_test="refuse").warnings == []
 
 
 @pytest.mark.parametrize("name", ["fingerprint", "encoder_id", "statistics"])

@@ -135,7 +135,7 @@ def test_overload_is_answered_told_recorded_and_replayed(tmp_path: Path) -> None
             wait_until(lambda: any(event.kind == "degraded" for event in told), 15.0)
             assert runtime.health().ladder["step"] >= 1 and runtime.health().state == "degraded"
     degraded = next(event for event in told if event.kind == "degraded")
-    assert degraded.source == "engine" and degraded.counts["step"] == 1 and "detector less often" in degraded.message
+    assert degraded.source == "runtime" and degraded.counts["step"] == 1 and "detector less often" in degraded.message
     recording = Recording(tmp_path / "a.eaffrec")
     assert [call.head["step"] for call in recording.calls() if call.name == "degrade"][0] == 1
     assert first_difference(recording, lambda tap, options: edgeaff.Session(tap=tap, **options)) == ""
@@ -159,7 +159,7 @@ def test_exception_of_user_code_surfaces_where_events_are_read(where: str) -> No
     runtime = edgeaff.Runtime(video=edgeaff.PushVideo())
     getattr(runtime, where)(fail)
     if where == "on_status":
-        runtime.status.emit("engine", "swapped")
+        runtime.status.emit("backend", "swapped")
     with runtime, Pusher(runtime, images=make_media(1.0).images), pytest.raises(ZeroDivisionError, match="mine"):
         for _ in runtime:
             pass
@@ -217,7 +217,7 @@ def test_user_code_runs_on_no_thread_that_captures_or_computes() -> None:
     runtime.on_event(lambda event: threads.add(threading.current_thread().name))
     runtime.on_status(lambda event: threads.add(threading.current_thread().name))
     with runtime:
-        runtime.status.emit("engine", "swapped")
+        runtime.status.emit("backend", "swapped")
         wait_until(lambda: len(threads) == 3)
     assert threads == {"edgeaff-Mine", "edgeaff-callback", "edgeaff-status"}
 

@@ -119,7 +119,7 @@ def test_status_and_first_face_callbacks_may_be_async(asynchronous: bool) -> Non
     runtime.on_first_face(callback)
     runtime.on_status(callback)
     with runtime:
-        runtime.status.emit("engine", "swapped")
+        runtime.status.emit("backend", "swapped")
         runtime.status.emit("runtime", "first_face")
         wait_until(lambda: len(seen.events) == 3)
     assert sorted(event.kind for event in seen.events) == ["first_face", "first_face", "swapped"]

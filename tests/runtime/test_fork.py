@@ -79,7 +79,7 @@ for _ in range(20):
             lambda: audio.push(samples), runtime.poll, runtime.join, runtime.stats, runtime.health, runtime.finish,
             lambda: runtime.status.recent(), lambda: runtime.finished, lambda: runtime.warnings, lambda: next(iter(runtime)),
             lambda: runtime.on_event(print), lambda: runtime.on_status(print), lambda: runtime.add_sink(None),
-            lambda: runtime.swap_engine("onnxruntime"), video.take, video.health, lambda: video.ended,
+            lambda: runtime.swap_backend("onnxruntime"), video.take, video.health, lambda: video.ended,
         ]
         good = all([raises(call) for call in calls])
         runtime.stop()

@@ -62,7 +62,7 @@ def test_exception_of_a_status_callback_is_handed_on_and_others_go_on() -> None:
     channel.subscribe(seen.append)
     channel.start()
     for _ in range(3):
-        channel.emit("engine", "swapped")
+        channel.emit("backend", "swapped")
     channel.close()
     assert [(name, str(error)) for name, error in errors] == [("status", "mine")] and len(seen) == 3
 
@@ -141,18 +141,18 @@ def test_counter_is_reported_once_until_it_rests_for_a_second() -> None:
     for _ in range(20):
         watch.source.counts["failed_reads"] += 1
         kinds += watch.look()
-    assert kinds == [("camera", "garbage")]
+    assert kinds == [("camera", "corrupt_input")]
     for _ in range(11):
         kinds += watch.look()
-    assert kinds == [("camera", "garbage"), ("camera", "recovered")]
+    assert kinds == [("camera", "corrupt_input"), ("camera", "recovered")]
 
 
 def test_numbers_that_are_none_and_refused_rates_are_reported() -> None:
     watch = Watch()
     watch.inputs = {"samples_not_finite": 7}
-    assert watch.look() == [("mic", "garbage")]
+    assert watch.look() == [("mic", "corrupt_input")]
     watch.source.warnings.append("mic:USB refuses 16000 Hz; it runs at 48000 Hz and is resampled.")
-    assert watch.look() == [("camera", "refused")] and watch.look() == []
+    assert watch.look() == [("camera", "setting_rejected")] and watch.look() == []
 
 
 def test_end_is_reported_once() -> None:
@@ -218,7 +218,7 @@ def test_values_that_are_not_finite_are_reported(tmp_path: Path) -> None:
         watch = Watch((queued,))
         queued.write(dataclasses.replace(EVENT, valence=float("nan")))
         wait_until(lambda: queued.counts["written"] == 1)
-        assert watch.look() == [("sink", "garbage")] and watch.channel.recent()[-1].counts == {"not_finite": 1}
+        assert watch.look() == [("sink", "corrupt_input")] and watch.channel.recent()[-1].counts == {"not_finite": 1}
 
 
 # --- policy ---------------------------------------------------------------------------------------------------------------------

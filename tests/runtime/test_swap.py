@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 import edgeaff
-from edgeaff.backend_swap import Candidate, prepare
+from edgeaff.backend_swap import PreparedBackend, prepare
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BackendUnavailableError, BundleError, DeviceError, SessionStateError
 from edgeaff.recording.format import Recording
 from edgeaff.recording.recorder import Recorder
 from edgeaff.recording.replay import first_difference
 from edgeaff.runtime import swap
-from edgeaff.runtime.swap import Beginning, EngineSwap, begin
+from edgeaff.runtime.swap import BackendSwap, InitialBackend, begin
 from edgeaff.types import AffectEvent, StatusEvent
 
 pytestmark = pytest.mark.needs_native
@@ -92,9 +92,9 @@ class Slow:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, outcome: BaseException | None = None) -> None:
         self.release, self.outcome, self.stopped = threading.Event(), outcome, False
-        monkeypatch.setattr(EngineSwap.__init__, "__kwdefaults__", {"options": None, "make": self})
+        monkeypatch.setattr(BackendSwap.__init__, "__kwdefaults__", {"options": None, "make": self})
 
-    def __call__(self, bundle: Any, backend: str, *, progress: Any, **options: Any) -> Candidate:
+    def __call__(self, bundle: Any, backend: str, *, progress: Any, **options: Any) -> PreparedBackend:
         step = 0
         while not self.release.wait(0.02):
             step += 1
@@ -112,17 +112,17 @@ def test_a_slow_build_takes_over_between_ticks(monkeypatch: pytest.MonkeyPatch, 
     runtime = make_runtime(backend="tensorrt", sinks=[Recorder(path)])
     runtime.on_status(said.append)
     events = push_all(
-        runtime, {100: slow.release.set}, until=lambda: runtime.health().engine["backend"] == OTHER, after_seconds=0.5
+        runtime, {100: slow.release.set}, until=lambda: runtime.health().backend["name"] == OTHER, after_seconds=0.5
     )
     assert_whole(events)
     assert backends(events) == [SERVING, OTHER]
-    kinds = [event.kind for event in said if event.source == "engine"]
+    kinds = [event.kind for event in said if event.source == "backend"]
     assert kinds[-1] == "swapped"
     assert "building" in kinds
     swapped = next(event for event in said if event.kind == "swapped")
     assert swapped.counts["ccc_valence"] > 0.9999
-    assert swapped.counts["handover_ms"] > 0
-    assert runtime.health().engine == {"backend": OTHER, "swap": f"{OTHER} took over from {SERVING}"}
+    assert swapped.counts["swap_ms"] > 0
+    assert runtime.health().backend == {"name": OTHER, "swap": f"{OTHER} took over from {SERVING}"}
     recording = Recording(path)
     assert [call.head["backend"] for call in recording.calls() if call.name == "swap_backend"] == [OTHER]
     options = recording.header["session"]
@@ -135,7 +135,7 @@ def test_values_continue_over_a_swap() -> None:
     plain = push_all(make_runtime())
     runtime = make_runtime()
     events = push_all(
-        runtime, {10: lambda: runtime.swap_engine(OTHER)}, until=lambda: runtime.health().engine["backend"] == OTHER
+        runtime, {10: lambda: runtime.swap_backend(OTHER)}, until=lambda: runtime.health().backend["name"] == OTHER
     )
     assert_whole(plain)
     assert_whole(events)
@@ -155,12 +155,12 @@ def test_there_and_back_under_load() -> None:
 
     def next_swap() -> bool:
         """Asks for the next swap once the one before has taken place; says whether all have."""
-        if asked and runtime.health().engine["backend"] != asked[-1]:
+        if asked and runtime.health().backend["name"] != asked[-1]:
             return False
         if len(asked) == len(wanted):
             return True
         asked.append(wanted[len(asked)])
-        runtime.swap_engine(asked[-1])
+        runtime.swap_backend(asked[-1])
         return False
 
     events = push_all(runtime, dict.fromkeys(range(20, 199), next_swap), until=next_swap, after_seconds=0.5)
@@ -194,8 +194,8 @@ def test_a_refused_engine_changes_nothing(outcome: BaseException, monkeypatch: p
     assert_whole(events)
     assert backends(events) == [SERVING]
     refused = [event for event in said if event.kind == "swap_refused"]
-    assert [(event.source, event.name, event.message) for event in refused] == [("engine", "tensorrt", str(outcome))]
-    assert runtime.health().engine["swap"].startswith("refused tensorrt: ")
+    assert [(event.source, event.name, event.message) for event in refused] == [("backend", "tensorrt", str(outcome))]
+    assert runtime.health().backend["swap"].startswith("refused tensorrt: ")
 
 
 def test_a_refusal_at_the_handover_changes_nothing() -> None:
@@ -207,20 +207,20 @@ def test_a_refusal_at_the_handover_changes_nothing() -> None:
         made = prepare(runtime.bundle, "native")
         other = ModelBundle(made.bundle.path, {**made.bundle.manifest, "model_id": "x"}, made.bundle.spec, {})
         runtime._worker.submit(
-            lambda session: runtime._swap._hand_over(session, Candidate("native", other, made.predictor, None, {}))
+            lambda session: runtime._swap._hand_over(session, PreparedBackend("native", other, made.predictor, None, {}))
         )
 
     events = push_all(runtime, {50: request})
     assert_whole(events)
     assert backends(events) == [SERVING]
-    assert [event.kind for event in said if event.source == "engine"] == ["swap_refused"]
+    assert [event.kind for event in said if event.source == "backend"] == ["swap_refused"]
 
 
 def test_stop_ends_a_build(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = Slow(monkeypatch)
     runtime = make_runtime(backend="tensorrt").start()
-    with pytest.raises(SessionStateError, match="swap_engine must wait for the one before, got 'native' while"):
-        runtime.swap_engine("native")
+    with pytest.raises(SessionStateError, match="swap_backend must wait for the one before, got 'native' while"):
+        runtime.swap_backend("native")
     start = time.monotonic()
     runtime.stop()
     assert time.monotonic() - start < 2.0
@@ -237,9 +237,9 @@ def test_what_a_runtime_begins_with() -> None:
         return f"session of {backend}"
 
     error: Exception = DeviceError("no device")
-    assert begin(make, "native", live=True, strict=False) == Beginning("session of native", "native")
-    assert begin(make, "tensorrt", live=True, strict=False) == Beginning("session of default", "default", "tensorrt")
-    assert begin(make, "tensorrt", live=False, strict=False) == Beginning("session of default", "default", None, error)
+    assert begin(make, "native", live=True, strict=False) == InitialBackend("session of native", "native")
+    assert begin(make, "tensorrt", live=True, strict=False) == InitialBackend("session of default", "default", "tensorrt")
+    assert begin(make, "tensorrt", live=False, strict=False) == InitialBackend("session of default", "default", None, error)
     assert begin(make, "tensorrt:fp32", live=False, strict=False).backend == "tensorrt:fp32"
     for live in (True, False):
         with pytest.raises(DeviceError):

@@ -26,7 +26,7 @@ def camera_cell(mode: str, kind: str) -> Cell:
         with running(Trial(runtime, "video", "audio")) as trial:
             device.break_it(mode)
             trial.expect(kind, "camera")
-            if kind != "garbage":  # the microphone goes on
+            if kind != "corrupt_input":  # the microphone goes on
                 trial.must(trial.last is not None and trial.last.audio_age_ms is not None, "the sound stopped too")
             trial.follow(1.0)
             return trial.recover(kind, "camera", device.mend())
@@ -155,10 +155,10 @@ def microphone_garbage(rig: Rig) -> float:
     try:
         with running(Trial(runtime, "audio")) as trial:
             sound.spoil = True
-            trial.expect("garbage", "mic")
+            trial.expect("corrupt_input", "mic")
             trial.follow(1.0)
             sound.spoil = False
-            return trial.recover("garbage", "mic")
+            return trial.recover("corrupt_input", "mic")
     finally:
         sound.close()
 
@@ -181,7 +181,7 @@ def microphone_refuses(rig: Rig) -> float:
     device.default_rate = 48_000.0
     runtime = edgeaff.Runtime(bundle(), audio=Microphone(sample_rate_hz=16_000, portaudio=device))
     with running(Trial(runtime, "audio")) as trial:
-        trial.must(any(event.kind == "refused" for event in trial.told), "refused of mic was not told")
+        trial.must(any(event.kind == "setting_rejected" for event in trial.told), "refused of mic was not told")
         trial.must([rate for _, rate, _ in device.opened] == [48_000], "it runs at another rate")
     return 0.0
 
@@ -190,7 +190,7 @@ CELLS: dict[str, Cell] = {
     "lost/camera": camera_cell("lost", "lost"),
     "frozen/camera": camera_cell("frozen", "frozen"),
     "stalled/camera": camera_cell("stalled", "stalled"),
-    "garbage/camera": camera_cell("garbage", "garbage"),
+    "garbage/camera": camera_cell("garbage", "corrupt_input"),
     "driver raises/camera": camera_cell("raising", "lost"),
     "slow consumer/camera": slow_reader(make_camera, "video"),
     "raising callback/camera": raising_callback(make_camera, "video"),

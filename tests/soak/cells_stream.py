@@ -63,10 +63,10 @@ def stream_garbage(rig: Rig) -> float:
     try:
         with running(Trial(edgeaff.Runtime(bundle(), video=NetworkStream(sender.uri)), "video", "audio")) as trial:
             sender.damage = True
-            trial.expect("garbage", "stream", 4.0)
+            trial.expect("corrupt_input", "stream", 4.0)
             trial.follow(1.0)
             sender.damage = False
-            return trial.recover("garbage", "stream")
+            return trial.recover("corrupt_input", "stream")
     finally:
         sender.close()
 

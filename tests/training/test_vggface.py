@@ -39,7 +39,7 @@ def model_of(mode, weights):
 def test_vggface_gives_what_plain_arithmetic_gives_in_every_layer(mode, map_px, how):
     layers = known_layers(map_px)
     found = model_of(mode, weights_of(layers, map_px)).activations(FACE)
-    expected = reference(layers, FACE, colour="rgb", **how)
+    expected = reference(layers, FACE, channel_order="rgb", **how)
     assert list(found) == list(expected)
     for name, value in expected.items():
         assert found[name].shape == value.shape, name
@@ -77,7 +77,7 @@ def test_vggface_refuses_an_unknown_mode():
 
 
 def test_saved_weights_come_back_whole(tmp_path):
-    weights = weights_of(known_layers(7), 7, notes=("colour order of the file: rgb",), scale=0.5)
+    weights = weights_of(known_layers(7), 7, notes=("channel order of the file: rgb",), scale=0.5)
     save_weights(weights, tmp_path / "vgg.npz")
     back = read_weights(tmp_path / "vgg.npz")
     assert (back.mean, back.scale, back.notes, back.sha256) == (weights.mean, 0.5, weights.notes, weights.sha256)

@@ -30,7 +30,7 @@ def write_single_file(path, layers):
     files.write_single_file(path, files.affwildnet_tensors(layers))
 
 
-# file name -> writer, its options, colour named by the caller, colour of the weights
+# file name -> writer, its options, channel_order named by the caller, channel_order of the weights
 LAYOUTS = {
     "VGG_FACE.caffemodel": (files.write_caffe, {"version": 1}, None, "bgr"),
     "new.caffemodel": (files.write_caffe, {"version": 2}, None, "bgr"),
@@ -49,42 +49,42 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_import_gives_every_layer_of_the_original(tmp_path, name):
-    writer, options, named, colour = LAYOUTS[name]
+    writer, options, named, channel_order = LAYOUTS[name]
     affwildnet = writer in (write_bundle, write_single_file)
     layers = files.known_layers(3 if affwildnet else 7)
     if affwildnet:
         layers["conv1_1"] = (layers["conv1_1"][0] * 60, layers["conv1_1"][1])
     writer(tmp_path / name, layers, **options)
     config = files.SMALL if affwildnet else files.CONFIG
-    weights = import_vggface(tmp_path / name, colour=named, config=config)
+    weights = import_vggface(tmp_path / name, channel_order=named, config=config)
     model = VggFace(config).eval()
     model.load_weights(weights)
     with torch.no_grad():
         found = model.activations(FACE)
     if affwildnet:
-        expected = files.reference(layers, FACE, colour="rgb", mean=BUNDLE["mean"], scale=BUNDLE["scale"])
+        expected = files.reference(layers, FACE, channel_order="rgb", mean=BUNDLE["mean"], scale=BUNDLE["scale"])
     else:
-        expected = files.reference(layers, FACE, colour=colour, enlarge_map=True)
+        expected = files.reference(layers, FACE, channel_order=channel_order, enlarge_map=True)
     for layer, value in expected.items():
         difference = float((found[layer] - value).abs().max())
         assert difference <= 1e-5 * max(1.0, float(value.abs().max())), (layer, difference)
-    assert weights.notes[0] == f"colour order of the file: {colour}"
+    assert weights.notes[0] == f"channel order of the file: {channel_order}"
     assert len(weights.sha256) == 64
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_mode_goes_by_the_file_in_a_recipe_of_extraction(tmp_path, name):
-    writer, options, named, colour = LAYOUTS[name]
+    writer, options, named, channel_order = LAYOUTS[name]
     affwildnet = writer in (write_bundle, write_single_file)
     layers = files.known_layers(3 if affwildnet else 7)
     writer(tmp_path / name, layers, **options)
     network = vggface_network(tmp_path / name, named, "upsample", files.CONFIG)
     assert network.config.mode == ("affwildnet" if affwildnet else "upsample")
     if not affwildnet:
-        expected = files.reference(layers, FACE, colour=colour, upsample=True)["fc6"]
+        expected = files.reference(layers, FACE, channel_order=channel_order, upsample=True)["fc6"]
         with torch.no_grad():
             assert (network(FACE) - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max()))
-    save_weights(import_vggface(tmp_path / name, colour=named, config=files.CONFIG), tmp_path / "imported.npz")
+    save_weights(import_vggface(tmp_path / name, channel_order=named, config=files.CONFIG), tmp_path / "imported.npz")
     again = vggface_network(tmp_path / "imported.npz", None, "upsample", files.CONFIG)
     with torch.no_grad():
         assert torch.equal(again(FACE), network(FACE))
@@ -118,7 +118,7 @@ def test_a_network_of_other_sizes_is_refused_by_layer_and_shape(tmp_path, name):
     layers["conv3_2"] = (weight[:, :-1], bias)
     writer(tmp_path / name, layers, **options)
     with pytest.raises(ArgumentError, match=r"conv3_2\.weight must be \(6, 6, 3, 3\), got \(6, 4?5") as caught:
-        import_vggface(tmp_path / name, colour=named, config=files.CONFIG)
+        import_vggface(tmp_path / name, channel_order=named, config=files.CONFIG)
     assert "pass a VGG-16 face model" in str(caught.value)
 
 
@@ -136,7 +136,7 @@ def test_a_missing_layer_is_named(tmp_path, name):
         del layers["fc6"]
         writer(tmp_path / name, layers, **options)
     with pytest.raises(ArgumentError, match=r"fc6\.weight must be \(16, (72|392)\)"):
-        import_vggface(tmp_path / name, colour=named, config=files.CONFIG)
+        import_vggface(tmp_path / name, channel_order=named, config=files.CONFIG)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -150,19 +150,19 @@ def test_a_damaged_file_is_an_argument_error(tmp_path, name, damage):
     noise = np.random.default_rng(3).integers(0, 256, len(data), dtype=np.uint8).tobytes()
     path.write_bytes({"cut": data[: len(data) // 2], "noise": noise, "empty": b""}[damage])
     with pytest.raises(ArgumentError):
-        import_vggface(tmp_path / name, colour=named, config=files.CONFIG)
+        import_vggface(tmp_path / name, channel_order=named, config=files.CONFIG)
 
 
 def test_torch7_wants_its_colour_order_named(tmp_path):
     files.write_torch7(tmp_path / "VGG_FACE.t7", files.known_layers(7))
-    with pytest.raises(ArgumentError, match="colour must be 'rgb' or 'bgr'"):
+    with pytest.raises(ArgumentError, match="channel_order must be 'rgb' or 'bgr'"):
         import_vggface(tmp_path / "VGG_FACE.t7", config=files.CONFIG)
 
 
 def test_colour_order_changes_the_first_layer_and_nothing_else(tmp_path):
     files.write_torch7(tmp_path / "x.t7", files.known_layers(7))
-    rgb = import_vggface(tmp_path / "x.t7", colour="rgb", config=files.CONFIG)
-    bgr = import_vggface(tmp_path / "x.t7", colour="bgr", config=files.CONFIG)
+    rgb = import_vggface(tmp_path / "x.t7", channel_order="rgb", config=files.CONFIG)
+    bgr = import_vggface(tmp_path / "x.t7", channel_order="bgr", config=files.CONFIG)
     changed = [name for name in rgb.tensors if not np.array_equal(rgb.tensors[name], bgr.tensors[name])]
     assert changed == ["conv1_1.weight"]
     np.testing.assert_array_equal(rgb.tensors["conv1_1.weight"], bgr.tensors["conv1_1.weight"][:, ::-1])

@@ -17,7 +17,7 @@ PUBLISHED_RGB = (129.1863, 104.7624, 93.5940)
 
 
 def known_layers(map_px: int, *, seed: int = 0) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Returns name -> (weight, bias) as a network for its own colour order has them: OIHW, fc6 (D, C, P, P)."""
+    """Returns name -> (weight, bias) as a network for its own channel order has them: OIHW, fc6 (D, C, P, P)."""
     random = np.random.default_rng(seed)
     layers = {}
     for name, inputs, outputs in CONFIG.convolutions:
@@ -30,11 +30,11 @@ def known_layers(map_px: int, *, seed: int = 0) -> dict[str, tuple[np.ndarray, n
     return layers
 
 
-def reference(layers, face, *, colour, mean=PUBLISHED_RGB, scale=1.0, upsample=False, enlarge_map=False):
-    """Returns every layer's output as the original framework would give it, its own colour order and all."""
+def reference(layers, face, *, channel_order, mean=PUBLISHED_RGB, scale=1.0, upsample=False, enlarge_map=False):
+    """Returns every layer's output as the original framework would give it, its own channel order and all."""
     pixels = (face + 1) * 127.5
     centre = torch.tensor(mean).view(1, 3, 1, 1)
-    x = ((pixels - centre) if colour == "rgb" else (pixels.flip(1) - centre.flip(1))) * scale
+    x = ((pixels - centre) if channel_order == "rgb" else (pixels.flip(1) - centre.flip(1))) * scale
     if upsample:
         x = functional.interpolate(x, size=(224, 224), mode="bilinear", align_corners=False)
     outputs = {}

@@ -44,7 +44,7 @@ class ExtractRecipe:
             lag, fixed statistics. Paper: section 4.2.2).
         vggface: file with VGGFace weights for descriptors of 4,096 values (Paper: section 4.2.1), in a published layout or as
             `edgeaff models import` wrote them; None = the bundle's encoder.
-        colour: channel order that the file's first layer expects, where it has to be named.
+        channel_order: channel order that the file's first layer expects, where it has to be named.
         vggface_mode: how the published layer, made for 224 px, sees a crop of 96: "upsample" or "resampled"; AffWildNet's is for 96.
         statistics: of the LLDs: lld_mean, lld_std; None = the bundle's.
     """
@@ -52,16 +52,16 @@ class ExtractRecipe:
     bundle: Path | None = None
     preset: str = "edge"
     vggface: Path | None = None
-    colour: str | None = None
+    channel_order: str | None = None
     vggface_mode: str = PUBLISHED_MODES[0]
     statistics: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise ArgumentError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}; choose one.")
-        if self.vggface is None and (self.colour or self.vggface_mode != PUBLISHED_MODES[0]):
+        if self.vggface is None and (self.channel_order or self.vggface_mode != PUBLISHED_MODES[0]):
             raise ArgumentError(
-                f"colour and mode must come with --vggface, got {self.colour} and {self.vggface_mode} alone; name the file."
+                f"channel_order and mode must come with --vggface, got {self.channel_order} and {self.vggface_mode} alone; name the file."
             )
 
     def spec(self, bundle: ModelBundle) -> PreprocessSpec:
@@ -110,15 +110,15 @@ class ExtractRecipe:
 
     def _vggface_graph(self) -> Any:
         assert self.vggface is not None
-        return _TorchGraph(vggface_network(self.vggface, self.colour, self.vggface_mode))
+        return _TorchGraph(vggface_network(self.vggface, self.channel_order, self.vggface_mode))
 
 
-def vggface_network(path: Path, colour: str | None, mode: str, config: VggFaceConfig | None = None) -> VggFace:
+def vggface_network(path: Path, channel_order: str | None, mode: str, config: VggFaceConfig | None = None) -> VggFace:
     """Returns VGGFace with the weights of a file.
 
     Args:
         path: in a published layout, or as `edgeaff models import` wrote it (.npz).
-        colour: channel order that the file's first layer expects, where it has to be named.
+        channel_order: channel order that the file's first layer expects, where it has to be named.
         mode: of the published layer, "upsample" or "resampled".
         config: other sizes, in tests.
 
@@ -128,7 +128,7 @@ def vggface_network(path: Path, colour: str | None, mode: str, config: VggFaceCo
     from edgeaff.training.importers import import_vggface, read_weights
 
     imported = path.suffix.lower() == ".npz"
-    weights = read_weights(path) if imported else import_vggface(path, colour=colour, config=config)
+    weights = read_weights(path) if imported else import_vggface(path, channel_order=channel_order, config=config)
     return with_weights(weights, published=mode, config=config)
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.importers.common import check_colour, file_sha256, finish
+from edgeaff.training.importers.common import check_channel_order, file_sha256, finish
 from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
 
 # Layout -> the channel order that the published file's first layer expects; None: it must be named.
@@ -25,7 +25,7 @@ def import_vggface(
     path: Path | str,
     *,
     layout: str | None = None,
-    colour: str | None = None,
+    channel_order: str | None = None,
     sha256: str | None = None,
     config: VggFaceConfig | None = None,
 ) -> VggFaceWeights:
@@ -34,7 +34,7 @@ def import_vggface(
     Args:
         path: the file; for AffWildNet the checkpoint's prefix, its `.index` or its single file.
         layout: one of LAYOUTS; None goes by the name.
-        colour: "rgb" or "bgr", the channel order that the file's first layer expects; None for the published file's.
+        channel_order: "rgb" or "bgr", the channel order that the file's first layer expects; None for the published file's.
             For torch7 it must be named.
         sha256: the checksum that the file must have; None accepts any.
         config: sizes expected; None for VGG-16.
@@ -53,10 +53,10 @@ def import_vggface(
     if layout != "affwildnet" and not path.is_file():
         raise ArgumentError(f"path must be a file, got {path}; check the name.")
     module = import_module(f"edgeaff.training.importers.{layout}")
-    order = check_colour(colour or LAYOUTS[layout], layout)
+    order = check_channel_order(channel_order or LAYOUTS[layout], layout)
     config = config or VggFaceConfig()
     file = path if path.exists() else path.with_name(path.name + ".index")
-    weights = finish(module.load(path, config), config=config, layout=layout, colour=order, sha256=file_sha256(file))
+    weights = finish(module.load(path, config), config=config, layout=layout, channel_order=order, sha256=file_sha256(file))
     if sha256 is not None and weights.sha256 != sha256.lower():
         raise ArgumentError(f"sha256 of {path.name} must be {sha256}, got {weights.sha256}; fetch the file again.")
     return weights

@@ -14,7 +14,7 @@ from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
 
 # Of the VGGFace training set, for 0..255 pixels.
 MEAN_RGB = (129.1863, 104.7624, 93.5940)
-COLOURS = ("rgb", "bgr")
+CHANNEL_ORDERS = ("rgb", "bgr")
 BLOCK = 1 << 22
 
 
@@ -23,7 +23,7 @@ class Layers:
     """What a file holds, as its layout's `load` gives it.
 
     Attributes:
-        tensors: `convS_I.weight` (O, I, 3, 3) in the file's colour order, biases, `fc6.*` flattened channel, row, column.
+        tensors: `convS_I.weight` (O, I, 3, 3) in the file's channel order, biases, `fc6.*` flattened channel, row, column.
         map_px: side of the map before fc6.
         mean: subtracted from 0..255, in RGB order whatever the file's is.
         scale: multiplied after that.
@@ -46,18 +46,18 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def check_colour(colour: str | None, layout: str) -> str:
-    """Returns the colour order.
+def check_channel_order(channel_order: str | None, layout: str) -> str:
+    """Returns the channel order.
 
     Raises:
         ArgumentError: it is not named, or not "rgb" or "bgr".
     """
-    if colour not in COLOURS:
+    if channel_order not in CHANNEL_ORDERS:
         raise ArgumentError(
-            f"colour must be 'rgb' or 'bgr' (what the weights of this {layout} file were trained with), got {colour!r}; "
+            f"channel_order must be 'rgb' or 'bgr' (what the weights of this {layout} file were trained with), got {channel_order!r}; "
             "look at how the file's own demo feeds its pictures."
         )
-    return colour
+    return channel_order
 
 
 def check_shapes(tensors: Mapping[str, np.ndarray], config: VggFaceConfig, map_px: int, layout: str) -> None:
@@ -95,7 +95,7 @@ def fc6_from_image_order(kernel: np.ndarray, channels: int, map_px: int) -> np.n
 
 
 def finish(
-    layers: Layers, *, config: VggFaceConfig, layout: str, colour: str, sha256: str
+    layers: Layers, *, config: VggFaceConfig, layout: str, channel_order: str, sha256: str
 ) -> VggFaceWeights:
     """Returns checked weights for RGB input.
 
@@ -103,15 +103,15 @@ def finish(
         layers: as the file has them.
         config: the sizes expected.
         layout: name of the layout.
-        colour: order of conv1_1's input channels in the file.
+        channel_order: order of conv1_1's input channels in the file.
         sha256: of the file.
     """
     check_shapes(layers.tensors, config, layers.map_px, layout)
     names = [f"{name}.{part}" for name in [*(name for name, _, _ in config.convolutions), "fc6"] for part in ("weight", "bias")]
     kept = {name: np.ascontiguousarray(layers.tensors[name], dtype=np.float32) for name in names}
-    if colour == "bgr":
+    if channel_order == "bgr":
         kept["conv1_1.weight"] = np.ascontiguousarray(kept["conv1_1.weight"][:, ::-1])
     return VggFaceWeights(
         tensors=kept, map_px=layers.map_px, mean=layers.mean, scale=layers.scale, layout=layout, sha256=sha256,
-        notes=(f"colour order of the file: {colour}", *layers.notes),
+        notes=(f"channel order of the file: {channel_order}", *layers.notes),
     )  # fmt: skip

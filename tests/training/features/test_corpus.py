@@ -281,11 +281,11 @@ def test_descriptors_of_published_weights_are_extracted(tmp_path, small_vggface,
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--vggface", "{file}.t7"], "colour must be"),
-        (["--vggface", "{file}.t7", "--colour", "bgr"], "must be a binary .t7"),
+        (["--vggface", "{file}.t7"], "channel_order must be"),
+        (["--vggface", "{file}.t7", "--channel-order", "bgr"], "must be a binary .t7"),
         (["--vggface", "{file}.npz"], "must be"),
         (["--vggface", "{file}.bin"], "layout must be one of"),
-        (["--colour", "bgr"], "must come with --vggface"),
+        (["--channel-order", "bgr"], "must come with --vggface"),
         (["--vggface-mode", "resampled"], "must come with --vggface"),
     ],
 )
