@@ -45,7 +45,7 @@ def analyze(
             events,
             runtime.warnings,
             source=os.fspath(path),
-            metadata=provenance(runtime.bundle, backend=runtime.health().engine["backend"]),
+            metadata=provenance(runtime.bundle, backend=runtime.health().backend["name"]),
         )
 
 
