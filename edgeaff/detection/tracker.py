@@ -31,6 +31,7 @@ PRIMARY_HYSTERESIS = 1.3
 AGE_LIMIT_SECONDS = 3.0
 CUT_LEVELS = 26.0
 TICK_SECONDS = 1 / 30
+LEAST_STEP_SECONDS = 0.01  # floor under a time step that divides: frames may come 1 ns apart, detections tremble by pixels
 LEAST_SIDE = 1e-3  # pixels; so that a box without extent, of a foreign detector, divides nothing by zero
 BARRED = 1e6  # cost of a pair outside the gate
 Pair = tuple[float, float]
@@ -187,7 +188,7 @@ class FaceTracker:
         if track.hits == 1:
             gain = 0.7  # nothing is known of the velocity yet
         residual = (centre[0] - expected[0], centre[1] - expected[1])
-        track.velocity = _moved(track.velocity, residual, gain / elapsed)
+        track.velocity = _moved(track.velocity, residual, gain / max(elapsed, LEAST_STEP_SECONDS))
         track.hits += 1
         waited = (pts_ns - track.first_pts_ns) / NANOSECONDS
         track.peak = max(track.peak, score)

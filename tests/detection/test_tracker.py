@@ -246,3 +246,18 @@ def test_assignment_is_the_cheapest_of_all(shape: tuple[int, int]) -> None:
         )
         assert len(pairs) == small
         assert sum(cost[pair] for pair in pairs) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("apart_ns", [1, 1_000, 100_000, 1_000_000, 8_000_000])
+@pytest.mark.parametrize("noise", [0.5, 3.0])
+def test_frames_of_nearly_the_same_time_keep_the_box_on_the_face(apart_ns: int, noise: float) -> None:
+    tracker, rng, ids = FaceTracker(max_faces=1), np.random.default_rng(0), set()
+    for number in range(120):
+        pts_ns = (number // 2) * 2 * FRAME_NS + (number % 2) * apart_ns
+        x = 100 + 60 * pts_ns / 1e9
+        dx, dy = rng.normal(0, noise, 2)
+        found = [detection(x + dx, 200 + dy)] if number % 7 else []  # the tracker predicts where the detector misses
+        for face in tracker.update(pts_ns, None, found):
+            ids.add(face.track_id)
+            assert abs((face.box.x0 + face.box.x1) / 2 - x) < 40, "within half a face"
+    assert len(ids) == 1
