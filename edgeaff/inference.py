@@ -25,6 +25,8 @@ WINDOW_TICKS = 100  # Paper: section 4.3, sequences of 100 frames.
 PRECISIONS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
 NORMAL_95 = 1.959964
 MOST_STATE_FLOATS, MOST_WIDTH = 1 << 26, 1 << 20
+OVERSHOOT = 1e-3  # what 8 bits and rounding add to a linear output is cut off; more is a model that misbehaves
+MOST_STD = 2.0  # no error of a value in [-1, 1] is larger
 MOST = 256  # threads of a run; ticks from one computed value to the next
 Append = Callable[[Any, "np.ndarray | None", "np.ndarray | None"], Any]
 
@@ -35,6 +37,16 @@ class Prediction:
 
     valence: float
     arousal: float
+
+
+def value_in_range(value: float) -> float | None:
+    """Returns a value cut to [-1, 1]; None if it is no number, or further out than rounding explains."""
+    return max(-1.0, min(1.0, value)) if abs(value) <= 1 + OVERSHOOT else None
+
+
+def std_in_range(std: float) -> float | None:
+    """Returns a standard deviation; None if it is no number in [0, 2]."""
+    return std if 0 <= std <= MOST_STD else None
 
 
 class Predictor(Protocol):

@@ -29,11 +29,20 @@ from edgeaff.backend_swap import (
     transfer_state,
 )
 from edgeaff.bundle import ModelBundle
-from edgeaff.errors import ArgumentError, SessionStateError
+from edgeaff.errors import ArgumentError, BundleError, SessionStateError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.forking import ProcessBound
 from edgeaff.golden import check_at_load
-from edgeaff.inference import Coverage, Predictor, Smoother, Uncertainty, load_predictor, try_tick
+from edgeaff.inference import (
+    Coverage,
+    Predictor,
+    Smoother,
+    Uncertainty,
+    load_predictor,
+    std_in_range,
+    try_tick,
+    value_in_range,
+)
 from edgeaff.preprocess import (
     FaceInput,
     InputCounts,
@@ -73,7 +82,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What one subject's tick came to, before the status decides what may be said."""
+    """The result of one subject's tick, before the status decides what is given out. valid: every number is in its range."""
 
     valence: float
     arousal: float
@@ -81,6 +90,7 @@ class Estimate:
     arousal_std: float
     video_coverage: float
     audio_coverage: float
+    valid: bool
 
 
 class Session(ProcessBound):
@@ -105,6 +115,8 @@ class Session(ProcessBound):
         smoothing: None for the bundle's time constants, or (valence_seconds, arousal_seconds); 0 switches one off.
         staleness_seconds: status STALE after so long without any delivery.
         max_skew_seconds: how far one modality may run ahead before ticks stop waiting for the other.
+        live: whether a jump of the clock by more than 10 s needs a second input that confirms it; False for files, where every
+            frame counts (docs/live.md, "Clocks").
         threads: most threads of one run of a graph.
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
         self_test: replay golden ticks (half a second at most): "refuse" or "warn" when they come out otherwise, or "off".
@@ -114,7 +126,7 @@ class Session(ProcessBound):
     Attributes:
         bundle: what computes.
         choice: what `backend="auto"` measured and chose; None with any other.
-        warnings: what the test at load found wrong, at most one sentence.
+        warnings: what the test at load found wrong, and the first values that were out of range, one sentence each.
 
     Raises:
         ArgumentError: an option is out of range.
@@ -137,16 +149,17 @@ class Session(ProcessBound):
         smoothing: tuple[float, float] | None = None,
         staleness_seconds: float = 0.5,
         max_skew_seconds: float = 0.25,
+        live: bool = True,
         threads: int = 1,
         stride: int = 1,
         self_test: str = "off",
         detector: Any = None,
         tap: InputTap | None = None,
     ) -> None:
-        for name, declared in (("video", video), ("audio", audio)):
-            if not isinstance(declared, (bool, np.bool_)):
+        for name, given in (("video", video), ("audio", audio), ("live", live)):
+            if not isinstance(given, (bool, np.bool_)):
                 raise ArgumentError(
-                    f"{name} must be True or False, got {declared!r}; a Session is pushed to, a Runtime opens sources."
+                    f"{name} must be True or False, got {given!r}; a Session is pushed to, a Runtime opens sources."
                 )
         self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
         manifest = self.bundle.manifest
@@ -172,11 +185,13 @@ class Session(ProcessBound):
             detector_stride=int(manifest["detector"].get("stride", 1)) if detector_stride is None else detector_stride,
             staleness_seconds=staleness_seconds,
             max_skew_seconds=max_skew_seconds,
+            live=bool(live),
         )
         self._uncertainty = Uncertainty(manifest["uncertainty"])
         self._smoothing = check_smoothing(smoothing, manifest["smoothing"])
         self._max_faces = max_faces
         self._seq = 0
+        self._rejected = False
         self._restart()
 
     def __reduce__(self) -> NoReturn:
@@ -195,7 +210,7 @@ class Session(ProcessBound):
         """Returns the events that this frame completes.
 
         Args:
-            image: (H, W, 3) uint8 RGB; the buffer may be reused after the call, but for a frame held after a jump of 10 s.
+            image: (H, W, 3) uint8 RGB; the buffer may be reused after the call.
             pts_ns: time of the frame, int nanoseconds.
         """
         self._require_own_process()
@@ -337,14 +352,30 @@ class Session(ProcessBound):
             subject.first_evidence_ns = tick.pts_ns
         video_coverage = subject.video_coverage.push(face is not None)
         audio_coverage = subject.audio_coverage.push(tick.audio is not None)
-        valence_std, arousal_std = self._uncertainty.std(video_coverage, audio_coverage)
-        return Estimate(
-            prediction.valence, prediction.arousal, valence_std, arousal_std, video_coverage, audio_coverage
-        )
+        valence, arousal = value_in_range(prediction.valence), value_in_range(prediction.arousal)
+        valence_std, arousal_std = map(std_in_range, self._uncertainty.std(video_coverage, audio_coverage))
+        if valence is None or arousal is None or valence_std is None or arousal_std is None:
+            self._reject(subject, f"{prediction} with standard deviations {valence_std} and {arousal_std}")
+            return Estimate(0.0, 0.0, 0.0, 0.0, video_coverage, audio_coverage, False)
+        return Estimate(valence, arousal, valence_std, arousal_std, video_coverage, audio_coverage, True)
+
+    def _reject(self, subject: Subject, found: str) -> None:
+        """Counts a tick whose numbers are out of range, and lets the subject begin without a past: NaN may be in its state."""
+        self.counts.values_rejected += 1
+        if not self._rejected:
+            self._rejected = True
+            self.warnings.append(
+                f"The model {self.bundle.manifest['model_id']} on {self.backend} gave {found}; such events abstain. Run "
+                "`edgeaff models verify`, and choose another backend or bundle."
+            )
+        subject.state = self._predictor.initial_state()
+        subject.history.clear()
 
     def _status(self, tick: TickInput, face: FaceInput | None, estimate: Estimate, subject: Subject) -> Status:
         if tick.stale:
             return Status.STALE
+        if not estimate.valid and (face is not None or tick.audio is not None):
+            return Status.ABSTAIN
         if self._preprocessor.video and face is None:
             return Status.NO_FACE
         if self._preprocessor.audio and tick.audio is None:
@@ -404,14 +435,16 @@ def check_smoothing(smoothing: tuple[float, float] | None, defaults: dict[str, f
 
     Raises:
         ArgumentError: smoothing is no pair of seconds in [0, 60].
+        BundleError: the bundle's time constants are none.
     """
-    if smoothing is None:
-        return float(defaults["valence_seconds"]), float(defaults["arousal_seconds"])
+    given = (defaults["valence_seconds"], defaults["arousal_seconds"]) if smoothing is None else smoothing
     try:
-        valence_seconds, arousal_seconds = (float(seconds) for seconds in smoothing)
+        valence_seconds, arousal_seconds = (float(seconds) for seconds in given)
     except (TypeError, ValueError):
         valence_seconds = arousal_seconds = -1.0
     if not (0 <= valence_seconds <= 60 and 0 <= arousal_seconds <= 60):
+        if smoothing is None:
+            raise BundleError(f"smoothing of the bundle must be seconds in [0, 60], got {given!r}; export it again.")
         raise ArgumentError(
             f"smoothing must be (valence_seconds, arousal_seconds) in [0, 60], got {smoothing!r}; pass (0, 0) for none."
         )

@@ -19,6 +19,9 @@ from edgeaff.lld_names import NAMES
 NANOSECONDS, MILLISECOND = 1_000_000_000, 1_000_000
 LLD_SIZE = len(NAMES)
 HOP_NS = 10 * MILLISECOND  # from one row of LLDs to the next
+JUMP_NS = 10 * NANOSECONDS  # a larger step between two inputs is a jump of the clock
+JUMP_CONFIRM_NS = 1 * NANOSECONDS  # a second input this close confirms a jump
+STEP_BACK_NS = NANOSECONDS // 2  # a smaller step back is jitter
 SAMPLE_RATE_HZ = 16_000  # of the sound that LLDs describe
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000  # of the sound that is taken
 CROP_SIZE_PX = 96  # Paper: section 4.2.1

@@ -30,8 +30,6 @@ AGREEMENT_NS = (
 FILL_LIMIT_NS = 200 * MILLISECOND
 SLEW_DIVISOR = 1000  # 1000 ppm
 HOLD_NS = NANOSECONDS // 2  # how long what was delivered last stands in for what is missing
-JUMP_NS = 10 * NANOSECONDS
-JUMP_CONFIRM_NS = 1 * NANOSECONDS
 ROW_MEMORY_NS = 4 * NANOSECONDS
 
 
@@ -93,11 +91,15 @@ class SoundClock:
             What to feed: `skip` leading samples are overlap, `fill` zeros go before the rest; `restart` says that a new
             stream (resampler and LLDs) begins with this chunk.
         """
-        if rate_hz != self.rate_hz:
-            return self._restart(pts_ns, count, rate_hz)
         difference = pts_ns - self.end_pts_ns
-        if difference > FILL_LIMIT_NS:
+        if self.rate_hz == 0 or difference > FILL_LIMIT_NS:
             return self._restart(pts_ns, count, rate_hz)
+        if rate_hz != self.rate_hz:
+            skip = self._overlap(difference, count, rate_hz)
+            if skip == count:
+                return Placement(False, skip, 0)
+            self._restart(pts_ns + skip * NANOSECONDS // rate_hz, count - skip, rate_hz)
+            return Placement(True, skip, 0)
         if difference > CONTINUOUS_NS:
             fill = (difference * rate_hz + NANOSECONDS // 2) // NANOSECONDS
             hole_start = self.nominal_end_ns
@@ -107,12 +109,19 @@ class SoundClock:
             self._count += count
             return Placement(False, 0, fill)
         if difference < -CONTINUOUS_NS:
-            skip = min(count, (-difference * rate_hz + NANOSECONDS // 2) // NANOSECONDS)
+            skip = self._overlap(difference, count, rate_hz)
             self._count += count - skip
             return Placement(False, skip, 0)
         self._slew(difference, count)
         self._count += count
         return Placement(False, 0, 0)
+
+    @staticmethod
+    def _overlap(difference: int, count: int, rate_hz: int) -> int:
+        """Returns how many samples at the head of a chunk lie before the end of the audio so far."""
+        if difference >= -CONTINUOUS_NS:
+            return 0
+        return min(count, (-difference * rate_hz + NANOSECONDS // 2) // NANOSECONDS)
 
     def _restart(self, pts_ns: int, count: int, rate_hz: int) -> Placement:
         self.rate_hz = rate_hz
@@ -453,44 +462,3 @@ class TickScheduler:
         rate = self.spec.model_rate_hz
         return -((-((tick + 1) * NANOSECONDS - NANOSECONDS // 2)) // rate) + MILLISECOND
 
-
-# --- jumps of more than 10 s ---------------------------------------------------------------------------------------------------
-
-
-class JumpGate:
-    """Holds an input that lies more than 10 s after everything so far until a second one confirms the jump."""
-
-    def __init__(self) -> None:
-        self._held: tuple[int, Callable[[], Any]] | None = None
-        self.dropped = 0
-
-    def offer(
-        self, pts_ns: int, newest_ns: int | None, deliver: Callable[[], Any]
-    ) -> tuple[bool, list[Callable[[], Any]]]:
-        """Decides about one input.
-
-        Args:
-            pts_ns: its time.
-            newest_ns: the latest instant that anything has reached, or None.
-            deliver: what delivers it.
-
-        Returns:
-            (jump, deliveries): jump says that all state restarts first; deliveries are to be called in order.
-        """
-        if newest_ns is None or pts_ns - newest_ns <= JUMP_NS:
-            self.drop_held()
-            return False, [deliver]
-        if self._held is not None and abs(pts_ns - self._held[0]) <= JUMP_CONFIRM_NS:
-            first = self._held[1]
-            self._held = None
-            return True, [first, deliver]
-        self.drop_held()
-        self._held = (pts_ns, deliver)
-        return False, []
-
-    def drop_held(self) -> int:
-        """Returns how many inputs were held, 0 or 1, and drops them."""
-        held = int(self._held is not None)
-        self.dropped += held
-        self._held = None
-        return held

@@ -6,7 +6,7 @@ All times are `pts_ns`: int nanoseconds on the one timeline of the session.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
@@ -58,7 +58,7 @@ class AudioChunk:
 
 
 def check_pts(pts_ns: int) -> int:
-    """Returns pts_ns if it is an int.
+    """Returns pts_ns if it is an int of 64 bits.
 
     Raises:
         ArgumentError: it is not.
@@ -67,6 +67,8 @@ def check_pts(pts_ns: int) -> int:
         raise ArgumentError(
             f"pts_ns must be an int (nanoseconds), got {pts_ns!r}; multiply seconds by 10**9 and round."
         )
+    if not -(2**63) <= pts_ns < 2**63:
+        raise ArgumentError(f"pts_ns must fit into 64 bits, got {pts_ns}; pass nanoseconds of a clock.")
     return int(pts_ns)
 
 
@@ -92,6 +94,15 @@ class FaceDetection:
     box: FaceBox
     score: float
     landmarks: np.ndarray | None = None
+
+
+MAX_COORDINATE_PX = 1e5  # of a face box; what lies further out is no face of any image
+
+
+def is_face(box: Sequence[float], score: float) -> bool:
+    """Returns whether box and score are those of a face: finite, x1 > x0, y1 > y0, the score in [0, 1]."""
+    x0, y0, x1, y1 = box
+    return -MAX_COORDINATE_PX <= x0 < x1 <= MAX_COORDINATE_PX and -MAX_COORDINATE_PX <= y0 < y1 <= MAX_COORDINATE_PX and 0 <= score <= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +180,14 @@ STATUS_KINDS = {
     "corrupt_input": "unreadable input is dropped and counted",
     "overflow": "sound was lost before it reached us; it shows as a hole",
     "setting_rejected": "a device rejected a setting and runs with another",
+    "discarded": "input is dropped because of its time, and counted",
+    "late": "input comes after its ticks have gone",
+    "clock_step": "a clock stepped back by 0.5 to 10 s; input is dropped until it has caught up",
+    "clock_jump": "a clock jumped by more than 10 s; the session restarted there",
+    "clock_mismatch": "video and audio do not share a clock; one of them is dropped",
+    "unusable": "all input of a source is dropped because of its time",
+    "no_events": "input comes but no event",
+    "model_output": "values of the model are out of range; the events abstain",
     "dropped": "a consumer is too slow; what it misses is counted",
     "failed": "user code raised; the exception surfaces where events are read",
     "degraded": "the worker falls behind; less work is done per frame",

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeaff.spec import NANOSECONDS, PreprocessSpec
-from edgeaff.sync import ColumnGroup, FrameTimeline, JumpGate, RowTimeline, SoundClock, TickScheduler
+from edgeaff.sync import ColumnGroup, FrameTimeline, Placement, RowTimeline, SoundClock, TickScheduler
 
 MS = 1_000_000
 SPEC = PreprocessSpec()
@@ -100,6 +100,14 @@ def test_sound_clock_restarts_after_a_long_hole_or_another_rate() -> None:
     assert clock.place(400 * MS, 1600, 16_000).restart
     assert clock.pts_ns(0) == 400 * MS
     assert clock.place(500 * MS, 480, 48_000).restart
+
+
+def test_sound_clock_drops_overlap_where_the_rate_changes() -> None:
+    clock = SoundClock()
+    clock.place(0, 16_000, 16_000)
+    assert clock.place(500 * MS, 4_800, 48_000) == Placement(False, 4_800, 0) and clock.rate_hz == 16_000
+    assert clock.place(900 * MS, 9_600, 48_000) == Placement(True, 4_800, 0)
+    assert (clock.pts_ns(0), clock.end_pts_ns) == (1_000 * MS, 1_100 * MS)
 
 
 def test_sound_clock_drops_overlap() -> None:
@@ -332,30 +340,3 @@ def test_last_tick_is_of_the_last_frame_or_before_the_end_of_sound() -> None:
     assert ticks.last_tick() == 3
     ticks.delivered("video", 200 * MS)
     assert ticks.last_tick() == 6
-
-
-# --- JumpGate -------------------------------------------------------------------------------------------------------------------
-
-
-def test_single_far_input_is_dropped_and_counted() -> None:
-    gate = JumpGate()
-    assert gate.offer(0, None, lambda: 0)[1]
-    jump, calls = gate.offer(11 * NANOSECONDS, 0, lambda: 1)
-    assert (jump, calls) == (False, [])
-    jump, calls = gate.offer(33 * MS, 0, lambda: 2)
-    assert not jump and [call() for call in calls] == [2] and gate.dropped == 1
-
-
-def test_confirmed_jump_delivers_both() -> None:
-    gate = JumpGate()
-    gate.offer(20 * NANOSECONDS, 0, lambda: 1)
-    jump, calls = gate.offer(21 * NANOSECONDS, 0, lambda: 2)
-    assert jump and [call() for call in calls] == [1, 2]
-
-
-def test_far_input_that_confirms_nothing_is_held_instead() -> None:
-    gate = JumpGate()
-    gate.offer(20 * NANOSECONDS, 0, lambda: 1)
-    assert gate.offer(40 * NANOSECONDS, 0, lambda: 2) == (False, [])
-    jump, calls = gate.offer(40 * NANOSECONDS, 0, lambda: 3)
-    assert jump and [call() for call in calls] == [2, 3] and gate.dropped == 1

@@ -88,18 +88,54 @@ class TickInput:
 
 @dataclass(slots=True)
 class InputCounts:
-    """What was repaired or dropped, by cause."""
+    """What became of the input, by cause. An input is one frame or chunk.
 
+    Attributes:
+        frames_used: frames that a tick could take.
+        frames_unused: frames that no tick can take any more, for whatever reason.
+        chunks_used: chunks of audio with something new for a tick.
+        chunks_unused: chunks that no tick can use any more.
+        frames_not_newer: frames dropped because they are not newer than the one before.
+        frames_late: frames whose tick had gone without a frame.
+        samples_overlapping: samples dropped because their time was there already.
+        samples_filled: zeros put into short holes.
+        samples_not_finite: samples that were no number; they count as 0.
+        samples_late: samples whose ticks had gone.
+        rows_not_newer: pushed LLD rows dropped because they are not newer than the one before.
+        sound_restarts: new LLD streams after a long hole or another rate.
+        jumps: restarts after a step of more than 10 s.
+        steps_back: steps back of 0.5 to 10 s; what comes is dropped until the clock has caught up.
+        inputs_unconfirmed: inputs dropped because they lay more than 10 s away and no second one confirmed them.
+        inputs_before_jump: inputs dropped because they began before the ticks that had gone when the clock jumped.
+        values_rejected: ticks whose values, boxes or scores were no finite number in their range; the events abstain.
+    """
+
+    frames_used: int = 0
+    frames_unused: int = 0
+    chunks_used: int = 0
+    chunks_unused: int = 0
     frames_not_newer: int = 0
     frames_late: int = 0
     samples_overlapping: int = 0
     samples_filled: int = 0
     samples_not_finite: int = 0
     samples_late: int = 0
+    rows_not_newer: int = 0
     sound_restarts: int = 0
     jumps: int = 0
+    steps_back: int = 0
     inputs_unconfirmed: int = 0
     inputs_before_jump: int = 0
+    values_rejected: int = 0
+
+    def note(self, kind: str, *, used: bool) -> None:
+        """Counts one input as used or unused. kind: of a Delivery; the clock is no input."""
+        if kind in ("image", "faces"):
+            self.frames_used += used
+            self.frames_unused += not used
+        elif kind in ("samples", "rows"):
+            self.chunks_used += used
+            self.chunks_unused += not used
 
 
 class InputTap(Protocol):

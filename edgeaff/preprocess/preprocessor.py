@@ -10,24 +10,17 @@ It knows no model. The same calls give the same ticks, however the sound was cut
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from edgeaff.errors import ArgumentError, SessionStateError
-from edgeaff.preprocess.faces import MOST_DEGRADED, FaceFront
-from edgeaff.preprocess.inputs import (
-    FaceInput,
-    InputCounts,
-    PreprocessParts,
-    TickInput,
-    check_samples,
-)
-from edgeaff.preprocess.sound import AudioSteps, SoundFront, audio_need_ns
-from edgeaff.spec import LLD_SIZE, NANOSECONDS
-from edgeaff.sync import FrameTimeline, JumpGate, TickScheduler
-from edgeaff.types import TrackedFace, check_pts
+from edgeaff.preprocess.faces import MOST_DEGRADED
+from edgeaff.preprocess.gate import ClockGate, Delivery
+from edgeaff.preprocess.inputs import InputCounts, PreprocessParts, TickInput, check_samples
+from edgeaff.preprocess.segment import Segment, Setup
+from edgeaff.spec import HOP_NS, LLD_SIZE, NANOSECONDS
+from edgeaff.types import TrackedFace, check_pts, is_face
 
 
 class Preprocessor:
@@ -41,6 +34,7 @@ class Preprocessor:
         detector_stride: the detector runs on every n-th taken frame, the tracker predicts between.
         staleness_seconds: after so long without any delivery a tick is stale.
         max_skew_seconds: how far one modality may run ahead before ticks stop waiting for the other.
+        live: whether a jump of more than 10 s needs a second input to confirm it; False for files, where every frame counts.
 
     Raises:
         ArgumentError: an argument is out of range, or a part is missing for a declared modality.
@@ -56,6 +50,7 @@ class Preprocessor:
         detector_stride: int = 1,
         staleness_seconds: float = 0.5,
         max_skew_seconds: float = 0.25,
+        live: bool = True,
     ) -> None:
         if not (video or audio):
             raise ArgumentError("video and audio must not both be off, got False and False; declare at least one.")
@@ -69,18 +64,18 @@ class Preprocessor:
         self.spec = parts.spec
         self.video, self.audio = video, audio
         self.counts = InputCounts()
-        self._max_faces = max_faces
-        self._detector_stride = detector_stride
-        self._staleness_ns = round(staleness_seconds * NANOSECONDS)
-        self._skew_ns = round(max_skew_seconds * NANOSECONDS)
+        staleness_ns, skew_ns = round(staleness_seconds * NANOSECONDS), round(max_skew_seconds * NANOSECONDS)
+        self._setup = Setup(parts, video, audio, max_faces, detector_stride, staleness_ns, skew_ns)
+        self._gate = ClockGate(confirm=live)
+        self._live = live
         self.reset()
 
     def reset(self) -> None:
         """Starts anew, as after construction; the counts go on."""
-        self._gate = JumpGate()
-        self._first_tick: int | None = None  # after a jump: the tick after the last that went before it
+        self._drop(self._gate.drop_held())
+        self._gate = ClockGate(confirm=self._live)
         self._degraded = 0
-        self._segment = self._new_segment()
+        self._segment = Segment(self._setup, self.counts)
         self._finished = False
 
     def push_frame(self, image: np.ndarray, *, pts_ns: int) -> list[TickInput]:
@@ -103,7 +98,7 @@ class Preprocessor:
                 f"image must have shape (H, W, 3) and dtype uint8 (RGB), got {shape}; convert it first."
             )
         pts_ns = check_pts(pts_ns)
-        return self._offer(pts_ns, lambda: self._segment.push_frame(pts_ns, image))
+        return self._offer(Delivery("image", pts_ns, pts_ns, image))
 
     def push_face(self, faces: Sequence[tuple[TrackedFace, np.ndarray]], *, pts_ns: int) -> list[TickInput]:
         """Returns the ticks that went out because of a frame whose faces are known. Enters after detection and tracking.
@@ -125,14 +120,18 @@ class Preprocessor:
                 raise ArgumentError(
                     f"faces must hold (TrackedFace, crop) pairs, got {type(pair).__name__}; pass a list of tuples."
                 )
-            crop = pair[1]
+            face, crop = pair
+            if not is_face(face.box, face.score):
+                raise ArgumentError(
+                    f"face must have a finite box with x1 > x0 and y1 > y0 and a score in [0, 1], got {face}; leave it out."
+                )
             if not isinstance(crop, np.ndarray) or crop.shape != expected or crop.dtype != np.uint8:
                 raise ArgumentError(
                     f"crop must have shape {expected} and dtype uint8, got {getattr(crop, 'shape', type(crop).__name__)}; crop it first."
                 )
-        known = tuple(faces[: self._max_faces])
+        known = tuple(faces[: self._setup.max_faces])
         pts_ns = check_pts(pts_ns)
-        return self._offer(pts_ns, lambda: self._segment.push_faces(pts_ns, known))
+        return self._offer(Delivery("faces", pts_ns, pts_ns, known))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[TickInput]:
         """Returns the ticks that went out because of this sound.
@@ -151,7 +150,8 @@ class Preprocessor:
         pts_ns, rate_hz = check_pts(pts_ns), int(sample_rate_hz)
         if samples.size == 0:
             return []
-        return self._offer(pts_ns, lambda: self._segment.push_audio(pts_ns, samples, rate_hz))
+        end_ns = pts_ns + samples.size * NANOSECONDS // rate_hz
+        return self._offer(Delivery("samples", pts_ns, end_ns, samples, rate_hz))
 
     def push_lld(self, rows: np.ndarray, *, pts_ns: int) -> list[TickInput]:
         """Returns the ticks that went out because of final LLD rows. Enters after the LLD stream.
@@ -173,7 +173,7 @@ class Preprocessor:
         pts_ns = check_pts(pts_ns)
         if len(rows) == 0:
             return []
-        return self._offer(pts_ns, lambda: self._segment.push_lld(pts_ns, rows.astype(np.float32)))
+        return self._offer(Delivery("rows", pts_ns, pts_ns + len(rows) * HOP_NS, rows.astype(np.float32)))
 
     def degrade(self, step: int) -> None:
         """Leaves out work from the next frame on; see Session.degrade.
@@ -195,7 +195,7 @@ class Preprocessor:
         """
         self._check_open("advance", True, "")
         pts_ns = check_pts(pts_ns)
-        return self._offer(pts_ns, lambda: self._segment.advance(pts_ns))
+        return self._offer(Delivery("clock", pts_ns, pts_ns))
 
     def finish(self) -> list[TickInput]:
         """Returns the ticks held back; afterwards only reset is allowed.
@@ -205,11 +205,8 @@ class Preprocessor:
         """
         self._check_open("finish", True, "")
         self._finished = True
-        self.counts.inputs_unconfirmed += self._gate.drop_held()
+        self._drop(self._gate.drop_held())
         return self._segment.finish()
-
-    def _new_segment(self) -> _Segment:
-        return _Segment(self)
 
     def _check_open(self, call: str, declared: bool, modality: str) -> None:
         if self._finished:
@@ -219,116 +216,27 @@ class Preprocessor:
                 f"{call} needs {modality}=True, got {modality}=False; declare the modality when constructing."
             )
 
-    def _offer(self, pts_ns: int, deliver: Callable[[], None]) -> list[TickInput]:
-        if self._first_tick is not None and self.spec.frame_tick(pts_ns) < self._first_tick:  # from before a jump: gone
-            self.counts.inputs_before_jump += 1
-            return []
+    def _offer(self, item: Delivery) -> list[TickInput]:
+        verdict = self._gate.offer(item)
+        self._drop(verdict.dropped)
         ticks: list[TickInput] = []
-        dropped = self._gate.dropped
-        jump, deliveries = self._gate.offer(pts_ns, self._segment.scheduler.newest_ns, deliver)
-        self.counts.inputs_unconfirmed += self._gate.dropped - dropped
-        if jump:
-            self.counts.jumps += 1
+        if verdict.restart:
             ticks += self._segment.finish()
-            self._first_tick = self._segment.scheduler.current_tick()
-            self._segment = self._new_segment()
-        for call in deliveries:
-            call()
-            ticks += self._segment.ready_ticks()
+            self._restart(verdict.deliver)
+        for one in verdict.deliver:
+            ticks += self._segment.deliver(one)
         return ticks
 
+    def _restart(self, following: tuple[Delivery, ...]) -> None:
+        """Begins a new segment; after a jump forward its ticks stay above those that have gone."""
+        self.counts.jumps += 1
+        earliest = self._segment.scheduler.current_tick()
+        if earliest is not None and any(self.spec.frame_tick(one.start_ns) < earliest for one in following):
+            earliest = None  # a jump back
+        self._segment = Segment(self._setup, self.counts, earliest_tick=earliest)
+        self._segment.degrade(self._degraded)
 
-class _Segment:
-    """All state between two jumps: clock, timelines, tracker, LLD stream."""
-
-    def __init__(self, owner: Preprocessor) -> None:
-        self._owner = owner
-        spec = owner.spec
-        self.scheduler = TickScheduler(spec, owner._skew_ns, owner.video, owner.audio, audio_need_ns(spec))
-        self._faces = FaceFront(owner.parts, owner._max_faces, owner._detector_stride) if owner.video else None
-        self._frames = FrameTimeline(spec, self._process_frame)
-        self._sound = SoundFront(spec, owner.counts, owner.parts.tap) if owner.audio else None
-        self._steps = AudioSteps(spec, owner.parts.normaliser) if owner.audio else None
-        self._started = False
-        self.degrade(owner._degraded)
-
-    def _process_frame(self, pts_ns: int, payload: Any) -> tuple[FaceInput, ...]:
-        assert self._faces is not None
-        return self._faces.process(pts_ns, payload)
-
-    def degrade(self, step: int) -> None:
-        if self._faces is not None:
-            self._faces.degraded = step
-
-    def push_frame(self, pts_ns: int, image: np.ndarray) -> None:
-        self._deliver_frame(pts_ns, image)
-
-    def push_faces(self, pts_ns: int, faces: tuple[tuple[TrackedFace, np.ndarray], ...]) -> None:
-        self._deliver_frame(pts_ns, faces)
-
-    def _deliver_frame(self, pts_ns: int, payload: Any) -> None:
-        newest = self._frames.newest_pts_ns
-        if newest is not None and pts_ns <= newest:
-            self._owner.counts.frames_not_newer += 1
-            return
-        self._owner.counts.frames_late += self._frames.push(pts_ns, payload)
-        self.scheduler.delivered("video", pts_ns)
-
-    def push_audio(self, pts_ns: int, samples: np.ndarray, rate_hz: int) -> None:
-        assert self._sound is not None
-        late = self.scheduler.late_ns(pts_ns) * rate_hz // NANOSECONDS
-        self._owner.counts.samples_late += min(late, len(samples))
-        self._sound.push(pts_ns, samples, rate_hz)
-        self.scheduler.delivered("audio", self._sound.end_pts_ns, first_pts_ns=pts_ns)
-
-    def push_lld(self, pts_ns: int, rows: np.ndarray) -> None:
-        assert self._sound is not None
-        self._sound.push_rows(pts_ns, rows)
-        self.scheduler.delivered("audio", self._sound.end_pts_ns, first_pts_ns=pts_ns)
-
-    def advance(self, pts_ns: int) -> None:
-        self.scheduler.delivered("clock", pts_ns)
-
-    def ready_ticks(self) -> list[TickInput]:
-        ticks = []
-        tick = self.scheduler.current_tick()
-        while tick is not None and self.scheduler.may_go(tick, video_ready=self._frames.ready(tick)):
-            ticks.append(self._make(tick))
-            tick += 1
-        return ticks
-
-    def finish(self) -> list[TickInput]:
-        if self._sound is not None:
-            self._sound.finish()
-        tick, last = self.scheduler.current_tick(), self.scheduler.last_tick()
-        if tick is None or last is None:
-            return []
-        return [self._make(number) for number in range(tick, last + 1)]
-
-    def _make(self, tick: int) -> TickInput:
-        spec = self._owner.spec
-        pts_ns = spec.tick_pts_ns(tick)
-        taken = self._frames.take(tick)
-        limit = pts_ns - round(spec.face_staleness_seconds * NANOSECONDS)
-        faces = tuple(face for face in taken.result if face.detected_pts_ns >= limit) if taken else ()
-        audio = lld = centre = None
-        if self._sound is not None and self._steps is not None:
-            step = self._sound.rows.select(pts_ns - spec.audio_lag_ns)
-            audio = self._steps.push(step)
-            if step is not None:
-                lld, centre = step.lld, step.centre_ns
-            self._sound.rows.forget_before(pts_ns - spec.audio_lag_ns)
-        restart, self._started = not self._started, True
-        self.scheduler.went(tick)
-        frame_pts = taken.pts_ns if taken else None
-        return TickInput(tick, pts_ns, restart, faces, frame_pts, audio, lld, centre, self._stale(tick, pts_ns))
-
-    def _stale(self, tick: int, pts_ns: int) -> bool:
-        newest = [self._frames.newest_before(tick)]
-        if self._sound is not None:
-            newest.append(self._sound.newest_sound_before(pts_ns + self.scheduler.audio_need_ns))
-        delivered = [value for value in newest if value is not None]
-        if delivered:
-            return pts_ns - max(delivered) > self._owner._staleness_ns
-        first = self.scheduler.first_pts_ns
-        return first is not None and pts_ns - first > self._owner._staleness_ns
+    def _drop(self, dropped: tuple[Delivery, ...]) -> None:
+        for one in dropped:
+            self.counts.inputs_unconfirmed += 1
+            self.counts.note(one.kind, used=False)

@@ -58,16 +58,31 @@ class SoundFront:
         self._row_latency_ns = row_latency_ns(timing)
         self._row = 0
         self._spans: deque[_Span] = deque(maxlen=64)
+        self._last_row_ns: int | None = None  # start of the last row pushed
         self._rows_end_ns: int | None = None
         self.rows = RowTimeline(self._groups)
+
+    @property
+    def has_any(self) -> bool:
+        """Whether samples or rows have come."""
+        return self._clock.rate_hz > 0 or self._rows_end_ns is not None
 
     @property
     def end_pts_ns(self) -> int:
         """Time after the last sample, or after the last row pushed."""
         return self._clock.end_pts_ns if self._rows_end_ns is None else self._rows_end_ns
 
-    def push(self, pts_ns: int, samples: np.ndarray, rate_hz: int) -> None:
-        """Accepts one chunk. samples: (n,) int16 or float32."""
+    def push(self, pts_ns: int, samples: np.ndarray, rate_hz: int) -> int | None:
+        """Accepts one chunk.
+
+        Args:
+            pts_ns: time of the first sample.
+            samples: (n,) int16 or float32.
+            rate_hz: of the samples.
+
+        Returns:
+            Time of the first sample that is not known yet, None without one.
+        """
         samples = self._clean(samples)
         place = self._clock.place(pts_ns, len(samples), rate_hz)
         if place.restart:
@@ -77,17 +92,33 @@ class SoundFront:
         if place.fill:
             self._feed(np.zeros(place.fill, samples.dtype))
         kept = samples[place.skip :]
-        if len(kept):
-            self._feed(kept)
-            end = self._clock.end_pts_ns
-            self._note_span(end - len(kept) * NANOSECONDS // rate_hz, end)
+        if not len(kept):
+            return None
+        self._feed(kept)
+        end = self._clock.end_pts_ns
+        self._note_span(end - len(kept) * NANOSECONDS // rate_hz, end)
+        return pts_ns + place.skip * NANOSECONDS // rate_hz
 
-    def push_rows(self, pts_ns: int, rows: np.ndarray) -> None:
-        """Accepts final rows. rows: (n, 65) float32; pts_ns: start of the first."""
-        for index, row in enumerate(rows):
-            self.rows.push(pts_ns + index * HOP_NS, row, (False,) * len(self._groups))
-        self._rows_end_ns = pts_ns + (len(rows) - 1) * HOP_NS + self._row_latency_ns
-        self._note_span(pts_ns, self._rows_end_ns)
+    def push_rows(self, pts_ns: int, rows: np.ndarray) -> int | None:
+        """Accepts final rows; those that are not newer than the last one are left out and counted.
+
+        Args:
+            pts_ns: start of the first row.
+            rows: (n, 65) float32, 10 ms apart.
+
+        Returns:
+            Start of the first row that is not known yet, None without one.
+        """
+        known = 0 if self._last_row_ns is None else max(0, (self._last_row_ns - pts_ns) // HOP_NS + 1)
+        self._counts.rows_not_newer += min(known, len(rows))
+        for index, row in enumerate(rows[known:], known):
+            self._last_row_ns = pts_ns + index * HOP_NS
+            self.rows.push(self._last_row_ns, row, (False,) * len(self._groups))
+        if known >= len(rows) or self._last_row_ns is None:
+            return None
+        self._rows_end_ns = self._last_row_ns + self._row_latency_ns
+        self._note_span(pts_ns + known * HOP_NS, self._rows_end_ns)
+        return pts_ns + known * HOP_NS
 
     def finish(self) -> None:
         """Flushes the rows that end of sound makes final."""

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.preprocess import Preprocessor, TickInput
@@ -344,19 +342,3 @@ def test_bad_arguments_are_refused_and_lose_nothing(call: Any, match: str) -> No
 def test_bad_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):
         make(**options)
-
-
-@settings(max_examples=40, deadline=None)
-@example([(0, False), (10_021, False), (10_021, False), (0, False)])  # back from before a jump
-@given(st.lists(st.tuples(st.integers(-3_000, 15_000), st.booleans()), max_size=40))
-def test_any_timestamps_give_rising_ticks_and_no_error(pushes: list[tuple[int, bool]]) -> None:
-    pre = make()
-    ticks = []
-    for milliseconds, is_video in pushes:
-        if is_video:
-            ticks += pre.push_frame(picture(7), pts_ns=milliseconds * MS)
-        else:
-            ticks += pre.push_audio(np.zeros(320, np.int16), pts_ns=milliseconds * MS, sample_rate_hz=16_000)
-    ticks += pre.finish()
-    numbers = [tick.tick for tick in ticks]
-    assert numbers == sorted(set(numbers))

@@ -85,7 +85,7 @@ def lld_ticks(media: Path, parts: PreprocessParts) -> tuple[np.ndarray, np.ndarr
         with MediaFile(media, video=False) as source:
             deliveries += [(chunk.pts_ns, chunk) for chunk in source if isinstance(chunk, AudioChunk)]
     parts = replace(parts, spec=STEPS_SPEC, normaliser=AsMeasured())
-    preprocessor = Preprocessor(parts, video=has_video, audio=has_audio)
+    preprocessor = Preprocessor(parts, video=has_video, audio=has_audio, live=False)
     ticks = []
     for pts_ns, chunk in sorted(deliveries, key=lambda delivery: delivery[0]):
         if chunk is None:

@@ -88,7 +88,7 @@ def training_statistics(
 
 def sum_up(job: SumJob) -> None:
     """Writes count, sum and sum of squares of a video's LLDs at the ticks, (3 * 65,) float64; nothing where it cannot be read."""
-    preprocessor = Preprocessor(PreprocessParts(job.spec, normaliser=AsMeasured()), video=False)
+    preprocessor = Preprocessor(PreprocessParts(job.spec, normaliser=AsMeasured()), video=False, live=False)
     rows = []
     try:
         with MediaFile(job.media, video=False) as source:

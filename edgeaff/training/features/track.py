@@ -75,7 +75,9 @@ def _ticks(
     assert track.media is not None
     width = 0
     with MediaFile(track.media) as source:
-        preprocessor = Preprocessor(parts, video=source.has_video, audio=source.has_audio, max_faces=faces)
+        preprocessor = Preprocessor(
+            parts, video=source.has_video, audio=source.has_audio, max_faces=faces, live=False
+        )
         for unit in source:
             if isinstance(unit, VideoFrame):
                 width = unit.image.shape[1]
