@@ -14,6 +14,7 @@ from edgeaff.capture.live import LiveSource, take_from, units_of
 from edgeaff.capture.timeline import order_of
 from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError
+from edgeaff.spec import JUMP_NS
 from edgeaff.types import AudioChunk, VideoFrame
 
 if TYPE_CHECKING:
@@ -78,10 +79,15 @@ class MergedSource(Closing):
 
 
 class LiveGroup(Closing):
-    """Several live sources as one; what is earliest in any inbox comes first. It never waits for one of them."""
+    """Several live sources as one; what is earliest in any inbox comes first. It never waits for one of them.
+
+    Attributes:
+        reached_ns: time of the last event, set by the reader; None before that.
+    """
 
     is_live = True
     duration_seconds: float | None = None
+    reached_ns: int | None = None
 
     def __init__(self, sources: Sequence[LiveSource]) -> None:
         """Takes over sources that are not started yet.
@@ -135,9 +141,12 @@ class LiveGroup(Closing):
         return {source.name: source.health() for source in self.sources}
 
     def now_ns(self) -> int | None:
-        """Returns the present instant on the timeline: the earliest that any source knows of."""
+        """Returns the present instant: the earliest that any source knows of; of clocks that differ, the session's."""
         known = [now for source in self.sources if (now := source.now_ns()) is not None]
-        return min(known, default=None)
+        if not known or self.reached_ns is None or max(known) - min(known) <= JUMP_NS:
+            return min(known, default=None)
+        reached_ns = self.reached_ns
+        return min(known, key=lambda now: abs(now - reached_ns))
 
     def take(self, timeout_seconds: float | None = None) -> VideoFrame | AudioChunk | None:
         """Returns the earliest unit that waits, or None after the timeout or when all have ended."""

@@ -13,7 +13,7 @@ from edgeaff.capture.clocks import SampleClock
 from edgeaff.capture.health import Health, SourceHealth
 from edgeaff.capture.live import LiveSource
 from edgeaff.errors import ArgumentError
-from edgeaff.spec import check_rate
+from edgeaff.spec import JUMP_CONFIRM_NS, JUMP_NS, check_rate
 from edgeaff.types import AudioChunk, VideoFrame, check_pts
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class _PushSource(LiveSource):
         super().__init__(name, max_frames=max_frames, max_audio_seconds=max_audio_seconds, clock=clock)
         self._push_lock = threading.Lock()
         self._offset_ns: int | None = None  # caller's clock minus the monotonic clock, at the last push with a time
+        self._doubted_ns: int | None = None  # the same of a push that jumps, until the next one confirms it
 
     def start(self) -> Self:
         """Returns the source itself; there is no device to open."""
@@ -48,7 +49,10 @@ class _PushSource(LiveSource):
         self.finish()
 
     def now_ns(self) -> int | None:
-        """Returns the present instant on the caller's clock, as the last push showed it; None before the first."""
+        """Returns the present instant on the caller's clock, None before the first push.
+
+        A single push whose time jumps says nothing about the clock; the second one does.
+        """
         if self._offset_ns is None:
             return None
         return self._clock() + self._offset_ns
@@ -69,7 +73,13 @@ class _PushSource(LiveSource):
             self._offset_ns = 0
             return now
         pts_ns = check_pts(pts_ns)
-        self._offset_ns = pts_ns - now
+        offset_ns, doubted_ns = pts_ns - now, self._doubted_ns
+        jumps = self._offset_ns is not None and abs(offset_ns - self._offset_ns) > JUMP_NS
+        confirmed = doubted_ns is not None and abs(offset_ns - doubted_ns) <= JUMP_CONFIRM_NS
+        if jumps and not confirmed:
+            self._doubted_ns = offset_ns
+        else:
+            self._offset_ns, self._doubted_ns = offset_ns, None
         return pts_ns
 
 

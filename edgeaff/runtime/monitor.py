@@ -14,11 +14,12 @@ from typing import Any
 
 from edgeaff.capture.health import Health
 from edgeaff.delivery.queued import QueuedSink
+from edgeaff.runtime.input_watch import UNHEALTHY_KINDS, InputWatch
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.status import StatusChannel
 
 PERIOD_SECONDS = 0.1
-QUIET_SECONDS = 1.0  # a counter that has not grown for so long: over
+QUIET_SECONDS = 1.0  # a counter that has not grown, or a finding that was not made, for so long: over
 SINK_GRACE_SECONDS = 1.0  # a receiver that is away for less (a broker that is being connected to) is not reported
 SUSPENDED_SECONDS = 2.0
 
@@ -30,10 +31,25 @@ _SOURCE_COUNTERS = {
     "audio_gaps": ("overflow", "sound is missing; it shows as a hole"),
     "samples_dropped": ("overflow", "the worker is too slow for the sound; the oldest goes and shows as a hole"),
 }
-_INPUT_COUNTERS = {
-    "samples_not_finite": ("mic", "corrupt_input", "samples are no numbers; they count as silence"),
-    "sound_restarts": ("mic", "overflow", "a hole in the sound was too long to fill; its analysis started anew"),
+_SUSTAINED_SECONDS = 0.5  # what happens now and then in any live session is reported once it lasts
+_INPUT_COUNTERS = {  # of InputCounts: source, kind, text, how long it must last
+    "samples_not_finite": ("mic", "corrupt_input", "samples are no numbers; they count as silence", 0.0),
+    "sound_restarts": ("mic", "overflow", "a hole in the audio was too long to fill; its analysis began again", 0.0),
+    "samples_filled": ("mic", "overflow", "audio is missing; zeros stand in for it", 0.0),
+    "samples_overlapping": ("mic", "discarded", "audio overlaps what came before; the overlap is dropped", _SUSTAINED_SECONDS),
+    "rows_not_newer": ("mic", "discarded", "LLD rows are not newer than the last; they are dropped", _SUSTAINED_SECONDS),
+    "frames_not_newer": ("camera", "discarded", "frames are not newer than the last; they are dropped", _SUSTAINED_SECONDS),
+    "frames_late": ("camera", "late", "frames come after their ticks have gone", _SUSTAINED_SECONDS),
+    "samples_late": ("mic", "late", "audio comes after its ticks have gone", _SUSTAINED_SECONDS),
+    "inputs_unconfirmed": ("runtime", "discarded", "an input lay more than 10 s away and nothing confirmed it", 0.0),
+    "inputs_before_jump": ("runtime", "discarded", "an input from before a jump of the clock is dropped", 0.0),
+    "steps_back": ("runtime", "clock_step", "a clock stepped back; input is dropped until it has caught up", 0.0),
+    "jumps": ("runtime", "clock_jump", "the clock jumped by more than 10 s; the session restarted there", 0.0),
 }
+_OUTPUT_COUNTERS = {
+    "values_rejected": ("backend", "model_output", "values are out of range; the events abstain", 0.0),
+}
+_FADING = UNHEALTHY_KINDS | {"corrupt_input", "overflow", "dropped", "suspended", "discarded", "late", "clock_step", "clock_jump"}
 
 
 @dataclass
@@ -70,11 +86,18 @@ class Monitor:
         self._warnings: dict[str, int] = {}
         self._ended: set[str] = set()
         self._last_look: tuple[float, float] | None = None
+        self._inputs = InputWatch()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(
-        self, sources: Sequence[Any], inputs: Callable[[], Mapping[str, int]], goes_on: Callable[[], bool]
+        self,
+        sources: Sequence[Any],
+        inputs: Callable[[], Mapping[str, int]],
+        goes_on: Callable[[], bool],
+        *,
+        silence: Callable[[], float | None] = lambda: None,
+        staleness_seconds: float = 0.5,
     ) -> None:
         """Starts looking.
 
@@ -82,8 +105,11 @@ class Monitor:
             sources: live sources; empty in file mode.
             inputs: gives the counters of the session.
             goes_on: whether there will be anything to see.
+            silence: gives the seconds since the last event, or since the first input; None before that.
+            staleness_seconds: input that is left out for longer is reported.
         """
-        arguments = (tuple(sources), inputs, goes_on)
+        self._inputs.staleness_seconds = staleness_seconds
+        arguments = (tuple(sources), inputs, goes_on, silence)
         self._thread = threading.Thread(target=self._work, args=arguments, name="edgeaff-monitor", daemon=True)
         self._thread.start()
 
@@ -94,28 +120,33 @@ class Monitor:
             self._thread.join(0.5)
 
     def _work(
-        self, sources: tuple[Any, ...], inputs: Callable[[], Mapping[str, int]], goes_on: Callable[[], bool]
+        self,
+        sources: tuple[Any, ...],
+        inputs: Callable[[], Mapping[str, int]],
+        goes_on: Callable[[], bool],
+        silence: Callable[[], float | None],
     ) -> None:
         last = False
         while not last and not self._stop.wait(PERIOD_SECONDS):
             last = not goes_on()
-            self.look(sources, inputs())
+            self.look(sources, inputs(), None if last else silence())
 
-    def look(self, sources: Sequence[Any], inputs: Mapping[str, int]) -> None:
+    def look(self, sources: Sequence[Any], inputs: Mapping[str, int], silent_seconds: float | None = None) -> None:
         """Looks once and reports what changed.
 
         Args:
             sources: as for `start`.
             inputs: the counters of the session.
+            silent_seconds: as `silence` of `start` gives it.
         """
         now = self._clock()
         self._look_at_time(now)
         for source in sources:
             self._look_at_source(source, now)
+        self._look_at_counters(_OUTPUT_COUNTERS, sources, inputs, now)
         if sources:
-            for counter, (place, kind, text) in _INPUT_COUNTERS.items():
-                name = next((source.name for source in sources if source.kind in (place, "stream")), place)
-                self._counter(place, name, counter, inputs.get(counter, 0), kind, text, now)
+            self._look_at_counters(_INPUT_COUNTERS, sources, inputs, now)
+            self._look_at_input(sources, inputs, silent_seconds, now)
         for sink in self._outlets.queued_sinks:
             self._look_at_sink(sink, now)
         for recorder in self._outlets.recorders:
@@ -126,6 +157,20 @@ class Monitor:
             "events come faster than they are read; the oldest go", now,
         )  # fmt: skip
         self._close_conditions(now)
+
+    def _look_at_counters(
+        self, table: Mapping[str, tuple[str, str, str, float]], sources: Sequence[Any], inputs: Mapping[str, int], now: float
+    ) -> None:
+        for counter, (place, kind, text, grace) in table.items():
+            self._counter(place, _name_of(place, sources), counter, inputs.get(counter, 0), kind, text, now, grace)
+
+    def _look_at_input(
+        self, sources: Sequence[Any], inputs: Mapping[str, int], silent_seconds: float | None, now: float
+    ) -> None:
+        counts = {name: count for name, count in inputs.items() if count}
+        for finding in self._inputs.look(inputs, silent_seconds, now):
+            place = {"video": "camera", "audio": "mic"}.get(finding.modality, "runtime")
+            self._raise(place, _name_of(place, sources), finding.kind, finding.message, counts, now)
 
     def _look_at_time(self, now: float) -> None:
         asleep = _asleep_seconds()
@@ -177,11 +222,13 @@ class Monitor:
             "values are no finite numbers; they are written as no value", now,
         )  # fmt: skip
 
-    def _counter(self, source: str, name: str, counter: str, value: int, kind: str, text: str, now: float) -> None:
+    def _counter(
+        self, source: str, name: str, counter: str, value: int, kind: str, text: str, now: float, grace_seconds: float = 0.0
+    ) -> None:
         before = self._counters.get((name, counter), 0)
         self._counters[name, counter] = value
         if value > before:
-            self._raise(source, name, kind, f"{name}: {text}, {counter} {value}.", {counter: value}, now)
+            self._raise(source, name, kind, f"{name}: {text}, {counter} {value}.", {counter: value}, now, grace_seconds)
 
     def _raise(
         self, source: str, name: str, kind: str, message: str, counts: Mapping[str, int | float], now: float,
@@ -204,12 +251,25 @@ class Monitor:
     def _close_conditions(self, now: float) -> None:
         """Ends what is counted, not looked at, once it has not been seen for a while."""
         for (name, kind), condition in list(self._conditions.items()):
-            if kind in ("corrupt_input", "overflow", "dropped", "suspended") and now - condition.last >= QUIET_SECONDS:
+            if kind in _FADING and now - condition.last >= QUIET_SECONDS:
                 self._over(name, kind, now)
 
     def problems(self) -> list[str]:
         """Returns what is wrong now, as "name: kind"."""
         return [f"{name}: {kind}" for (name, kind), condition in list(self._conditions.items()) if condition.told]
+
+
+    @property
+    def unhealthy(self) -> bool:
+        """Whether the input or the model is such that events cannot be relied on."""
+        return any(kind in UNHEALTHY_KINDS and condition.told for (_, kind), condition in list(self._conditions.items()))
+
+
+def _name_of(place: str, sources: Sequence[Any]) -> str:
+    """Returns the name of the source that gives what a place in a StatusEvent stands for; "session" where none does."""
+    if place in ("runtime", "backend"):
+        return "session"
+    return next((source.name for source in sources if source.kind in (place, "stream")), place)
 
 
 def _asleep_seconds() -> float:

@@ -125,6 +125,7 @@ class Runtime(EventReader):
             observe.parse_address(self._serve)
         self._source = combine(options["video"], options["audio"])
         self._live = bool(self._source.is_live)
+        self._staleness_seconds: float = options["staleness_seconds"]  # checked by Session
         self._source_name = " and ".join(public_name(given) for given in (options["video"], options["audio"]) if given is not None)
         with contextlib.ExitStack() as opened:
             named_sinks = open_sinks(options["sinks"], opened, live=self._live)
@@ -162,6 +163,7 @@ class Runtime(EventReader):
         chosen["video"] = self._source.has_video if self._live else True
         chosen["audio"] = self._source.has_audio if self._live else True
         bundle = open_bundle(options["bundle"], key=options["key"], minimum_version=options["minimum_version"])
+        chosen["live"] = self._live
         self._begun = begin(
             lambda backend: Session(bundle, **{**chosen, "backend": backend}, tap=recorder),
             options["backend"],
@@ -197,7 +199,13 @@ class Runtime(EventReader):
         if self._begun.wanted is not None:
             self._swap.request(self._begun.wanted)
         worker = self._worker
-        self._monitor.start(self._sources(), lambda: snapshot.counters(worker.session.counts), lambda: worker.alive)
+        self._monitor.start(
+            self._sources(),
+            lambda: snapshot.counters(worker.session.counts),
+            lambda: worker.alive,
+            silence=worker.silent_seconds,
+            staleness_seconds=self._staleness_seconds,
+        )
         return self
 
     def stop(self) -> None:

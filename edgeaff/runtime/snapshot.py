@@ -14,6 +14,8 @@ from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.stats import RuntimeHealth, RuntimeStats
 from edgeaff.runtime.worker import Worker
 
+SILENT_SECONDS = 1.5  # a live session gives 30 events a second; the monitor reports a silence a little earlier
+
 
 def counters(counts: Any) -> dict[str, int]:
     """Returns the counters of a session by name."""
@@ -63,6 +65,8 @@ def health(
         sink_rows["recording"] = {"state": "failing" if recorder.warnings else "ok"}
     good = all(row["state"] == Health.OK.value for row in source_rows.values())
     good = good and all(row["state"] == "ok" for row in sink_rows.values())
+    silent_seconds = worker.silent_seconds()
+    good = good and not monitor.unhealthy and (silent_seconds is None or silent_seconds < SILENT_SECONDS)
     return RuntimeHealth(
         state="failed" if failed else state,
         healthy=good and not failed and state in ("running", "degraded"),

@@ -20,7 +20,7 @@ class RuntimeStats:
         events_dropped: what slow readers and callbacks missed.
         frames: pictures taken by the worker.
         samples: of sound taken by the worker.
-        inputs: repaired or dropped by the session, by cause.
+        inputs: used, repaired or dropped by the session, by cause (InputCounts).
         source: delivered, repaired or dropped by the sources, by cause.
         sinks: written, dropped and failures, by the sink's name.
         stages_ms: p50, p95 and p99 of the last 2048: "frame" and "sound" (work of the session), "latency" (capture to
@@ -77,7 +77,8 @@ class RuntimeHealth:
 
     Attributes:
         state: "new", "starting", "running", "degraded", "failed", "ended" or "stopped".
-        healthy: running, possibly degraded, with every source OK and no sink failing.
+        healthy: running, possibly degraded, with every source OK, no sink failing, input that can be used, values in their
+            range and, live, events that come.
         sources: by name: kind, state, detail, age_ms of the last delivery, reconnects, frames and sound_ms that wait, skew_ppm.
         worker: alive, age_ms of what it took last, event_age_ms since the last event, busy_share of the last second.
         sinks: by name: state ("ok", "failing"), waiting, written, dropped, failures.

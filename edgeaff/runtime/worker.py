@@ -5,17 +5,18 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from edgeaff.runtime.ladder import STEPS, Ladder, Load
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.stats import Measures, RuntimeStats
 from edgeaff.runtime.status import StatusChannel
-from edgeaff.spec import NANOSECONDS
-from edgeaff.types import AffectEvent, VideoFrame
+from edgeaff.spec import JUMP_NS, NANOSECONDS
+from edgeaff.types import AffectEvent, AudioChunk, VideoFrame
 
-HALF_TICK_NS = NANOSECONDS // 60  # a picture belongs to the nearest of 30 ticks a second
+HALF_TICK_NS = NANOSECONDS // 60  # a frame belongs to the nearest of 30 ticks a second
+LONGEST_CHUNK_NS = NANOSECONDS  # longer chunks are pushed in pieces, so that a stop never waits for an hour of audio
 
 
 class Worker:
@@ -50,6 +51,7 @@ class Worker:
         self.measures = Measures()
         self.ladder = ladder
         self.state = "new"
+        self.first_unit: float | None = None
         self.last_unit: float | None = None
         self.last_event: float | None = None
         self._source, self._outlets, self._status, self._on_error = source, outlets, status, on_error
@@ -77,6 +79,11 @@ class Worker:
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout_seconds)
 
+    def silent_seconds(self) -> float | None:
+        """Returns the time since the last event, or since the first input; None before that, and in file mode."""
+        since = self.first_unit if self.last_event is None else self.last_event
+        return None if since is None or not self._live else time.monotonic() - since
+
     def submit(self, call: Callable[[Any], None]) -> None:
         """Has `call(session)` made on the worker between two inputs; what it raises ends the worker."""
         with self._lock:
@@ -90,7 +97,11 @@ class Worker:
                     if self.stop.is_set():
                         return
                     self._make_calls()
-                    self._handle(unit)
+                    if self.first_unit is None:
+                        self.first_unit = time.monotonic()
+                    for piece in _pieces(unit):
+                        if not self.stop.is_set():
+                            self._handle(piece)
                 self._deliver(self.session.finish())
         except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
             self._on_error("worker", error)
@@ -146,6 +157,8 @@ class Worker:
         self._status.emit("runtime", kind, message, name="ladder", counts=numbers)
 
     def _deliver(self, events: list[AffectEvent]) -> None:
+        if events and self._live:
+            self._source.reached_ns = events[-1].pts_ns
         for event in self._stamped(events) if self._live else events:
             if event.face is not None and not self._saw_face:
                 self._saw_face = True
@@ -168,11 +181,16 @@ class Worker:
         self._lost = lost
         stamped = []
         for index, event in enumerate(events):
-            latency_ms = None if now is None else max(0.0, round((now - self._captured_ns(event)) / 1e6, 3))
+            latency_ms = self._latency_ms(event, now)
             if latency_ms is not None:
                 self.measures.add("latency", latency_ms)
             stamped.append(dataclasses.replace(event, latency_ms=latency_ms, dropped_since_last=0 if index else new))
         return stamped
+
+    def _latency_ms(self, event: AffectEvent, now_ns: int | None) -> float | None:
+        """Returns the age of the event; None where its clock is not the one that tells the time."""
+        elapsed = None if now_ns is None else now_ns - self._captured_ns(event)
+        return None if elapsed is None or abs(elapsed) > JUMP_NS else max(0.0, round(elapsed / 1e6, 3))
 
     def _captured_ns(self, event: AffectEvent) -> int:
         """Returns the tick's time, or that of its own picture where it was taken just before the tick."""
@@ -180,3 +198,14 @@ class Worker:
         if picture_ns is not None and 0 < event.pts_ns - picture_ns < HALF_TICK_NS:
             return picture_ns
         return event.pts_ns
+
+
+def _pieces(unit: Any) -> Iterator[Any]:
+    """Yields the unit itself, or the pieces of a long chunk: the events do not depend on how audio is cut."""
+    if not isinstance(unit, AudioChunk):
+        yield unit
+        return
+    most = LONGEST_CHUNK_NS * unit.sample_rate_hz // NANOSECONDS
+    for start in range(0, max(1, len(unit.samples)), most):
+        pts_ns = unit.pts_ns + start * NANOSECONDS // unit.sample_rate_hz
+        yield AudioChunk(pts_ns, unit.samples[start : start + most], unit.sample_rate_hz)

@@ -77,3 +77,15 @@ def test_file_and_device_cannot_be_mixed(clip):
 def test_camera_alone_is_a_group_without_sound():
     group = combine("camera:0", None)
     assert isinstance(group.sources[0], Camera) and not group.has_audio
+
+
+def test_of_clocks_that_differ_the_session_s_tells_the_present():
+    now = [0]
+    video, audio = PushVideo(clock=lambda: now[0]), PushAudio(sample_rate_hz=16_000, clock=lambda: now[0])
+    group = LiveGroup([video, audio])
+    video.push(np.zeros((4, 6, 3), np.uint8), pts_ns=3600 * 10**9)
+    audio.push(np.zeros(160, np.int16), pts_ns=5 * 10**9)
+    assert group.now_ns() == 5 * 10**9  # nothing has gone yet: the earliest
+    for reached in (3600 * 10**9, 5 * 10**9):
+        group.reached_ns = reached - 40_000_000
+        assert group.now_ns() == reached

@@ -115,3 +115,24 @@ def test_reader_on_another_thread_wakes_up():
     video.finish()
     reader.join(2.0)
     assert [unit.pts_ns for unit in got] == [1]
+
+
+@pytest.mark.parametrize("step", [3600, -3600])
+def test_the_present_follows_a_clock_that_steps_once_a_second_push_confirms_it(step):
+    clock = Clock()
+    video = PushVideo(clock=clock)
+    video.push(IMAGE, pts_ns=5 * SECOND)
+    video.push(IMAGE, pts_ns=(5 + step) * SECOND)
+    clock.now += SECOND // 2
+    assert video.now_ns() == 5 * SECOND + SECOND // 2  # a single time may be damaged
+    video.push(IMAGE, pts_ns=(5 + step) * SECOND + SECOND // 2)
+    assert video.now_ns() == (5 + step) * SECOND + SECOND // 2
+
+
+def test_damaged_times_do_not_move_the_present():
+    clock = Clock()
+    video = PushVideo(clock=clock)
+    for index in range(10):
+        clock.now += SECOND // 30
+        video.push(IMAGE, pts_ns=clock.now if index % 2 == 0 else (-1) ** (index // 2) * 10**18)
+        assert abs(video.now_ns() - clock.now) <= SECOND // 30
