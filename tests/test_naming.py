@@ -78,7 +78,10 @@ def test_public_name_holds_no_secret(uri: str) -> None:
         ("clips/a 12:30.mp4", "clips/a 12:30.mp4"),
         ("C:/clips/a.mp4", "C:/clips/a.mp4"),
         ("mqtt://broker/affect", "mqtt://broker/affect"),
-        ("gst:v4l2src device=/dev/video2 ! video/x-raw,width=640 ! appsink", "gst:v4l2src device=/dev/video2 ! video/x-raw ! appsink"),
+        (
+            "gst:v4l2src device=/dev/video2 ! video/x-raw,width=640 ! appsink",
+            "gst:v4l2src device=/dev/video2 ! video/x-raw ! appsink",
+        ),
         ("a\x1b[31m\n.mp4", "a\\x1b[31m\\x0a.mp4"),
         (0, "0"),
     ],
@@ -111,7 +114,11 @@ def test_text_of_others_loses_the_secrets_of_uris() -> None:
 
 @pytest.mark.parametrize("uri", [*WELL_FORMED, *MALFORMED])
 def test_no_error_about_a_uri_holds_its_secret(uri: str) -> None:
-    for call in (lambda: edgeaff.Runtime(video=uri), lambda: open_sink(uri), lambda: edgeaff.Runtime(video=edgeaff.PushVideo(), serve=uri)):
+    for call in (
+        lambda: edgeaff.Runtime(video=uri),
+        lambda: open_sink(uri),
+        lambda: edgeaff.Runtime(video=edgeaff.PushVideo(), serve=uri),
+    ):
         try:
             opened = call()
         except EdgeaffError as error:
@@ -159,5 +166,7 @@ def test_running_source_and_sink_show_no_secret() -> None:
         deadline = time.monotonic() + 3
         while not said and time.monotonic() < deadline:
             time.sleep(0.05)
-        text = repr((runtime.health(), runtime.stats(), runtime.warnings, [thread.name for thread in threading.enumerate()]))
+        text = repr(
+            (runtime.health(), runtime.stats(), runtime.warnings, [thread.name for thread in threading.enumerate()])
+        )
     assert said and SECRET not in text + "".join(said)

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="events.jsonl, .csv or .vtt, or udp://, ws://, mqtt://; may be repeated",
+        help="events.jsonl, .csv or .vtt, or udp://, ws[s]://, mqtt[s]://; may be repeated",
     )
     parser.add_argument("--plot", metavar="PNG", help="write a picture: faces above, valence and arousal below")
     parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values drawn in")

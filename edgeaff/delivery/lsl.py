@@ -8,6 +8,7 @@ from typing import Any
 from edgeaff.closing import Closing
 from edgeaff.delivery.annotations.series import MODEL_RATE_HZ
 from edgeaff.errors import BackendUnavailableError
+from edgeaff.listen.address import noted
 from edgeaff.types import AffectEvent, Status, StatusEvent
 
 CHANNELS = (
@@ -55,6 +56,7 @@ class LslSink(Closing):
         )
         self._markers: Any = pylsl.StreamOutlet(markers)
         self._status: Status | None = None
+        self.notices = noted(f"lsl:{name}: every machine of the network can find and read this stream, in clear.")
 
     def write(self, event: AffectEvent) -> None:
         """Publishes one event, and a marker where the status changes."""

@@ -5,8 +5,10 @@
 | `session.eaffrec` | recording of the session |
 | `events.jsonl`, `events.csv`, `events.vtt`, `events.parquet` | file, by its suffix |
 | `udp://host:port` | UDP datagrams |
-| `ws://host:port` | WebSocket server on that address |
+| `ws://host:port[?options]` | WebSocket server on that address; options: `edgeaff.listen.address` |
+| `wss://host:port?cert=FILE&key=FILE` | the same with TLS |
 | `mqtt://[user:password@]host[:port]/topic` | MQTT broker |
+| `mqtts://...[?ca=FILE&cert=FILE&key=FILE]` | the same with TLS; without `ca` the authorities of the system are trusted |
 | `lsl:NAME` | outlet of the Lab Streaming Layer |
 | `osc://host:port[/prefix]` | Open Sound Control |
 
@@ -21,17 +23,21 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from edgeaff.delivery.arrow import ParquetSink
 from edgeaff.delivery.files import CsvSink, JsonlSink
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.delivery.subtitles import WebVttSink
 from edgeaff.errors import ArgumentError
+from edgeaff.listen.address import parse_access
 from edgeaff.naming import public_name
 from edgeaff.recording.recorder import Recorder
 
 RECORDING = ".eaffrec"
+_MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_NETWORK = ("udp", "ws", "wss", "osc", *_MQTT_PORTS)
+_SCHEMES = "udp://, ws://, wss://, mqtt://, mqtts://, osc://, lsl:"
 _BY_SUFFIX: dict[str, Any] = {".jsonl": JsonlSink, ".csv": CsvSink, ".vtt": WebVttSink, ".parquet": ParquetSink}
 _FILE_OPTIONS: dict[str, Callable[[str], Any]] = {"max_mb": float, "keep": int, "mode": lambda text: int(text, 8)}
 
@@ -62,8 +68,7 @@ def open_sink(uri: str | os.PathLike[str], *, live: bool = False, append: bool =
     kind = _BY_SUFFIX.get(Path(path).suffix.lower())
     if kind is None:
         raise ArgumentError(
-            f"output must end in {', '.join(_BY_SUFFIX)}, or be a URI (udp://, ws://, mqtt://, osc://, lsl:), got {public_name(text)!r}; "
-            "rename it."
+            f"output must end in {', '.join(_BY_SUFFIX)}, or be a URI ({_SCHEMES}), got {public_name(text)!r}; rename it."
         )
     if kind is ParquetSink:
         return ParquetSink(path, keep_previous=append, **_without_rotation(options))
@@ -84,7 +89,9 @@ def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[
         ArgumentError: sinks is no sequence, or one of them is neither a sink nor names one.
     """
     if isinstance(sinks, (str, os.PathLike)) or not isinstance(sinks, Sequence):
-        raise ArgumentError(f"sinks must be a sequence of sinks and URIs, got {public_name(sinks)}; put it into brackets.")
+        raise ArgumentError(
+            f"sinks must be a sequence of sinks and URIs, got {public_name(sinks)}; put it into brackets."
+        )
     found: list[tuple[Any, str | None]] = []
     for given in sinks:
         sink, name = given, None
@@ -152,33 +159,52 @@ def _open_network(text: str) -> Any:
         raise ArgumentError(
             f"output must name a port between 0 and 65535, got {public_name(text)!r}; mend the port."
         ) from None  # the cause quotes the address
-    if parts.scheme not in ("udp", "ws", "mqtt", "osc"):
-        raise ArgumentError(
-            f"output must be a file or a URI (udp://, ws://, mqtt://, osc://, lsl:), got {public_name(text)!r}; choose one."
-        )
-    if not parts.hostname or (port is None and parts.scheme != "mqtt"):
+    if parts.scheme not in _NETWORK:
+        raise ArgumentError(f"output must be a file or a URI ({_SCHEMES}), got {public_name(text)!r}; choose one.")
+    if not parts.hostname or (port is None and parts.scheme not in _MQTT_PORTS):
         raise ArgumentError(
             f"output must be {parts.scheme}://host:port, got {public_name(text)!r}; add what is missing."
         )
+    if parts.scheme in _MQTT_PORTS:
+        return _open_mqtt(parts, port or _MQTT_PORTS[parts.scheme])
     if parts.scheme == "udp":
         from edgeaff.delivery.sockets import UdpSink
 
+        _known_options(parts, ())
         return UdpSink(parts.hostname, port or 0)
-    if parts.scheme == "ws":
-        from edgeaff.delivery.sockets import WebSocketSink
-
-        return WebSocketSink(parts.hostname, port or 0)
     if parts.scheme == "osc":
         from edgeaff.delivery.osc import PREFIX, OscSink
 
+        _known_options(parts, ())
         return OscSink(parts.hostname, port or 0, prefix=parts.path.strip("/") or PREFIX)
-    from edgeaff.delivery.mqtt import MqttSink
+    access = parse_access(parts.query, name="output")
+    if parts.scheme == "wss" and not access.is_encrypted:
+        raise ArgumentError("output must name its certificate for wss, got none; add ?cert=FILE&key=FILE.")
+    from edgeaff.delivery.sockets import WebSocketSink
 
+    return WebSocketSink(parts.hostname, port or 0, access=access)
+
+
+def _open_mqtt(parts: SplitResult, port: int) -> Any:
+    from edgeaff.delivery.mqtt import BrokerTls, MqttSink
+
+    encrypted = parts.scheme == "mqtts"
+    given = _known_options(parts, ("ca", "cert", "key") if encrypted else ())
     options: dict[str, Any] = {"topic": parts.path.strip("/")} if parts.path.strip("/") else {}
     return MqttSink(
-        parts.hostname,
-        port or 1883,
+        parts.hostname or "",
+        port,
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
+        tls=BrokerTls(given.get("ca"), given.get("cert"), given.get("key")) if encrypted else None,
         **options,
     )
+
+
+def _known_options(parts: SplitResult, known: Sequence[str]) -> dict[str, str]:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name in options:
+        if name not in known:
+            expected = f"among {', '.join(known)}" if known else "absent"
+            raise ArgumentError(f"options of {parts.scheme}:// must be {expected}, got {name!r}; leave it out.")
+    return options

@@ -12,13 +12,15 @@ import socket
 from typing import Any
 
 from edgeaff.closing import Closing
+from edgeaff.delivery.files import EventEncoder
 from edgeaff.errors import BackendUnavailableError
+from edgeaff.listen.address import in_clear, noted
 from edgeaff.types import DIMENSIONS, AffectEvent
 
 PREFIX = "/edgeaff"
 
 
-class OscSink(Closing):
+class OscSink(EventEncoder, Closing):
     """Sends events to one receiver. A receiver that is absent costs nothing: UDP does not tell."""
 
     def __init__(self, host: str, port: int, *, prefix: str = PREFIX) -> None:
@@ -41,6 +43,7 @@ class OscSink(Closing):
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
         self._address: tuple[Any, ...] = address
         self._socket = socket.socket(family, kind, protocol)
+        self.notices = noted(in_clear(f"osc://{host}:{port}: events", str(address[0])))
 
     def write(self, event: AffectEvent) -> None:
         """Sends one event. OSError where the network is down."""
@@ -48,10 +51,10 @@ class OscSink(Closing):
         track = -1 if event.face is None else event.face.track_id
         tick = [(event.pts_ns, "h"), (event.seq, "h"), (track, "i"), (event.status.value, "s")]
         bundle.add_content(self._message("tick", tick))
+        row = self.as_row(event)
         for name in DIMENSIONS:
-            value = getattr(event, name)
+            value, std = row[name], row[f"{name}_std"]
             if value is not None:
-                std = getattr(event, f"{name}_std")
                 bundle.add_content(self._message(name, [(value, "d"), *([] if std is None else [(std, "d")])]))
         self._socket.sendto(bundle.build().dgram, self._address)
 

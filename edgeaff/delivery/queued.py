@@ -80,6 +80,11 @@ class QueuedSink(ProcessBound, Closing):
         return counts
 
     @property
+    def notices(self) -> list[str]:
+        """Returns what should be known of the sink's safety, one sentence each."""
+        return list(getattr(self._sink, "notices", ()))
+
+    @property
     def failing(self) -> bool:
         """Returns whether the last attempt failed, or the sink itself says that its receiver is gone (`connected`)."""
         return self._failing or getattr(self._sink, "connected", True) is False

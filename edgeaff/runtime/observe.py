@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import time
 from importlib import import_module
 from typing import Any
 
-from edgeaff.delivery.status_server import StatusServer
-from edgeaff.errors import ArgumentError
-from edgeaff.naming import public_name
-
-LOOPBACK = "127.0.0.1"
-_log = logging.getLogger(__name__)
+from edgeaff.listen.address import parse_listen_address
+from edgeaff.listen.status_server import StatusServer
 
 
 def parse_address(address: Any) -> tuple[str, int]:
-    """Returns host and port of "host:port", ":port" or a port; without a host the loopback.
+    """Returns host and port of an address such as "host:port", ":port" or a port; without a host the loopback.
 
     Args:
-        address: text, or an int.
+        address: text, or an int; see `edgeaff.listen.address` for its options.
 
     Raises:
         ArgumentError: it is none of these.
     """
-    if isinstance(address, int) and not isinstance(address, bool):
-        address = str(address)
-    host, _, port = address.rpartition(":") if isinstance(address, str) else ("", "", "")
-    if not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ArgumentError(
-            f"serve must be host:port or a port, got {public_name(address)!r}; pass for example '127.0.0.1:9477'."
-        )
-    return host.strip("[]") or LOOPBACK, int(port)
+    host, port, _ = parse_listen_address(address)
+    return host, port
 
 
 def start_server(runtime: Any, address: Any) -> StatusServer:
@@ -40,20 +29,19 @@ def start_server(runtime: Any, address: Any) -> StatusServer:
 
     Args:
         runtime: a Runtime, asked at every request.
-        address: see `parse_address`.
+        address: see `edgeaff.listen.address`.
 
     Raises:
         ArgumentError: the address is malformed or cannot be listened on.
     """
-    host, port = parse_address(address)
-    if host not in (LOOPBACK, "localhost", "::1"):
-        _log.warning("serve: %s can be reached from other machines; it asks nobody for a password", host)
+    host, port, access = parse_listen_address(address)
     started = time.monotonic()
     return StatusServer(
         lambda: {"uptime_seconds": round(time.monotonic() - started, 3), **describe(runtime)},
         healthy=lambda: runtime.health().healthy,
         host=host,
         port=port,
+        access=access,
     )
 
 

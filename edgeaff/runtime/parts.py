@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from edgeaff.delivery.status_server import StatusServer
+from edgeaff.listen.status_server import StatusServer
 from edgeaff.runtime.monitor import Monitor
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.status import StatusChannel

@@ -281,10 +281,12 @@ class Runtime(EventReader):
 
     @property
     def warnings(self) -> list[str]:
-        """What was found wrong with the source, the model and the sinks so far, one sentence each."""
+        """What was found wrong with the source, the model, the sinks and what is served so far, one sentence each."""
         self._require_own_process()
         of_session = self._begun.session.warnings
-        return [*self._source.warnings, *of_session, *(text for sink in self._outlets.queued_sinks for text in sink.warnings)]
+        of_sinks = (text for sink in self._outlets.queued_sinks for text in (*sink.notices, *sink.warnings))
+        of_server = self._parts.server.notices if self._parts.server is not None else ()
+        return [*self._source.warnings, *of_session, *of_sinks, *of_server]
 
     @property
     def is_live(self) -> bool:

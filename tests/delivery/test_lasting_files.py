@@ -128,7 +128,11 @@ def test_file_cut_anywhere_is_continued_as_a_whole_one(tmp_path, suffix):
             assert all(cue.count("\n") == 1 and "-->" in cue for cue in path.read_text().strip().split("\n\n")[1:])
         else:
             seen = numbers(path)
-            assert seen == [*range(len(seen) - 1), 77] and len(seen) - 1 in (at := whole[:cut].count(b"\n") - (suffix == "csv"), at + 1, 0)
+            assert seen == [*range(len(seen) - 1), 77] and len(seen) - 1 in (
+                at := whole[:cut].count(b"\n") - (suffix == "csv"),
+                at + 1,
+                0,
+            )
 
 
 def test_zeros_that_a_power_loss_left_are_removed(tmp_path):
@@ -301,7 +305,15 @@ def test_options_of_a_file_are_split_from_its_path(text, expected):
 
 
 @pytest.mark.parametrize(
-    "text", ["e.jsonl?max_mbs=1", "e.jsonl?max_mb=x", "e.csv?mode=9", "s.eaffrec?keep=2", "e.jsonl?max_mb=0", "e.jsonl?max_mb=nan"]
+    "text",
+    [
+        "e.jsonl?max_mbs=1",
+        "e.jsonl?max_mb=x",
+        "e.csv?mode=9",
+        "s.eaffrec?keep=2",
+        "e.jsonl?max_mb=0",
+        "e.jsonl?max_mb=nan",
+    ],
 )
 def test_option_that_is_none_is_an_error(tmp_path, monkeypatch, text):
     import contextlib

@@ -98,7 +98,7 @@ def test_health_and_stats_tell_sources_worker_sinks_and_ladder(tmp_path: Path) -
 
 
 def test_health_goes_into_prometheus_text() -> None:
-    from edgeaff.delivery.status_server import metrics_text
+    from edgeaff.listen.status_server import metrics_text
 
     text = metrics_text(edgeaff.Runtime(video=edgeaff.PushVideo()).health().to_dict())
     assert "edgeaff_ladder_step 0" in text and 'edgeaff_state{value="new"} 1' in text
