@@ -9,7 +9,7 @@ from typing import Any
 
 from edgeaff.delivery.files import FileSink
 from edgeaff.errors import ArgumentError
-from edgeaff.spec import MILLISECOND
+from edgeaff.spec import MILLISECOND, NANOSECONDS
 from edgeaff.types import AffectEvent
 
 _CUE_END = re.compile(rb"--> (\d+):(\d\d):(\d\d)\.(\d{3})")
@@ -58,7 +58,12 @@ class WebVttSink(FileSink):
         """Takes one event. OSError if the disk refuses."""
         if self._origin_ns is None:
             self._origin_ns = event.pts_ns - self._begin_ns
-        now = max(0, event.pts_ns - self._origin_ns)
+        now = event.pts_ns - self._origin_ns
+        if now < self._end_ns - NANOSECONDS:  # a clock was set back: cues go on from where they were
+            now = self._end_ns + 33 * MILLISECOND
+            self._origin_ns = event.pts_ns - now
+            self._flush(now)
+        now = max(0, now)
         self._end_ns = max(self._end_ns, now)
         row = self.as_row(event)
         track = 0 if event.face is None else event.face.track_id

@@ -66,3 +66,19 @@ def test_live_subtitles_begin_at_the_first_event(tmp_path):
             sink.write(replace(event, pts_ns=event.pts_ns - events(1)[0].pts_ns + 3600 * SECOND))
         sink.close()
         assert [line for line in (tmp_path / "e.vtt").read_text().splitlines() if "-->" in line][0].startswith(start)
+
+
+def test_cues_rise_where_the_clock_is_set_back(tmp_path):
+    with WebVttSink(tmp_path / "e.vtt", origin_ns=None) as sink:
+        for start in (10**15, 10**15 - 3600 * SECOND):
+            for event in events(31):
+                sink.write(replace(event, pts_ns=start + event.pts_ns))
+    spans = [line for line in (tmp_path / "e.vtt").read_text().splitlines() if "-->" in line]
+    assert spans == [
+        "00:00:00.000 --> 00:00:00.500",
+        "00:00:00.500 --> 00:00:01.000",
+        "00:00:01.000 --> 00:00:01.033",
+        "00:00:01.033 --> 00:00:01.533",
+        "00:00:01.533 --> 00:00:02.033",
+        "00:00:02.033 --> 00:00:02.066",
+    ]
