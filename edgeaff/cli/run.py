@@ -19,7 +19,7 @@ from edgeaff.types import AffectEvent, StatusEvent
 
 PICTURES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
 PACKAGES = {"plot": (("matplotlib",), "view"), "overlay": (("cv2", "av"), "live,media")}  # option -> packages, extras
-READ = ("frames", "audio_frames")  # what a source counts that is no trouble
+READ = ("frames", "audio_frames", "frames_used", "chunks_used", "frames_unused", "chunks_unused")  # no causes of trouble
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
