@@ -45,9 +45,11 @@ class Trial:
     Args:
         runtime: not started yet.
         needs: modalities ("video", "audio") that are there when all is well.
+        jumps: whether the clock may jump by more than 10 s, which is no missed tick.
     """
 
-    def __init__(self, runtime: edgeaff.Runtime, *needs: str) -> None:
+    def __init__(self, runtime: edgeaff.Runtime, *needs: str, jumps: bool = False) -> None:
+        self._longest_step = 300 if jumps else None
         self.runtime, self.needs = runtime, needs
         self.told: list[StatusEvent] = []
         self.last: AffectEvent | None = None
@@ -70,7 +72,8 @@ class Trial:
         if self.last is not None:
             self.seq_gaps += event.seq - self.last.seq - 1
             step = round(event.pts_ns * 30 / 1e9) - round(self.last.pts_ns * 30 / 1e9)
-            self.missed_ticks += max(0, step - (event.seq - self.last.seq))
+            if self._longest_step is None or step <= self._longest_step:
+                self.missed_ticks += max(0, step - (event.seq - self.last.seq))
         else:
             self.first_seq = event.seq
         self.last = event
