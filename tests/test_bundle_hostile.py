@@ -48,7 +48,10 @@ def test_duplicate_member_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_member_stated_twice_in_the_sums_is_refused(tmp_path: Path) -> None:
     stated = sums(MEMBERS)
-    refuse(write(tmp_path / "a.eaff", manifest(), stated=stated + stated.splitlines(keepends=True)[0]), "name each member once")
+    refuse(
+        write(tmp_path / "a.eaff", manifest(), stated=stated + stated.splitlines(keepends=True)[0]),
+        "name each member once",
+    )
 
 
 @pytest.mark.parametrize("flags", [0x1, 0x20, 0x40, 0x2000, 0x8])
@@ -82,7 +85,9 @@ def test_members_over_each_other_are_refused(tmp_path: Path) -> None:
     second = data.index(b"PK\x01\x02", first + 4)
     inner = bytearray(data)
     local = data.index(b"PK\x03\x04", 10)
-    inner[40 : 40 + 36 + 10] = data[local : local + 36 + 10]  # the second member's header and content lie in the first one
+    inner[40 : 40 + 36 + 10] = data[
+        local : local + 36 + 10
+    ]  # the second member's header and content lie in the first one
     inner[second + 42 : second + 46] = struct.pack("<I", 40)
     (tmp_path / "a.eaff").write_bytes(inner)
     refuse(tmp_path / "a.eaff", "over each other")
@@ -285,7 +290,9 @@ def test_packed_step_that_is_not_whole_is_refused(changes: dict[str, Any]) -> No
         edgeaff.Session(with_step(**changes))
 
 
-@pytest.mark.parametrize("values", [{}, {"video": np.zeros((1, 2, 3), np.float32)}, {"values": np.full((4, 150, 2), np.nan, np.float32)}])
+@pytest.mark.parametrize(
+    "values", [{}, {"video": np.zeros((1, 2, 3), np.float32)}, {"values": np.full((4, 150, 2), np.nan, np.float32)}]
+)
 def test_golden_sequences_of_other_shapes_are_refused(values: dict[str, np.ndarray]) -> None:
     bundle = ModelBundle.load()
     arrays = {**bundle.arrays("golden.npz"), **values} if values else {}

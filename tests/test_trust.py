@@ -55,7 +55,9 @@ def test_file_that_changes_after_the_check_is_not_what_was_loaded(
 
 
 @pytest.mark.parametrize("how", ["argument", "configuration"])
-def test_runtime_that_demands_a_signature_refuses_others(tmp_path: Path, signed: Path, keys: tuple[Path, Path], how: str) -> None:
+def test_runtime_that_demands_a_signature_refuses_others(
+    tmp_path: Path, signed: Path, keys: tuple[Path, Path], how: str
+) -> None:
     config = tmp_path / "edgeaff.toml"
     config.write_text(f'[runtime]\nkey = "{keys[1]}"\n')
     demand = {"key": keys[1]} if how == "argument" else {"config": config}
@@ -67,7 +69,9 @@ def test_runtime_that_demands_a_signature_refuses_others(tmp_path: Path, signed:
             edgeaff.Runtime(bundle, audio=source, **demand)
 
 
-def test_bundle_loaded_with_the_key_is_taken_by_a_runtime_that_demands_it(signed: Path, keys: tuple[Path, Path]) -> None:
+def test_bundle_loaded_with_the_key_is_taken_by_a_runtime_that_demands_it(
+    signed: Path, keys: tuple[Path, Path]
+) -> None:
     bundle = ModelBundle.load(signed, key=keys[1])
     assert edgeaff.Runtime(bundle, audio=edgeaff.PushAudio(sample_rate_hz=16_000), key=keys[1]).bundle is bundle
 
@@ -102,7 +106,9 @@ def test_key_file_without_end_is_not_read(tmp_path: Path, signed: Path) -> None:
             verify_signature(signed, path)
 
 
-def test_run_with_a_key_refuses_an_unsigned_bundle(tmp_path: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_with_a_key_refuses_an_unsigned_bundle(
+    tmp_path: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["run", str(tmp_path / "none.wav"), "--key", str(keys[1]), "--quiet"]) == UNUSABLE
     capsys.readouterr()
 

@@ -2,6 +2,7 @@
 // The tiles are in attention_tile.h; *_avx512.cc and its kin compile them for one instruction set each.
 #include "edgeaff/cross_modal_attention.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <new>
 
@@ -40,11 +41,13 @@ const AttentionKernel& ChooseKernel(const CrossModalAttentionParams& params) {
 class Scratch {
  public:
   ~Scratch() { std::free(memory_); }
+  // Returns null where there is no memory: a task on a thread of the pool must not throw.
   float* Get(int64_t floats) {
     if (floats > size_) {
       std::free(memory_);
+      size_ = 0;
       memory_ = static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>((floats + 15) / 16 * 16) * sizeof(float)));
-      if (memory_ == nullptr) throw std::bad_alloc();
+      if (memory_ == nullptr) return nullptr;
       size_ = floats;
     }
     return memory_;
@@ -59,13 +62,19 @@ struct Job {
   const CrossModalAttentionParams* params;
   const AttentionKernel* kernel;
   int64_t scratch_floats;
+  std::atomic<bool> failed{false};
 };
 
 void RunItem(void* context, int64_t index, int) {
   thread_local Scratch scratch;
-  const Job& job = *static_cast<const Job*>(context);
+  Job& job = *static_cast<Job*>(context);
   const int64_t heads = job.params->num_heads;
-  job.kernel->run(*job.params, index / heads, static_cast<int>(index % heads), scratch.Get(job.scratch_floats));
+  float* const memory = job.failed ? nullptr : scratch.Get(job.scratch_floats);
+  if (memory == nullptr) {
+    job.failed = true;
+    return;
+  }
+  job.kernel->run(*job.params, index / heads, static_cast<int>(index % heads), memory);
 }
 
 }  // namespace
@@ -77,6 +86,7 @@ bool CrossModalAttentionCpu(const CrossModalAttentionParams& params, int threads
   const AttentionKernel& kernel = ChooseKernel(params);
   Job job{&params, &kernel, kernel.scratch_floats(params)};
   ParallelFor(threads, params.batch * params.num_heads, RunItem, &job);
+  if (job.failed) throw std::bad_alloc();
   return true;
 }
 

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -29,10 +30,7 @@ class Pool {
     std::lock_guard<std::mutex> one_caller(caller_mutex_);
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      while (started_ < threads - 1) {
-        ++started_;
-        std::thread(&Pool::Work, this, started_).detach();
-      }
+      threads = Grow(threads - 1) + 1;
       task_ = task;
       context_ = context;
       count_ = count;
@@ -48,6 +46,15 @@ class Pool {
   }
 
  private:
+  // Returns how many workers there are, at most `wanted`: fewer where the system starts no more threads.
+  int Grow(int wanted) {
+    try {
+      for (; started_ < wanted; ++started_) std::thread(&Pool::Work, this, started_ + 1).detach();
+    } catch (const std::system_error&) {
+    }
+    return started_ < wanted ? started_ : wanted;
+  }
+
   void Drain(Task task, void* context, int64_t count, int worker) {
     for (int64_t index = next_.fetch_add(1); index < count; index = next_.fetch_add(1)) task(context, index, worker);
   }

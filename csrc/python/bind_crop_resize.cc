@@ -10,7 +10,13 @@ namespace py = pybind11;
 namespace edgeaff {
 namespace {
 
+constexpr py::ssize_t kMostPixels = 1 << 24;   // along an axis
+
 ImageView ViewOf(const py::array& image, int format) {
+  const bool has_channels = format == static_cast<int>(PixelFormat::kRgb) || format == static_cast<int>(PixelFormat::kBgr);
+  const bool fits = image.itemsize() == 1 && image.ndim() == (has_channels ? 3 : 2) && (!has_channels || image.shape(2) == 3);
+  if (!fits || format < 0 || format > static_cast<int>(PixelFormat::kNv12)) throw py::value_error("crop_resize: image does not fit its format");
+  if (image.shape(0) > kMostPixels || image.shape(1) > kMostPixels) throw py::value_error("crop_resize: image is too large");
   const PixelFormat pixel_format = static_cast<PixelFormat>(format);
   ImageView view{};
   view.data = static_cast<const uint8_t*>(image.data());
@@ -42,6 +48,9 @@ py::array_t<uint8_t> Pixels(const py::array& image, double x0, double y0, double
 // The result at the upper left of `out`, (3, canvas height, canvas width) uint8, packed; what lies beside it is left as it is.
 void Planes(const py::array& image, double x0, double y0, double x1, double y1, int height, int width,
             py::array_t<uint8_t, py::array::c_style>& out, int format) {
+  if (out.ndim() != 3 || out.shape(0) != 3 || out.shape(1) < height || out.shape(2) < width) {
+    throw py::value_error("crop_resize: out does not hold the result");
+  }
   const ptrdiff_t row = out.shape(2), plane = row * out.shape(1);
   Run(ViewOf(image, format), CropBox{x0, y0, x1, y1}, height, width, Target{out.mutable_data(), row, plane});
 }

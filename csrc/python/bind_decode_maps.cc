@@ -14,6 +14,8 @@ namespace py = pybind11;
 namespace edgeaff {
 namespace {
 
+constexpr py::ssize_t kMostCells = 1 << 12;   // along an axis
+
 using FloatArray = py::array_t<float, py::array::c_style | py::array::forcecast>;
 
 // (maps of shape (15, rows, columns), strides, five rules) -> boxes (n, 4), scores (n), points (n, 5, 2).
@@ -23,6 +25,7 @@ py::tuple Decode(const std::vector<FloatArray>& maps, const std::vector<int>& st
   std::vector<DetectorMap> views;
   for (size_t i = 0; i < maps.size(); ++i) {
     if (maps[i].ndim() != 3 || maps[i].shape(0) != 5 + 2 * kFacePoints) throw py::value_error("decode_maps: maps must be (15, H, W)");
+    if (maps[i].shape(1) > kMostCells || maps[i].shape(2) > kMostCells || strides[i] < 1) throw py::value_error("decode_maps: map is too large");
     views.push_back({maps[i].data(), static_cast<int>(maps[i].shape(1)), static_cast<int>(maps[i].shape(2)), strides[i]});
   }
   const DecodeRules rules{score_limit, vote_margin, most_candidates, suppress_iou, vote_iou};

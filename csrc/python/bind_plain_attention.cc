@@ -16,6 +16,8 @@ namespace py = pybind11;
 namespace edgeaff {
 namespace {
 
+constexpr int64_t kLargestHead = 256;
+
 struct View {
   const void* data = nullptr;
   int64_t shape[3] = {};
@@ -27,6 +29,7 @@ bool ViewNumpy(const py::handle& object, View* view) {
   const auto array = py::reinterpret_borrow<py::array>(object);
   if (array.ndim() != 3 || !py::isinstance<py::array_t<float>>(object)) return false;
   view->data = array.data();
+  if (reinterpret_cast<uintptr_t>(view->data) % alignof(float) != 0) return false;
   for (int i = 0; i < 3; ++i) {
     if (array.strides(i) % 4 != 0) return false;
     view->shape[i] = array.shape(i);
@@ -74,6 +77,7 @@ bool ViewDlpack(const py::handle& object, const DlpackExchangeApi& api, View* vi
   }
   const bool is_float = tensor.type_code == 2 && tensor.type_bits == 32, is_bf16 = tensor.type_code == 4 && tensor.type_bits == 16;
   if (tensor.device_type != 1 || tensor.dimension_count != 3 || tensor.type_lanes != 1 || !(is_float || is_bf16)) return false;
+  if (tensor.data == nullptr) return false;
   view->data = static_cast<const char*>(tensor.data) + tensor.byte_offset;
   view->type = is_float ? DataType::kFloat32 : DataType::kBfloat16;
   int64_t compact = 1;
@@ -87,7 +91,7 @@ bool ViewDlpack(const py::handle& object, const DlpackExchangeApi& api, View* vi
 
 bool FitsPlainCall(const View (&views)[4], int heads) {
   const int64_t batch = views[0].shape[0], queries = views[0].shape[1], channels = views[0].shape[2], keys = views[1].shape[1];
-  if (heads < 1 || channels < heads || channels % heads != 0) return false;
+  if (heads < 1 || channels < heads || channels % heads != 0 || channels / heads > kLargestHead) return false;
   for (int i = 0; i < 4; ++i) {
     const bool pair = i % 2 == 1;
     if (views[i].type != views[0].type || views[i].strides[2] != 1 || views[i].shape[0] != batch) return false;

@@ -17,6 +17,17 @@ struct DlTensor {
   uint64_t byte_offset;
 };
 
+// Capsule "dltensor_versioned".
+struct DlManagedTensorVersioned {
+  uint32_t version_major, version_minor;
+  void* manager;
+  void* deleter;
+  uint64_t flags;
+  DlTensor tensor;
+};
+
+constexpr uint64_t kDlReadOnly = 1;
+
 // Attribute `__dlpack_c_exchange_api__` of a type: a capsule named "dlpack_exchange_api". Only tensor_from_object is called: it
 // borrows, orders no streams, and returns 0, or -1 with a Python exception set.
 struct DlpackExchangeApi {

@@ -9,6 +9,7 @@ namespace edgeaff {
 namespace {
 
 constexpr float kLogSizeLimit = 4.0f;
+constexpr float kLargestCoordinate = 1e5f;   // in the network's pixels
 
 struct Candidate {
   float logit;
@@ -50,6 +51,14 @@ DecodedFace Decode(const DetectorMap& map, const Candidate& candidate) {
                    {}};
   for (int k = 0; k < 2 * kFacePoints; ++k) face.points[k] = value[(5 + k) * plane] * stride + (k % 2 == 0 ? x : y);
   return face;
+}
+
+// Neither NaN nor beyond what a crop may have.
+bool IsUsable(const DecodedFace& face) {
+  bool usable = true;
+  for (const float value : face.box) usable = usable && std::fabs(value) <= kLargestCoordinate;
+  for (const float value : face.points) usable = usable && std::fabs(value) <= kLargestCoordinate;
+  return usable;
 }
 
 float Area(const float* box) { return std::max(box[2] - box[0], 0.0f) * std::max(box[3] - box[1], 0.0f); }
@@ -97,7 +106,10 @@ std::vector<DecodedFace> DecodeMaps(const DetectorMap* maps, int count, const De
   const std::vector<Candidate> found = Candidates(maps, count, rules, &any);
   if (!any) return {};
   std::vector<DecodedFace> faces;
-  for (const Candidate& candidate : found) faces.push_back(Decode(maps[candidate.map], candidate));
+  for (const Candidate& candidate : found) {
+    const DecodedFace face = Decode(maps[candidate.map], candidate);
+    if (IsUsable(face)) faces.push_back(face);
+  }
   std::stable_sort(faces.begin(), faces.end(), [](const DecodedFace& a, const DecodedFace& b) { return a.score > b.score; });
   std::vector<DecodedFace> voted;
   for (const size_t index : Suppress(faces, rules.suppress_iou)) voted.push_back(Vote(faces, faces[index], rules.vote_iou));

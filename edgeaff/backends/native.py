@@ -190,9 +190,10 @@ class NativeStep:
         """
         for name, array in (("video", video), ("audio", audio)):
             check_vector(name, array, self.inputs[name][1])
-        if state.shape != self.inputs[_STATE] or state.dtype != np.float32 or not state.flags.c_contiguous:
+        writable = copy or state.flags.writeable
+        if state.shape != self.inputs[_STATE] or state.dtype != np.float32 or not state.flags.c_contiguous or not writable:
             raise BundleError(
-                f"state must be contiguous float32 of shape {self.inputs[_STATE]}, got {state.dtype} of {state.shape}; "
+                f"state must be contiguous, writable float32 of shape {self.inputs[_STATE]}, got {state.dtype} of {state.shape}; "
                 "start from initial_state()."
             )
         return self._model.step(state, video, audio, copy)

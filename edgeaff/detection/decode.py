@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from edgeaff.detection.boxes import merge_candidates
+from edgeaff.errors import BundleError
 from edgeaff.ops import native
 
 STRIDES = (8, 16, 32)
@@ -16,6 +17,7 @@ VOTE_IOU = 0.6
 VOTE_MARGIN = 1.0
 """Candidates this much below the threshold (in logits) have a vote on the box of a face above it."""
 MOST_CANDIDATES = 400
+LARGEST_COORDINATE = 1e5  # in the network's pixels
 
 
 def decode_maps(maps: list[np.ndarray], *, score_threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -29,10 +31,18 @@ def decode_maps(maps: list[np.ndarray], *, score_threshold: float) -> tuple[np.n
         score_threshold: lowest score of a face, in (0, 1).
 
     Returns:
-        boxes (n, 4) float32, scores (n,) float32, points (n, 5, 2) float32.
+        boxes (n, 4) float32, scores (n,) float32, points (n, 5, 2) float32. A face that is not finite, or farther away than a
+        picture reaches, is none.
+
+    Raises:
+        BundleError: the maps have other shapes: they come from another network.
     """
     limit = math.log(score_threshold / (1 - score_threshold))
-    return native().decode_maps(maps, STRIDES, limit, VOTE_MARGIN, MOST_CANDIDATES, SUPPRESS_IOU, VOTE_IOU)
+    try:
+        return native().decode_maps(maps, STRIDES, limit, VOTE_MARGIN, MOST_CANDIDATES, SUPPRESS_IOU, VOTE_IOU)
+    except (TypeError, ValueError) as error:
+        shapes = [getattr(grid, "shape", None) for grid in maps]
+        raise BundleError(f"maps must be three of (15, H, W) float32, got {shapes}; use the bundle's own detector.") from error
 
 
 def decode_maps_reference(
@@ -57,8 +67,11 @@ def decode_maps_reference(
     half = np.exp(np.clip(values[:, 3:5], -4, 4)) * (pixels / 2)
     points = values[:, 5:15] * pixels + np.tile(middle, 5)
     scores = 1 / (1 + np.exp(-values[:, 0]))
+    boxes = np.concatenate([box_centre - half, box_centre + half], 1)
+    usable = (np.abs(boxes) <= LARGEST_COORDINATE).all(1) & (np.abs(points) <= LARGEST_COORDINATE).all(1)
+    boxes, scores, points = boxes[usable], scores[usable], points[usable]
     boxes, scores, points = merge_candidates(
-        np.concatenate([box_centre - half, box_centre + half], 1),
+        boxes,
         scores,
         points.reshape(-1, 5, 2),
         suppress_iou=SUPPRESS_IOU,

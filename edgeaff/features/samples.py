@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError
+from edgeaff.parsing.boundary import reason_of
 
 FULL_SCALE = np.float32(32768)
 
@@ -17,7 +18,14 @@ def check_form(samples: Any) -> np.ndarray:
     Raises:
         ArgumentError: it is not (n,) int16, float32 or float64.
     """
-    array = np.asarray(samples)
+    try:
+        array = np.asarray(samples)
+    except Exception as error:  # of whatever makes an array of the object
+        raise ArgumentError(
+            f"samples must be (n,) int16 or float32, got {type(samples).__name__} ({reason_of(error)}); pass a NumPy array."
+        ) from error
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     if array.ndim != 1 or array.dtype not in (np.int16, np.float32, np.float64):
         raise ArgumentError(
             f"samples must be (n,) int16 or float32, got {array.shape} {array.dtype}; mix to mono and convert."

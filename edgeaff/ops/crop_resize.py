@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.ops import native
+from edgeaff.ops.arrays import check_whole
+from edgeaff.parsing.boundary import boundary
 
 PIXEL_FORMATS = ("rgb", "bgr", "grey", "nv12")
 MAX_COORDINATE = 1e6
 MAX_SIZE_PX = 16384
+MAX_SOURCE_PX = 1 << 24
 
 
 def check_image(image: np.ndarray, pixel_format: str) -> None:
@@ -23,20 +27,23 @@ def check_image(image: np.ndarray, pixel_format: str) -> None:
     """
     if pixel_format not in PIXEL_FORMATS:
         raise ArgumentError(f"pixel_format must be one of {PIXEL_FORMATS}, got {pixel_format!r}; choose one.")
-    shape, dtype = getattr(image, "shape", None), getattr(image, "dtype", None)
+    is_array = isinstance(image, np.ndarray)
+    shape, dtype = (image.shape, image.dtype) if is_array else ((), None)
     if pixel_format in ("rgb", "bgr"):
-        expected, good = "(H, W, 3) uint8", shape is not None and len(shape) == 3 and shape[2] == 3
+        expected, good = "(H, W, 3) uint8", len(shape) == 3 and shape[2] == 3
     elif pixel_format == "grey":
-        expected, good = "(H, W) uint8", shape is not None and len(shape) == 2
+        expected, good = "(H, W) uint8", len(shape) == 2
     else:
         expected = "(H * 3 / 2, W) uint8 with H and W even, luma rows then interleaved UV rows that are contiguous"
-        good = shape is not None and len(shape) == 2 and shape[0] % 3 == 0 and shape[1] % 2 == 0
+        good = len(shape) == 2 and shape[0] % 3 == 0 and shape[1] % 2 == 0
         good = good and image.strides[1] == 1
-    if not good or dtype != np.uint8 or 0 in image.shape:
+    if not good or dtype != np.uint8 or 0 in shape:
         raise ArgumentError(
             f"image must be {expected} for pixel_format={pixel_format!r}, got {type(image).__name__} {shape} {dtype}; "
             "convert it or name its format."
         )
+    if max(shape[:2]) > MAX_SOURCE_PX:
+        raise ArgumentError(f"image must have at most {MAX_SOURCE_PX} pixels a side, got {shape}; make it smaller first.")
 
 
 def check_box(box: Sequence[float]) -> tuple[float, float, float, float]:
@@ -45,7 +52,8 @@ def check_box(box: Sequence[float]) -> tuple[float, float, float, float]:
     Raises:
         ArgumentError: it is not four finite numbers with x1 > x0 and y1 > y0, within a million pixels.
     """
-    values = tuple(float(value) for value in box)
+    with boundary(ArgumentError, "box must be (x0, y0, x1, y1)", "pass four numbers."):
+        values = tuple(float(value) for value in box)
     if len(values) != 4 or not all(math.isfinite(v) and abs(v) <= MAX_COORDINATE for v in values):
         raise ArgumentError(
             f"box must be (x0, y0, x1, y1), finite and within {MAX_COORDINATE:.0f} px, got {box}; drop this box."
@@ -81,8 +89,9 @@ def crop_resize(
     """
     check_image(image, pixel_format)
     x0, y0, x1, y1 = check_box(box)
-    _check_sizes(width=width, height=height)
-    return native().crop_resize(image, x0, y0, x1, y1, int(height), int(width), PIXEL_FORMATS.index(pixel_format))
+    width, height = _check_sizes(width, height)
+    with boundary(ArgumentError, f"{width} x {height} pixels must fit into memory", "choose a smaller size."):
+        return native().crop_resize(image, x0, y0, x1, y1, height, width, PIXEL_FORMATS.index(pixel_format))
 
 
 def crop_resize_planes(
@@ -111,16 +120,21 @@ def crop_resize_planes(
     """
     check_image(image, pixel_format)
     x0, y0, x1, y1 = check_box(box)
-    _check_sizes(width=width, height=height)
-    if out.ndim != 3 or out.shape[0] != 3 or out.dtype != np.uint8 or not out.flags.c_contiguous:
-        raise ArgumentError(f"out must be (3, H, W) uint8 and contiguous, got {out.shape} {out.dtype}; use np.zeros.")
+    width, height = _check_sizes(width, height)
+    if not isinstance(out, np.ndarray) or out.ndim != 3 or out.shape[0] != 3 or out.dtype != np.uint8:
+        described = f"{out.shape} {out.dtype}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ArgumentError(f"out must be (3, H, W) uint8, got {described}; use np.zeros.")
+    if not out.flags.c_contiguous or not out.flags.writeable:
+        raise ArgumentError(
+            f"out must be contiguous and writable, got strides {out.strides} with writeable={out.flags.writeable}; use np.zeros."
+        )
     if out.shape[1] < height or out.shape[2] < width:
         raise ArgumentError(f"out must hold {height} x {width} pixels, got {out.shape}; make it larger.")
     code = PIXEL_FORMATS.index(pixel_format)
-    native().crop_resize_planes(image, x0, y0, x1, y1, int(height), int(width), out, code)
+    with boundary(ArgumentError, f"{width} x {height} pixels must fit into memory", "choose a smaller size."):
+        native().crop_resize_planes(image, x0, y0, x1, y1, height, width, out, code)
 
 
-def _check_sizes(**sizes: int) -> None:
-    for name, value in sizes.items():
-        if not 1 <= value <= MAX_SIZE_PX:
-            raise ArgumentError(f"{name} must be in 1..{MAX_SIZE_PX}, got {value}; choose another size.")
+def _check_sizes(width: Any, height: Any) -> tuple[int, int]:
+    advice = "choose another size."
+    return check_whole("width", width, 1, MAX_SIZE_PX, advice), check_whole("height", height, 1, MAX_SIZE_PX, advice)

@@ -9,11 +9,13 @@ Paper: section 3.2, eq. 1. `edgeaff.ops.reference` spells the same in NumPy, `ed
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 from edgeaff.ops import native
-from edgeaff.ops.arrays import Operand, describe, empty_like
+from edgeaff.ops.arrays import Operand, check_whole, describe, empty_like
+from edgeaff.parsing.boundary import reason_of, shown
 
 NODE_INPUTS = (  # of a graph's node and of the torch operator, in this order
     "q_audio", "kv_audio", "q_video", "kv_video", "alpha", "beta", "key_mask_audio", "key_mask_video",
@@ -23,6 +25,8 @@ REQUIRED_INPUTS = NODE_INPUTS[:6]
 TYPE_CODES = {"float32": 0, "float16": 1, "bfloat16": 2}  # of edgeaff::DataType
 _CPU_TYPES = ("float32", "bfloat16")
 CUDA_HEAD_SIZES = (16, 32, 64, 128)
+MOST_HEADS, MOST_THREADS, MOST_HEAD_SIZE = 1 << 16, 256, 256
+SMALLER = "pass smaller arrays."
 _ABSENT = (0, 0, 0, 0, 0, 0)  # mask and its stride, bias, residual and its strides
 
 
@@ -72,16 +76,23 @@ def cross_modal_attention(
 
     Returns:
         (B, Tq, D), of the library of q_audio, or `out`. The attention term of a row that sees no key is 0.
+
+    Raises:
+        ArgumentError: an argument has another shape, type, place or range, or there is no memory.
     """
     if (
         type(alpha) is type(beta) is float and type(num_heads) is type(threads) is int
+        and 0 < num_heads <= MOST_HEADS and 0 < threads <= MOST_THREADS
         and band is key_mask_audio is key_mask_video is residual_audio is residual_video is None
         and age_bias_audio is age_bias_video is stream is out is None
     ):  # fmt: skip
         # Checked and run in one native call, which saves a twentieth of the time at 100 x 512; None = not as plain as it looks.
-        done = native().cross_modal_attention_plain(
-            q_audio, kv_audio, q_video, kv_video, alpha, beta, num_heads, threads
-        )
+        try:
+            done = native().cross_modal_attention_plain(
+                q_audio, kv_audio, q_video, kv_video, alpha, beta, num_heads, threads
+            )
+        except Exception as error:  # no memory for the result, or an exporter that fails
+            raise ArgumentError(f"arrays must be readable and fit into memory, got {reason_of(error)}; {SMALLER}") from error
         if done is not None:
             return done
     arrays = {
@@ -110,15 +121,16 @@ def _run_checked(
 ) -> Any:
     """Returns the weighted sum after checking every argument, on the device where the arrays lie."""
     found = {name: describe(array, name) for name, array in arrays.items() if array is not None}
+    num_heads = check_whole("num_heads", num_heads, 1, MOST_HEADS, "pass the model's heads.")
     sizes = _check_sizes(found, num_heads, band)
     batch, query_count, _, _, head_size = sizes
     shape = (batch, query_count, num_heads * head_size)
     if out is None:
         out = empty_like(arrays["q_audio"], shape)
-    target = describe(out, "out")
+    target = describe(out, "out", writable=True)
     _check_operand(target, shape, found["q_audio"].dtype, found["q_audio"])
     packed = (
-        (TYPE_CODES[target.dtype], *sizes[:3], num_heads, head_size, band or 0),
+        (TYPE_CODES[target.dtype], *sizes[:3], num_heads, head_size, _band_of(found, band)),
         _modality(found, "audio"),
         _modality(found, "video"),
         _weights(*weights, target),
@@ -144,11 +156,11 @@ def _check_sizes(found: dict[str, Operand], num_heads: int, band: int | None) ->
     if len(keys.shape) != 3:
         raise ArgumentError(f"kv_audio must have shape (B, Tk, 2D), got {keys.shape}; add the missing axis.")
     key_count = keys.shape[1]
-    if not isinstance(num_heads, int) or num_heads < 1 or channels % num_heads:
+    if channels % num_heads:
         raise ArgumentError(
             f"num_heads must be a positive int that divides D = {channels}, got {num_heads!r}; pass the model's heads."
         )
-    if band is not None and (not isinstance(band, int) or band < 1):
+    if band is not None and (not isinstance(band, Integral) or isinstance(band, bool) or band < 1):
         raise ArgumentError(f"band must be a positive int or None, got {band!r}; pass how many keys a query may see.")
     if query.dtype not in TYPE_CODES:
         raise ArgumentError(
@@ -167,6 +179,15 @@ def _check_sizes(found: dict[str, Operand], num_heads: int, band: int | None) ->
         else:
             _check_operand(operand, (num_heads, band), "float32", query)
     return batch, query_count, key_count, channels, channels // num_heads
+
+
+def _band_of(found: dict[str, Operand], band: int | None) -> int:
+    """Returns the band for the kernel: at most all keys, unless a bias has a place for each of its ages; 0 for none."""
+    if band is None:
+        return 0
+    if any(name.startswith("age_bias") for name in found):
+        return int(band)
+    return int(min(band, max(found["kv_audio"].shape[1], 1)))
 
 
 def _check_operand(operand: Operand, shape: tuple[int, ...], dtype: str, first: Operand) -> None:
@@ -233,9 +254,9 @@ def _weights(alpha: Any, beta: Any, target: Operand) -> tuple[float, float, int,
             continue
         try:
             values.append(float(weight))
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # of whatever __float__ the object has
             raise ArgumentError(
-                f"{name} must be a number or a 0-d array, got {weight!r}; pass the learned weight."
+                f"{name} must be a number or a 0-d array, got {shown(weight)} ({reason_of(error)}); pass the learned weight."
             ) from error
         addresses.append(0)
     return values[0], values[1], addresses[0], addresses[1]
@@ -249,9 +270,12 @@ def _run_cpu(packed: tuple[Any, ...], dtype: str, head_size: int, threads: int) 
     """
     if dtype not in _CPU_TYPES:
         raise ArgumentError(f"q_audio must be float32 or bfloat16 on the CPU, got {dtype}; cast it to float32.")
-    if not isinstance(threads, int) or threads < 1:
-        raise ArgumentError(f"threads must be a positive int, got {threads!r}; pass 1 for the calling thread alone.")
-    if not native().cross_modal_attention_cpu(*packed, threads):
+    threads = check_whole("threads", threads, 1, MOST_THREADS, "pass 1 for the calling thread alone.")
+    try:
+        done = head_size <= MOST_HEAD_SIZE and native().cross_modal_attention_cpu(*packed, threads)
+    except MemoryError as error:
+        raise ArgumentError(f"arrays must fit into memory, got {packed[0][1:4]} as B, Tq, Tk; {SMALLER}") from error
+    if not done:
         raise ArgumentError(
             f"num_heads must give a head size that is a multiple of 16 up to 256, got head size {head_size}; "
             "choose other heads."
@@ -287,6 +311,6 @@ def _run_cuda(packed: tuple[Any, ...], head_size: int, stream: int) -> None:
 def _choose_stream(found: dict[str, Operand], stream: int | None) -> int:
     """Returns the stream asked for, else the first that an array names, else the default stream."""
     if stream is not None:
-        return stream
+        return check_whole("stream", stream, 0, (1 << 64) - 1, "pass a CUDA stream handle, or None.")
     named = (operand.stream for operand in found.values() if operand.stream is not None)
     return next(named, 0)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from edgeaff.errors import ArgumentError
 from edgeaff.ops import native, reference_torch
 from edgeaff.ops.cross_modal_attention import CUDA_HEAD_SIZES, NODE_INPUTS, REQUIRED_INPUTS
 from edgeaff.ops.cross_modal_attention import cross_modal_attention as _compiled
@@ -54,7 +55,12 @@ def cross_modal_attention(
 
     Returns:
         (B, Tq, D), of the type of q_audio.
+
+    Raises:
+        ArgumentError: num_heads is no positive int.
     """
+    if isinstance(num_heads, bool) or not isinstance(num_heads, (int, torch.SymInt)) or num_heads < 1:
+        raise ArgumentError(f"num_heads must be a positive int, got {num_heads!r}; pass the model's heads.")
     scale_type = torch.float64 if q_audio.dtype == torch.float64 else torch.float32
     return _operator(
         q_audio,

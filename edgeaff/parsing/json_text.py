@@ -88,7 +88,11 @@ def _check_text(text: str) -> None:
     if text.isprintable():
         return
     for character in text:
-        if (character < " " and character not in "\n\t") or "\x7f" <= character < "\xa0" or "\ud800" <= character < "\ue000":
+        if (
+            (character < " " and character not in "\n\t")
+            or "\x7f" <= character < "\xa0"
+            or "\ud800" <= character < "\ue000"
+        ):
             raise Refused(f"a control character in {shown(text)}")
 
 

@@ -173,7 +173,7 @@ def test_wrong_inputs_are_refused() -> None:
         step.advance(state, np.zeros(128), None)
     with pytest.raises(BundleError, match=r"audio must be float32 of shape \(65,\), got float32 of \(64,\)"):
         step.advance(state, None, np.zeros(64, np.float32))
-    with pytest.raises(BundleError, match="state must be contiguous float32 of shape"):
+    with pytest.raises(BundleError, match="state must be contiguous, writable float32 of shape"):
         step.advance(state[1:], None, None)
 
 

@@ -43,7 +43,7 @@ class CudaArray:
         ({"key_mask_audio": np.zeros((1, 5), np.float32)}, "key_mask_audio must be bool, got float32"),
         ({"alpha": "half"}, "alpha must be a number or a 0-d array, got 'half'"),
         ({"beta": np.zeros(3)}, "beta must be a number or a 0-d array"),
-        ({"threads": 0}, "threads must be a positive int, got 0"),
+        ({"threads": 0}, r"threads must be an int in \[1, 256\], got 0"),
         ({"q_audio": [[1.0]]}, "q_audio must be a NumPy array or have __dlpack__"),
         ({"q_audio": np.zeros((1, 3, 64), np.float32)[..., ::2]}, "q_audio must be contiguous along its last axis"),
         ({"out": np.zeros((1, 3, 16), np.float32)}, r"out must have shape \(1, 3, 32\)"),

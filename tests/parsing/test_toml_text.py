@@ -52,7 +52,14 @@ def test_hostile_configuration_is_refused(tmp_path: Path, what: str, read: Calla
 @pytest.mark.parametrize("read", READERS)
 def test_what_is_no_file_is_refused(tmp_path: Path, read: Callable[[Path], Any]) -> None:
     os.mkfifo(tmp_path / "fifo")
-    for path in (tmp_path / "none.toml", tmp_path, tmp_path / "fifo", Path("/dev/zero"), Path("a\0b"), Path("x" * 5_000)):
+    for path in (
+        tmp_path / "none.toml",
+        tmp_path,
+        tmp_path / "fifo",
+        Path("/dev/zero"),
+        Path("a\0b"),
+        Path("x" * 5_000),
+    ):
         with pytest.raises(ArgumentError):
             read(path)
 

@@ -53,7 +53,8 @@ struct CrossModalAttentionParams {
 };
 
 // Computes on the processor with `threads` >= 1 threads (this one included). fp32 and bf16. Thread-safe; no input is written.
-// Returns false, having done nothing, for a data type or head size that it does not have.
+// Returns false, having done nothing, for a data type or head size that it does not have. Throws std::bad_alloc, with an unfinished
+// output, where there is no memory to work in.
 bool CrossModalAttentionCpu(const CrossModalAttentionParams& params, int threads);
 
 #if defined(EDGEAFF_WITH_CUDA) || defined(__CUDACC__)
