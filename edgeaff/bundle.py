@@ -21,6 +21,7 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError, BundleError, SpecMismatchError
 from edgeaff.manifest import BUNDLE_SCHEMA, MOST_VERSION, REQUIRED_KEYS, check_manifest
+from edgeaff.naming import public_name
 from edgeaff.parsing.archives import check_arrays, read_npz, read_zip
 from edgeaff.parsing.boundary import Refused, boundary, read_bounded, shown
 from edgeaff.parsing.json_text import parse_json
@@ -268,11 +269,11 @@ def _read_file(path: Path) -> bytes:
     Raises:
         BundleError: it is not there, no file, too large or not readable.
     """
-    with boundary(BundleError, f"bundle must be an .eaff file, got {path}", "check the path."):
+    with boundary(BundleError, f"bundle must be an .eaff file, got {public_name(path)}", "check the path."):
         if path.is_file():
             return read_bounded(path, most_bytes=MOST_BUNDLE_BYTES)
         what = "a folder" if path.is_dir() else "which is not there"
-    raise BundleError(f"bundle must be an .eaff file, got {path}, {what}; `edgeaff export` writes one.")
+    raise BundleError(f"bundle must be an .eaff file, got {public_name(path)}, {what}; `edgeaff export` writes one.")
 
 
 def _parse(path: Path, data: bytes, signed_by: str | None) -> ModelBundle:

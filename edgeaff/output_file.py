@@ -40,11 +40,11 @@ def opening(path: str | os.PathLike[str]) -> Iterator[None]:
         if error.errno in _OF_THE_MACHINE:
             raise DeviceError(
                 f"{public_name(path)} must be a file that can be written, got: {error.strerror}; free space or handles."
-            ) from error
+            ) from None  # its text quotes the path, which may be a mistyped URI
         raise ArgumentError(
             f"path must be a file that can be written, got {public_name(path)!r} ({error.strerror}); "
             "make its folder, or choose another."
-        ) from error
+        ) from None
     except ValueError as error:  # a NUL in the path
         raise ArgumentError(f"path must be the name of a file, got {public_name(path)!r}; choose another.") from error
 

@@ -16,9 +16,12 @@ import pytest
 
 import edgeaff
 from edgeaff.cli.main import main
+from edgeaff.delivery.files import CsvSink, JsonlSink
 from edgeaff.delivery.open import open_sink
 from edgeaff.errors import EdgeaffError
 from edgeaff.naming import public_name, without_secrets
+from edgeaff.recording.format import Recording
+from edgeaff.recording.recorder import Recorder
 
 SECRET = "hunter2"
 MALFORMED = (
@@ -125,6 +128,21 @@ def test_no_error_about_a_uri_holds_its_secret(uri: str) -> None:
             assert SECRET not in "".join(traceback.format_exception(error))
         else:
             opened.stop() if isinstance(opened, edgeaff.Runtime) else opened.close()
+
+
+@pytest.mark.needs_media
+@pytest.mark.parametrize(
+    "open_file",
+    [
+        edgeaff.ModelBundle.load, edgeaff.Session, edgeaff.analyze, Recording, Recorder, JsonlSink, CsvSink,
+        lambda uri: edgeaff.Runtime(video=edgeaff.PushVideo(), config=uri),
+        lambda uri: edgeaff.Runtime(video=f"replay:{uri}"),
+    ],
+)  # fmt: skip
+def test_no_error_about_a_file_holds_the_secret_of_a_uri_in_its_place(open_file: Any) -> None:
+    with pytest.raises(EdgeaffError) as caught:
+        open_file(f"https://user:{SECRET}@host/x.eaff")
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
+from edgeaff.cli.process_list import hide_secrets
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.naming import without_secrets
 from edgeaff.parsing.boundary import printable
@@ -119,4 +120,5 @@ def one_line(error: BaseException) -> str:
 
 def entry() -> None:
     """Runs the command line and exits with its code."""
+    hide_secrets()
     sys.exit(main())

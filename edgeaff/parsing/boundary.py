@@ -45,6 +45,8 @@ def boundary(kind: type[EdgeaffError], what: str, advice: str) -> Iterator[None]
         raise kind(f"{what}: {error}") from error
     except EdgeaffError:
         raise
+    except OSError as error:  # it quotes the path, in whose place a URI with a password may have been given
+        raise kind(f"{what}, got {reason_of(error)}; {advice}") from None
     except Exception as error:
         raise kind(f"{what}, got {reason_of(error)}; {advice}") from error
 

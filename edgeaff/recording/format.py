@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import MediaError
+from edgeaff.naming import public_name
 from edgeaff.types import FaceBox, TrackedFace
 
 MAGIC = b"EAFFREC1"
@@ -95,7 +96,8 @@ def read_records(path: str | os.PathLike[str]) -> Iterator[Record]:
             while (record := _read_record(file)) is not None:
                 yield record
     except OSError as error:
-        raise MediaError(f"{path} must be a readable session file, got: {error.strerror}; check the path.") from error
+        name = public_name(path)  # a mistyped URI ends here too
+        raise MediaError(f"{name} must be a readable session file, got: {error.strerror}; check the path.") from None
 
 
 def _read_record(file: Any) -> Record | None:

@@ -44,8 +44,8 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         ArgumentError: the file cannot be read, is no TOML, or has an unknown key, or one beside [runtime].
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise ArgumentError(f"config must be the path of a TOML file, got {path!r}; pass for example 'edgeaff.toml'.")
-    with boundary(ArgumentError, f"config must be TOML, got {path}", "correct the file or its path."):
+        raise ArgumentError(f"config must be the path of a TOML file, got {public_name(path)!r}; pass for example 'edgeaff.toml'.")
+    with boundary(ArgumentError, f"config must be TOML, got {public_name(path)}", "correct the file or its path."):
         values = read_toml(path)
     if "runtime" in values:
         table = values.pop("runtime")
