@@ -47,7 +47,7 @@ _INPUT_COUNTERS = {  # of InputCounts: source, kind, text, how long it must last
     "jumps": ("runtime", "clock_jump", "the clock jumped by more than 10 s; the session restarted there", 0.0),
 }
 _OUTPUT_COUNTERS = {
-    "values_rejected": ("backend", "model_output", "values are out of range; the events abstain", 0.0),
+    "values_rejected": ("backend", "model_output", "values of the model are out of range; the events abstain", 0.0),
 }
 _FADING = UNHEALTHY_KINDS | {"corrupt_input", "overflow", "dropped", "suspended", "discarded", "late", "clock_step", "clock_jump"}
 

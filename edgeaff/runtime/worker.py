@@ -17,6 +17,7 @@ from edgeaff.types import AffectEvent, AudioChunk, VideoFrame
 
 HALF_TICK_NS = NANOSECONDS // 60  # a frame belongs to the nearest of 30 ticks a second
 LONGEST_CHUNK_NS = NANOSECONDS  # longer chunks are pushed in pieces, so that a stop never waits for an hour of audio
+LATE_CHUNK_NS = 5 * NANOSECONDS  # but for those that come late: a step back is measured to the end of a chunk
 
 
 class Worker:
@@ -57,6 +58,7 @@ class Worker:
         self._source, self._outlets, self._status, self._on_error = source, outlets, status, on_error
         self._live = bool(source.is_live)
         self._lost = (0, 0)
+        self._reached_ns: int | None = None  # time of the last event
         self._picture_ns: int | None = None  # time of the newest picture
         self._busy_ns = 0
         self._saw_face = False
@@ -99,7 +101,7 @@ class Worker:
                     self._make_calls()
                     if self.first_unit is None:
                         self.first_unit = time.monotonic()
-                    for piece in _pieces(unit):
+                    for piece in _pieces(unit) if self._is_in_time(unit) else (unit,):
                         if not self.stop.is_set():
                             self._handle(piece)
                 self._deliver(self.session.finish())
@@ -109,6 +111,10 @@ class Worker:
             self._outlets.finish()
             if self.state == "running":
                 self.state = "stopped" if self.stop.is_set() else "ended"
+
+    def _is_in_time(self, unit: Any) -> bool:
+        reached_ns = self._reached_ns
+        return reached_ns is None or isinstance(unit, int) or unit.pts_ns > reached_ns - LATE_CHUNK_NS
 
     def _handle(self, unit: Any) -> None:
         started = time.monotonic_ns()
@@ -157,8 +163,10 @@ class Worker:
         self._status.emit("runtime", kind, message, name="ladder", counts=numbers)
 
     def _deliver(self, events: list[AffectEvent]) -> None:
-        if events and self._live:
-            self._source.reached_ns = events[-1].pts_ns
+        if events:
+            self._reached_ns = events[-1].pts_ns
+            if self._live:
+                self._source.reached_ns = self._reached_ns
         for event in self._stamped(events) if self._live else events:
             if event.face is not None and not self._saw_face:
                 self._saw_face = True

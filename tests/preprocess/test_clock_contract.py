@@ -237,6 +237,15 @@ def test_a_change_of_rate_does_not_let_audio_go_back() -> None:
     assert centres == sorted(centres) and [tick.tick for tick in ticks] == list(range(75))
 
 
+def test_a_chunk_that_began_before_a_jump_is_dropped_and_counted() -> None:
+    pre = make()
+    push(pre, "video", 0)
+    push(pre, "video", 20 * SECOND)
+    push(pre, "video", 20 * SECOND + 33 * MS)
+    assert pre.push_audio(tone(12.5, RATE), pts_ns=-SECOND, sample_rate_hz=RATE) == []
+    assert pre.counts.inputs_before_jump == 1 and pre.counts.chunks_unused == 1
+
+
 def test_only_what_a_tick_can_use_counts_as_used() -> None:
     pre: Any = make()
     for index in range(90):

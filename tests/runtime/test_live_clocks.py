@@ -68,6 +68,19 @@ def test_long_chunks_are_pushed_in_pieces_of_a_second(seconds: float) -> None:
     assert list(_pieces(frame)) == [frame] and list(_pieces(5)) == [5]
 
 
+def test_a_long_chunk_that_comes_late_is_no_step_back() -> None:
+    sources = {"video": edgeaff.PushVideo(max_frames=1000), "audio": edgeaff.PushAudio(sample_rate_hz=16_000)}
+    with edgeaff.Runtime(**sources) as runtime:
+        for index in range(15 * 15):
+            runtime.push_frame(IMAGE, pts_ns=index * 10**9 // 15)
+        while runtime.stats().frames < 15 * 15:
+            time.sleep(0.01)
+        runtime.push_audio(np.zeros(15 * 16_000, np.int16), pts_ns=0)
+        runtime.finish()
+        runtime.join()
+        assert runtime.stats().inputs["jumps"] == 0 and runtime.stats().inputs["chunks_used"] == 1
+
+
 def test_a_long_chunk_does_not_hold_up_a_stop() -> None:
     runtime = edgeaff.Runtime(audio=edgeaff.PushAudio(sample_rate_hz=16_000)).start()
     runtime.push_audio(np.zeros(16_000 * 1200, np.int16), pts_ns=0)
