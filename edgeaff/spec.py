@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Real
 from typing import Any
 
 from edgeaff.errors import ArgumentError, SpecMismatchError
@@ -23,7 +23,7 @@ JUMP_NS = 10 * NANOSECONDS  # a larger step between two inputs is a jump of the 
 JUMP_CONFIRM_NS = 1 * NANOSECONDS  # a second input this close confirms a jump
 STEP_BACK_NS = NANOSECONDS // 2  # a smaller step back is jitter
 SAMPLE_RATE_HZ = 16_000  # of the sound that LLDs describe
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 96_000  # of the sound that is taken
+LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 768_000  # of the audio that is taken
 CROP_SIZE_PX = 96  # Paper: section 4.2.1
 CROP_RULE = "box_centre_square_v1"
 _WHOLE_RANGES = {
@@ -38,17 +38,17 @@ _NAMES = ("detector_id", "crop_rule")
 _SAME_HERE = ("version", "lld_version")  # of fields whose meaning this edgeaff knows in one version
 
 
-def check_rate(name: str, rate_hz: int) -> int:
-    """Returns the rate as int.
+def check_rate(name: str, rate_hz: float) -> int:
+    """Returns the rate as int; 48000.0 is 48,000.
 
     Raises:
-        ArgumentError: rate_hz is not a whole number from 8,000 to 96,000.
+        ArgumentError: rate_hz is not a whole number from 8,000 to 768,000.
     """
-    whole = isinstance(rate_hz, Integral) and not isinstance(rate_hz, bool)
-    if not whole or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
+    is_number = isinstance(rate_hz, Real) and not isinstance(rate_hz, bool)
+    if not is_number or not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ or int(rate_hz) != rate_hz:
         raise ArgumentError(
             f"{name} must be a whole number of Hz from {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}, got {rate_hz!r}; "
-            "bring the sound to such a rate first."
+            "resample the audio first."
         )
     return int(rate_hz)
 

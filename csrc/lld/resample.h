@@ -14,7 +14,7 @@ namespace edgeaff {
 class Resampler {
  public:
   static constexpr int kLowestRateHz = 8000;
-  static constexpr int kHighestRateHz = 96000;
+  static constexpr int kHighestRateHz = 768000;
 
   // Both rates in [kLowestRateHz, kHighestRateHz]. Equal rates: samples pass (scaled, saturated) without delay.
   Resampler(int input_rate_hz, int output_rate_hz);

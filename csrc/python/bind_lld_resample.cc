@@ -29,7 +29,7 @@ void BindLldResample(py::module_& module) {
       .def(py::init([](int input_rate_hz, int output_rate_hz) {
              for (int rate : {input_rate_hz, output_rate_hz}) {
                if (rate < Resampler::kLowestRateHz || rate > Resampler::kHighestRateHz) {
-                 throw py::value_error("rates must be in [8000, 96000]");
+                 throw py::value_error("rates must be in [8000, 768000]");
                }
              }
              return new Resampler(input_rate_hz, output_rate_hz);

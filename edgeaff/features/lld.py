@@ -41,7 +41,7 @@ class LldStream:
     are final, at most `latency_ns` after its start. Rows are kept until popped. One stream is for one thread at a time.
 
     Args:
-        sample_rate_hz: 8,000 to 96,000; other than 16,000 is resampled.
+        sample_rate_hz: 8,000 to 768,000; other than 16,000 is resampled.
         max_pitch_lag: decide the pitch of a frame at most so many hops late, 0 to 29. Choice: 4, which changes about
             one F0 in a thousand against 29, the order of openSMILE, and saves up to 260 ms.
         variant: "compare2016".
@@ -126,7 +126,7 @@ def extract(
 
     Args:
         samples: (n,) int16, or float32 with full scale 1.
-        sample_rate_hz: 8,000 to 96,000.
+        sample_rate_hz: 8,000 to 768,000.
         max_pitch_lag: see `LldStream`.
         compatible: see `LldStream.finish`.
 

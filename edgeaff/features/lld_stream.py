@@ -32,7 +32,7 @@ def check_arguments(
         row to the last sample that it needs.
 
     Raises:
-        ArgumentError: a rate outside 8,000 to 96,000, max_pitch_lag outside 0 to 29, or an unknown variant.
+        ArgumentError: a rate outside 8,000 to 768,000, max_pitch_lag outside 0 to 29, or an unknown variant.
     """
     rate_hz = check_rate("sample_rate_hz", sample_rate_hz)
     if isinstance(max_pitch_lag, bool) or max_pitch_lag not in range(OFFLINE_LAG + 1):
@@ -80,7 +80,7 @@ class LldStream:
     a row can be popped once all its columns are final, `latency_ns` after its start at most.
 
     Args:
-        sample_rate_hz: 8,000 to 96,000; other than 16,000 is resampled.
+        sample_rate_hz: 8,000 to 768,000; other than 16,000 is resampled.
         max_pitch_lag: decide the pitch of a frame at most so many hops late, 0 to 29. 4 changes one F0 in a thousand
             against 29, which is the order of openSMILE.
         variant: "compare2016".

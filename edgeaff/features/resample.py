@@ -22,7 +22,7 @@ class Resampler:
     compensated. Equal rates pass samples through (scaled, saturated). The filter: see `resample_reference`.
 
     Args:
-        input_rate_hz: rate of the pushed samples, 8,000 to 96,000; another is an ArgumentError.
+        input_rate_hz: rate of the pushed samples, 8,000 to 768,000; another is an ArgumentError.
         output_rate_hz: rate of what comes out, same range.
     """
 

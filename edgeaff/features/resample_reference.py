@@ -65,8 +65,8 @@ class Resampler:
     input samples give ceil(n * output_rate / input_rate) output samples in all.
 
     Args:
-        input_rate_hz: 8,000 to 96,000.
-        output_rate_hz: 8,000 to 96,000.
+        input_rate_hz: 8,000 to 768,000.
+        output_rate_hz: 8,000 to 768,000.
 
     Raises:
         ArgumentError: a rate outside this range.

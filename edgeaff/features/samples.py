@@ -10,13 +10,15 @@ from edgeaff.errors import ArgumentError
 from edgeaff.parsing.boundary import reason_of
 
 FULL_SCALE = np.float32(32768)
+FAR_BEYOND_SCALE = 8.0  # 18 dB above full scale: no mixture of channels reaches it
+FEW_SAMPLES = 64  # as few say nothing about the scale
 
 
 def check_form(samples: Any) -> np.ndarray:
-    """Returns sound as an array.
+    """Returns audio as an array of the machine's byte order.
 
     Raises:
-        ArgumentError: it is not (n,) int16, float32 or float64.
+        ArgumentError: it is not (n,) int16, float32 or float64, or its floats are plainly not on the scale of [-1, 1].
     """
     try:
         array = np.asarray(samples)
@@ -24,13 +26,24 @@ def check_form(samples: Any) -> np.ndarray:
         raise ArgumentError(
             f"samples must be (n,) int16 or float32, got {type(samples).__name__} ({reason_of(error)}); pass a NumPy array."
         ) from error
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    if array.ndim != 1 or array.dtype not in (np.int16, np.float32, np.float64):
+    if array.ndim != 1:
+        raise ArgumentError(f"samples must be mono, (n,), got shape {array.shape}; mix the channels to one.")
+    native = array.dtype.newbyteorder("=")
+    if native not in (np.int16, np.float32, np.float64):
+        raise ArgumentError(f"samples must be int16 or float32, got {array.dtype}; convert them.")
+    array = array.astype(native, copy=False)
+    if native != np.int16 and _is_int16_scale(array):
         raise ArgumentError(
-            f"samples must be (n,) int16 or float32, got {array.shape} {array.dtype}; mix to mono and convert."
+            f"float samples must be in [-1, 1], got values up to {np.nanmax(np.abs(array)):g}; divide them by 32768, or pass int16."
         )
     return array
+
+
+def _is_int16_scale(samples: np.ndarray) -> bool:
+    """Returns whether most samples that are not 0 lie far beyond full scale; a glitch does not count."""
+    with np.errstate(invalid="ignore"):
+        beyond = np.count_nonzero(np.abs(samples) > FAR_BEYOND_SCALE)
+    return bool(beyond >= FEW_SAMPLES and 2 * beyond > np.count_nonzero(samples))
 
 
 def check_samples(samples: Any) -> np.ndarray:

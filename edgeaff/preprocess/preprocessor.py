@@ -20,7 +20,7 @@ from edgeaff.preprocess.gate import ClockGate, Delivery
 from edgeaff.preprocess.inputs import InputCounts, PreprocessParts, TickInput, check_samples
 from edgeaff.preprocess.segment import Segment, Setup
 from edgeaff.spec import HOP_NS, LLD_SIZE, NANOSECONDS
-from edgeaff.types import TrackedFace, check_pts, is_face
+from edgeaff.types import TrackedFace, check_image, check_pts, is_face
 
 
 class Preprocessor:
@@ -86,17 +86,7 @@ class Preprocessor:
             SessionStateError: after finish.
         """
         self._check_open("push_frame", self.video, "video")
-        if (
-            not isinstance(image, np.ndarray)
-            or image.dtype != np.uint8
-            or image.ndim != 3
-            or image.shape[2] != 3
-            or image.size == 0
-        ):
-            shape = f"{getattr(image, 'shape', type(image).__name__)} {getattr(image, 'dtype', '')}".strip()
-            raise ArgumentError(
-                f"image must have shape (H, W, 3) and dtype uint8 (RGB), got {shape}; convert it first."
-            )
+        image = check_image(image)
         pts_ns = check_pts(pts_ns)
         return self._offer(Delivery("image", pts_ns, pts_ns, image))
 
@@ -139,7 +129,7 @@ class Preprocessor:
         Args:
             samples: (n,) int16, or float32/float64 in [-1, 1]; NaN and Inf become 0 and are counted.
             pts_ns: time of samples[0].
-            sample_rate_hz: 8,000 to 96,000.
+            sample_rate_hz: 8,000 to 768,000.
 
         Raises:
             ArgumentError: an argument is not what it must be, or audio is not declared.

@@ -128,7 +128,7 @@ def test_resampler_equals_its_numpy_twin(rate_hz):
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        (np.zeros((4, 2), np.float32), r"got \(4, 2\)"),
+        (np.zeros((4, 2), np.float32), r"got shape \(4, 2\)"),
         (np.zeros(4, np.int32), "int32"),
         (np.array([0, 0, np.nan], np.float32), "nan at index 2"),
         (np.array([0, np.inf] + [0] * 999, np.float32), "inf at index 1"),
@@ -139,7 +139,7 @@ def test_resampler_names_what_is_wrong_with_samples(samples, message):
         Resampler(48000).push(samples)
 
 
-@pytest.mark.parametrize("rate_hz", [0, -1, 7999, 96001, 44100.5, True, "48000", None])
+@pytest.mark.parametrize("rate_hz", [0, -1, 7999, 768001, 44100.5, True, "48000", None])
 def test_resampler_refuses_impossible_rates(rate_hz):
     with pytest.raises(ArgumentError, match="input_rate_hz must be a whole number"):
         Resampler(rate_hz)
