@@ -6,6 +6,8 @@ All times are `pts_ns`: int nanoseconds on the one timeline of the session.
 from __future__ import annotations
 
 import enum
+import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
@@ -15,6 +17,7 @@ import numpy as np
 from edgeaff.errors import ArgumentError
 
 EVENT_SCHEMA = 1
+MOST_PIXELS = 1 << 27  # of a frame, on any machine
 DIMENSIONS = ("valence", "arousal")  # of affect, in the order of every array of values
 MODALITIES = ("video", "audio")  # in the order of the model's presence bits
 
@@ -70,6 +73,42 @@ def check_pts(pts_ns: int) -> int:
     if not -(2**63) <= pts_ns < 2**63:
         raise ArgumentError(f"pts_ns must fit into 64 bits, got {pts_ns}; pass nanoseconds of a clock.")
     return int(pts_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def most_pixels() -> int:
+    """Returns how many pixels a frame may have on this machine: 134,217,728 (16384 x 8192), fewer where memory is below 4 GB."""
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on this system
+        return MOST_PIXELS
+    return min(MOST_PIXELS, memory // 32) if memory > 0 else MOST_PIXELS  # decoded, as RGB and copied it takes about 12 bytes a pixel
+
+
+def check_image(image: np.ndarray) -> np.ndarray:
+    """Returns an image if it is one that a frame may have.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+
+    Raises:
+        ArgumentError: shape or dtype is another, or it has too many pixels for this machine.
+    """
+    if (
+        not isinstance(image, np.ndarray)
+        or image.dtype != np.uint8
+        or image.ndim != 3
+        or image.shape[2] != 3
+        or image.size == 0
+    ):
+        given = f"{getattr(image, 'shape', type(image).__name__)} {getattr(image, 'dtype', '')}".strip()
+        raise ArgumentError(f"image must be (H, W, 3) uint8 RGB, got {given}; convert it, BGR to RGB included.")
+    if image.shape[0] * image.shape[1] > most_pixels():
+        raise ArgumentError(
+            f"image must have at most {most_pixels():,} pixels on this machine, got {image.shape[1]} x {image.shape[0]}; "
+            "scale it down first."
+        )
+    return image
 
 
 class FaceBox(NamedTuple):

@@ -7,10 +7,21 @@ import subprocess
 import sys
 from dataclasses import fields
 
+import numpy as np
 import pytest
 
 import edgeaff
-from edgeaff.types import CIRCUMPLEX_LABELS, AffectEvent, FaceBox, Status, TrackedFace, circumplex
+from edgeaff.errors import ArgumentError
+from edgeaff.types import (
+    CIRCUMPLEX_LABELS,
+    AffectEvent,
+    FaceBox,
+    Status,
+    TrackedFace,
+    check_image,
+    circumplex,
+    most_pixels,
+)
 
 EVENT = AffectEvent(
     1, 0, 33_333_333, 0.5, -0.25, 0.5, -0.25, 0.1, 0.2, Status.OK, 3.0, None, 1.0, 0.0,
@@ -85,3 +96,19 @@ def test_import_is_lean() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_most_pixels_is_8k_and_more_and_follows_the_memory() -> None:
+    assert 7_680 * 4_320 // 8 <= most_pixels() <= 1 << 27
+
+
+@pytest.mark.parametrize("shape", [(65_536, 65_536, 3), (1, 1 << 28, 3)])
+def test_an_image_too_large_for_the_machine_is_refused_before_it_is_touched(shape: tuple[int, ...]) -> None:
+    view = np.broadcast_to(np.zeros(3, np.uint8), shape)
+    with pytest.raises(ArgumentError, match=f"at most .* pixels on this machine, got {shape[1]} x {shape[0]}"):
+        check_image(view)
+
+
+def test_an_image_of_zero_strides_is_an_image() -> None:
+    view = np.broadcast_to(np.zeros(3, np.uint8), (480, 640, 3))
+    assert check_image(view) is view

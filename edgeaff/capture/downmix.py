@@ -21,6 +21,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgeaff.features.samples import FAR_BEYOND_SCALE
+
 _FRONT_SIDES = frozenset({"FL", "FR", "FLC", "FRC"})
 _LOW_FREQUENCY = frozenset({"LFE", "LFE2"})
 _UNKNOWN_LAYOUTS = {
@@ -122,3 +124,31 @@ class ChannelCancellation:
     def found(self) -> bool:
         """True where the sum is 30 dB or more below the loudest channel of an audible sound."""
         return self._channel > self._AUDIBLE * self._count and self._mono < self._SHARE * self._channel
+
+
+class FullScale:
+    """Tells whether audio uses another scale than [-1, 1], such as int16 values stored as float, and limits it."""
+
+    _SHARE = 0.5
+
+    def __init__(self) -> None:
+        self._beyond = self._heard = 0
+
+    def limited(self, mono: np.ndarray) -> np.ndarray:
+        """Returns a chunk, counted in, with values far beyond full scale limited; NaN and infinity pass through.
+
+        Args:
+            mono: (n,) int16 or float32.
+        """
+        if mono.dtype != np.float32:
+            return mono
+        self._heard += int(np.count_nonzero(mono))
+        beyond = (np.abs(mono) > FAR_BEYOND_SCALE) & np.isfinite(mono)
+        count = int(np.count_nonzero(beyond))
+        self._beyond += count
+        return np.where(beyond, np.clip(mono, -FAR_BEYOND_SCALE, FAR_BEYOND_SCALE), mono) if count else mono
+
+    @property
+    def exceeded(self) -> bool:
+        """True where most samples that are not 0 lie beyond 8 times full scale."""
+        return self._beyond > self._SHARE * max(1, self._heard)

@@ -13,8 +13,9 @@ from edgeaff.capture.clocks import SampleClock
 from edgeaff.capture.health import Health, SourceHealth
 from edgeaff.capture.live import LiveSource
 from edgeaff.errors import ArgumentError
+from edgeaff.features.samples import check_form
 from edgeaff.spec import JUMP_CONFIRM_NS, JUMP_NS, check_rate
-from edgeaff.types import AudioChunk, VideoFrame, check_pts
+from edgeaff.types import AudioChunk, VideoFrame, check_image, check_pts
 
 if TYPE_CHECKING:
     from typing import Self
@@ -116,11 +117,7 @@ class PushVideo(_PushSource):
             ArgumentError: shape, dtype or time is not what it must be.
         """
         self._require_own_process()
-        image = np.asarray(image)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-            raise ArgumentError(
-                f"image must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}; convert it, BGR to RGB included."
-            )
+        image = check_image(np.asarray(image))
         with self._push_lock:
             frame = VideoFrame(self._time_of(pts_ns), image)
             self._counts["frames"] += 1
@@ -163,7 +160,7 @@ class PushAudio(_PushSource):
         """Hands sound over.
 
         Args:
-            samples: (n,) int16 or float32 in [-1, 1], mono. Not copied: do not write into it afterwards.
+            samples: (n,) int16, or float32 or float64 in [-1, 1], mono. Only copied to convert it: do not write into it afterwards.
             pts_ns: time of samples[0] on the caller's clock; None counts samples, steered by the time of the call.
 
         Returns:
@@ -173,11 +170,8 @@ class PushAudio(_PushSource):
             ArgumentError: shape, dtype or time is not what it must be.
         """
         self._require_own_process()
-        samples = np.asarray(samples)
-        if samples.ndim != 1 or samples.dtype not in (np.int16, np.float32):
-            raise ArgumentError(
-                f"samples must be (n,) int16 or float32, got {samples.shape} {samples.dtype}; mix to mono and convert."
-            )
+        samples = check_form(samples)
+        samples = samples if samples.dtype == np.int16 else samples.astype(np.float32, copy=False)
         if not samples.size:
             return 0
         with self._push_lock:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeaff.detection.ssd import check_picture, make_detections
+from edgeaff.detection.ssd import make_detections
 from edgeaff.errors import BackendUnavailableError, BundleError
-from edgeaff.types import FaceDetection
+from edgeaff.types import FaceDetection, check_image
 
 INPUT_SIZE = 300
 MEAN_BGR = (104.0, 177.0, 123.0)
@@ -59,7 +59,7 @@ class OpencvSsdDetector:
         Args:
             image: (H, W, 3) uint8 RGB, any size; anything else is an ArgumentError.
         """
-        check_picture(image)
+        check_image(image)
         blob = self._blob_from_image(image, 1.0, (INPUT_SIZE, INPUT_SIZE), MEAN_BGR[::-1], swapRB=False)
         self._net.setInput(np.ascontiguousarray(blob[:, ::-1]))
         rows = np.asarray(self._net.forward()).reshape(-1, 7)

@@ -15,7 +15,7 @@ from edgeaff.detection.boxes import Letterbox, drop_covered, fit_letterbox, pair
 from edgeaff.detection.decode import decode_all, decode_maps
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.ops.crop_resize import crop_resize, crop_resize_planes
-from edgeaff.types import FaceBox, FaceDetection
+from edgeaff.types import FaceBox, FaceDetection, check_image
 
 DETECTOR_ID = "edgeaff-ssd"
 MAP_NAMES = ("map_8", "map_16", "map_32")
@@ -30,18 +30,6 @@ LOOK_IOU = 0.4
 COVER_LIMIT = 0.4
 """Share of the smaller of two boxes that a worse face may have in common with a better one. Of the 698 labelled faces of
 the training pictures with three or more, none shares as much with its neighbour."""
-
-
-def check_picture(image: np.ndarray) -> None:
-    """Refuses what is no RGB picture.
-
-    Raises:
-        ArgumentError: image is not (H, W, 3) uint8 with pixels in it.
-    """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
-        raise ArgumentError(
-            f"image must be (H, W, 3) uint8 RGB, got {image.shape} {image.dtype}; convert it to 8-bit RGB first."
-        )
 
 
 def place_picture(image: np.ndarray, box: Letterbox) -> np.ndarray:
@@ -142,7 +130,7 @@ class SsdDetector:
         Args:
             image: (H, W, 3) uint8 RGB, any size; anything else is an ArgumentError.
         """
-        check_picture(image)
+        check_image(image)
         box = fit_letterbox(image.shape[1], image.shape[0], long_side=self.input_long_side, multiple=INPUT_MULTIPLE)
         first_limit = min(CANDIDATE_SCORE, self.score_threshold) if self._second_look else self.score_threshold
         boxes, scores, points = decode_maps(self._run(self._place(image, box)), score_threshold=first_limit)

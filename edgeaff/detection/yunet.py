@@ -6,9 +6,9 @@ import numpy as np
 
 from edgeaff.backends import Graph, load_graph
 from edgeaff.detection.boxes import Letterbox, fit_letterbox, merge_candidates
-from edgeaff.detection.ssd import check_picture, make_detections, place_picture
+from edgeaff.detection.ssd import make_detections, place_picture
 from edgeaff.errors import BundleError
-from edgeaff.types import FaceDetection
+from edgeaff.types import FaceDetection, check_image
 
 STRIDES = (8, 16, 32)
 SUPPRESS_IOU = 0.3
@@ -67,7 +67,7 @@ class YunetDetector:
         Args:
             image: (H, W, 3) uint8 RGB, any size; anything else is an ArgumentError.
         """
-        check_picture(image)
+        check_image(image)
         box = self._letterbox(image.shape[1], image.shape[0])
         canvas = place_picture(image, box)
         pixels = np.ascontiguousarray(canvas[:, :, ::-1].transpose(2, 0, 1), np.float32)[None]

@@ -88,7 +88,7 @@ def test_wrong_picture_is_refused(image):
         PushVideo().push(image)
 
 
-@pytest.mark.parametrize("samples", [np.zeros((2, 5), np.float32), np.zeros(5), np.zeros(5, np.int32)])
+@pytest.mark.parametrize("samples", [np.zeros((2, 5), np.float32), np.zeros(5, np.float16), np.zeros(5, np.int32)])
 def test_wrong_sound_is_refused(samples):
     with pytest.raises(ArgumentError, match="samples must be"):
         PushAudio().push(samples)
