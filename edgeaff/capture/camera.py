@@ -15,9 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from edgeaff.capture.image import square_size
 from edgeaff.capture.live import LiveSource
+from edgeaff.capture.v4l2 import pixel_aspect
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 from edgeaff.naming import public_name
+from edgeaff.ops.crop_resize import crop_resize
 from edgeaff.types import VideoFrame
 
 _FAILED_READS = 3  # a single failed read is a corrupt JPEG of a USB camera, three are a lost device
@@ -76,6 +79,7 @@ class Camera(LiveSource):
         self.device, self._pipeline = device, pipeline
         self._fps, self._size, self._pixel_format = fps, size, pixel_format
         self._opener = opener or self._open_cv2
+        self._aspect = 1.0
         self._cv2: Any = None
         if opener is None:
             self._cv2 = _import_cv2(needs_gstreamer=pipeline is not None)
@@ -108,6 +112,9 @@ class Camera(LiveSource):
         if self._fps is not None:
             capture.set(cv2.CAP_PROP_FPS, self._fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if os.name == "posix" and path.startswith("/dev/"):
+            width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+            self._aspect = pixel_aspect(path, int(width), int(height))
         return capture
 
     def _read(self, device: Any) -> Iterator[VideoFrame | None]:
@@ -116,7 +123,8 @@ class Camera(LiveSource):
             good, image = device.read()
             if good and _is_picture(image):
                 failures = 0
-                yield VideoFrame(self._time_of(device), self._to_rgb(image))
+                pts_ns = self._time_of(device)
+                yield VideoFrame(pts_ns, self._with_square_pixels(self._to_rgb(image)))
             else:
                 failures += 1
                 self._counts["failed_reads"] += 1
@@ -136,6 +144,13 @@ class Camera(LiveSource):
         if self._cv2 is not None:
             return self._cv2.cvtColor(image, self._cv2.COLOR_BGR2RGB)
         return np.ascontiguousarray(image[:, :, ::-1])
+
+    def _with_square_pixels(self, image: np.ndarray) -> np.ndarray:
+        height, width = image.shape[:2]
+        wide, high = square_size(width, height, self._aspect)
+        if (wide, high) == (width, height):
+            return image
+        return crop_resize(image, (0.0, 0.0, float(width), float(height)), width=wide, height=high)
 
     def _shut(self, device: Any) -> None:
         device.release()

@@ -1,59 +1,52 @@
-"""Media files: pictures and sound of one file on one timeline, in the order of time."""
+"""Media files: the frames and the audio of one file on one timeline, in the order of time."""
 
 from __future__ import annotations
 
 import heapq
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from edgeaff.capture.container import open_file, require_regular_file, too_large_message
+from edgeaff.capture.heif import HeifImage, read_heif
+from edgeaff.capture.tiles import StillReader
 from edgeaff.capture.timeline import Timeline, order_of, to_ns
-from edgeaff.capture.track import TrackReader
+from edgeaff.capture.track import TrackReader, storage_of
 from edgeaff.closing import Closing
 from edgeaff.errors import BackendUnavailableError, MediaError
 from edgeaff.naming import public_name
 from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, NANOSECONDS
-from edgeaff.types import AudioChunk, VideoFrame
+from edgeaff.types import AudioChunk, VideoFrame, most_pixels
 
 EARLY_END_NS = 500_000_000
+STALLED_SHARE = 8  # one frame in so many without an advancing time is worth a warning
 _HEADER_DECLARES_DURATION = frozenset({"mov", "matroska", "avi", "wav", "flac", "ogg", "asf"})
-_TEXT_AS_PICTURES = frozenset({"tty", "bin", "xbin", "adf", "idf"})  # FFmpeg would draw any text file
 _WRAPS_AT_33_BITS = frozenset({"mpegts", "mpeg"})
-
-
-def open_container(av: Any, address: str, **options: Any) -> Any:
-    """Returns an open container; bad bytes in its metadata are ignored by every PyAV (from 19 on without being asked to).
-
-    Args:
-        av: the module.
-        address: what FFmpeg opens.
-        options: of av.open.
-    """
-    if int(av.__version__.split(".")[0]) < 19:
-        options["metadata_errors"] = "ignore"
-    return av.open(address, **options)
+_Reader = TrackReader | StillReader
 
 
 class MediaFile(Closing):
     """A file source: yields VideoFrame and AudioChunk of the first video and the first audio track.
 
     Times: container timestamps minus the container's start time, one shift for both tracks, so offsets between them
-    are kept. Steps back of more than 0.5 s are re-based (`edgeaff.capture.timeline`), absent times filled in. The order
-    is that of `order_of`, each modality rises strictly, nothing is left out. Memory stays bounded however badly the
-    file is interleaved: each track has a demuxer of its own.
+    are kept. Steps back of more than 0.5 s are re-based (`edgeaff.capture.timeline`); times in coding order, absent times and
+    times that do not advance are repaired (`edgeaff.capture.file_clock`). The order is that of `order_of`, each modality rises
+    strictly, nothing is left out. Memory stays bounded however badly the file is interleaved: each track has a demuxer of its own.
 
-    Pictures are upright (display matrix applied) RGB; sound is mono at the native rate (`edgeaff.capture.downmix`), in
-    chunks of at most 0.1 s, int16 where the file has one int16 channel, else float32. NaN samples pass through. Cover
-    art is not video. May be iterated again; each pass starts at the beginning and resets `counts` and `warnings`.
+    Images are upright (display matrix, EXIF and HEIF orientation) RGB with square pixels (sample aspect ratio), tiles put together.
+    Audio is mono at the native rate (`edgeaff.capture.downmix`), in chunks of at most 0.1 s, int16 where the file has one int16
+    channel, else float32. NaN samples pass through. Cover art is not video. No other file is read, whatever stands in this one.
+    May be iterated again; each pass starts at the beginning and resets `counts` and `warnings`.
 
     Attributes:
         path: the file.
         has_video: a video track is there and asked for.
-        has_audio: an audio track is there and asked for.
+        has_audio: an audio track of a rate that can be used is there and asked for.
         duration_seconds: what the container says, None if it does not.
-        warnings: what the last pass found wrong, one sentence each.
+        warnings: what opening and the last pass found wrong, one sentence each.
     """
 
     is_live = False
@@ -62,9 +55,9 @@ class MediaFile(Closing):
         """Opens the file and looks at its tracks.
 
         Args:
-            path: a regular file of any format that FFmpeg reads, still pictures included.
-            video: deliver pictures if there are any.
-            audio: deliver sound if there is any.
+            path: a regular file of any format that FFmpeg reads, still images included.
+            video: deliver frames if there are any.
+            audio: deliver audio if there is any.
 
         Raises:
             BackendUnavailableError: PyAV is not installed.
@@ -79,28 +72,70 @@ class MediaFile(Closing):
         self._av = av
         self.path = Path(path)
         self.warnings: list[str] = []
-        self._readers: list[TrackReader] = []
-        _require_regular_file(self.path)
-        with self._open() as container:
-            if container.format.name in _TEXT_AS_PICTURES:
-                raise MediaError(_unreadable_message(self.path, "text"))
+        self._readers: list[_Reader] = []
+        require_regular_file(self.path)
+        self._heif: HeifImage | None = None
+        self._opening_warnings: list[str] = []
+        with open_file(av, self.path) as container:
             tracks = {kind: _first_track(container, kind) for kind in ("video", "audio")}
+            self._look_at_heif(container, tracks)
             self._clock_indices = [index for index in tracks.values() if index is not None]
             self._video_index = tracks["video"] if video else None
-            self._audio_index = tracks["audio"] if audio else None
+            self._audio_index = self._usable_audio(container, tracks["audio"]) if audio else None
             if self._video_index is None and self._audio_index is None:
                 raise MediaError(_no_track_message(self.path, container, video=video, audio=audio))
-            if self._audio_index is not None:
-                rate = container.streams[self._audio_index].codec_context.sample_rate
-                if rate and not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
-                    raise MediaError(
-                        f"{self.path} must have sound of {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ} Hz, got {rate}; resample it, or "
-                        "switch that modality off."
-                    )
+            self._size_is_unknown = False  # FFmpeg hides a size beyond the limit that it was given
+            if self._video_index is not None:
+                stream = container.streams[self._video_index]
+                self._size_is_unknown = not stream.codec_context.width
+                too_large = too_large_message(self.path, stream)
+                if too_large:
+                    raise MediaError(too_large)
             self._start_ns = _start_ns(container)
             self._wraps = not _WRAPS_AT_33_BITS.isdisjoint(container.format.name.split(","))
             self._declared_end_ns = _declared_ends_ns(container, self._start_ns)
             self.duration_seconds = None if container.duration is None else container.duration / 1e6
+        self.warnings += self._opening_warnings
+
+    def _look_at_heif(self, container: Any, tracks: dict[str, int | None]) -> None:
+        """Notes how the primary image of a HEIF file is put together, and makes its first tile the video track.
+
+        Args:
+            container: open.
+            tracks: by kind, changed in place.
+
+        Raises:
+            MediaError: it is of a kind that cannot be put together.
+        """
+        self._heif = read_heif(self.path)
+        if self._heif is None:
+            return
+        indices = {stream.id: int(stream.index) for stream in container.streams if stream.type == "video"}
+        if self._heif.kind or not self._heif.tiles or not set(self._heif.tiles) <= set(indices):
+            what = f"of type {self._heif.kind!r}" if self._heif.kind else f"of {len(self._heif.tiles)} tiles that FFmpeg does not show"
+            raise MediaError(
+                f"{public_name(self.path)} must hold one coded image or a grid of tiles, got one {what}; convert it to JPEG or PNG."
+            )
+        tracks["video"] = indices[self._heif.tiles[0]]
+
+    def _usable_audio(self, container: Any, index: int | None) -> int | None:
+        """Returns the audio track, or None where its rate cannot be used beside video.
+
+        Args:
+            container: open.
+            index: of the first audio track.
+
+        Raises:
+            MediaError: the file has nothing but audio of such a rate.
+        """
+        rate = None if index is None else container.streams[index].codec_context.sample_rate
+        if not rate or LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+            return index
+        problem = f"{public_name(self.path.name)} has audio of {rate} Hz, outside {LOWEST_RATE_HZ} to {HIGHEST_RATE_HZ}"
+        if self._video_index is None:
+            raise MediaError(f"{problem}; resample it.")
+        self._opening_warnings.append(f"{problem}; the audio is left out.")
+        return None
 
     @property
     def has_video(self) -> bool:
@@ -114,28 +149,35 @@ class MediaFile(Closing):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Returns what the current or last pass met: bad_packets, repaired_pts, rebased_jumps, frames, audio_frames."""
+        """Returns what the current or last pass met: bad_packets, repaired_pts, rebased_jumps, frames, damaged_frames, audio_frames."""
         readers = self._readers
         return {
             "bad_packets": sum(reader.bad_packets for reader in readers),
             "repaired_pts": sum(reader.repaired_pts for reader in readers),
             "rebased_jumps": max((reader.jumps for reader in readers), default=0),
+            "damaged_frames": sum(reader.damaged_frames for reader in readers),
             "frames": sum(reader.frames for reader in readers if reader.kind == "video"),
             "audio_frames": sum(reader.frames for reader in readers if reader.kind == "audio"),
         }
+
+    def frame_times_ns(self) -> np.ndarray:
+        """Returns the pts_ns of every frame that a pass delivers, (frames,) int64 rising. Decodes the video track."""
+        with MediaFile(self.path, audio=False) if self.has_video else self as source:
+            times = [unit.pts_ns for unit in source if isinstance(unit, VideoFrame)]
+        return np.array(times, dtype=np.int64)
 
     def close(self) -> None:
         """Does nothing: a pass holds the file open only while it runs."""
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
         """Yields everything in the order of `order_of`; MediaError if not one packet of the file can be decoded."""
-        self.warnings.clear()
+        self.warnings[:] = self._opening_warnings
         self._readers = []
         containers, passes = [], []
         try:
             for index in (self._video_index, self._audio_index):
                 if index is not None:
-                    containers.append(self._open())
+                    containers.append(open_file(self._av, self.path))
                     self._readers.append(self._reader(containers[-1], index))
             passes = [iter(reader) for reader in self._readers]
             yield from heapq.merge(*passes, key=order_of)
@@ -146,77 +188,74 @@ class MediaFile(Closing):
             for container in containers:
                 container.close()
 
-    def _open(self) -> Any:
-        try:
-            return open_container(
-                self._av, f"file:{self.path}", options={"protocol_whitelist": "file"}
-            )  # the whitelist keeps playlists inside a file from reaching the network
-        except (self._av.error.FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise MediaError(_unreadable_message(self.path, reason)) from error
-
-    def _reader(self, container: Any, index: int) -> TrackReader:
+    def _reader(self, container: Any, index: int) -> _Reader:
+        if self._heif is not None and index == self._video_index:
+            return StillReader(container, self._heif)
         # both tracks make the clock even where only one is wanted: its times must not depend on what is switched off
         others = [container.streams[other] for other in self._clock_indices if other != index]
         timeline = Timeline(start_ns=self._start_ns, wraps_at_33_bits=self._wraps)
-        return TrackReader(container, container.streams[index], others, timeline)
+        return TrackReader(container, container.streams[index], others, timeline, storage=storage_of(container))
 
     def _conclude(self) -> None:
-        name, counts = self.path.name, self.counts
+        name, counts = public_name(self.path.name), self.counts
         if not counts["frames"] and not counts["audio_frames"]:
+            size = f"frames of at most {most_pixels():,} pixels, " if self._size_is_unknown else ""
             raise MediaError(
-                f"{name} must hold at least one readable picture or sound, got none ({counts['bad_packets']} damaged "
+                too_large_message(self.path)
+                or f"{name} must hold {size}at least one readable frame or audio chunk, got none ({counts['bad_packets']} damaged "
                 "packets); copy or record the file again."
             )
         if counts["bad_packets"]:
             self.warnings.append(f"{name}: {counts['bad_packets']} damaged packets were skipped.")
+        if counts["damaged_frames"]:
+            self.warnings.append(
+                f"{name}: {counts['damaged_frames']} of {counts['frames']} frames are damaged and were used as far as they decode."
+            )
         for reader in self._readers:
-            declared = self._declared_end_ns.get(reader.index)
-            if reader.error is not None:
-                self.warnings.append(f"{name}: reading of the {reader.kind} stopped early: {reader.error}.")
-            elif declared is not None and reader.end_ns < declared - EARLY_END_NS:
-                self.warnings.append(
-                    f"{name}: the {reader.kind} ended early, at {reader.end_ns / NANOSECONDS:.2f} s of the "
-                    f"{declared / NANOSECONDS:.2f} s that the file declares; it is cut off or damaged."
-                )
-            if reader.channels_cancel:
-                self.warnings.append(
-                    f"{name}: the audio channels cancel out in the mono sum; one of them is probably inverted."
-                )
+            self.warnings += _warnings_of(reader, name, self._declared_end_ns.get(reader.index))
 
 
-def _require_regular_file(path: Path) -> None:
-    try:
-        status = path.stat()
-    except OSError as error:
-        name = public_name(path)  # a mistyped URI ends here too
-        raise MediaError(f"{name} must be a readable media file, got: {error.strerror}; check the path.") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise MediaError(
-            f"{path} must be a regular file, got a folder or device; pass a media file, or a camera: or mic: URI."
+def _warnings_of(reader: _Reader, name: str, declared_end_ns: int | None) -> list[str]:
+    """Returns what the pass of one track found wrong.
+
+    Args:
+        reader: at its end.
+        name: of the file.
+        declared_end_ns: end of the track as the header declares it, or None.
+    """
+    found = []
+    has_clock = reader.nominal_rate is None and reader.stalled_pts <= max(2, reader.frames // STALLED_SHARE)
+    if reader.error is not None:
+        found.append(f"{name}: reading of the {reader.kind} stopped early: {reader.error}.")
+    elif has_clock and declared_end_ns is not None and reader.end_ns < declared_end_ns - EARLY_END_NS:
+        found.append(
+            f"{name}: the {reader.kind} ended early, at {reader.end_ns / NANOSECONDS:.2f} s of the "
+            f"{declared_end_ns / NANOSECONDS:.2f} s that the file declares; it is cut off or damaged."
         )
-    if status.st_size == 0:
-        raise MediaError(f"{path} must be a media file, got an empty file (0 bytes); copy or record it again.")
-
-
-def _unreadable_message(path: Path, reason: str) -> str:
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(12)
-    except OSError as error:
-        return f"{path} must be a readable media file, got: {error.strerror}; check its permissions."
-    if head[4:8] == b"ftyp":
-        return (
-            f"{path} must be a complete media file, got an MP4 without its index (truncated before the end); "
-            "copy it again, or repair it with a tool that rebuilds the index."
+    if reader.nominal_rate is not None:
+        rate, declared = reader.nominal_rate
+        how = "as the stream declares" if declared else "an assumption"
+        found.append(
+            f"{name} is a raw stream without times; its frames are taken at {rate:g} a second ({how}). Put it into a container "
+            "with its own rate if that is wrong, for example MP4."
         )
-    return f"{path} must be a media file, got data of no known format ({reason}); pass a video, sound or picture."
+    elif not has_clock:
+        found.append(
+            f"{name}: the times of {reader.stalled_pts} of {reader.frames} frames do not advance; a nominal clock takes their place."
+        )
+    if reader.channels_cancel:
+        found.append(f"{name}: the audio channels cancel out in the mono sum; one of them is probably inverted.")
+    if reader.beyond_full_scale:
+        found.append(
+            f"{name}: most audio samples lie far outside [-1, 1] and saturate; they are probably int16 values stored as float."
+        )
+    return found
 
 
 def _no_track_message(path: Path, container: Any, *, video: bool, audio: bool) -> str:
     wanted = " or ".join(kind for kind, asked in (("video", video), ("audio", audio)) if asked) or "any"
     found = ", ".join(sorted({stream.type for stream in container.streams})) or "no track at all"
-    return f"{path} must have a {wanted} track, got {found}; pass another file, or switch that modality off."
+    return f"{public_name(path)} must have a {wanted} track, got {found}; pass another file, or switch that modality off."
 
 
 def _first_track(container: Any, kind: str) -> int | None:

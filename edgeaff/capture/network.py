@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgeaff.capture.clocks import JumpFilter, StreamClock
+from edgeaff.capture.container import open_container
 from edgeaff.capture.live import LiveSource
-from edgeaff.capture.media_file import open_container
 from edgeaff.capture.timeline import Timeline, to_ns
 from edgeaff.capture.track import TrackDecoder, shift_of
 from edgeaff.errors import BackendUnavailableError, DeviceError

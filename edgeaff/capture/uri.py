@@ -24,6 +24,9 @@ from edgeaff.naming import public_name
 
 SCHEMES = ("file", "camera", "mic", "rtsp", "udp", "tcp", "gst", "replay", "push")
 NETWORK = ("rtsp", "udp", "tcp")
+_SYNONYMS = {"microphone": "mic", "webcam": "camera"}
+_DOWNLOADS = frozenset(("http", "https", "ftp", "sftp"))
+_STREAMS = frozenset(("rtsps", "rtmp", "rtmps", "rtmpt", "srt", "rtp", "srtp", "rist", "mms", "mmsh", "whep", "webrtc", "onvif", "ndi"))
 _OPTIONS = {
     "camera": ("fps", "size", "format"),
     "mic": ("rate", "latency"),
@@ -85,15 +88,20 @@ def _target(text: str, target: str) -> str:
 
 
 def _unknown_scheme_message(text: str, scheme: str) -> str:
-    close = difflib.get_close_matches(scheme, (*SCHEMES, "microphone", "webcam", "rtsps"), n=1, cutoff=0.6)
-    synonyms = {"microphone": "mic", "webcam": "camera", "rtsps": "rtsp"}
-    if scheme in ("http", "https", "ftp"):
-        advice = "download the file and pass its path"
+    name = public_name(text)
+    close = difflib.get_close_matches(scheme, (*SCHEMES, *_SYNONYMS), n=1, cutoff=0.6)
+    if scheme in _DOWNLOADS:
+        advice = (
+            "a file: download it and pass its path; a stream: decode it in your program and push the frames (edgeaff.PushVideo), "
+            "or relay it as rtsp:"
+        )
+    elif scheme in _STREAMS:
+        advice = "relay the stream as rtsp:, udp: or tcp:, or decode it in your program and push the frames (edgeaff.PushVideo)"
     elif close:
-        advice = f"did you mean {synonyms.get(close[0], close[0])}:?"
+        advice = f"did you mean {_SYNONYMS.get(close[0], close[0])}:?"
     else:
-        advice = f"for a file of that name pass file:{public_name(text)}"
-    return f"uri must be a path or start with {', '.join(name + ':' for name in SCHEMES)}, got {public_name(text)!r}; {advice}."
+        advice = f"for a file of that name pass file:{name}"
+    return f"uri must be a path or start with {', '.join(known + ':' for known in SCHEMES)}, got {name!r}; {advice}."
 
 
 def _options(text: str, scheme: str, query: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 _FORMAT = struct.Struct("<III32sII12x")  # index, type, flags, description, pixel format, mbus code
 _SIZE = struct.Struct("<III24s8x")  # index, pixel format, type, a union
 _INTERVAL = struct.Struct("<IIIII24s8x")  # index, pixel format, width, height, type, a union
+_CROP = struct.Struct("<I16s8x2I2I")  # type, bounds, default rectangle: x y, width height; height of a pixel over its width
 _VIDEO_CAPTURE, _DISCRETE = 1, 1
 _MOST = 256  # of each list; a driver that never ends one is not followed
 Ioctl = Callable[[int, int, bytearray], object]
@@ -25,6 +26,7 @@ def _request(number: int, size: int) -> int:
 ENUM_FORMAT = _request(2, _FORMAT.size)
 ENUM_SIZE = _request(74, _SIZE.size)
 ENUM_INTERVAL = _request(75, _INTERVAL.size)
+CROP_CAPABILITY = _request(58, _CROP.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,39 @@ def list_modes(path: str, *, ioctl: Ioctl | None = None) -> list[CameraMode]:
         ]
     finally:
         os.close(descriptor)
+
+
+def pixel_aspect(path: str, width: int, height: int, *, ioctl: Ioctl | None = None) -> float:
+    """Returns the width of a captured pixel over its height; 1.0 where the driver declares square pixels, or none.
+
+    Analog television has pixels that are not square, and a driver scales them with the frame.
+
+    Args:
+        path: device file such as /dev/video0.
+        width: of the captured frames, pixels.
+        height: of the captured frames, pixels.
+        ioctl: as in `list_modes`.
+    """
+    if ioctl is None:
+        from fcntl import ioctl as system_ioctl
+
+        ioctl = system_ioctl
+    buffer = bytearray(_CROP.size)
+    struct.pack_into("<I", buffer, 0, _VIDEO_CAPTURE)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    except OSError:
+        return 1.0
+    try:
+        ioctl(descriptor, CROP_CAPABILITY, buffer)
+    except OSError:
+        return 1.0
+    finally:
+        os.close(descriptor)
+    _, _, whole_width, whole_height, tall, wide = _CROP.unpack(buffer)
+    if not all((whole_width, whole_height, tall, wide, width, height)) or tall == wide:
+        return 1.0
+    return (wide / tall) * (whole_width / width) / (whole_height / height)
 
 
 def _enumerate(

@@ -117,7 +117,7 @@ READ = {
 }
 WARNED = {
     "truncated_faststart.mp4": ["1 damaged packets", "the video ended early, at 3.36 s of", "the audio ended early"],
-    "corrupt_middle.mp4": ["55 damaged packets"],
+    "corrupt_middle.mp4": ["55 damaged packets", "58 of 148 frames are damaged"],
     "audio_stereo_antiphase.mp4": ["cancel out"],
 }
 

@@ -7,9 +7,9 @@ import wave
 import numpy as np
 import pytest
 
+from edgeaff.capture.image import orientation_of
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.capture.timeline import order_of
-from edgeaff.capture.track import orientation_of
 from edgeaff.errors import MediaError
 from edgeaff.types import AudioChunk, VideoFrame
 from tests.media_maker import clap_and_flash, frame_times, variable_frame_times, write_clip
@@ -271,7 +271,7 @@ def test_file_without_one_good_packet_is_refused(tmp_path):
     start = data.index(b"\xff\xd8\xff")
     data[start : data.index(b"\xff\xd9", start)] = bytes(data.index(b"\xff\xd9", start) - start)
     path.write_bytes(data)
-    with pytest.raises(MediaError, match="at least one readable picture"):
+    with pytest.raises(MediaError, match="at least one readable frame"):
         list(MediaFile(path))
 
 
@@ -288,13 +288,49 @@ def test_ffmpeg_stays_silent_about_damage(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("rate", [4_000, 192_000])
-def test_sound_of_a_rate_that_is_not_taken_is_refused(tmp_path, rate):
-    path = tmp_path / "sound.wav"
+def write_wav(path, rate, samples):
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(rate)
-        file.writeframes(bytes(2 * rate))
-    with pytest.raises(MediaError, match=f"sound.wav must have sound of 8000 to 96000 Hz, got {rate}"):
+        file.writeframes(samples.astype("<i2").tobytes())
+    return path
+
+
+@pytest.mark.parametrize("rate", [176_400, 192_000, 384_000])
+def test_audio_of_a_high_rate_is_delivered_as_it_is(tmp_path, rate):
+    samples = np.arange(rate // 4) % 1_000
+    _, chunks = parts(MediaFile(write_wav(tmp_path / "sound.wav", rate, samples)))
+    assert {chunk.sample_rate_hz for chunk in chunks} == {rate}
+    np.testing.assert_array_equal(joined(chunks), samples)
+
+
+def test_audio_alone_of_a_rate_that_is_not_taken_is_refused(tmp_path):
+    path = write_wav(tmp_path / "sound.wav", 4_000, np.zeros(8_000))
+    with pytest.raises(MediaError, match="sound.wav has audio of 4000 Hz, outside 8000 to 768000; resample it"):
         MediaFile(path)
+
+
+def test_audio_of_a_rate_that_is_not_taken_leaves_the_video(tmp_path):
+    path = write_clip(
+        tmp_path / "c.mkv",
+        frames=noise_pictures(5),
+        times=frame_times(25, 0.2),
+        samples=np.zeros(2_000, np.float32),
+        sample_rate_hz=4_000,
+    )
+    source = MediaFile(path)
+    frames, chunks = parts(source)
+    assert len(frames) == 5 and not chunks and source.has_video and not source.has_audio
+    assert source.warnings == ["c.mkv has audio of 4000 Hz, outside 8000 to 768000; the audio is left out."]
+
+
+def test_float_audio_on_the_scale_of_int16_is_a_warning(tmp_path):
+    tone = 9_000 * np.sin(np.arange(4_000) / 7).astype(np.float32)
+    path = write_clip(tmp_path / "c.mkv", samples=tone, sample_rate_hz=16_000, audio_codec="pcm_f32le")
+    source = MediaFile(path)
+    _, chunks = parts(source)
+    assert np.abs(joined(chunks)).max() <= 8
+    assert source.warnings == [
+        "c.mkv: most audio samples lie far outside [-1, 1] and saturate; they are probably int16 values stored as float."
+    ]

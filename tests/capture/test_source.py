@@ -43,7 +43,7 @@ def test_uri_is_parsed(uri, expected):
         ("camra:0", "did you mean camera:?"),
         ("microphone:default", "did you mean mic:?"),
         ("webcam:0", "did you mean camera:?"),
-        ("https://host/clip.mp4", "download the file"),
+        ("https://host/clip.mp4", "download it and pass its path"),
         ("odd-name:x.mp4", "pass file:odd-name:x.mp4"),
         ("camera:0?fsp=30", "did you mean fps?"),
         ("camera:", "must name something"),

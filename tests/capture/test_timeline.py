@@ -2,8 +2,8 @@ from fractions import Fraction
 
 import pytest
 
+from edgeaff.capture.file_clock import AudioClock, VideoClock
 from edgeaff.capture.timeline import Timeline, to_ns
-from edgeaff.capture.track import AudioClock, VideoClock
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -81,7 +81,7 @@ def test_video_clock_fills_absent_times_and_repairs_steps_back():
     clock = VideoClock()
     given = [None, 40 * MS, None, 80 * MS, 80 * MS, 60 * MS, 160 * MS]
     times = [clock.stamp(pts, 40 * MS) for pts in given]
-    assert times == [0, 40 * MS, 80 * MS, 80 * MS + 1, 80 * MS + 2, 80 * MS + 3, 160 * MS]
+    assert times == [0, 40 * MS, 80 * MS, 81 * MS, 121 * MS, 122 * MS, 160 * MS]
     assert clock.repaired == 5
     assert clock.end_ns == 200 * MS
 
