@@ -91,7 +91,7 @@ def variants(image: np.ndarray) -> list[np.ndarray]:
 
 def thread_seconds(native_id: int) -> float:
     """Returns the processor time of a thread of this process, seconds. Linux."""
-    text = Path(f"/proc/self/task/{native_id}/stat").read_text()
+    text = Path(f"/proc/self/task/{native_id}/stat").read_text(encoding="utf-8")
     user, system = text.rpartition(")")[2].split()[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 

@@ -5,12 +5,12 @@ Names are loaded when first used: `import edgeaff` loads neither torch, cv2, onn
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from edgeaff.version import __version__
 
+TYPE_CHECKING = False  # importing typing takes longer than all the rest up to the command's handler of Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from edgeaff.bundle import ModelBundle
     from edgeaff.capture.push import PushAudio, PushVideo
     from edgeaff.errors import EdgeaffError
@@ -53,6 +53,8 @@ def __getattr__(name: str) -> Any:
     """
     if name not in _HOMES:
         raise AttributeError(f"module 'edgeaff' has no attribute {name!r}; public names are {', '.join(__all__)}")
+    from importlib import import_module
+
     value = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value

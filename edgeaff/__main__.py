@@ -1,6 +1,43 @@
-"""`python -m edgeaff` is the command `edgeaff`."""
+"""`edgeaff` and `python -m edgeaff`: a process around `edgeaff.cli.main.main`.
 
-from edgeaff.cli.main import entry
+What a program gets from its environment is made whole here, before anything else is imported: standard streams that are
+closed, names that they cannot encode, and an interruption at any instant (exit code 130, no traceback).
+"""
+
+import os
+import signal
+import sys
+from types import FrameType
+
+
+def leave(number: int, frame: FrameType | None) -> None:
+    """Ends the process at once; the handler of Ctrl-C until a command runs, for there is nothing to close yet."""
+    try:
+        os.write(2, b"edgeaff: interrupted.\n")
+    finally:
+        os._exit(130)
+
+
+def entry() -> None:
+    """Runs the command line and exits with its code."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as in a background job
+        signal.signal(signal.SIGINT, leave)
+    from edgeaff.cli import process, process_list
+
+    process_list.hide_secrets()
+    process.prepare(leave)
+    if getattr(sys, "frozen", False):  # a worker process of a program made with PyInstaller does its work here and ends
+        from multiprocessing import freeze_support
+
+        freeze_support()
+    from edgeaff.cli.main import main
+
+    try:
+        code = main()
+    except SystemExit as ending:  # of argparse, after --help or a wrong argument
+        code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+    process.finish(code)
+
 
 if __name__ == "__main__":
     entry()

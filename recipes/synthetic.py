@@ -172,7 +172,7 @@ def _write_annotation(rng: np.random.Generator, path: Path, values: np.ndarray) 
     rows[rng.random(len(rows)) < 0.02] = UNANNOTATED
     rows = rows[:-1] if rng.random() < 0.3 else rows
     lines = [f"{valence:g},{arousal:g}" for valence, arousal in rows] + (["-5,-5"] if rng.random() < 0.1 else [])
-    path.write_text("valence,arousal\n" + "\n".join(lines) + "\n")
+    path.write_text("valence,arousal\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _shown(rng: np.random.Generator, faces: FacePictures, affect: np.ndarray) -> np.ndarray:

@@ -103,15 +103,26 @@ def import_toolchain(name: str) -> Any:
         raise BackendUnavailableError(f"{name} must be installed, got: {error}; {INSTALL}.") from error
 
 
+def usual_folder() -> Path | None:
+    """Returns where engines are kept, None for a user without a home folder (no HOME, no entry in passwd)."""
+    try:
+        return Path.home() / ".cache" / "edgeaff" / "engines"
+    except RuntimeError:
+        return None
+
+
 class EngineCache:
     """Engines by what they were built from, with their sums.
 
     Args:
         folder: None for `.cache/edgeaff/engines` in the home folder.
+
+    Attributes:
+        folder: where they are kept; None for a user without a home folder, who keeps none.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        self.folder = Path.home() / ".cache" / "edgeaff" / "engines" if folder is None else Path(folder)
+        self.folder = usual_folder() if folder is None else Path(folder)
 
     @staticmethod
     def key(model: bytes, request: BuildRequest, version: str, gpu: str) -> str:
@@ -121,9 +132,11 @@ class EngineCache:
 
     def get(self, key: str) -> Engine | None:
         """Returns an engine, None where there is none or it was damaged."""
+        if self.folder is None:
+            return None
         try:
             plan = (self.folder / f"{key}.engine").read_bytes()
-            figures = json.loads((self.folder / f"{key}.json").read_text())
+            figures = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
         if figures.get("sha256") != hashlib.sha256(plan).hexdigest():
@@ -133,6 +146,9 @@ class EngineCache:
 
     def put(self, key: str, engine: Engine) -> None:
         """Keeps an engine; one that cannot be written is only not kept."""
+        if self.folder is None:
+            logger.warning("engines must have a folder to be kept in, got no home folder; they are built at every start.")
+            return
         figures = {**engine.figures, "sha256": hashlib.sha256(engine.plan).hexdigest()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -209,8 +225,8 @@ def _run_child(model: bytes, request: BuildRequest, progress: Progress | None) -
     with tempfile.TemporaryDirectory(prefix="edgeaff-engine-") as folder:
         path = Path(folder)
         (path / "model.onnx").write_bytes(model)
-        (path / "request.json").write_text(json.dumps(asdict(request)))
-        with open(path / "errors.txt", "w+") as errors:
+        (path / "request.json").write_text(json.dumps(asdict(request)), encoding="utf-8")
+        with open(path / "errors.txt", "w+", encoding="utf-8") as errors:
             child = subprocess.Popen(
                 [sys.executable, "-m", "edgeaff.backends.tensorrt_build", folder],
                 stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment(path, request.toolchain),
@@ -410,7 +426,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     (folder,) = sys.argv[1:] if arguments is None else arguments
     path = Path(folder)
-    raw = json.loads((path / "request.json").read_text())
+    raw = json.loads((path / "request.json").read_text(encoding="utf-8"))
     request = BuildRequest(**{**raw, "targets": tuple(raw["targets"])})
 
     def say(**what: Any) -> None:

@@ -51,7 +51,7 @@ def describe_device(root: Path = Path("/")) -> dict[str, Any]:
         if path.is_file():
             found[name] = path.read_text(encoding="utf-8").strip("\0\n ")
     zones = {path.parent: _number(path) for path in sorted(root.glob("sys/class/thermal/thermal_zone*/temp"))}
-    named = {(zone / "type").read_text().strip(): value / 1e3 for zone, value in zones.items() if value is not None}
+    named = {(zone / "type").read_text(encoding="utf-8").strip(): value / 1e3 for zone, value in zones.items() if value is not None}
     return {name: value for name, value in {**found, "celsius": named, "rails_w": read_rails(root)}.items() if value}
 
 

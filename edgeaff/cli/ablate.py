@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeaff.cli import evaluate
+from edgeaff.cli.process import say
 from edgeaff.errors import ArgumentError
 from edgeaff.training import SPLITS
 from edgeaff.types import MODALITIES
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     from edgeaff.training.studies.fig4 import write_report
 
     write_report(folder, curves, **more)
-    print((folder / "fig4.md").read_text(), file=sys.stderr)
+    say((folder / "fig4.md").read_text(encoding="utf-8"), prefix="")
     print(json.dumps({"figure": str(folder / "fig4.json"), "runs": list(curves)}))
     return 0
 

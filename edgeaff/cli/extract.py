@@ -6,12 +6,12 @@ import argparse
 import dataclasses
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgeaff.cli.process import say
 from edgeaff.errors import ArgumentError, BackendUnavailableError
 from edgeaff.training import SPLITS
 
@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         recipe = dataclasses.replace(recipe, statistics=statistics)
     statistics = recipe.statistics or bundle.manifest["statistics"]
     cache = FeatureCache(options.cache, spec, encoder_id=encoder_id, statistics=statistics)
-    (options.cache / "statistics.json").write_text(json.dumps(statistics) + "\n")  # for edgeaff export
+    (options.cache / "statistics.json").write_text(json.dumps(statistics) + "\n", encoding="utf-8")  # for edgeaff export
     sizes = [
         track.media.stat().st_size for track in tracks if track.media and track.name in cache.missing([track.name])
     ]
@@ -98,9 +98,9 @@ def run(options: argparse.Namespace) -> int:
         report = extract_corpus(tracks, cache, recipe, workers=options.workers, advance=advance)
     for name, warnings in sorted(report.warnings.items()):
         for warning in warnings:
-            print(f"edgeaff: warning: {name}: {' '.join(warning.split())}", file=sys.stderr)
+            say(f"warning: {name}: {' '.join(warning.split())}")
     for name, reason in sorted(report.skipped.items()):
-        print(f"edgeaff: skipped {name}: {reason}", file=sys.stderr)
+        say(f"skipped {name}: {reason}")
     result = {"cache": str(options.cache), "extracted": len(report.extracted), "already": len(report.already)}
     print(json.dumps({**result, "skipped": sorted(report.skipped), **cache.made_with}))
     return 3 if report.skipped else 0
@@ -171,7 +171,7 @@ def _progress(tracks: int, total: int, *, quiet: bool) -> Iterator[Callable[[Out
         def line(outcome: Outcome, size: int) -> None:
             nonlocal done
             done += 1
-            print(f"edgeaff: {count()}: {outcome.name}", file=sys.stderr)
+            say(f"{count()}: {outcome.name}")
 
         yield line
         return

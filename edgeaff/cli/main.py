@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
-import select
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from edgeaff.cli.process_list import hide_secrets
+from edgeaff.cli.process import INTERRUPTED, accept_interruption, interruption, reader_is_gone, say
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.naming import without_secrets
 from edgeaff.parsing.boundary import printable
@@ -30,7 +28,7 @@ COMMANDS = {
     "bench": "measure on this machine what a tick costs",
 }
 KEEPING = ("run", "record", "extract", "train", "evaluate", "ablate")  # an interruption loses nothing that was computed
-DONE, USAGE, UNUSABLE, INTERRUPTED = 0, 2, 3, 130
+DONE, USAGE, UNUSABLE = 0, 2, 3
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -73,52 +71,61 @@ def describe(text: str) -> str:
     return text.strip().replace("`", "")
 
 
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Returns the options of a command.
+
+    Raises:
+        SystemExit: help was printed, or what is wrong with the arguments.
+    """
+    try:
+        return make_parser().parse_args(arguments)
+    except SystemExit:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        raise
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code of one command, after running it."""
     kept = ""
     try:
-        options = make_parser().parse_args(arguments)
+        options = parse(arguments)
         kept = "; what was computed is written" if options.command in KEEPING else ""
+        accept_interruption()
         code = int(import_module(f"edgeaff.cli.{options.command}").run(options))
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
-    except BrokenPipeError as error:
-        return DONE if reader_is_gone() else unwritable(error)
     except KeyboardInterrupt:
-        print(f"edgeaff: interrupted{kept}.", file=sys.stderr)
-        return INTERRUPTED
-    except ArgumentError as error:
-        print(f"edgeaff: {one_line(error)}", file=sys.stderr)
-        return USAGE
-    except EdgeaffError as error:
-        print(f"edgeaff: {one_line(error)}", file=sys.stderr)
+        return interrupted(kept)
+    except BaseException as error:
+        if interruption.seen:  # a library that was being loaded turns the interruption into an error of its own
+            return interrupted(kept)
+        found = code_of(error)
+        if found is None:
+            raise
+        return found
+
+
+def interrupted(kept: str) -> int:
+    """Returns the exit code, after saying that the command was interrupted. kept: what is not lost."""
+    say(f"interrupted{kept}.")
+    return INTERRUPTED
+
+
+def code_of(error: BaseException) -> int | None:
+    """Returns the exit code that goes with an error, after saying what it is; None for a mistake in the code."""
+    if isinstance(error, BrokenPipeError) and reader_is_gone():
+        return DONE
+    if isinstance(error, EdgeaffError):
+        say(one_line(error))
+        return USAGE if isinstance(error, ArgumentError) else UNUSABLE
+    if isinstance(error, OSError):  # a full disk, a folder that went away
+        say(f"output must stay writable, got {one_line(error)}; free space or write elsewhere.")
         return UNUSABLE
-    except OSError as error:  # a full disk, a folder that went away
-        return unwritable(error)
-
-
-def unwritable(error: OSError) -> int:
-    """Returns the exit code, after saying why nothing can be written."""
-    print(f"edgeaff: output must stay writable, got {one_line(error)}; free space or write elsewhere.", file=sys.stderr)
-    return UNUSABLE
-
-
-def reader_is_gone() -> bool:
-    """Returns whether nobody reads standard output any more, as behind `| head -1`; what is left for it is then thrown away."""
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
-    gone = any(event & select.POLLERR for _, event in poll.poll(0))
-    if gone:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return gone
+    return None
 
 
 def one_line(error: BaseException) -> str:
     """Returns the message on one line, without the secrets of a URI in it and without what changes a terminal."""
     return printable(without_secrets(" ".join(str(error).split())))
-
-
-def entry() -> None:
-    """Runs the command line and exits with its code."""
-    hide_secrets()
-    sys.exit(main())

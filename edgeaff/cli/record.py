@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
 from edgeaff.cli.destination import check_destination
+from edgeaff.cli.process import say
 from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import ArgumentError
-from edgeaff.parsing.boundary import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
                     break
         warnings = runtime.warnings + recorder.warnings
     for warning in warnings:
-        print(f"edgeaff: warning: {printable(warning)}", file=sys.stderr)
+        say(f"warning: {warning}")
     if not options.quiet:
         print(f"{path}: {count} events recorded; edgeaff replay {path} --verify")
     return 0

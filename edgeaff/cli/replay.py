@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from edgeaff.cli.destination import check_distinct
+from edgeaff.cli.process import say
 from edgeaff.cli.run import losses
 from edgeaff.errors import MediaError
 
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
             sink.close()
     counts = {sink.name: sink.counts for sink in sinks if hasattr(sink, "counts")}
     for sentence in losses(counts):
-        print(f"edgeaff: warning: {sentence}", file=sys.stderr)
+        say(f"warning: {sentence}")
     if not options.quiet:
         print(f"{options.input}: {count} events" + (", equal to the recording" if options.verify else ""))
     return 0

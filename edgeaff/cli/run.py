@@ -10,11 +10,11 @@ from typing import Any
 
 from edgeaff.capture.uri import parse_uri
 from edgeaff.cli.destination import check_destination, check_distinct, check_packages
+from edgeaff.cli.process import say
 from edgeaff.cli.signals import interruptible
 from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.naming import public_name
-from edgeaff.parsing.boundary import printable
 from edgeaff.types import AffectEvent, StatusEvent
 
 PICTURES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     events: list[AffectEvent] = []
     collect(runtime, events, quiet=options.quiet, keep=bool(options.plot or options.overlay))
     for warning in [*runtime.warnings, *losses(runtime.stats().sinks)]:
-        print(f"edgeaff: warning: {printable(' '.join(warning.split()))}", file=sys.stderr)
+        say(f"warning: {' '.join(warning.split())}")
     if options.plot:
         from edgeaff.cli.plot import plot_events
 
@@ -99,8 +99,7 @@ def run(options: argparse.Namespace) -> int:
 
 def print_status(event: StatusEvent) -> None:
     """Prints what happened to a device, a sink or the load, on standard error."""
-    text = f"{event.name}: {event.kind}{'. ' if event.message else ''}{event.message}"
-    print(f"edgeaff: {printable(text)}", file=sys.stderr)
+    say(f"{event.name}: {event.kind}{'. ' if event.message else ''}{event.message}")
 
 
 def losses(sinks: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -136,7 +135,7 @@ class Progress:
         self.count = 0
         self._duration = duration_seconds
         self._bar: Any = None
-        if enabled and sys.stderr.isatty():
+        if enabled and sys.stderr is not None and sys.stderr.isatty():
             try:
                 from rich.progress import Progress as RichProgress
             except ImportError:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import signal
 from collections.abc import Iterator
 from typing import Any
+
+from edgeaff.cli.process import Interruption, ignore_signals, interruption
 
 
 @contextlib.contextmanager
 def interruptible(runtime: Any) -> Iterator[None]:
     """Makes SIGTERM what Ctrl-C is; either ends the block quietly where the runtime is live, as a source does that is over.
 
-    Only the first signal counts, so that closing is not interrupted. On other threads than the main one nothing changes.
+    Only the first signal counts, also after the block, so that neither closing nor the way out is interrupted. On other threads
+    than the main one nothing changes.
 
     Args:
         runtime: the Runtime that the block reads.
@@ -21,25 +25,26 @@ def interruptible(runtime: Any) -> Iterator[None]:
         Nothing.
 
     Raises:
-        KeyboardInterrupt: a signal came while a file was read.
+        KeyboardInterrupt: a signal came while a file was read, or was lost before the block.
     """
-
-    def interrupt(number: int, frame: Any) -> None:
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, signal.SIG_IGN)
+    if interruption.seen:
         raise KeyboardInterrupt
-
+    installed = signal.getsignal(signal.SIGINT)
+    handler = installed if isinstance(installed, Interruption) else Interruption()
     before: dict[Any, Any] = {}
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
-            before[number] = signal.signal(number, interrupt)
+            before[number] = signal.signal(number, handler)
     except ValueError:  # not the main thread
         before.clear()
     try:
         yield
-    except KeyboardInterrupt:
-        if not runtime.is_live:
+    except BaseException:
+        if not handler.seen or not runtime.is_live:
             raise
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if handler.seen:
+            atexit.register(ignore_signals)  # the interpreter takes handlers off before it ends, but not this
+        else:
+            for number, previous in before.items():
+                signal.signal(number, previous)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from edgeaff.cli.process import say
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 
 
@@ -97,10 +97,9 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _show(row: dict[str, float]) -> None:
-    print(
-        f"edgeaff: epoch {int(row['epoch'])}: loss {row['loss']:.4f}, validation CCC valence {row['ccc_valence']:.3f}, "
-        f"arousal {row['ccc_arousal']:.3f}",
-        file=sys.stderr,
+    say(
+        f"epoch {int(row['epoch'])}: loss {row['loss']:.4f}, validation CCC valence {row['ccc_valence']:.3f}, "
+        f"arousal {row['ccc_arousal']:.3f}"
     )
 
 

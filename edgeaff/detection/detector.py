@@ -179,7 +179,7 @@ def _load_ssd(path: str, bundle: ModelBundle | None, options: dict[str, Any]) ->
 def _read_card(path: Path) -> dict[str, Any]:
     """Returns threshold and input size from the JSON that the export writes beside its file; usual ones without it."""
     card = path.with_suffix(".json")
-    facts = json.loads(card.read_text()) if card.is_file() else {}
+    facts = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
     usual = {"score_threshold": 0.6, "input_long_side": 320}
     return {key: facts.get(key, value) for key, value in usual.items()}
 

@@ -92,7 +92,7 @@ def export_run(
     system, module, said = load_run(run)
     if system.name not in SYSTEMS:
         raise ArgumentError(f"run must be of {' or '.join(SYSTEMS)}, got {system.name}; bundles hold no other system.")
-    chosen = base.manifest["statistics"] if statistics is None else json.loads(statistics.read_text())
+    chosen = base.manifest["statistics"] if statistics is None else json.loads(statistics.read_text(encoding="utf-8"))
     precision = "int8" if "int8" in targets else "fp32"
     origin = f"Trained by the user: {json.dumps({key: said[key] for key in ('system', 'epoch', 'features')})}."
     manifest = {

@@ -182,7 +182,7 @@ def export_engines(
 def _write(folder: Path, name: str, engine: Engine, rows: list[dict[str, Any]]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.engine").write_bytes(engine.plan)
-    (folder / "engines.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (folder / "engines.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def with_gpu_int8(bundle: ModelBundle, output: Path) -> None:

@@ -43,5 +43,5 @@ def test_secrets_are_not_shown() -> None:
 
 
 def test_command_hides_its_secrets_before_anything_else() -> None:
-    code = "import edgeaff.cli.main as m\nm.main = lambda: 0\ntry:\n    m.entry()\nexcept SystemExit:\n    pass"
+    code = "import edgeaff.cli.main as m, edgeaff.__main__ as e\nm.main = lambda: 0\ntry:\n    e.entry()\nexcept SystemExit:\n    pass"
     assert not any(SECRET in text for text in shown_by(code, *URIS))

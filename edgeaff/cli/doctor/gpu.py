@@ -142,7 +142,7 @@ def _build_info() -> dict[str, Any]:
 
 def _jetson(root: Path) -> str:
     try:
-        return (root / "etc/nv_tegra_release").read_text().split("\n")[0].strip("# ").split(", GCID")[0]
+        return (root / "etc/nv_tegra_release").read_text(encoding="utf-8").split("\n")[0].strip("# ").split(", GCID")[0]
     except OSError:
         return ""
 
@@ -178,12 +178,12 @@ def check_tensorrt(folder: str | None = None, *, driver: Driver | None = None) -
     return [Finding("tensorrt", OK, text, "", data)]
 
 
-def read_engines(folder: Path) -> list[dict[str, Any]]:
+def read_engines(folder: Path | None) -> list[dict[str, Any]]:
     """Returns name, toolchain, version, targets and whether it is damaged of each engine in the cache."""
     found = []
-    for path in sorted(folder.glob("*.engine")):
+    for path in sorted(folder.glob("*.engine")) if folder is not None else ():
         try:
-            figures = json.loads(path.with_suffix(".json").read_text())
+            figures = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             damaged = figures.get("sha256") != hashlib.sha256(path.read_bytes()).hexdigest()
         except (OSError, ValueError):
             figures, damaged = {}, True

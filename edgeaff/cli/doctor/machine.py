@@ -104,7 +104,7 @@ def check_threads(cgroup: str = "/sys/fs/cgroup") -> list[Finding]:
 def cpu_quota(cgroup: Path) -> float | None:
     """Returns the processors that a container may use, None without a limit. cgroup: root of version 2 or 1."""
     try:
-        limit, period = (cgroup / "cpu.max").read_text().split()[:2]
+        limit, period = (cgroup / "cpu.max").read_text(encoding="utf-8").split()[:2]
     except (OSError, ValueError):
         limit = str(_number(cgroup / "cpu" / "cpu.cfs_quota_us") or "max")
         period = str(_number(cgroup / "cpu" / "cpu.cfs_period_us") or 100_000)
@@ -113,7 +113,7 @@ def cpu_quota(cgroup: Path) -> float | None:
 
 def _number(path: Path) -> int | None:
     try:
-        return int(path.read_text())
+        return int(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
 

@@ -88,7 +88,7 @@ class FeatureCache:
             return
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{SPEC_FILE}.{os.getpid()}"
-        part.write_text(json.dumps({"made_with": self.made_with, "spec": spec.to_dict()}, indent=1) + "\n")
+        part.write_text(json.dumps({"made_with": self.made_with, "spec": spec.to_dict()}, indent=1) + "\n", encoding="utf-8")
         part.replace(folder / SPEC_FILE)
 
     @staticmethod
@@ -231,7 +231,7 @@ def _read_note(folder: Path) -> dict[str, Any]:
         ArgumentError: the file is none of ours.
     """
     try:
-        note = json.loads((folder / SPEC_FILE).read_text())
+        note = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
         return {"made_with": dict(note["made_with"]), "spec": dict(note["spec"])}
     except (ValueError, KeyError, TypeError) as error:
         raise ArgumentError(

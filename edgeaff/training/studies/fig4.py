@@ -257,12 +257,12 @@ def write_report(folder: Path, curves: dict[str, Sequence[AblationPoint]], *, sp
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [{"run": name, **asdict(point)} for name, points in curves.items() for point in points]
-    (folder / "fig4.json").write_text(json.dumps({"points": rows, "split": split, **more}, indent=1) + "\n")
+    (folder / "fig4.json").write_text(json.dumps({"points": rows, "split": split, **more}, indent=1) + "\n", encoding="utf-8")
     lines = ["| run | modality | share | CCC valence | CCC arousal |", "|---|---|---|---|---|"]
     lines += [
         f"| {row['run']} | {row['modality']} ({row['way']}) | {row['share']:.2f} | {row['ccc_valence']:.3f} ± "
         f"{row['ccc_valence_sd']:.3f} | {row['ccc_arousal']:.3f} ± {row['ccc_arousal_sd']:.3f} |"
         for row in rows
     ]
-    (folder / "fig4.md").write_text("\n".join(lines) + "\n")
+    (folder / "fig4.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw_figure(folder / "fig4.png", curves, split=split)

@@ -229,13 +229,13 @@ def kept(folder: Path, name: str, make: Callable[[], Any]) -> Any:
     path = folder / name
     if not path.is_file() or path.stat().st_mtime_ns < (folder / RESULT).stat().st_mtime_ns:
         _write_json(path, make())
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _write_json(path: Path, value: Any) -> None:
     """Writes a file whole or not at all."""
     part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(value, indent=1) + "\n")
+    part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
     part.replace(path)
 
 
@@ -303,7 +303,7 @@ def _read_result(folder: Path, config: TrainConfig, corpus: Mapping[str, Any]) -
     Raises:
         ArgumentError: it is of another configuration or corpus.
     """
-    result = json.loads((folder / RESULT).read_text())
+    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
     if result["config"] != asdict(config):
         raise ArgumentError(
             f"result in {folder} must be of the study's configuration, got another one; remove the folder or use a new one."

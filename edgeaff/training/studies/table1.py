@@ -174,7 +174,7 @@ def write_evaluation(folder: Path, split: str, result: Mapping[str, Any]) -> Non
         result: of `evaluate`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"evaluation_{split}.json").write_text(json.dumps({"split": split, **result}, indent=1) + "\n")
+    (folder / f"evaluation_{split}.json").write_text(json.dumps({"split": split, **result}, indent=1) + "\n", encoding="utf-8")
     lines = [f"{result['system']}, {split}: {result['tracks']} tracks, {result['frames']:,} annotated ticks of the model", ""]
     lines += ["| measure | valence | arousal |", "|---|---|---|"]
     for key, title in MEASURES.items():
@@ -183,7 +183,7 @@ def write_evaluation(folder: Path, split: str, result: Mapping[str, Any]) -> Non
     lines.append(
         "| 95 % interval over videos | " + " | ".join(f"{low:.3f} to {high:.3f}" for low, high in intervals) + " |"
     )
-    (folder / f"evaluation_{split}.md").write_text("\n".join(lines) + "\n")
+    (folder / f"evaluation_{split}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def table_rows(study: Study, results: Sequence[Mapping[str, Any]], folder: Path) -> list[TableRow]:
@@ -316,6 +316,6 @@ def write_table(folder: Path, rows: Sequence[TableRow], extra: Mapping[str, Any]
         raise ArgumentError("rows must hold at least one system, got none; train one first.")
     folder.mkdir(parents=True, exist_ok=True)
     table = {"rows": [asdict(row) for row in rows], "measured_on": split, **extra}
-    (folder / "table1.json").write_text(json.dumps(table, indent=1) + "\n")
-    (folder / "table1.md").write_text(markdown(rows, split=split))
+    (folder / "table1.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    (folder / "table1.md").write_text(markdown(rows, split=split), encoding="utf-8")
     draw_table(folder / "table1.png", rows, split=split)

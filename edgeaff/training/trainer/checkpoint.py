@@ -88,7 +88,7 @@ def save_state(folder: Path, tensors: dict[str, Tensor], note: dict[str, Any]) -
     name = f"last-{note['epoch']}.safetensors"
     save_file({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}, folder / name)
     part = folder / f"{LAST}.part"
-    part.write_text(json.dumps({"tensors": name, **note}))
+    part.write_text(json.dumps({"tensors": name, **note}), encoding="utf-8")
     part.replace(folder / LAST)
     for old in folder.glob("last-*.safetensors"):
         if old.name != name:
@@ -117,7 +117,7 @@ def load_state(
     path = folder / LAST
     if not path.exists():
         return None
-    note = json.loads(path.read_text())
+    note = json.loads(path.read_text(encoding="utf-8"))
     stated = {"config": asdict(config), "ranks": ranks, "features": features}
     for name, value in stated.items():
         found = note.get(name, value)  # a run from before features were noted says nothing of them

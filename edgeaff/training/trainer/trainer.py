@@ -133,7 +133,7 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._restore()
         if first:
-            (self.folder / "config.json").write_text(json.dumps(asdict(self.config), indent=1) + "\n")
+            (self.folder / "config.json").write_text(json.dumps(asdict(self.config), indent=1) + "\n", encoding="utf-8")
             self._log.start(self.epoch)
         last = (
             self.config.epochs if stop_after_epochs is None else min(self.config.epochs, self.epoch + stop_after_epochs)
