@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import numbers
 import os
 from dataclasses import fields
 from typing import Any
@@ -34,8 +35,8 @@ def finite_row(event: AffectEvent) -> tuple[dict[str, Any], int]:
     """
     row, lost = event.to_dict(), 0
     for name, value in row.items():
-        numbers = [*value["box"], value["score"]] if name == "face" and value is not None else [value]
-        if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
+        values = [*value["box"], value["score"]] if name == "face" and value is not None else [value]
+        if not all(math.isfinite(value) for value in values if isinstance(value, numbers.Real)):
             row[name] = None
             lost += 1
     return row, lost
@@ -47,7 +48,7 @@ def event_json(event: AffectEvent) -> str:
 
 
 def _json(row: dict[str, Any]) -> str:
-    return json.dumps(row, allow_nan=False, separators=(",", ":"))
+    return json.dumps(row, allow_nan=False, separators=(",", ":"), default=lambda number: number.item())  # of NumPy
 
 
 def event_row(event: AffectEvent) -> list[Any]:

@@ -2,6 +2,7 @@ import csv
 import json
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
 from edgeaff.delivery.files import CSV_COLUMNS, CsvSink, JsonlSink
@@ -24,6 +25,13 @@ def test_jsonl_has_every_field_in_every_line(tmp_path):
         "score": 0.875,
     }
     assert rows[1]["valence"] is None and rows[1]["face"] is None and rows[1]["pts_ns"] == 66_666_667
+
+
+def test_numbers_of_numpy_are_written(tmp_path):
+    with JsonlSink(tmp_path / "e.jsonl") as sink:
+        sink.write(replace(FULL, valence=np.float32(0.5), arousal=np.float32("nan"), seq=np.int64(3)))
+    row = json.loads((tmp_path / "e.jsonl").read_text())
+    assert (row["valence"], row["arousal"], row["seq"]) == (0.5, None, 3)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])

@@ -65,6 +65,8 @@ def test_further_hosts_can_be_named():
 def test_server_of_the_network_is_reached_by_its_address_and_name(monkeypatch):
     monkeypatch.setattr("socket.gethostname", lambda: "Kiosk")
     guard = Guard("0.0.0.0", Access())
+    mapped = parse_head(b"GET / HTTP/1.1\r\nHost: 192.168.1.5\r\n\r\n")
+    assert Guard("::", Access()).refusal(mapped, "::ffff:192.168.1.5") is None
 
     def is_answered(host):
         return guard.refusal(parse_head(f"GET / HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()), "192.168.1.5") is None

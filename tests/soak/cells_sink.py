@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +44,29 @@ def disk_full(rig: Rig) -> float:
         recovery = trial.recover("lost", "sink")
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     trial.must([row["seq"] for row in rows] == list(range(len(rows))), "lines are missing or double")
+    return recovery
+
+
+def file_rotated(rig: Rig) -> float:
+    """Events go on in the file of that name, after a rename without a loss, after copy and truncate without a hole."""
+    path, old, copied = (rig.folder / name for name in ("rotated.jsonl", "renamed.jsonl", "copied.jsonl"))
+    runtime = edgeaff.Runtime(bundle(), video=make_camera(rig), sinks=[JsonlSink(path)])
+    with running(Trial(runtime, "video")) as trial:
+        path.rename(old)
+        renamed = time.monotonic()
+        trial.must(trial.follow(5.0, lambda: path.exists() and path.stat().st_size > 0) is not None, "no new file")
+        recovery = time.monotonic() - renamed
+        trial.follow(1.0)
+        shutil.copy(path, copied)
+        os.truncate(path, 0)
+        truncated = time.monotonic()
+        trial.must(trial.follow(5.0, lambda: path.stat().st_size > 0) is not None, "nothing written after the truncation")
+        recovery = max(recovery, time.monotonic() - truncated)
+        trial.follow(1.0)
+        trial.must(trial.is_well(), "the events stopped with the file")
+    rows = [[json.loads(line)["seq"] for line in file.read_text().splitlines()] for file in (old, copied, path)]
+    trial.must([*rows[0], *rows[1]] == list(range(len(rows[0]) + len(rows[1]))), "the rename lost lines")
+    trial.must(rows[2] == list(range(rows[2][0], rows[2][0] + len(rows[2]))), "the truncation left a hole")
     return recovery
 
 
@@ -103,6 +129,7 @@ def sink_raises(rig: Rig) -> float:
 
 CELLS: dict[str, Cell] = {
     "full disk/sink": disk_full,
+    "rotation/sink": file_rotated,
     "full disk/recording": disk_full_for_recording,
     "killed broker/sink": broker_killed,
     "slow consumer/sink": sink_cell("slow"),
