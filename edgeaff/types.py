@@ -160,7 +160,7 @@ class AffectEvent:
     Attributes:
         schema: version of this record.
         seq: counts the events of one session from 0.
-        pts_ns: time of the tick, nanoseconds on the session timeline.
+        pts_ns: time of the tick, nanoseconds on the session timeline; it rises, but where the clock jumps.
         valence: smoothed value in [-1, 1], or None.
         arousal: smoothed value in [-1, 1], or None.
         valence_raw: value before smoothing, or None.

@@ -157,7 +157,7 @@ class Trainer:
                 sums[key] = sums.get(key, 0.0) + value / 100
             self._step += 1
             if self._step % 100 == 0:
-                speed = (self._step - first) * self._config["batch_size"] / (time.monotonic() - started)
+                speed = (self._step - first) * self._config["batch_size"] / max(time.monotonic() - started, 1e-9)
                 text = " ".join(f"{key} {value:.4f}" for key, value in sums.items())
                 logger.info("step %d  %s  %.0f pictures/s", self._step, text, speed)
                 sums = {}
