@@ -79,7 +79,7 @@ def require_regular_file(path: Path) -> None:
         status = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise MediaError(f"{public_name(path)} must be a readable media file, got: {reason}; check the path.") from error
+        raise MediaError(f"{public_name(path)} must be a readable media file, got: {reason}; check the path.") from None
     if not stat.S_ISREG(status.st_mode):
         raise MediaError(
             f"{public_name(path)} must be a regular file, got a folder or device; pass a media file, or a camera: or mic: URI."
