@@ -41,7 +41,7 @@ def measure_edge(options: argparse.Namespace, work: Path) -> dict[str, Any]:
         bundle, count=options.sequences, ticks=options.ticks, seed=options.seed, tracks=tracks,
         corpus=MADE_UP if options.corpus is None else "a corpus of the user", say=print,
     )  # fmt: skip
-    named = {"model_id": bundle.manifest["model_id"], "fingerprint": bundle.spec.fingerprint}
+    named = {"model_id": bundle.manifest.model_id, "fingerprint": bundle.spec.fingerprint}
     named["affect_step_sha256"] = hashlib.sha256(bundle.graph_bytes("affect_step")).hexdigest()
     return {**result, "bundle": named}
 

@@ -155,7 +155,7 @@ def edge_subject(bundle: ModelBundle) -> tuple[Subject, float]:
     def reference(video: np.ndarray, audio: np.ndarray, present: np.ndarray) -> np.ndarray:
         return reference_values(edge, video, audio, present)
 
-    return Subject(bundle.manifest["preset"], reference, make), rebuilt
+    return Subject(bundle.manifest.preset, reference, make), rebuilt
 
 
 def compare(

@@ -71,7 +71,7 @@ def choose_backend(bundle: ModelBundle, *, threads: int = 1, stride: int = 1) ->
             left_out[backend] = str(error)
     if not milliseconds:
         raise BundleError(f"{bundle.path} must run on one of {', '.join(CANDIDATES)}, got {left_out}; export it again.")
-    chosen = _fastest(milliseconds, str(bundle.manifest["default_backend"]))
+    chosen = _fastest(milliseconds, bundle.manifest.default_backend)
     faces = _face_trials(bundle, threads=threads)
     face_chosen = _fastest(faces, encoder_backend(chosen)) if faces else encoder_backend(chosen)
     reason = (

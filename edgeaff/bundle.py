@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError, BundleError, SpecMismatchError
-from edgeaff.manifest import BUNDLE_SCHEMA, MOST_VERSION, REQUIRED_KEYS, check_manifest
+from edgeaff.manifest import BUNDLE_SCHEMA, MOST_VERSION, REQUIRED_KEYS, Manifest
 from edgeaff.naming import public_name
 from edgeaff.parsing.archives import check_arrays, read_npz, read_zip
 from edgeaff.parsing.boundary import Refused, boundary, read_bounded, shown
@@ -56,20 +56,23 @@ class ModelBundle:
 
     Attributes:
         path: where it was read from.
-        manifest: its manifest, as documented in docs/bundle.md.
-        spec: the preprocessing it was trained with.
+        manifest: what it states about itself, as documented in docs/bundle.md.
         members: name -> bytes of every other member.
         signed_by: id of the key whose signature was verified when it was loaded, None without one.
     """
 
     path: Path
-    manifest: dict[str, Any]
-    spec: PreprocessSpec
+    manifest: Manifest
     members: dict[str, bytes]
     signed_by: str | None = None
 
+    @property
+    def spec(self) -> PreprocessSpec:
+        """The preprocessing that the model was trained with."""
+        return self.manifest.spec
+
     def __repr__(self) -> str:
-        return f"ModelBundle({self.manifest['model_id']!r}, path={str(self.path)!r}, fingerprint={self.spec.fingerprint!r})"
+        return f"ModelBundle({self.manifest.model_id!r}, path={str(self.path)!r}, fingerprint={self.spec.fingerprint!r})"
 
     @classmethod
     def load(
@@ -110,7 +113,7 @@ class ModelBundle:
     @property
     def version(self) -> int:
         """The counter of the manifest that grows with every release of a model; 0 where it states none."""
-        return int(self.manifest.get("version", 0))
+        return self.manifest.version
 
     def member(self, name: str) -> bytes:
         """Returns the bytes of a member.
@@ -120,13 +123,13 @@ class ModelBundle:
         """
         if name not in self.members:
             raise BundleError(
-                f"member must be one of {', '.join(sorted(self.members))}, got {name!r}; see manifest['graphs']."
+                f"member must be one of {', '.join(sorted(self.members))}, got {name!r}; see manifest.graphs."
             )
         return self.members[name]
 
     def has_graph(self, role: str) -> bool:
         """Returns whether the bundle holds a graph for this role (face_detector, face_encoder, affect_step, affect_window)."""
-        return role in self.manifest["graphs"]
+        return role in self.manifest.graphs
 
     def graph_bytes(self, role: str) -> bytes:
         """Returns the ONNX file for a role.
@@ -136,13 +139,13 @@ class ModelBundle:
         """
         if not self.has_graph(role):
             raise BundleError(
-                f"role must be one of {', '.join(sorted(self.manifest['graphs']))}, got {role!r}; export it into the bundle."
+                f"role must be one of {', '.join(sorted(self.manifest.graphs))}, got {role!r}; export it into the bundle."
             )
-        return self.member(self.manifest["graphs"][role])
+        return self.member(self.manifest.graphs[role])
 
     def precision(self, role: str) -> str:
         """Returns the precision of a graph: fp32, fp16 or int8."""
-        return str(self.manifest.get("precisions", {}).get(role, "fp32"))
+        return self.manifest.precisions.get(role, "fp32")
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """Returns the arrays of an .npz member, in native byte order; objects are never read.
@@ -172,32 +175,32 @@ class ModelBundle:
         Raises:
             BundleError: there are none of that name.
         """
-        if name not in self.manifest["statistics"]:
+        if name not in self.manifest.statistics:
             raise BundleError(
-                f"{self.path}: statistics must hold {name}, got {', '.join(sorted(self.manifest['statistics'])) or 'none'}; "
+                f"{self.path}: statistics must hold {name}, got {', '.join(sorted(self.manifest.statistics)) or 'none'}; "
                 "export the bundle again."
             )
-        return np.asarray(self.manifest["statistics"][name], dtype=np.float32)
+        return np.asarray(self.manifest.statistics[name], dtype=np.float32)
 
     @staticmethod
-    def save(path: str | Path, manifest: dict[str, Any], members: dict[str, bytes]) -> None:
+    def save(path: str | Path, manifest: Manifest, members: dict[str, bytes]) -> None:
         """Writes a bundle; the same content gives the same bytes.
 
         Args:
             path: the file to write.
-            manifest: all required keys; see docs/bundle.md.
+            manifest: what the bundle states about itself.
             members: name -> bytes.
 
         Raises:
             BundleError: the manifest breaks a rule, or a name is reserved.
         """
-        check_manifest(manifest)
+        values = manifest.to_dict()
         reserved = {MANIFEST, SUMS} & set(members)
         if reserved:
             raise BundleError(
                 f"member names must differ from {MANIFEST} and {SUMS}, got {sorted(reserved)}; rename them."
             )
-        content = {MANIFEST: json.dumps(manifest, indent=1, sort_keys=True, allow_nan=False).encode(), **members}
+        content = {MANIFEST: json.dumps(values, indent=1, sort_keys=True, allow_nan=False).encode(), **members}
         content[SUMS] = _sums(content)
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(content):
@@ -292,23 +295,17 @@ def _parse(path: Path, data: bytes, signed_by: str | None) -> ModelBundle:
     _verify_sums(path, members)
     manifest = _parse_manifest(path, members.pop(MANIFEST))
     members.pop(SUMS)
-    spec = PreprocessSpec.from_dict(manifest["spec"])
-    if spec.fingerprint != manifest["fingerprint"]:
-        raise SpecMismatchError(
-            f"{path}: the preprocessing fingerprint must be {manifest['fingerprint']} (bundle), got {spec.fingerprint} (this "
-            "edgeaff: other LLD order or spec); export the bundle again with this version."
-        )
-    missing = sorted(set(manifest["graphs"].values()) - set(members))
+    missing = sorted(set(manifest.graphs.values()) - set(members))
     if missing:
         raise BundleError(
             f"{path}: graphs must be members of the bundle, got none named {', '.join(missing)}; export it again."
         )
-    for name in sorted(set(manifest["graphs"].values()) | {name for name in members if name.endswith(".onnx")}):
+    for name in sorted(set(manifest.graphs.values()) | {name for name in members if name.endswith(".onnx")}):
         try:
             check_onnx(members[name])
         except Refused as error:
             raise BundleError(f"{path}: {name} must be a plain ONNX graph, got {error}; export it again.") from None
-    return ModelBundle(path, manifest, spec, members, signed_by)
+    return ModelBundle(path, manifest, members, signed_by)
 
 
 def _checked_golden(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -351,22 +348,16 @@ def _verify_sums(path: Path, members: dict[str, bytes]) -> None:
             )
 
 
-def _parse_manifest(path: Path, data: bytes) -> dict[str, Any]:
+def _parse_manifest(path: Path, data: bytes) -> Manifest:
     """Returns the manifest, every field that code reads checked.
 
     Raises:
         BundleError: it is no bounded JSON, or breaks a rule.
-        SpecMismatchError: the detector is not the one of the spec.
+        SpecMismatchError: spec, fingerprint, detector and this edgeaff do not belong together.
     """
     try:
-        manifest = parse_json(data, most_bytes=MOST_MANIFEST_BYTES)
-        check_manifest(manifest)
-    except (Refused, BundleError) as error:
-        words = f"{MANIFEST} must be JSON, got {error}; export it again." if isinstance(error, Refused) else str(error)
-        raise BundleError(f"{path}: {words}") from None
-    if manifest["detector"]["id"] != manifest["spec"].get("detector_id"):
-        raise SpecMismatchError(
-            f"{path}: the detector must be {shown(manifest['spec'].get('detector_id'))} (spec), got "
-            f"{manifest['detector']['id']!r} (manifest); export the bundle with the detector it was trained with."
-        )
-    return manifest
+        return Manifest.from_dict(parse_json(data, most_bytes=MOST_MANIFEST_BYTES))
+    except Refused as error:
+        raise BundleError(f"{path}: {MANIFEST} must be JSON, got {error}; export it again.") from None
+    except (BundleError, SpecMismatchError) as error:
+        raise type(error)(f"{path}: {error}") from None

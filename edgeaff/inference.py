@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -291,7 +291,7 @@ class Uncertainty:
     A table that breaks a rule of `edgeaff.manifest.check_uncertainty` is a BundleError.
     """
 
-    def __init__(self, table: dict[str, Any]) -> None:
+    def __init__(self, table: Mapping[str, Any]) -> None:
         check_uncertainty(table)
         self._video = np.asarray(table["video_coverage"], float)
         self._audio = np.asarray(table["audio_coverage"], float)
@@ -391,7 +391,7 @@ def load_predictor(
         ArgumentError: an argument is unknown or out of range, or the bundle has nothing for it.
         BundleError: the bundle's default is unknown, or its model cannot be loaded.
     """
-    chosen = bundle.manifest["default_backend"] if backend == "default" else backend
+    chosen = bundle.manifest.default_backend if backend == "default" else backend
     known = (*GRAPH_BACKENDS, "native")
     if chosen not in known and backend == "default":
         raise BundleError(f"default_backend of {bundle!r} must be one of {', '.join(known)}, got {chosen!r}; export it again.")

@@ -1,6 +1,7 @@
-"""The manifest of a bundle: which keys it must have, and the type and range of everything in it that code reads.
+"""The manifest of a bundle: its fields as a frozen value, and the type and range of everything in it that code reads.
 
-`check_manifest` is called when a bundle is loaded and when one is saved, so what passes here needs no second look elsewhere.
+`Manifest.from_dict` runs `check_manifest` when a bundle is loaded, and `to_dict` when one is saved, so no reader of a field checks it
+again.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import functools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from edgeaff.errors import BundleError
+from edgeaff.errors import BundleError, SpecMismatchError
 from edgeaff.parsing.boundary import Refused, shown
 from edgeaff.parsing.json_text import check_size
-from edgeaff.spec import LLD_SIZE
+from edgeaff.spec import LLD_SIZE, PreprocessSpec
 
 BUNDLE_SCHEMA = 1
 REQUIRED_KEYS = (
@@ -29,6 +31,137 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,99}")
 _MODEL_ID = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,200}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 _EMPTY: dict[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorFacts:
+    """The face detector of a bundle.
+
+    Attributes:
+        id: identifier; the spec names the same one.
+        stride: the detector runs on every n-th taken frame.
+        score_threshold: lowest score of a face.
+        input_long_side: longer side of its input, pixels.
+        card: what else is stated of it; free.
+    """
+
+    id: str
+    stride: int = 1
+    score_threshold: float = 0.6
+    input_long_side: int = 320
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DetectorFacts:
+        """Returns the facts from the form of the file."""
+        named = {item.name for item in fields(cls)} - {"card"}
+        card = {name: value for name, value in values.items() if name not in named}
+        return cls(**{name: value for name, value in values.items() if name in named}, card=card)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the form of the file."""
+        return {
+            **self.card,
+            "id": self.id,
+            "stride": self.stride,
+            "score_threshold": self.score_threshold,
+            "input_long_side": self.input_long_side,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a bundle states about itself.
+
+    Attributes:
+        model_id: name and version of the model.
+        preset: `edge` or `paper`.
+        spec: preprocessing that the model was trained with; the file holds its fingerprint too.
+        detector: facts about the face detector.
+        face_encoder: card of the face encoder; free.
+        statistics: lld_mean and lld_std, 65 numbers each.
+        graphs: role -> member with its ONNX graph.
+        uncertainty: table of expected errors, see `check_uncertainty`.
+        smoothing: valence_seconds and arousal_seconds.
+        default_backend: the backend of `backend="default"`.
+        licences: of code, weights and data.
+        provenance: where weights and data come from.
+        intended_use: what the model is for, and what it is not for.
+        accuracy: measured accuracy; free.
+        certificates: agreement of each backend with the reference, see `edgeaff.export.certificate`.
+        precisions: role -> precision, where it is not fp32.
+        fabricated: parts with random weights.
+        version: counter that grows with every release of a model; 0 where none is stated.
+        other: keys that this version of edgeaff does not read; kept when the bundle is saved again.
+    """
+
+    model_id: str
+    preset: str
+    spec: PreprocessSpec
+    detector: DetectorFacts
+    face_encoder: Mapping[str, Any]
+    statistics: Mapping[str, Any]
+    graphs: Mapping[str, str]
+    uncertainty: Mapping[str, Any]
+    smoothing: Mapping[str, float]
+    default_backend: str
+    licences: Mapping[str, Any]
+    provenance: str
+    intended_use: str
+    accuracy: Mapping[str, Any]
+    certificates: tuple[Mapping[str, Any], ...] = ()
+    precisions: Mapping[str, str] = field(default_factory=dict)
+    fabricated: tuple[str, ...] = ()
+    version: int = 0
+    other: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Manifest:
+        """Returns the manifest from the form of the file, checked.
+
+        Args:
+            values: the parsed JSON.
+
+        Raises:
+            BundleError: a key is missing, or a value has another type or lies out of its range.
+            SpecMismatchError: spec, fingerprint and detector do not belong together, or are of another version of edgeaff.
+        """
+        check_manifest(values)
+        spec = PreprocessSpec.from_dict(values["spec"])
+        if spec.fingerprint != values["fingerprint"]:
+            raise SpecMismatchError(
+                f"the preprocessing fingerprint must be {values['fingerprint']} (bundle), got {spec.fingerprint} (this edgeaff: "
+                "other LLD order or spec); export the bundle again with this version."
+            )
+        detector = DetectorFacts.from_dict(values["detector"])
+        if detector.id != spec.detector_id:
+            raise SpecMismatchError(
+                f"the detector must be {shown(spec.detector_id)} (spec), got {detector.id!r} (manifest); export the bundle with "
+                "the detector it was trained with."
+            )
+        named = {item.name for item in fields(cls)} - {"other"}
+        given = {name: value for name, value in values.items() if name in named}
+        given |= {"spec": spec, "detector": detector}
+        for name in ("certificates", "fabricated"):
+            given[name] = tuple(values.get(name, ()))
+        unread = {name: value for name, value in values.items() if name not in named | {"schema", "fingerprint"}}
+        return cls(**given, other=unread)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the form of the file: plain data, checked; optional fields only where they state something.
+
+        Raises:
+            BundleError: a field breaks a rule.
+        """
+        values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "other"}
+        values |= {"spec": self.spec.to_dict(), "detector": self.detector.to_dict()}
+        values |= {name: list(values[name]) for name in ("certificates", "fabricated")}
+        for name in ("precisions", "fabricated", "version"):
+            if not values[name]:
+                del values[name]
+        values = {**self.other, **values, "schema": BUNDLE_SCHEMA, "fingerprint": self.spec.fingerprint}
+        check_manifest(values)
+        return values
 
 
 def check_manifest(manifest: Any) -> None:

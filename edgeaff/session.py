@@ -13,7 +13,7 @@ import copy
 import dataclasses
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -182,13 +182,13 @@ class Session(ProcessBound):
             video=video,
             audio=audio,
             max_faces=max_faces,
-            detector_stride=int(manifest["detector"].get("stride", 1)) if detector_stride is None else detector_stride,
+            detector_stride=manifest.detector.stride if detector_stride is None else detector_stride,
             staleness_seconds=staleness_seconds,
             max_skew_seconds=max_skew_seconds,
             live=bool(live),
         )
-        self._uncertainty = Uncertainty(manifest["uncertainty"])
-        self._smoothing = check_smoothing(smoothing, manifest["smoothing"])
+        self._uncertainty = Uncertainty(manifest.uncertainty)
+        self._smoothing = check_smoothing(smoothing, manifest.smoothing)
         self._max_faces = max_faces
         self._seq = 0
         self._rejected = False
@@ -365,7 +365,7 @@ class Session(ProcessBound):
         if not self._rejected:
             self._rejected = True
             self.warnings.append(
-                f"The model {self.bundle.manifest['model_id']} on {self.backend} gave {found}; such events abstain. Run "
+                f"The model {self.bundle.manifest.model_id} on {self.backend} gave {found}; such events abstain. Run "
                 "`edgeaff models verify`, and choose another backend or bundle."
             )
         subject.state = self._predictor.initial_state()
@@ -430,7 +430,7 @@ def age_ms(now_ns: int, then_ns: int | None) -> float | None:
     return None if then_ns is None else max(0.0, round((now_ns - then_ns) / 1e6, 3))
 
 
-def check_smoothing(smoothing: tuple[float, float] | None, defaults: dict[str, float]) -> tuple[float, float]:
+def check_smoothing(smoothing: tuple[float, float] | None, defaults: Mapping[str, float]) -> tuple[float, float]:
     """Returns (valence_seconds, arousal_seconds).
 
     Raises:

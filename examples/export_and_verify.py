@@ -26,10 +26,10 @@ def main() -> int:
         if code:
             return code
     bundle = edgeaff.ModelBundle.load(options.output)
-    for certificate in bundle.manifest["certificates"]:
+    for certificate in bundle.manifest.certificates:
         print(f"{certificate['backend']}: largest difference {certificate['max_abs_difference']:.1e}")
     session = edgeaff.Session(bundle)  # what a device does with it
-    print(f"{bundle.manifest['model_id']} runs on {session.backend}")
+    print(f"{bundle.manifest.model_id} runs on {session.backend}")
     return 0
 
 

@@ -76,7 +76,7 @@ def tail_parts(bundle: ModelBundle) -> PreprocessParts:
     scale = float(np.sqrt(np.square(golden[np.abs(golden).sum(axis=-1) > 0]).mean()))
     encoder = ProjectedEncoder(parts.encoder, size=golden.shape[-1], scale=scale)
     spec = paper_spec_of(bundle.spec)
-    return PreprocessParts(spec, parts.detector, encoder, make_normaliser(spec, bundle.manifest["statistics"]))
+    return PreprocessParts(spec, parts.detector, encoder, make_normaliser(spec, bundle.manifest.statistics))
 
 
 def extract_features(

@@ -210,7 +210,7 @@ def test_a_session_goes_on_after_a_refusal() -> None:
 
 def test_a_candidate_of_another_bundle_is_refused() -> None:
     session = Session(bundle(), backend="onnxruntime")
-    other = dataclasses.replace(bundle(), manifest={**bundle().manifest, "model_id": "other"})
+    other = dataclasses.replace(bundle(), manifest=dataclasses.replace(bundle().manifest, model_id="other"))
     made = prepare(bundle(), "native")
     with pytest.raises(ArgumentError, match="must be prepared for"):
         session.swap_backend(PreparedBackend("native", other, made.predictor, made.encoder, {}))

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import DEFAULT_BUNDLE, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError, SpecMismatchError
+from edgeaff.manifest import Manifest
 from edgeaff.spec import PreprocessSpec, paper_spec
 from tests.bundles import graph, manifest, write
 
 
 def save(path: Path, **changes: Any) -> Path:
-    ModelBundle.save(path, manifest(**changes), {"affect_step.onnx": graph(), "golden.npz": b"golden"})
-    return path
+    return write(path, manifest(**changes), {"affect_step.onnx": graph(), "golden.npz": b"golden"})
 
 
 def rewrite(path: Path, name: str, data: bytes, *, compression: int = zipfile.ZIP_STORED) -> None:
@@ -31,14 +31,25 @@ def rewrite(path: Path, name: str, data: bytes, *, compression: int = zipfile.ZI
 
 
 def test_bundle_comes_back_as_written(tmp_path: Path) -> None:
-    bundle = ModelBundle.load(save(tmp_path / "a.eaff"))
+    written = Manifest.from_dict(manifest(version=2, fabricated=["affect_step"], later={"kept": [1]}))
+    ModelBundle.save(tmp_path / "a.eaff", written, {"affect_step.onnx": graph()})
+    bundle = ModelBundle.load(tmp_path / "a.eaff")
+    assert bundle.manifest == written and bundle.manifest.other == {"later": {"kept": [1]}}
     assert bundle.graph_bytes("affect_step") == graph()
     assert bundle.spec == PreprocessSpec()
     assert bundle.has_graph("affect_step") and not bundle.has_graph("face_encoder")
 
 
 def test_same_content_gives_same_bytes(tmp_path: Path) -> None:
-    assert save(tmp_path / "a.eaff").read_bytes() == save(tmp_path / "b.eaff").read_bytes()
+    for name in ("a.eaff", "b.eaff"):
+        ModelBundle.save(tmp_path / name, Manifest.from_dict(manifest()), {"affect_step.onnx": graph()})
+    assert (tmp_path / "a.eaff").read_bytes() == (tmp_path / "b.eaff").read_bytes()
+
+
+def test_manifest_of_the_shipped_bundle_is_a_fixed_point() -> None:
+    with zipfile.ZipFile(DEFAULT_BUNDLE) as archive:
+        stated = json.loads(archive.read("manifest.json"))
+    assert Manifest.from_dict(stated).to_dict() == stated
 
 
 def test_every_flipped_byte_of_every_member_is_refused(tmp_path: Path) -> None:
@@ -121,11 +132,11 @@ def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
         ModelBundle.load(tmp_path / "none.eaff")
 
 
-def test_missing_manifest_key_is_refused_at_save(tmp_path: Path) -> None:
+def test_missing_manifest_key_is_refused() -> None:
     values = manifest()
     del values["licences"]
     with pytest.raises(BundleError, match="licences"):
-        ModelBundle.save(tmp_path / "a.eaff", values, {})
+        Manifest.from_dict(values)
 
 
 def test_graph_without_member_is_refused(tmp_path: Path) -> None:

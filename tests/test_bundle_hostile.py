@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import struct
 import zipfile
@@ -16,6 +17,7 @@ import pytest
 import edgeaff
 from edgeaff.bundle import ModelBundle, pack_arrays
 from edgeaff.errors import BundleError, EdgeaffError
+from edgeaff.manifest import Manifest
 from tests.bundles import field, graph, manifest, npy, npz, sums, tensor, varint, write
 
 WRONG = [None, True, 3, -1.5, "text\x1b[31m", [], ["a"], {"a": {}}, 1 << 62, 1e308, [[1]], "x" * 70_000]
@@ -174,8 +176,9 @@ def test_schema_true_is_not_schema_1(tmp_path: Path) -> None:
 
 
 def test_saving_refuses_what_loading_refuses(tmp_path: Path) -> None:
+    hostile = dataclasses.replace(Manifest.from_dict(manifest()), smoothing={})
     with pytest.raises(BundleError, match="smoothing.valence_seconds"):
-        ModelBundle.save(tmp_path / "a.eaff", manifest(smoothing={}), {"affect_step.onnx": graph()})
+        ModelBundle.save(tmp_path / "a.eaff", hostile, {"affect_step.onnx": graph()})
 
 
 # --- the graphs -----------------------------------------------------------------------------------------------------------
@@ -231,7 +234,7 @@ ARRAYS = {
 @pytest.mark.parametrize("what", sorted(ARRAYS))
 def test_arrays_beyond_the_rules_are_refused(what: str) -> None:
     bundle = ModelBundle.load()
-    hostile = ModelBundle(bundle.path, bundle.manifest, bundle.spec, {**bundle.members, "step.npz": ARRAYS[what]})
+    hostile = ModelBundle(bundle.path, bundle.manifest, {**bundle.members, "step.npz": ARRAYS[what]})
     with pytest.raises(BundleError, match="step.npz"):
         hostile.arrays("step.npz")
     with pytest.raises(BundleError):
@@ -245,7 +248,7 @@ def test_bytes_of_the_other_order_are_read_as_numbers() -> None:
     values = [
         session.push_lld(np.ones((30, 65), np.float32), pts_ns=0)[0].arousal_raw
         for session in (
-            edgeaff.Session(ModelBundle(bundle.path, bundle.manifest, bundle.spec, held), video=False)
+            edgeaff.Session(ModelBundle(bundle.path, bundle.manifest, held), video=False)
             for held in (bundle.members, members)
         )
     ]
@@ -260,7 +263,7 @@ def with_step(**changes: Any) -> ModelBundle:
     arrays |= {name: value for name, value in changes.items() if isinstance(value, np.ndarray)}
     meta |= {name: value for name, value in changes.items() if not isinstance(value, np.ndarray)}
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    return ModelBundle(bundle.path, bundle.manifest, bundle.spec, {**bundle.members, "step.npz": pack_arrays(arrays)})
+    return ModelBundle(bundle.path, bundle.manifest, {**bundle.members, "step.npz": pack_arrays(arrays)})
 
 
 @pytest.mark.parametrize("name", ["num_heads", "size", "ffn_size", "layers", "band", "video_size", "audio_size"])
@@ -298,7 +301,7 @@ def test_golden_sequences_of_other_shapes_are_refused(values: dict[str, np.ndarr
     arrays = {**bundle.arrays("golden.npz"), **values} if values else {}
     members = {**bundle.members, "golden.npz": pack_arrays(arrays)}
     with pytest.raises(BundleError):
-        edgeaff.Session(ModelBundle(bundle.path, bundle.manifest, bundle.spec, members), self_test="refuse")
+        edgeaff.Session(ModelBundle(bundle.path, bundle.manifest, members), self_test="refuse")
 
 
 @pytest.mark.parametrize("role", ["face_detector", "face_encoder", "affect_step"])
@@ -307,4 +310,4 @@ def test_graph_that_does_not_fit_is_refused_at_load(role: str) -> None:
     other = {"face_detector": "face_encoder", "face_encoder": "face_detector", "affect_step": "face_encoder"}[role]
     members = {**bundle.members, f"{role}.onnx": bundle.members[f"{other}.onnx"]}
     with pytest.raises(BundleError):
-        edgeaff.Session(ModelBundle(bundle.path, bundle.manifest, bundle.spec, members), backend="onnxruntime")
+        edgeaff.Session(ModelBundle(bundle.path, bundle.manifest, members), backend="onnxruntime")

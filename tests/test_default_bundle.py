@@ -27,14 +27,14 @@ def test_golden_sequences_come_out_as_the_reference(backend: str) -> None:
 def test_manifest_says_what_it_is() -> None:
     manifest = ModelBundle.load().manifest
     for words in ("not human", "FER", "EmoDB"):
-        assert words in manifest["provenance"]
-    assert set(manifest["licences"]) == {"code", "weights", "data"}
-    assert "consent" in manifest["intended_use"] or "agrees" in manifest["intended_use"]
-    assert manifest["accuracy"]
+        assert words in manifest.provenance
+    assert set(manifest.licences) == {"code", "weights", "data"}
+    assert "consent" in manifest.intended_use or "agrees" in manifest.intended_use
+    assert manifest.accuracy
 
 
 def test_uncertainty_falls_with_evidence() -> None:
-    table = Uncertainty(ModelBundle.load().manifest["uncertainty"])
+    table = Uncertainty(ModelBundle.load().manifest.uncertainty)
     nothing, everything = table.std(0.0, 0.0), table.std(1.0, 1.0)
     assert everything[0] < nothing[0] and everything[1] < nothing[1]
     assert table.std(1.0, 0.0)[0] < table.std(0.0, 1.0)[0]  # the face carries valence

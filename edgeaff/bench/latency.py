@@ -91,7 +91,7 @@ def run(plan: Plan) -> dict[str, Any]:
     return {
         "run": describe_run(),
         "machine": {**machine, "roof_gop_per_s": roofs, "load_average_after": load_average()},
-        "bundle": bundle.manifest["model_id"],
+        "bundle": bundle.manifest.model_id,
         "media": f"{media.kind}, {media.images[0].shape[1]} x {media.images[0].shape[0]}; voice {RATE_HZ} Hz",
         "stages": stages,
         "pipelines": rows,

@@ -136,9 +136,9 @@ class Engine:
 
 def float_detector(bundle: ModelBundle, media: Media, graph: Any) -> FaceDetector:
     """Returns the bundle's detector over another graph of it."""
-    facts = bundle.manifest["detector"]
+    facts = bundle.manifest.detector
     detector = SsdDetector(
-        graph, score_threshold=facts["score_threshold"], input_long_side=facts.get("input_long_side", 320)
+        graph, score_threshold=facts.score_threshold, input_long_side=facts.input_long_side
     )
     return detector if media.kind == "portrait" else GivenFace(detector)
 
@@ -146,7 +146,7 @@ def float_detector(bundle: ModelBundle, media: Media, graph: Any) -> FaceDetecto
 def precision_name(bundle: ModelBundle) -> str:
     """Returns "int8" where the face encoder of a bundle computes with 8 bits; the manifest's word where onnx is not installed."""
     if find_spec("onnx") is None:
-        return str(bundle.manifest.get("precisions", {}).get("face_encoder", "fp32"))
+        return bundle.manifest.precisions.get("face_encoder", "fp32")
     return "int8" if is_int8(bundle.graph_bytes("face_encoder")) else "fp32"
 
 
@@ -180,7 +180,7 @@ def ours(
         threads: of every network.
         backends: of the model and of the face encoder; None = those that the bundle names.
     """  # fmt: skip
-    preset = str(bundle.manifest["preset"])
+    preset = bundle.manifest.preset
     options: dict[str, Any] = {"stride": stride, "threads": threads} if preset == "paper" else {}
     if backends is not None:
         options |= {"backend": backends[0], "face_backend": backends[1]}
@@ -195,7 +195,7 @@ def ours(
 
 def edge_engines(bundle: ModelBundle, media: Media, *, peers: bool) -> tuple[list[Engine], dict[str, str]]:
     """Returns the engines of the `edge` preset that can run here, the shipped arrangement first, and why others cannot."""
-    shipped = int(bundle.manifest["detector"].get("stride", 1))
+    shipped = bundle.manifest.detector.stride
     engines = [ours(bundle, media, shipped, WORDS["edgeaff"])]
     if shipped > 1:
         engines.append(ours(bundle, media, 1, WORDS["edgeaff, stride 1"]))
@@ -228,7 +228,7 @@ def peer_engines(bundle: ModelBundle, media: Media, system: Any, *, threads: int
     """
     from edgeaff.bench import latency_peers as peer
 
-    preset, spec = str(bundle.manifest["preset"]), bundle.spec
+    preset, spec = bundle.manifest.preset, bundle.spec
     words, long = (WORDS, False) if preset == "edge" else (PAPER_WORDS, True)
     detector, encoder = (float_graph(bundle.graph_bytes(role)) for role in ("face_detector", "face_encoder"))
     in_torch = TorchGraph(encoder)

@@ -44,7 +44,7 @@ def _one_session() -> None:
     from edgeaff.bundle import ModelBundle
 
     bundle = ModelBundle.load()
-    engine = ours(bundle, media, int(bundle.manifest["detector"].get("stride", 1)), WORDS[OURS])
+    engine = ours(bundle, media, bundle.manifest.detector.stride, WORDS[OURS])
     opened = time.perf_counter() - start
     engine.start(media)
     events = [event for tick in range(SESSION_TICKS) for event in engine.push(media, tick)]

@@ -63,11 +63,11 @@ def run(options: argparse.Namespace) -> int:
         vggface=options.vggface,
         statistics=statistics,
     )
-    for certificate in made.bundle.manifest["certificates"]:
+    for certificate in made.bundle.manifest.certificates:
         print(describe(certificate))
     for row in made.engines:
         print(f"engine: {row['role']} {row['precision']}")
     if made.fabricated:
         print(f"FABRICATED weights, for measuring speed only: {', '.join(made.fabricated)}; give --vggface")
-    print(f"{options.output}: {made.bundle.manifest['model_id']} ({made.bundle.manifest['preset']})")
+    print(f"{options.output}: {made.bundle.manifest.model_id} ({made.bundle.manifest.preset})")
     return 0

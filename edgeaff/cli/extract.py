@@ -88,9 +88,9 @@ def run(options: argparse.Namespace) -> int:
     if spec.audio_normalisation == "fixed":
         statistics = training_statistics(everything, spec, options.cache, workers=options.workers)
         recipe = dataclasses.replace(recipe, statistics=statistics)
-    statistics = recipe.statistics or bundle.manifest["statistics"]
-    cache = FeatureCache(options.cache, spec, encoder_id=encoder_id, statistics=statistics)
-    (options.cache / "statistics.json").write_text(json.dumps(statistics) + "\n", encoding="utf-8")  # for edgeaff export
+    chosen = recipe.statistics or bundle.manifest.statistics
+    cache = FeatureCache(options.cache, spec, encoder_id=encoder_id, statistics=chosen)
+    (options.cache / "statistics.json").write_text(json.dumps(chosen) + "\n", encoding="utf-8")  # for edgeaff export
     sizes = [
         track.media.stat().st_size for track in tracks if track.media and track.name in cache.missing([track.name])
     ]

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if bundle.signed_by is not None:
         print(f"signed by key {bundle.signed_by}")
     if options.action == "info":
-        print(json.dumps(bundle.manifest, indent=2, sort_keys=True))
+        print(json.dumps(bundle.manifest.to_dict(), indent=2, sort_keys=True))
         return 0
     print(describe_bundle(bundle))
     print("verified: every member has the sha256 that the bundle states, and the preprocessing is this edgeaff's")
@@ -71,9 +71,9 @@ def run(options: argparse.Namespace) -> int:
 def describe_bundle(bundle: ModelBundle) -> str:
     """Returns a line on a bundle: model, preset, preprocessing, members; made-up weights are named."""
     sizes = ", ".join(f"{printable(name)} {len(data) / 1e6:.2f} MB" for name, data in sorted(bundle.members.items()))
-    made_up = bundle.manifest.get("fabricated", [])
+    made_up = bundle.manifest.fabricated
     warning = f"; FABRICATED weights: {', '.join(made_up)}" if made_up else ""
-    head = f"{printable(bundle.manifest['model_id'])} ({bundle.manifest['preset']}), preprocessing {bundle.spec.fingerprint}"
+    head = f"{printable(bundle.manifest.model_id)} ({bundle.manifest.preset}), preprocessing {bundle.spec.fingerprint}"
     return f"{head}, version {bundle.version}: {sizes}{warning}"
 
 

@@ -168,7 +168,7 @@ def summary(runtime: Any, options: argparse.Namespace) -> str:
     lines = [
         f"{public_name(options.input)}: {stats.events} events from {stats.frames} frames and {stats.samples} samples of sound",
         "status: " + ", ".join(f"{name} {count}" for name, count in by_status.most_common()),
-        f"computed by {runtime.bundle.manifest['model_id']} on {runtime.health().backend['name']}",
+        f"computed by {runtime.bundle.manifest.model_id} on {runtime.health().backend['name']}",
     ]
     trouble = {**stats.inputs, **stats.source}
     repaired = ", ".join(

@@ -20,7 +20,7 @@ def provenance(bundle: ModelBundle | None = None, *, backend: str | None = None)
     """
     entries: dict[str, str] = {"version": __version__, "event_schema": str(EVENT_SCHEMA)}
     if bundle is not None:
-        entries["bundle"] = str(bundle.manifest["model_id"])
+        entries["bundle"] = bundle.manifest.model_id
         entries["fingerprint"] = str(bundle.spec.fingerprint)
     if backend is not None:
         entries["backend"] = backend

@@ -170,9 +170,9 @@ def _load_ssd(path: str, bundle: ModelBundle | None, options: dict[str, Any]) ->
             options.setdefault(key, item)
         return SsdDetector.from_bytes(_read(Path(path)), **options)
     bundle = ModelBundle.load() if bundle is None else bundle
-    facts = bundle.manifest["detector"]
-    options.setdefault("score_threshold", facts["score_threshold"])
-    options.setdefault("input_long_side", facts.get("input_long_side", 320))
+    facts = bundle.manifest.detector
+    options.setdefault("score_threshold", facts.score_threshold)
+    options.setdefault("input_long_side", facts.input_long_side)
     return SsdDetector.from_bytes(bundle.graph_bytes("face_detector"), **options)
 
 

@@ -141,7 +141,7 @@ def encoder_certificate(figures: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def describe(certificate: dict[str, Any]) -> str:
+def describe(certificate: Mapping[str, Any]) -> str:
     """Returns a certificate as one line."""
     if certificate.get("graph") == "face_encoder":
         size = f"{certificate['faces']} faces"

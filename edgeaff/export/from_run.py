@@ -13,8 +13,8 @@ refused and both sides are named.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ from edgeaff.export.paper import (
 from edgeaff.export.qdq import quantise_dynamic
 from edgeaff.export.to_onnx import export_step
 from edgeaff.golden import require_parity
-from edgeaff.spec import PreprocessSpec, paper_spec_of
+from edgeaff.manifest import Manifest
+from edgeaff.spec import paper_spec_of
 from edgeaff.training.features.cache import statistics_id
 from edgeaff.training.features.recipe import encoder_id_of
 from edgeaff.training.models.vggface import PUBLISHED_MODES
@@ -89,33 +90,36 @@ def export_run(
             f"to must be of {', '.join(TARGETS)}, got {', '.join(unknown) or 'none'}; choose some of them."
         )
     base = base or ModelBundle.load()
-    system, module, said = load_run(run)
+    system, module, run_info = load_run(run)
     if system.name not in SYSTEMS:
         raise ArgumentError(f"run must be of {' or '.join(SYSTEMS)}, got {system.name}; bundles hold no other system.")
-    chosen = base.manifest["statistics"] if statistics is None else json.loads(statistics.read_text(encoding="utf-8"))
+    chosen = base.manifest.statistics if statistics is None else json.loads(statistics.read_text(encoding="utf-8"))
     precision = "int8" if "int8" in targets else "fp32"
-    origin = f"Trained by the user: {json.dumps({key: said[key] for key in ('system', 'epoch', 'features')})}."
-    manifest = {
-        **base.manifest,
-        "model_id": f"{output.stem}-{precision}",
-        "statistics": chosen,
-        "uncertainty": WIDE,
-        "accuracy": {"validation": said["scores"]},
-        "certificates": [],
-    }
+    origin = f"Trained by the user: {json.dumps({key: run_info[key] for key in ('system', 'epoch', 'features')})}."
+    manifest = replace(
+        base.manifest,
+        model_id=f"{output.stem}-{precision}",
+        statistics=chosen,
+        uncertainty=WIDE,
+        accuracy={"validation": run_info["scores"]},
+        certificates=(),
+    )
     if system.name == "edge":
-        check_features(said["features"], base.spec.fingerprint, encoder_id_of(base), chosen)
+        check_features(run_info["features"], base.spec.fingerprint, encoder_id_of(base), chosen)
         members = edge_members(module, base, precision)
-        manifest["precisions"] = {**base.manifest.get("precisions", {}), "affect_step": precision}
-        manifest["provenance"] = origin
-        made_up: list[str] = []
+        precisions = {**base.manifest.precisions, "affect_step": precision}
+        manifest = replace(manifest, precisions=precisions, provenance=origin)
     else:
-        made_up, manifest, members = paper_content(module, base, said, manifest, precision, vggface, origin)
+        manifest, members = paper_content(
+            module, base, manifest, features=run_info["features"], precision=precision, vggface=vggface, origin=origin
+        )
     found = write_certified(output, manifest, members)
-    return Exported(found, made_up, build_engines(found, output) if "tensorrt" in targets else [])
+    return Exported(found, list(manifest.fabricated), build_engines(found, output) if "tensorrt" in targets else [])
 
 
-def check_features(features: dict[str, Any], fingerprint: str, encoder: str | None, statistics: dict[str, Any]) -> None:
+def check_features(
+    features: Mapping[str, Any], fingerprint: str, encoder: str | None, statistics: Mapping[str, Any]
+) -> None:
     """Checks that what a run learned from is what its bundle will make; encoder and statistics where the run says them.
 
     Args:
@@ -159,34 +163,35 @@ def edge_members(edge: Any, base: ModelBundle, precision: str) -> dict[str, byte
 def paper_content(
     system: Any,
     base: ModelBundle,
-    said: dict[str, Any],
-    manifest: dict[str, Any],
+    manifest: Manifest,
+    *,
+    features: dict[str, Any],
     precision: str,
     vggface: Path | None,
     origin: str,
-) -> tuple[list[str], dict[str, Any], dict[str, bytes]]:
-    """Returns the parts with made-up weights, manifest and members of a bundle of preset `paper`.
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Returns manifest and members of a bundle of preset `paper`.
 
     Args:
         system: Transformer (A+V).
         base: gives detector and, where the run learned from it, the encoder.
-        said: what the run says of itself.
         manifest: what is known already.
+        features: what the run states of its features.
         precision: fp32 or int8.
         vggface: weights of VGGFace, or None.
-        origin: provenance of the tail.
+        origin: provenance of the affect model.
     """
     spec = paper_spec_of(base.spec)
-    own = said["features"].get("encoder_id") == encoder_id_of(base)
-    check_features(said["features"], spec.fingerprint, None, manifest["statistics"])
+    own = features.get("encoder_id") == encoder_id_of(base)
+    check_features(features, spec.fingerprint, None, manifest.statistics)
     if own:
-        encoders, described = {"face_encoder": base.graph_bytes("face_encoder")}, base.arrays(GOLDEN)["video"][0, ::12]
+        encoders, described = {"face_encoder": base.graph_bytes("face_encoder")}, base.golden()["video"][0, ::12]
         encoder_origin = encoder_id_of(base)
     else:
-        mode = (said["features"].get("encoder_id", "").split()[2:] or PUBLISHED_MODES)[0]  # "vggface DIGEST [MODE]"
+        mode = (features.get("encoder_id", "").split()[2:] or PUBLISHED_MODES)[0]  # "vggface DIGEST [MODE]"
         encoder, encoder_origin = (fabricated_encoder(), FABRICATED) if vggface is None else read_encoder(vggface, mode)
         encoders, described = encoder_graphs(encoder, precision=precision), describe_drawn(encoder)
-    made_up = ["face_encoder"] if encoder_origin == FABRICATED else []
+    made_up = ("face_encoder",) if encoder_origin == FABRICATED else ()
     held = {**encoders, **tail_graphs(system, precision=precision), "face_detector": base.graph_bytes("face_detector")}
     precisions = {name: precision for name in held if name != "face_detector"}
     if own:
@@ -194,32 +199,27 @@ def paper_content(
     members = {f"{name}.onnx": graph for name, graph in held.items()}
     members |= packed_members(system, precision)
     members[GOLDEN] = pack_arrays(make_golden(system, described))
-    return (
-        made_up,
-        {
-            **manifest,
-            "model_id": f"{manifest['model_id']}{'-fabricated' if made_up else ''}",
-            "preset": "paper",
-            "spec": spec.to_dict(),
-            "fingerprint": spec.fingerprint,
-            "face_encoder": {"weights": encoder_origin},
-            "graphs": {name: f"{name}.onnx" for name in held},
-            "precisions": precisions,
-            "default_backend": "onnxruntime",
-            "provenance": f"face_encoder: {encoder_origin}. {origin}",
-            "fabricated": made_up,
-        },
-        members,
+    manifest = replace(
+        manifest,
+        model_id=f"{manifest.model_id}{'-fabricated' if made_up else ''}",
+        preset="paper",
+        spec=spec,
+        face_encoder={"weights": encoder_origin},
+        graphs={name: f"{name}.onnx" for name in held},
+        precisions=precisions,
+        default_backend="onnxruntime",
+        provenance=f"face_encoder: {encoder_origin}. {origin}",
+        fabricated=made_up,
     )
+    return manifest, members
 
 
-def write_certified(output: Path, manifest: dict[str, Any], members: dict[str, bytes]) -> ModelBundle:
+def write_certified(output: Path, manifest: Manifest, members: dict[str, bytes]) -> ModelBundle:
     """Returns the bundle, written with the certificates of every backend that is installed; nothing below a floor is written."""
-    spec = PreprocessSpec.from_dict(manifest["spec"])
-    made, _ = certify_available(ModelBundle(output, manifest, spec, members))
+    made, _ = certify_available(ModelBundle(output, manifest, members))
     for certificate in made:
         require_parity(certificate)
-    ModelBundle.save(output, {**manifest, "certificates": made}, members)
+    ModelBundle.save(output, replace(manifest, certificates=tuple(made)), members)
     return ModelBundle.load(output)
 
 

@@ -19,13 +19,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, PACKED, ModelBundle, pack_arrays
+from edgeaff.bundle import GOLDEN, PACKED, ModelBundle, pack_arrays
 from edgeaff.export.pack_window import pack_window, takes
 from edgeaff.export.qdq import quantise_dynamic, quantise_static
 from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model, with_batch
@@ -33,6 +33,7 @@ from edgeaff.export.window import export_window
 from edgeaff.export.window_step import export_window_step, window_values
 from edgeaff.features.face import normalise
 from edgeaff.inference import WINDOW_TICKS
+from edgeaff.manifest import Manifest
 from edgeaff.spec import paper_spec_of
 from edgeaff.training.models.transformer import AudioVideoTransformer
 from edgeaff.training.models.vggface import PUBLISHED_MODES, VggFace, with_weights
@@ -199,35 +200,32 @@ def make_golden(
     return {name: np.ascontiguousarray(array[None], np.float32) for name, array in named.items()}
 
 
-def make_manifest(parts: PaperParts, graphs: Graphs, *, precision: str, made_by: ModelBundle) -> dict[str, Any]:
+def make_manifest(parts: PaperParts, graphs: Graphs, *, precision: str, made_by: ModelBundle) -> Manifest:
     """Returns the manifest; detector and LLD statistics are those of the default bundle."""
     spec = paper_spec_of(made_by.spec)
     made_up = parts.fabricated
-    return {
-        "schema": BUNDLE_SCHEMA,
-        "model_id": f"edgeaff-paper-{precision}{'-fabricated' if made_up else ''}",
-        "preset": "paper",
-        "spec": spec.to_dict(),
-        "fingerprint": spec.fingerprint,
-        "detector": made_by.manifest["detector"],
-        "face_encoder": {"network": "VGG-16 to fc6 (4096), 96 px", "weights": parts.encoder_origin},
-        "statistics": made_by.manifest["statistics"],
-        "graphs": {name: f"{name}.onnx" for name in graphs},
-        "precisions": {name: precision for name in graphs if name != "face_detector"},
-        "uncertainty": WIDE,
-        "smoothing": made_by.manifest["smoothing"],
-        "default_backend": "onnxruntime",
-        "licences": {
+    return Manifest(
+        model_id=f"edgeaff-paper-{precision}{'-fabricated' if made_up else ''}",
+        preset="paper",
+        spec=spec,
+        detector=made_by.manifest.detector,
+        face_encoder={"network": "VGG-16 to fc6 (4096), 96 px", "weights": parts.encoder_origin},
+        statistics=made_by.manifest.statistics,
+        graphs={name: f"{name}.onnx" for name in graphs},
+        precisions={name: precision for name in graphs if name != "face_detector"},
+        uncertainty=WIDE,
+        smoothing=made_by.manifest.smoothing,
+        default_backend="onnxruntime",
+        licences={
             "code": "Apache-2.0",
             "weights": "random numbers" if made_up else "those of the files they were made from",
             "data": "none" if made_up else "see provenance",
         },
-        "provenance": f"face_encoder: {parts.encoder_origin}. affect_step, affect_window: {parts.system_origin}.",
-        "fabricated": made_up,
-        "intended_use": f"{FABRICATED}: {', '.join(made_up)}. {INTENDED_USE}" if made_up else INTENDED_USE,
-        "accuracy": {},
-        "certificates": [],
-    }
+        provenance=f"face_encoder: {parts.encoder_origin}. affect_step, affect_window: {parts.system_origin}.",
+        fabricated=tuple(made_up),
+        intended_use=f"{FABRICATED}: {', '.join(made_up)}. {INTENDED_USE}" if made_up else INTENDED_USE,
+        accuracy={},
+    )
 
 
 def assemble_paper(

@@ -12,6 +12,7 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def check_graph(bundle: ModelBundle, role: str, precision: str, model: bytes) ->
         precision: fp32, fp16 or int8; its floor is that of `edgeaff.golden.LEAST_CCC`.
         model: from `make_graph`.
     """
-    made_up = "affect_step" in bundle.manifest.get("fabricated", ())
+    made_up = "affect_step" in bundle.manifest.fabricated
     if role not in ("affect_step", "affect_window") or made_up or GOLDEN not in bundle.members:
         return {}
     predictor = _predictor(load_graph(model), role)
@@ -172,7 +173,7 @@ def export_engines(
             agreement = check_graph(bundle, role, precision, model)
             request = BuildRequest(chosen, tuple(targets), plugin, default_profiles(model))
             engine = build_engine(model, request, progress=progress)
-            row = {"model": bundle.manifest["model_id"], "role": role, "precision": precision, "plugin": plugin}
+            row = {"model": bundle.manifest.model_id, "role": role, "precision": precision, "plugin": plugin}
             rows.append({**row, **engine.figures, **agreement})
             if folder is not None:
                 _write(folder, f"{role}.{precision}", engine, rows)
@@ -194,16 +195,15 @@ def with_gpu_int8(bundle: ModelBundle, output: Path) -> None:
         bundle: what to start from. Its face graphs stay as they are: no bundle holds faces to calibrate them on.
         output: bundle to write.
     """
-    members, manifest = dict(bundle.members), json.loads(json.dumps(bundle.manifest))
+    members, graphs, precisions = dict(bundle.members), dict(bundle.manifest.graphs), dict(bundle.manifest.precisions)
     for role in (role for role in roles_of(bundle) if role in AFFECT):
         model = make_int8(bundle, role)
         figures = check_graph(bundle, role, "int8", model)
         logger.info("%s int8: %s", role, json.dumps(figures))
         name = f"{role}_gpu_int8"
         members[f"{name}.onnx"] = model
-        manifest["graphs"][name] = f"{name}.onnx"
-        manifest.setdefault("precisions", {})[name] = "int8"
-    ModelBundle.save(output, manifest, members)
+        graphs[name], precisions[name] = f"{name}.onnx", "int8"
+    ModelBundle.save(output, replace(bundle.manifest, graphs=graphs, precisions=precisions), members)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -50,12 +50,12 @@ def parts_from_bundle(
             face_detector = load_detector("ssd", bundle=bundle, threads=threads) if detector is None else detector
         if face_detector.id != spec.detector_id:
             raise SpecMismatchError(
-                f"detector must be {spec.detector_id!r} (bundle {bundle.manifest['model_id']}), got {face_detector.id!r}; use the "
+                f"detector must be {spec.detector_id!r} (bundle {bundle.manifest.model_id}), got {face_detector.id!r}; use the "
                 "bundle's detector, or export a bundle trained with this one."
             )
         encoder = FaceEncoder(load_graph(bundle.graph_bytes("face_encoder"), backend=backend, threads=threads), spec)
     with boundary(BundleError, f"{bundle.path}: LLDs must be normalized", "export the bundle again."):
-        normaliser = make_normaliser(spec, bundle.manifest["statistics"]) if audio else None
+        normaliser = make_normaliser(spec, bundle.manifest.statistics) if audio else None
     return PreprocessParts(spec, face_detector, encoder, normaliser)
 
 

@@ -11,6 +11,7 @@ It knows no model. The same calls give the same ticks, however the sound was cut
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -60,7 +61,6 @@ class Preprocessor:
         for name, seconds in (("staleness_seconds", staleness_seconds), ("max_skew_seconds", max_skew_seconds)):
             if not isinstance(seconds, (int, float)) or not 0 <= seconds <= 60:
                 raise ArgumentError(f"{name} must be in [0, 60], got {seconds!r}; pass seconds.")
-        self.parts = parts
         self.spec = parts.spec
         self.video, self.audio = video, audio
         self.counts = InputCounts()
@@ -69,6 +69,15 @@ class Preprocessor:
         self._gate = ClockGate(confirm=live)
         self._live = live
         self.reset()
+
+    @property
+    def parts(self) -> PreprocessParts:
+        """Spec, detector, encoder and normalizer; new ones take effect at the next reset()."""
+        return self._setup.parts
+
+    @parts.setter
+    def parts(self, parts: PreprocessParts) -> None:
+        self._setup = replace(self._setup, parts=parts)
 
     def reset(self) -> None:
         """Starts anew, as after construction; the counts go on."""

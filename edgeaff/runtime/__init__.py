@@ -1,6 +1,7 @@
 """Runtime: capture + Session + delivery; and analyze, its lossless form for files."""
 
-from edgeaff.runtime.analyze import AffectTable, analyze
+from edgeaff.delivery.table import AffectTable
+from edgeaff.runtime.analyze import analyze
 from edgeaff.runtime.policy import Policy
 from edgeaff.runtime.queue import EventQueue
 from edgeaff.runtime.runtime import Runtime

@@ -53,7 +53,7 @@ def describe(runtime: Any) -> dict[str, Any]:
     """
     return {
         "version": import_module("edgeaff").__version__,  # a plain import would make a circle
-        "bundle": runtime.bundle.manifest["model_id"],
+        "bundle": runtime.bundle.manifest.model_id,
         "input": runtime.source_name,
         "health": runtime.health().to_dict(),
         "stats": dataclasses.asdict(runtime.stats()),

@@ -22,14 +22,16 @@ import hashlib
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeaff.bundle import BUNDLE_SCHEMA, GOLDEN, PACKED, ModelBundle
+from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.export.certificate import BACKENDS, certify, describe, encoder_certificate, require_bar
 from edgeaff.export.paper import INTENDED_USE
 from edgeaff.golden import require_parity
+from edgeaff.manifest import DetectorFacts, Manifest
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import DIMENSIONS
 
@@ -84,12 +86,13 @@ def assemble(
     manifest = make_manifest(spec, model_id, detector, encoder, tail, default_backend=default_backend)
     figures = read_int8_encoder(parts, members) if encoder_precision == "int8" else None
     if figures is not None:
-        manifest["precisions"] = {"face_encoder": "int8"}
+        manifest = replace(manifest, precisions={"face_encoder": "int8"})
     if certified:
-        manifest["certificates"] = certificates(ModelBundle(output, manifest, spec, members), certified)
+        made = certificates(ModelBundle(output, manifest, members), certified)
         if parity is not None:
-            add_labels(manifest["certificates"], json.loads(read(parity)), members["affect_step.onnx"])
-        manifest["certificates"] += [] if figures is None else [encoder_certificate(figures)]
+            add_labels(made, json.loads(read(parity)), members["affect_step.onnx"])
+        made += [] if figures is None else [encoder_certificate(figures)]
+        manifest = replace(manifest, certificates=tuple(made))
     ModelBundle.save(output, manifest, members)
 
 
@@ -179,27 +182,25 @@ def make_manifest(
     tail: dict[str, Any],
     *,
     default_backend: str,
-) -> dict[str, Any]:
+) -> Manifest:
     """Returns the manifest from what the three trainings state."""
-    return {
-        "schema": BUNDLE_SCHEMA,
-        "model_id": model_id,
-        "preset": "edge",
-        "spec": spec.to_dict(),
-        "fingerprint": spec.fingerprint,
-        "detector": {"stride": DETECTOR_STRIDE, **detector},
-        "face_encoder": encoder,
-        "statistics": tail["statistics"],
-        "graphs": {name: f"{name}.onnx" for name in GRAPHS},
-        "uncertainty": tail["uncertainty"],
-        "smoothing": tail.get("smoothing", {"valence_seconds": 0.3, "arousal_seconds": 0.6}),
-        "default_backend": tail.get("default_backend", default_backend),
-        "licences": LICENCES,
-        "provenance": tail["provenance"],
-        "intended_use": INTENDED_USE,
-        "accuracy": tail["accuracy"],
-        "certificates": tail.get("certificates", []),
-    }
+    return Manifest(
+        model_id=model_id,
+        preset="edge",
+        spec=spec,
+        detector=DetectorFacts.from_dict({"stride": DETECTOR_STRIDE, **detector}),
+        face_encoder=encoder,
+        statistics=tail["statistics"],
+        graphs={name: f"{name}.onnx" for name in GRAPHS},
+        uncertainty=tail["uncertainty"],
+        smoothing=tail.get("smoothing", {"valence_seconds": 0.3, "arousal_seconds": 0.6}),
+        default_backend=tail.get("default_backend", default_backend),
+        licences=LICENCES,
+        provenance=tail["provenance"],
+        intended_use=INTENDED_USE,
+        accuracy=tail["accuracy"],
+        certificates=tuple(tail.get("certificates", ())),
+    )
 
 
 def read(path: Path) -> bytes:
@@ -237,7 +238,7 @@ def main() -> None:
         encoder_precision=options.encoder,
         parity=options.parity,
     )
-    for certificate in ModelBundle.load(options.output).manifest["certificates"]:
+    for certificate in ModelBundle.load(options.output).manifest.certificates:
         logger.info("%s", describe(certificate))
 
 

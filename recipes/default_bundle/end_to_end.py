@@ -118,9 +118,9 @@ def see(bundle: ModelBundle, faces: FaceSet, *, frames: int, seed: int = 0) -> S
     Returns:
         What it said.
     """
-    table = Uncertainty(bundle.manifest["uncertainty"])
+    table = Uncertainty(bundle.manifest.uncertainty)
     # A bundle from before there was a table for 68 % has intervals of 95 % only.
-    percents = (68, 95) if "valence_half_68" in bundle.manifest["uncertainty"] else (95,)
+    percents = (68, 95) if "valence_half_68" in bundle.manifest.uncertainty else (95,)
     said: list[list[float]] = []
     half: dict[int, list[tuple[float, float]]] = {percent: [] for percent in percents}
     session = Session(bundle, audio=False)
@@ -193,7 +193,7 @@ def main() -> None:
         f"{options.frames} frames of {WIDTH} x {HEIGHT} per face through Session.push_frame, sound absent, last event, raw value; "
         f"faces {FACE_PX[0]} to {FACE_PX[1]} px"
     )
-    figures |= {"model_id": bundle.manifest["model_id"], **stamp()}
+    figures |= {"model_id": bundle.manifest.model_id, **stamp()}
     if options.results:
         known = json.loads(options.results.read_text()) if options.results.exists() else {}
         known.setdefault("through_session", {})["ferplus_rendered"] = figures

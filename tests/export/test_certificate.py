@@ -110,7 +110,7 @@ def test_missing_backends_are_named_with_the_reason(bundle, monkeypatch):
 def write_parts(folder, bundle):
     for name, data in bundle.members.items():
         (folder / name).write_bytes(data)
-    manifest = bundle.manifest
+    manifest = bundle.manifest.to_dict()
     tail = {key: manifest[key] for key in ("statistics", "uncertainty", "accuracy", "provenance")}
     tail["spec"] = {
         name: value for name, value in manifest["spec"].items() if name not in ("detector_id", "crop_margin")
@@ -125,10 +125,10 @@ def test_assembled_bundle_carries_its_certificates(tmp_path, bundle):
     assemble.assemble(tmp_path, tmp_path / "a.eaff", model_id="test", certified=("onnxruntime",))
     made = ModelBundle.load(tmp_path / "a.eaff")
     assert made.spec == bundle.spec
-    (only,) = made.manifest["certificates"]
+    (only,) = made.manifest.certificates
     assert set(only) == KEYS and only["backend"] == "onnxruntime" and only["ticks"] == 40
     assemble.assemble(tmp_path, tmp_path / "b.eaff", model_id="test")
-    assert ModelBundle.load(tmp_path / "b.eaff").manifest["certificates"] == []
+    assert ModelBundle.load(tmp_path / "b.eaff").manifest.certificates == ()
 
 
 def write_int8_encoder(folder, **changes):
@@ -150,7 +150,7 @@ def test_the_8_bit_encoder_is_taken_with_its_certificate(tmp_path, bundle):
     made = ModelBundle.load(tmp_path / "a.eaff")
     assert made.graph_bytes("face_encoder") == (tmp_path / "face_encoder.int8.onnx").read_bytes()
     assert made.precision("face_encoder") == "int8" and made.precision("affect_step") == "fp32"
-    of_encoder = made.manifest["certificates"][-1]
+    of_encoder = made.manifest.certificates[-1]
     assert (of_encoder["graph"], of_encoder["precision"], of_encoder["faces"]) == ("face_encoder", "int8", 3573)
     assert of_encoder["ccc_label_before_valence"] == 0.901 and of_encoder["ccc_label_after_valence"] == 0.9
     assert "face encoder onnxruntime int8" in certificate.describe(of_encoder)
@@ -191,7 +191,7 @@ def test_label_ccc_goes_into_the_certificates(tmp_path, bundle):
     (tmp_path / "parity.json").write_text(json.dumps(parity_of(step)))
     options = {"model_id": "test", "certified": ("onnxruntime",), "encoder_precision": "fp32"}
     assemble.assemble(tmp_path, tmp_path / "a.eaff", parity=tmp_path / "parity.json", **options)
-    (made,) = ModelBundle.load(tmp_path / "a.eaff").manifest["certificates"]
+    (made,) = ModelBundle.load(tmp_path / "a.eaff").manifest.certificates
     assert made["ccc_label_before_valence"] == 0.501 and made["ccc_label_after_valence"] == 0.5
     assert made["labels"] == "somewhere" and "CCC with labels lost: +0.0010" in certificate.describe(made)
     (tmp_path / "parity.json").write_text(json.dumps(parity_of(step + b"x")))
@@ -228,5 +228,5 @@ def test_verify_ends_with_an_error_below_the_floor(tmp_path, bundle, capsys):
 def test_verify_says_when_there_is_nothing_to_replay(tmp_path, bundle, capsys):
     members = {name: data for name, data in bundle.members.items() if name != "golden.npz"}
     ModelBundle.save(tmp_path / "none.eaff", bundle.manifest, members)
-    assert main(["models", "verify", str(tmp_path / "none.eaff")]) == 0
-    assert "no golden sequences" in capsys.readouterr().out
+    assert main(["models", "verify", str(tmp_path / "none.eaff")]) == UNUSABLE
+    assert "must hold golden.npz to be tested" in capsys.readouterr().err

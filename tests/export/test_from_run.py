@@ -48,8 +48,8 @@ def test_an_edge_run_becomes_a_bundle(tmp_path, base, capsys):
     said = capsys.readouterr().out
     assert "onnxruntime fp32: CCC with the reference valence 1.0000" in said and "mine-fp32 (edge)" in said
     made = ModelBundle.load(tmp_path / "mine.eaff")
-    assert "Trained by the user" in made.manifest["provenance"] and made.spec == base.spec
-    assert {row["backend"] for row in made.manifest["certificates"]} >= {"onnxruntime", "native"}
+    assert "Trained by the user" in made.manifest.provenance and made.spec == base.spec
+    assert {row["backend"] for row in made.manifest.certificates} >= {"onnxruntime", "native"}
     np.testing.assert_allclose(made.arrays("golden.npz")["values"], base.arrays("golden.npz")["values"], atol=1e-5)
 
 
@@ -58,7 +58,7 @@ def test_int8_has_int8_certificates(tmp_path, base):
     from edgeaff.session import Session
 
     made = export_run(write_run(tmp_path / "run", base), tmp_path / "q.eaff", targets=("onnx", "int8")).bundle
-    found = {row["backend"]: row["precision"] for row in made.manifest["certificates"]}
+    found = {row["backend"]: row["precision"] for row in made.manifest.certificates}
     assert found["onnxruntime"] == found["native"] == "int8"
     assert len(made.graph_bytes("affect_step")) < 0.6 * len(base.graph_bytes("affect_step"))
     assert Session(made, backend="native", self_test="refuse").warnings == []
@@ -74,7 +74,7 @@ def test_a_paper_run_on_our_encoder_becomes_a_bundle(tmp_path, base):
     spec = paper_spec_of(base.spec)
     run = write_run(tmp_path / "run", base, system="transformer_av", sizes=sizes, fingerprint=spec.fingerprint)
     done = export_run(run, tmp_path / "paper.eaff")
-    assert done.fabricated == [] and done.bundle.manifest["preset"] == "paper"
+    assert done.fabricated == [] and done.bundle.manifest.preset == "paper"
     assert self_test(done.bundle, load_predictor(done.bundle)).max_abs_difference < 1e-5
     assert done.bundle.graph_bytes("face_encoder") == base.graph_bytes("face_encoder")
 
@@ -89,7 +89,7 @@ def test_a_paper_run_in_8_bits_has_the_native_window(tmp_path, base, ffn_size, n
     spec = paper_spec_of(base.spec)
     run = write_run(tmp_path / "run", base, system="transformer_av", sizes=sizes, fingerprint=spec.fingerprint)
     made = export_run(run, tmp_path / "paper.eaff", targets=("onnx", "int8")).bundle
-    found = {row["backend"]: row["precision"] for row in made.manifest["certificates"]}
+    found = {row["backend"]: row["precision"] for row in made.manifest.certificates}
     assert found["onnxruntime"] == "int8" and found.get("native") == ("int8" if native else None)
     assert Session(made, backend="native" if native else "default", self_test="refuse").warnings == []
 

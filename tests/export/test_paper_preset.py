@@ -67,15 +67,15 @@ def test_the_bundle_says_what_torch_says(bundle):
     from edgeaff.golden import compare
     from edgeaff.inference import load_predictor
 
-    int8 = bundle.manifest["precisions"]["affect_step"] == "int8"
+    int8 = bundle.manifest.precisions["affect_step"] == "int8"
     assert compare(bundle, load_predictor(bundle)).max_abs_difference < (0.1 if int8 else 1e-5)
 
 
 def test_made_up_weights_are_named(bundle):
-    assert bundle.manifest["fabricated"] == ["face_encoder", "affect_step"]
-    assert "fabricated" in bundle.manifest["model_id"]
-    assert "FABRICATED" in bundle.manifest["provenance"]
-    assert "FABRICATED" in bundle.manifest["intended_use"]
+    assert bundle.manifest.fabricated == ("face_encoder", "affect_step")
+    assert "fabricated" in bundle.manifest.model_id
+    assert "FABRICATED" in bundle.manifest.provenance
+    assert "FABRICATED" in bundle.manifest.intended_use
 
 
 def test_session_runs_the_paper_preset(bundle):

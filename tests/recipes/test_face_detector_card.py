@@ -29,9 +29,9 @@ def test_the_bars_are_judged_by_the_comparison(root: Path) -> None:
 
 def test_the_card_is_about_the_detector_that_ships(root: Path) -> None:
     export = json.loads((root / "benchmarks/results/face_detector.json").read_text())
-    facts = ModelBundle.load().manifest["detector"]
-    assert facts["sha256"] == export["sha256"]
-    assert facts["score_threshold"] == export["score_threshold"]
+    facts = ModelBundle.load().manifest.detector
+    assert facts.card["sha256"] == export["sha256"]
+    assert facts.score_threshold == export["score_threshold"]
 
 
 def test_shares_read_as_three_digits_or_a_dash() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from edgeaff.types import AffectEvent, StatusEvent
 
 pytestmark = pytest.mark.needs_native
 RATE = 16_000
-SERVING = ModelBundle.load().manifest["default_backend"]
+SERVING = ModelBundle.load().manifest.default_backend
 OTHER = "onnxruntime" if SERVING == "native" else "native"
 SECONDS = 4.0
 CHUNK = 320
@@ -205,7 +206,7 @@ def test_a_refusal_at_the_handover_changes_nothing() -> None:
 
     def request() -> None:
         made = prepare(runtime.bundle, "native")
-        other = ModelBundle(made.bundle.path, {**made.bundle.manifest, "model_id": "x"}, made.bundle.spec, {})
+        other = ModelBundle(made.bundle.path, dataclasses.replace(made.bundle.manifest, model_id="x"), {})
         runtime._worker.submit(
             lambda session: runtime._swap._hand_over(session, PreparedBackend("native", other, made.predictor, None, {}))
         )

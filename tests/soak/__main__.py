@@ -73,8 +73,8 @@ def main() -> int:
         print(json.dumps(result, indent=1), flush=True)
         result["faults"] = run_faults(rig, names)
     result |= stamp()
-    result["bundle"] = {name: bundle().manifest[name] for name in ("model_id", "created") if name in bundle().manifest}
-    result["bundle"]["detector"] = bundle().manifest["detector"]["sha256"]
+    result["bundle"] = {"model_id": bundle().manifest.model_id}
+    result["bundle"]["detector"] = bundle().manifest.detector.card["sha256"]
     if options.json is not None:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     missed = failures(result)

@@ -46,7 +46,7 @@ from edgeaff.inference import load_predictor
 bundle = ModelBundle.load()
 differences = {name: self_test(bundle, load_predictor(bundle, name)).max_abs_difference for name in ("native", "onnxruntime")}
 print(json.dumps({**describe_machine(), "libc": " ".join(platform.libc_ver()), "architecture": platform.machine(),
-    "model_id": bundle.manifest["model_id"], "golden_max_abs_difference": differences}))
+    "model_id": bundle.manifest.model_id, "golden_max_abs_difference": differences}))
 """
 
 

@@ -54,7 +54,7 @@ def check_run(folder: Path) -> None:
     events = [event for index in range(30) for event in session.push_frame(image, pts_ns=index * 33_333_333)]
     assert len(events) + len(session.finish()) == 30
     print(
-        f"analyze, edgeaff run and Session: ok ({table.events[-1].backend}; {edgeaff.ModelBundle.load().manifest['model_id']})"
+        f"analyze, edgeaff run and Session: ok ({table.events[-1].backend}; {edgeaff.ModelBundle.load().manifest.model_id})"
     )
 
 

@@ -21,8 +21,8 @@ def check_bundle(path: str | None) -> list[Finding]:
     except EdgeaffError as error:
         return [Finding("bundle", FAIL, *_split(error))]
     manifest = bundle.manifest
-    text = f"{manifest['model_id']} ({manifest['preset']}), preprocessing {bundle.spec.fingerprint}, {len(bundle.members)} members verified"
-    data = {"model_id": manifest["model_id"], "fingerprint": bundle.spec.fingerprint, "path": str(bundle.path)}
+    text = f"{manifest.model_id} ({manifest.preset}), preprocessing {bundle.spec.fingerprint}, {len(bundle.members)} members verified"
+    data = {"model_id": manifest.model_id, "fingerprint": bundle.spec.fingerprint, "path": str(bundle.path)}
     return [Finding("bundle", OK, text, "", data), *check_engines(bundle)]
 
 
@@ -37,7 +37,7 @@ def check_engines(bundle: ModelBundle) -> list[Finding]:
 
     if GOLDEN not in bundle.members:
         return [Finding("engine", WARN, "the bundle has no golden sequences", "export it with them to have it tested.")]
-    default = str(bundle.manifest["default_backend"])
+    default = bundle.manifest.default_backend
     findings = []
     for backend in BACKENDS:
         name = f"{backend}{' (default)' if backend == default else ''}"
@@ -80,7 +80,7 @@ def engine_differences(bundle: ModelBundle, certificate: dict[str, Any]) -> list
         certificate: made here, of one backend.
     """
     there = next(
-        (known for known in bundle.manifest["certificates"] if known["backend"] == certificate["backend"]), None
+        (known for known in bundle.manifest.certificates if known["backend"] == certificate["backend"]), None
     )
     if there is None:
         return []

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,7 @@ class Features:
     ticks: np.ndarray | None = None
 
 
-def statistics_id(statistics: dict[str, Any]) -> str:
+def statistics_id(statistics: Mapping[str, Any]) -> str:
     """Returns what names the statistics of LLDs in features and in the runs that learned from them."""
     return hashlib.sha256(json.dumps(statistics).encode()).hexdigest()[:16]
 
@@ -73,7 +73,7 @@ class FeatureCache:
     """
 
     def __init__(
-        self, folder: Path, spec: PreprocessSpec, *, encoder_id: str, statistics: dict[str, Any] | None = None
+        self, folder: Path, spec: PreprocessSpec, *, encoder_id: str, statistics: Mapping[str, Any] | None = None
     ) -> None:
         self.folder, self.spec = folder, spec
         self.made_with = {"fingerprint": spec.fingerprint, "encoder_id": encoder_id}

@@ -130,7 +130,7 @@ class PreparedCorpus:
                 split: int(sum(track.valid.sum() for track in self.tracks.values() if track.split == split))
                 for split in dict.fromkeys(splits)
             },
-            "bundle": self._bundle.manifest["model_id"],
+            "bundle": self._bundle.manifest.model_id,
             "face_encoder": self._recipe.encoder_id(self._bundle),
         }
 
@@ -161,7 +161,7 @@ class PreparedCorpus:
             self._cache / "edge",
             self._bundle.spec,
             encoder_id=self._recipe.encoder_id(self._bundle),
-            statistics=self._bundle.manifest["statistics"],
+            statistics=self._bundle.manifest.statistics,
         )
         report = extract_corpus(list(self.tracks.values()), cache, self._recipe, workers=self._workers)
         for name, reason in report.skipped.items():

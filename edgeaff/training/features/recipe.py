@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ class ExtractRecipe:
     vggface: Path | None = None
     channel_order: str | None = None
     vggface_mode: str = PUBLISHED_MODES[0]
-    statistics: dict[str, Any] | None = None
+    statistics: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -102,7 +103,7 @@ class ExtractRecipe:
         bundle = ModelBundle.load(self.bundle)
         spec, from_bundle = self.spec(bundle), parts_from_bundle(bundle)
         encoder = from_bundle.encoder if self.vggface is None else FaceEncoder(self._vggface_graph(), spec)
-        normaliser = make_normaliser(spec, self.statistics or bundle.manifest["statistics"])
+        normaliser = make_normaliser(spec, self.statistics or bundle.manifest.statistics)
         assert encoder is not None
         blank = np.zeros((spec.crop_size_px, spec.crop_size_px, 3), np.uint8)
         size = encoder.encode_crops([blank]).shape[1]

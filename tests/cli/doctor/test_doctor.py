@@ -83,7 +83,7 @@ def test_broken_bundle_is_exit_code_1_with_a_line_that_says_so(
     assert main(["doctor", "--bundle", str(tmp_path / "x.eaff")]) == 1
     lines = capsys.readouterr().out.splitlines()
     index = next(index for index, line in enumerate(lines) if line.startswith("FAIL  bundle"))
-    assert "x.eaff" in lines[index] and "-> copy or export it again." in lines[index + 1]
+    assert "x.eaff" in lines[index] and "-> copy it again." in lines[index + 1]
     assert lines[-1].endswith("FAIL") and not lines[-1].endswith("0 FAIL")
     assert any(line.startswith("WARN  privacy") for line in lines) and not any("itself broke" in line for line in lines)
 
@@ -201,12 +201,12 @@ def test_absent_backend_is_a_failure_only_where_it_is_the_default(monkeypatch: p
     monkeypatch.setattr(certificate, "certify_available", absent)
     bundle = ModelBundle.load()
     levels = {finding.text.split()[0].rstrip(":"): finding.level for finding in engines.check_engines(bundle)}
-    assert levels[bundle.manifest["default_backend"]] == "FAIL" and levels["openvino"] == "OK"
+    assert levels[bundle.manifest.default_backend] == "FAIL" and levels["openvino"] == "OK"
 
 
 def test_other_versions_than_at_certification_are_named() -> None:
     bundle = ModelBundle.load()
-    known = next(item for item in bundle.manifest["certificates"] if item["backend"] == "onnxruntime")
+    known = next(item for item in bundle.manifest.certificates if item["backend"] == "onnxruntime")
     assert engines.engine_differences(bundle, known) == []
     older = {**known, "versions": {**known["versions"], "onnxruntime": "1.20.0"}}
     assert engines.engine_differences(bundle, older) == [
