@@ -57,5 +57,6 @@ def run(options: argparse.Namespace) -> int:
     for warning in warnings:
         say(f"warning: {warning}")
     if not options.quiet:
-        print(f"{path}: {count} events recorded; edgeaff replay {path} --verify")
+        named = "" if options.bundle is None else f" --bundle {options.bundle}"
+        print(f"{path}: {count} events recorded; edgeaff replay {path} --verify{named}")
     return 0

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from typing import Any
 
 from edgeaff.cli.destination import check_distinct
 from edgeaff.cli.process import say
 from edgeaff.cli.run import losses
+from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import MediaError
+from edgeaff.parsing.boundary import printable, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="FILE", help="session file (.eaffrec)")
-    parser.add_argument("--bundle", metavar="B", help="another bundle than the one that was recorded with")
+    add_bundle_arguments(parser, meaning="default: the one that ships; a recording that was made with another needs it named here")
     parser.add_argument(
         "--output", metavar="FILE", action="append", default=[], help="events.jsonl, .csv, .vtt or a sink's URI"
     )
@@ -27,20 +30,20 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit code, after replaying.
 
     Raises:
-        MediaError: --verify found a difference.
+        MediaError: --verify found a difference or a cut.
     """
     from edgeaff.delivery.open import open_sink
     from edgeaff.recording.format import Recording
     from edgeaff.recording.replay import first_difference, replay
-    from edgeaff.session import Session
 
-    def make_session(tap: Any, recorded: dict[str, Any]) -> Session:
-        known = {**recorded, "bundle": options.bundle or recorded.get("bundle")}
-        return Session(known.pop("bundle"), tap=tap, **known)
+    def make_session(tap: Any, recorded: dict[str, Any]) -> Any:
+        return make_named_session(options, tap, recorded)
 
     recording = Recording(options.input)
     if options.verify:
         difference = first_difference(recording, make_session)
+        if recording.cut:
+            raise MediaError(f"{options.input} must be whole to be verified, but {difference}; record again.")
         if difference:
             raise MediaError(
                 f"{options.input}: the replay must equal the recording, got {difference}; is it another version?"
@@ -57,8 +60,37 @@ def run(options: argparse.Namespace) -> int:
         for sink in sinks:
             sink.close()
     counts = {sink.name: sink.counts for sink in sinks if hasattr(sink, "counts")}
-    for sentence in losses(counts):
-        say(f"warning: {sentence}")
+    cut = f"{options.input}: {recording.cut}; it was replayed up to there"
+    for sentence in [*losses(counts), *([cut] if recording.cut else [])]:
+        say(f"warning: {printable(sentence)}")
     if not options.quiet:
         print(f"{options.input}: {count} events" + (", equal to the recording" if options.verify else ""))
     return 0
+
+
+def make_named_session(options: argparse.Namespace, tap: Any, recorded: dict[str, Any]) -> Any:
+    """Returns a session with the recorded options; a recording chooses no file: its bundle is the one that ships, or the one named.
+
+    Args:
+        options: of the command line.
+        tap: of the replay, or None.
+        recorded: options in the header of the recording.
+
+    Raises:
+        MediaError: the recording was made with another bundle, and none is named; or an option is none of a Session's.
+    """
+    from edgeaff.bundle import DEFAULT_BUNDLE, ModelBundle
+    from edgeaff.session import Session
+
+    named = recorded.pop("bundle", None)
+    unknown = sorted(set(recorded) - set(inspect.signature(Session).parameters) | set(recorded) & {"tap", "detector"})
+    if unknown:
+        raise MediaError(
+            f"{options.input} must hold options of Session, got {shown(unknown[0])}; replay it with the edgeaff that recorded it."
+        )
+    if options.bundle is None and named is not None and named != str(DEFAULT_BUNDLE):
+        raise MediaError(
+            f"{options.input} must be replayed with the bundle it was made with, {shown(named)}; pass it as --bundle if you trust it."
+        )
+    bundle = ModelBundle.load(options.bundle, key=options.key, minimum_version=options.minimum_version)
+    return Session(bundle, tap=tap, **recorded)

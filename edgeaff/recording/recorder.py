@@ -10,6 +10,7 @@ runtime delivers event -> recorder.write(event)                 # it is a sink a
 from __future__ import annotations
 
 import io
+import json
 import os
 import queue
 import stat
@@ -23,10 +24,15 @@ from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError
 from edgeaff.forking import ProcessBound
 from edgeaff.output_file import PRIVATE, free_name, open_output, opening
-from edgeaff.recording.format import MAGIC, SCHEMA, Record, array_record, encode_record, faces_record
+from edgeaff.parsing.boundary import boundary, reason_of
+from edgeaff.parsing.json_text import parse_json
+from edgeaff.recording.format import MAGIC, MOST_HEAD_BYTES, SCHEMA, Record, array_record, encode_record, faces_record
 from edgeaff.types import AffectEvent, TrackedFace
 
 _MAX_WAITING = 2048  # records; at 30 Hz with sound about ten seconds
+_MAX_WAITING_BYTES = 1 << 28
+_END_BYTES = 64  # kept for the last record
+_UNRECORDABLE = (TypeError, ValueError, AttributeError, OverflowError)  # what an argument that is none raises here
 
 
 class Recorder(ProcessBound, Closing):
@@ -60,13 +66,14 @@ class Recorder(ProcessBound, Closing):
             max_mb: where the recording would grow beyond so many megabytes it ends, with a warning; None never.
 
         Raises:
-            ArgumentError: the file cannot be opened for writing, or max_mb is not positive.
+            ArgumentError: the file cannot be opened for writing, max_mb is not positive, or options are no JSON.
             DeviceError: the disk is full.
         """
         if max_mb is not None and not max_mb > 0:
             raise ArgumentError(f"max_mb must be positive, got {max_mb}; leave it out for no limit.")
+        self._options = None if options is None else _as_json(options)
         self._path, self._mode, self._keep_previous = path, mode, keep_previous
-        self._bytes_left = None if max_mb is None else int(max_mb * 1e6)
+        self._bytes_left = None if max_mb is None else int(max_mb * 1e6) - _END_BYTES
         with opening(path):
             self._file = io.BufferedWriter(open_output(path, mode=mode))
         self.raw = raw
@@ -74,8 +81,8 @@ class Recorder(ProcessBound, Closing):
         self._records: queue.Queue[Record | None] = queue.Queue(_MAX_WAITING)
         self._failed = threading.Event()
         self._closed = False
-        self._options = None if options is None else dict(options)
         self._begun = False
+        self._waiting_bytes, self._counting = 0, threading.Lock()
         self._thread = threading.Thread(target=self._work, name="edgeaff-recorder", daemon=True)
         self._thread.start()
 
@@ -83,10 +90,10 @@ class Recorder(ProcessBound, Closing):
         """Says what the session was made with, where that was not said before; a Runtime does so.
 
         Args:
-            options: keyword arguments of Session; must be JSON.
+            options: keyword arguments of Session; must be JSON, else ArgumentError.
         """
         if self._options is None:
-            self._options = dict(options)
+            self._options = _as_json(options)
 
     def wrap(self, session: Any) -> RecordedSession:
         """Returns the session with every call noted. The session must have been made with tap=recorder.
@@ -102,9 +109,14 @@ class Recorder(ProcessBound, Closing):
         if self._failed.is_set() or self._closed:
             return
         self._begin()
+        with self._counting:
+            self._waiting_bytes += len(record.stored)
+            full = self._waiting_bytes > _MAX_WAITING_BYTES
         try:
             self._records.put_nowait(record)
         except queue.Full:
+            full = True
+        if full:
             self._fail("the disk is too slow for it")
 
     def _begin(self) -> None:
@@ -164,16 +176,33 @@ class Recorder(ProcessBound, Closing):
                 continue
 
     def _write_records(self) -> None:
-        begun = False
+        count = 0
         while (record := self._records.get()) is not None:
-            data = encode_record(record)
-            if not begun:
-                data, begun = MAGIC + data, True
-                self._start_file()
-            if self._has_room_for(len(data)):
-                self._file.write(data)
+            if self._write_record(record, first=not count):
+                count += 1
             if self._records.empty():
                 self._file.flush()
+        if count and not self._failed.is_set():
+            self._file.write(encode_record(Record("Z", {"records": count})))
+
+    def _write_record(self, record: Record, *, first: bool) -> bool:
+        """Returns whether a record is in the file; where it cannot be, the recording ends."""
+        with self._counting:
+            self._waiting_bytes -= len(record.stored)
+        if self._failed.is_set():
+            return False
+        try:
+            data = encode_record(record)
+        except (TypeError, ValueError, RecursionError) as error:  # a value that JSON does not have, or too large a call
+            self._fail(f"a record cannot be written ({reason_of(error)})")
+            return False
+        if first:
+            data = MAGIC + data
+            self._start_file()
+        if not self._has_room_for(len(data)):
+            return False
+        self._file.write(data)
+        return True
 
     def _start_file(self) -> None:
         """Renames a recording that is there, or empties its file."""
@@ -188,7 +217,7 @@ class Recorder(ProcessBound, Closing):
             self._file.truncate(0)
 
     def _has_room_for(self, size: int) -> bool:
-        if self._bytes_left is not None and not self._failed.is_set():
+        if self._bytes_left is not None:
             self._bytes_left -= size
             if self._bytes_left < 0:
                 self._fail("it has reached max_mb")
@@ -198,6 +227,17 @@ class Recorder(ProcessBound, Closing):
         if not self._failed.is_set():
             self._failed.set()
             self.warnings.append(f"the recording ended early: {reason}.")
+
+
+def _as_json(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns options as a recording holds them.
+
+    Raises:
+        ArgumentError: they are no JSON.
+    """
+    with boundary(ArgumentError, "options must be plain JSON (numbers, texts, booleans, None, lists)", "leave out the rest."):
+        text = json.dumps(dict(options), allow_nan=False)
+        return parse_json(text.encode(), most_bytes=MOST_HEAD_BYTES // 2)
 
 
 class RecordedSession:
@@ -213,33 +253,48 @@ class RecordedSession:
 
     def push_frame(self, image: np.ndarray, *, pts_ns: int) -> list[AffectEvent]:
         """Returns the events of Session.push_frame; the call is noted first."""
-        head = {"call": "push_frame", "pts_ns": int(pts_ns)}
-        self._recorder.note(array_record("C", head, image.copy()) if self._recorder.raw else Record("C", head))
-        return self._session.push_frame(image, pts_ns=pts_ns)
+
+        def record() -> Record:
+            head = {"call": "push_frame", "pts_ns": int(pts_ns)}
+            return array_record("C", head, image) if self._recorder.raw else Record("C", head)
+
+        return self._noted(record, lambda: self._session.push_frame(image, pts_ns=pts_ns))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[AffectEvent]:
         """Returns the events of Session.push_audio; the call is noted first."""
-        head: dict[str, Any] = {"call": "push_audio", "pts_ns": int(pts_ns), "count": len(samples)}
-        head["sample_rate_hz"] = int(sample_rate_hz)
-        self._recorder.note(array_record("C", head, samples.copy()) if self._recorder.raw else Record("C", head))
-        return self._session.push_audio(samples, pts_ns=pts_ns, sample_rate_hz=sample_rate_hz)
+
+        def record() -> Record:
+            head: dict[str, Any] = {"call": "push_audio", "pts_ns": int(pts_ns), "count": len(samples)}
+            head["sample_rate_hz"] = int(sample_rate_hz)
+            return array_record("C", head, np.asarray(samples)) if self._recorder.raw else Record("C", head)
+
+        return self._noted(
+            record, lambda: self._session.push_audio(samples, pts_ns=pts_ns, sample_rate_hz=sample_rate_hz)
+        )
 
     def push_face(self, faces: Sequence[tuple[TrackedFace, np.ndarray]], *, pts_ns: int) -> list[AffectEvent]:
         """Returns the events of Session.push_face; the call is noted first."""
-        given = faces_record(int(pts_ns), [(face, crop, int(pts_ns)) for face, crop in faces])
-        self._recorder.note(Record("C", {"call": "push_face", **given.head}, given.body))
-        return self._session.push_face(faces, pts_ns=pts_ns)
+
+        def record() -> Record:
+            given = faces_record(int(pts_ns), [(face, crop, int(pts_ns)) for face, crop in faces])
+            return Record("C", {"call": "push_face", **given.head}, given.body)
+
+        return self._noted(record, lambda: self._session.push_face(faces, pts_ns=pts_ns))
 
     def push_lld(self, rows: np.ndarray, *, pts_ns: int) -> list[AffectEvent]:
         """Returns the events of Session.push_lld; the call is noted first."""
-        head = {"call": "push_lld", "pts_ns": int(pts_ns)}
-        self._recorder.note(array_record("C", head, np.array(rows, dtype=np.float32)))
-        return self._session.push_lld(rows, pts_ns=pts_ns)
+
+        def record() -> Record:
+            head = {"call": "push_lld", "pts_ns": int(pts_ns)}
+            return array_record("C", head, np.asarray(rows, dtype=np.float32))
+
+        return self._noted(record, lambda: self._session.push_lld(rows, pts_ns=pts_ns))
 
     def advance(self, pts_ns: int) -> list[AffectEvent]:
         """Returns the events of Session.advance; the call is noted first."""
-        self._recorder.note(Record("C", {"call": "advance", "pts_ns": int(pts_ns)}))
-        return self._session.advance(pts_ns)
+        return self._noted(
+            lambda: Record("C", {"call": "advance", "pts_ns": int(pts_ns)}), lambda: self._session.advance(pts_ns)
+        )
 
     def swap_backend(self, backend: Any) -> None:
         """Same as Session.swap_backend; the call is noted with the backend's name once it has been made."""
@@ -249,15 +304,28 @@ class RecordedSession:
 
     def degrade(self, step: int) -> None:
         """Same as Session.degrade; the call is noted first."""
-        self._recorder.note(Record("C", {"call": "degrade", "step": int(step)}))
-        self._session.degrade(step)
+        self._noted(lambda: Record("C", {"call": "degrade", "step": int(step)}), lambda: self._session.degrade(step))
 
     def finish(self) -> list[AffectEvent]:
         """Returns the events of Session.finish; the call is noted first."""
-        self._recorder.note(Record("C", {"call": "finish"}))
-        return self._session.finish()
+        return self._noted(lambda: Record("C", {"call": "finish"}), self._session.finish)
 
     def reset(self) -> None:
         """Same as Session.reset."""
-        self._recorder.note(Record("C", {"call": "reset"}))
-        self._session.reset()
+        self._noted(lambda: Record("C", {"call": "reset"}), self._session.reset)
+
+    def _noted(self, record: Callable[[], Record], call: Callable[[], Any]) -> Any:
+        """Returns what a call gives; it is noted first, and noted as undone where it raises.
+
+        Arguments that cannot be noted are left to the session, which names what is wrong with them.
+        """
+        try:
+            noted = record()
+        except _UNRECORDABLE:
+            return call()
+        self._recorder.note(noted)
+        try:
+            return call()
+        except BaseException:
+            self._recorder.note(Record("X", {}))
+            raise
