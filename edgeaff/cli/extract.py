@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
         BackendUnavailableError: a package of the extra `train` is missing.
     """
     try:
+        from edgeaff.training.corpora.record import size_of
         from edgeaff.training.features.cache import FeatureCache
         from edgeaff.training.features.corpus import extract_corpus
         from edgeaff.training.features.recipe import ExtractRecipe
@@ -92,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
     cache = FeatureCache(options.cache, spec, encoder_id=encoder_id, statistics=chosen)
     (options.cache / "statistics.json").write_text(json.dumps(chosen) + "\n", encoding="utf-8")  # for edgeaff export
     sizes = [
-        track.media.stat().st_size for track in tracks if track.media and track.name in cache.missing([track.name])
+        size_of(track.media) for track in tracks if track.media and track.name in cache.missing([track.name])
     ]
     with _progress(len(sizes), sum(sizes), quiet=options.quiet) as advance:
         report = extract_corpus(tracks, cache, recipe, workers=options.workers, advance=advance)

@@ -5,8 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError
-from edgeaff.training.corpora import fit_rows, frame_times_ns
+from edgeaff.training.corpora import fit_rows
 from edgeaff.training.corpora.affwild2 import crop_files, read_corpus
 from recipes.default_bundle.voices import Clip
 from recipes.synthetic import (
@@ -65,7 +66,7 @@ def test_labels_are_the_truth_where_annotated(corpus):
 def test_videos_have_their_rate_and_length(corpus, plan):
     root, _ = corpus
     tracks = {track.name: track for track in read_corpus(root, test_list=root / TEST_LIST)}
-    times = frame_times_ns(tracks[plan.name].media)
+    times = MediaFile(tracks[plan.name].media).frame_times_ns()
     assert len(times) == plan.frames
     assert np.diff(times).mean() == pytest.approx(1e9 / float(plan.rate), rel=2e-3)
 

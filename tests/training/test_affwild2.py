@@ -1,13 +1,15 @@
 """Aff-Wild2 in every layout, on trees made here: generations, suffixes, wrong names, missing crops, odd rows, true rates."""
 
 import os
+import unicodedata
 
 import numpy as np
 import pytest
 
+from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError
 from edgeaff.spec import PreprocessSpec
-from edgeaff.training.corpora import fit_rows, frame_times_ns, rows_of_ticks
+from edgeaff.training.corpora import fit_rows, rows_of_ticks
 from edgeaff.training.corpora.affwild2 import crop_files, read_annotation, read_corpus, side_of, video_name
 from edgeaff.training.corpora.submission import (
     filled_from_nearest,
@@ -235,11 +237,11 @@ def test_rows_are_fitted_to_frames(difference):
 def test_rates_come_from_the_container_and_not_from_the_name(tmp_path, rate, suffix):
     path = tmp_path / f"10-99-1280x720{suffix}"
     _write_video(path, rate, 2 * rate)
-    times = frame_times_ns(path)
+    times = MediaFile(path).frame_times_ns()
     assert len(times) == 2 * rate
     assert np.diff(times).mean() == pytest.approx(1e9 / rate, rel=1e-3)
-    first, rows = rows_of_ticks(times, PreprocessSpec())
-    assert first == 0
+    ticks, rows = rows_of_ticks(times, PreprocessSpec())
+    assert (ticks == np.arange(len(rows))).all()
     wanted = np.arange(len(rows)) / 30 * rate
     assert np.abs(rows - wanted).max() <= max(1.0, rate / 30)
     assert (np.diff(rows) >= 0).all()
@@ -263,23 +265,46 @@ def _cut_without_encoding(source, target, frames):
 
 @pytest.mark.needs_media
 def test_frames_before_the_cut_of_an_edit_list_have_no_row(tmp_path):
-    from edgeaff.capture.media_file import MediaFile
-
     _write_video(tmp_path / "whole.mp4", 30, 60)
     _cut_without_encoding(tmp_path / "whole.mp4", tmp_path / "cut.mp4", 17)
     shown = [frame.pts_ns for frame in MediaFile(tmp_path / "cut.mp4")]
     assert len(shown) == 43
-    np.testing.assert_allclose(frame_times_ns(tmp_path / "cut.mp4"), shown, atol=1)
+    assert shown[0] == 0
 
 
 def test_a_stopped_camera_leaves_ticks_without_a_row():
     times = np.r_[np.arange(30), np.arange(90, 120)] * 1_000_000_000 // 30
-    _, rows = rows_of_ticks(times, PreprocessSpec())
-    assert len(rows) == 120
+    ticks, rows = rows_of_ticks(times, PreprocessSpec())
+    assert (ticks == np.arange(120)).all()
     assert (rows[:30] == np.arange(30)).all()
     assert (rows[29:44] == 29).all()
     assert (rows[46:90] == -1).all()
     assert (rows[90:] == np.arange(30, 60)).all()
+
+
+def test_a_gap_of_more_than_ten_seconds_has_no_ticks():
+    times = np.r_[np.arange(30), np.arange(54_000, 54_030)] * 1_000_000_000 // 30
+    ticks, rows = rows_of_ticks(times, PreprocessSpec())
+    assert ticks.tolist() == [*range(30), *range(54_000, 54_030)]
+    assert rows.tolist() == list(range(60))
+
+
+def test_composed_and_decomposed_names_meet(tmp_path):
+    composed, decomposed = (unicodedata.normalize(form, "Gr\u00fc\u00dfe_\u00e9") for form in ("NFC", "NFD"))
+    folder = tmp_path / "VA_Set" / "Training_Set"
+    folder.mkdir(parents=True)
+    (folder / f"{decomposed}.txt").write_text("valence,arousal\n0.1,0.2\n")
+    (tmp_path / f"{composed}.mp4").write_bytes(b"")
+    crops = tmp_path / "cropped" / decomposed
+    crops.mkdir(parents=True)
+    (crops / "00001.jpg").write_bytes(b"")
+    (tmp_path / "list.txt").write_text(f"{composed}_left\n", encoding="utf-8")
+    tracks = read_corpus(tmp_path, test_list=tmp_path / "list.txt")
+    assert [track.name for track in tracks] == [composed, f"{composed}_left"]
+    assert all(track.media == tmp_path / f"{composed}.mp4" for track in tracks)
+    assert tracks[0].crops == crops
+    write_single_file(tmp_path / "out.txt", {decomposed: np.zeros((1, 2))}, [f"{composed}/00001.jpg"])
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8").endswith(f"{composed}/00001.jpg,0.000,0.000\n")
 
 
 def test_submission_per_track_is_byte_exact(tmp_path):

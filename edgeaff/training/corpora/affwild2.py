@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.corpora.record import UNANNOTATED, Track
+from edgeaff.training.corpora.record import UNANNOTATED, Track, canonical_name
 
 logger = logging.getLogger(__name__)
 HEADER = ("valence", "arousal")
@@ -36,7 +36,8 @@ ARCHIVE_LITTER = "__MACOSX"
 
 
 def video_name(track: str) -> str:
-    """Returns the name of the video that a track is in: without `_left` or `_right`."""
+    """Returns the name of the video that a track is in: composed, without `_left` or `_right`."""
+    track = canonical_name(track)
     for side in SIDES:
         if track.endswith(side):
             return track[: -len(side)]
@@ -101,7 +102,7 @@ class Layout:
 
     Attributes:
         annotations: (split, file) of every annotation, both generations, by split and name.
-        videos: file by name without suffix; of two with one name the first in order of path counts.
+        videos: file by composed name without suffix; of two with one name the first in order of path counts.
         crops: folder by track, aligned crops before plain ones; one counts when it holds a numbered picture.
     """
 
@@ -121,7 +122,7 @@ def find_files(root: Path) -> Layout:
         kind = next((part for part in inside[:-1] if part in CROP_FOLDERS), None)
         if kind is not None:
             if any(_is_picture(name) for name in names):
-                crops[kind].setdefault(folder.name, folder)
+                crops[kind].setdefault(canonical_name(folder.name), folder)
             continue
         videos += [folder / name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
         if folder.name in splits and folder.parent.name in ANNOTATION_FOLDERS:
@@ -130,7 +131,7 @@ def find_files(root: Path) -> Layout:
     for split, files in annotations.items():
         layout.annotations.extend((split, path) for path in sorted(files, key=lambda path: (path.name, path)))
     for path in sorted(videos):
-        layout.videos.setdefault(path.stem, path)
+        layout.videos.setdefault(canonical_name(path.stem), path)
     for kind in CROP_FOLDERS:
         for name, folder in crops[kind].items():
             layout.crops.setdefault(name, folder)
@@ -166,7 +167,7 @@ def crop_files(folder: Path) -> Iterator[tuple[int, Path]]:
 def read_track_list(path: Path) -> list[str]:
     """Returns the tracks of a test-set list, one name a line."""
     lines = path.read_bytes().decode("utf-8-sig", errors="replace").splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    return [canonical_name(line.strip()) for line in lines if line.strip()]
 
 
 def read_corpus(root: Path, *, test_list: Path | None = None) -> list[Track]:
@@ -186,7 +187,7 @@ def read_corpus(root: Path, *, test_list: Path | None = None) -> list[Track]:
     videos, crops = layout.videos, layout.crops
     tracks: dict[str, Track] = {}
     for split, path in layout.annotations:
-        name = path.stem
+        name = canonical_name(path.stem)
         if name in tracks and tracks[name].split != split:
             raise ArgumentError(
                 f"{name} must be in one split, got {tracks[name].split} and {split}; the two generations must not be mixed."

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.spec import NANOSECONDS
-from edgeaff.training.corpora.record import Track
+from edgeaff.training.corpora.record import Track, canonical_name
 from edgeaff.types import DIMENSIONS
 
 AFEW_SCALE = 10.0
@@ -78,7 +78,7 @@ def _both_dimensions(root: Path) -> list[tuple[str, dict[str, Path]]]:
     for dimension in DIMENSIONS:
         for path in sorted((root / dimension).glob("[!.]*")):
             if path.suffix.lower() == ".csv":
-                files.setdefault(path.stem, {})[dimension] = path
+                files.setdefault(canonical_name(path.stem), {})[dimension] = path
     if not files:
         raise ArgumentError(
             f"root must hold valence/NAME.csv and arousal/NAME.csv, got none in {root}; check the folder."

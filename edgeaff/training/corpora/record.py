@@ -7,15 +7,15 @@ acted corpora whole clips (one row). `labels_at` brings all but the first to the
 from __future__ import annotations
 
 import logging
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from edgeaff.errors import ArgumentError, BackendUnavailableError, MediaError
+from edgeaff.errors import ArgumentError
 from edgeaff.measures import annotated
-from edgeaff.spec import NANOSECONDS, PreprocessSpec
+from edgeaff.spec import JUMP_NS, NANOSECONDS, PreprocessSpec
 from edgeaff.sync import FrameTimeline
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,19 @@ class Track:
     def valid(self) -> np.ndarray:
         """(T,) bool, rows where valence and arousal are both annotated."""
         return annotated(self.labels)
+
+
+def canonical_name(name: str) -> str:
+    """Returns a name in composed form (NFC): file systems and archives hand the same name out composed or decomposed."""
+    return unicodedata.normalize("NFC", name)
+
+
+def size_of(media: Path) -> int:
+    """Returns the bytes of a file; 0 where it cannot be looked at, as a link that leads nowhere."""
+    try:
+        return media.stat().st_size
+    except OSError:
+        return 0
 
 
 def fit_rows(labels: np.ndarray, frames: int, *, name: str = "track") -> np.ndarray:
@@ -108,69 +121,34 @@ def labels_at(track: Track, pts_ns: np.ndarray, *, rater_delay_seconds: float = 
     return labels
 
 
-def frame_times_ns(media: Path) -> np.ndarray:
-    """Returns when each video frame of a file is shown, without decoding: container time stamps minus its start time.
-
-    File names lie about rates, and rates vary: only the container is believed. Frames before the cut of a file that was cut
-    without encoding it again (an edit list) are never shown, so they count for nothing.
-
-    Args:
-        media: video file.
-
-    Returns:
-        (frames,) int64 nanoseconds, rising; empty without a video stream.
-
-    Raises:
-        BackendUnavailableError: PyAV is missing.
-        MediaError: the file cannot be read.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise BackendUnavailableError(f"media must be read with PyAV, got: {error}; install edgeaff[media].") from error
-    try:
-        with av.open(str(media)) as container:
-            if not container.streams.video:
-                return np.empty(0, dtype=np.int64)
-            stream = container.streams.video[0]
-            start_ns = (container.start_time or 0) * 1000
-            base = stream.time_base
-            times = [
-                packet.pts * base.numerator * NANOSECONDS // base.denominator - start_ns
-                for packet in container.demux(stream)
-                if packet.pts is not None and not packet.is_discard
-            ]
-    except (av.error.FFmpegError, OSError) as error:
-        raise MediaError(f"media must be a readable video, got {media} ({error}); copy it again.") from error
-    return np.unique(np.array(times, dtype=np.int64))
-
-
-def rows_of_ticks(times_ns: np.ndarray, spec: PreprocessSpec) -> tuple[int, np.ndarray]:
+def rows_of_ticks(times_ns: np.ndarray, spec: PreprocessSpec) -> tuple[np.ndarray, np.ndarray]:
     """Returns which frame, and so which label row, every tick of the model clock takes: the very rule of the runtime.
 
     Args:
-        times_ns: (frames,) int64 rising.
+        times_ns: (frames,) int64 rising, of `MediaFile.frame_times_ns`.
         spec: of the model.
 
     Returns:
-        The first tick, and (ticks,) int64 frame indices from there to the tick of the last frame; -1 = no frame is near.
+        (ticks,) int64 tick numbers from that of the first frame to that of the last, without those inside gaps of more than 10 s, and
+        (ticks,) int64 frame indices; -1 = no frame is near.
 
     Raises:
         ArgumentError: there is no frame.
     """
     if len(times_ns) == 0:
         raise ArgumentError("times_ns must hold at least one frame, got none; leave out tracks without video.")
-
-    def keep(_: int, index: Any) -> Any:
-        return index
-
-    timeline = FrameTimeline(spec, keep)
-    first, last = spec.frame_tick(int(times_ns[0])), spec.frame_tick(int(times_ns[-1]))
-    rows, frame = [], 0
-    for tick in range(first, last + 1):
-        while frame < len(times_ns) and spec.frame_tick(int(times_ns[frame])) <= tick:
-            timeline.push(int(times_ns[frame]), frame)
-            frame += 1
-        taken = timeline.take(tick)
-        rows.append(-1 if taken is None else taken.result)
-    return first, np.array(rows, dtype=np.int64)
+    ticks: list[int] = []
+    rows: list[int] = []
+    gaps = np.flatnonzero(np.diff(times_ns) > JUMP_NS) + 1
+    for part in np.split(np.arange(len(times_ns)), gaps):
+        instants = [int(times_ns[frame]) for frame in part]
+        timeline = FrameTimeline(spec, lambda _, index: index)
+        waiting = 0
+        for tick in range(spec.frame_tick(instants[0]), spec.frame_tick(instants[-1]) + 1):
+            while waiting < len(part) and spec.frame_tick(instants[waiting]) <= tick:
+                timeline.push(instants[waiting], int(part[waiting]))
+                waiting += 1
+            taken = timeline.take(tick)
+            ticks.append(tick)
+            rows.append(-1 if taken is None else taken.result)
+    return np.array(ticks, dtype=np.int64), np.array(rows, dtype=np.int64)

@@ -12,6 +12,7 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.spec import PreprocessSpec
+from edgeaff.training.corpora.record import canonical_name
 
 MOST_FRAMES_SHORT = 30  # decoders differ by a few frames at the end; more is another video
 
@@ -22,7 +23,7 @@ def values_of_frames(values: np.ndarray, ticks: np.ndarray, times_ns: np.ndarray
     Args:
         values: (T, 2) predictions.
         ticks: (T,) int64 rising, number of each tick (`Features.ticks`).
-        times_ns: (frames,) int64 rising, when the frames are shown (`frame_times_ns`).
+        times_ns: (frames,) int64 rising, when the frames are shown (`MediaFile.frame_times_ns`).
         spec: of the features.
 
     Returns:
@@ -111,10 +112,10 @@ def write_single_file(path: Path, predictions: Mapping[str, np.ndarray], locatio
     Raises:
         ArgumentError: a location has no track among the predictions, or lies past its end.
     """
-    ready = {name: filled_from_nearest(_checked(name, values)) for name, values in predictions.items()}
+    ready = {canonical_name(name): filled_from_nearest(_checked(name, values)) for name, values in predictions.items()}
     lines = ["image_location,valence,arousal"]
     for location in locations:
-        track, _, picture = location.rpartition("/")
+        track, _, picture = canonical_name(location).rpartition("/")
         row = int(Path(picture).stem) - 1 if Path(picture).stem.isdigit() else -1
         if track not in ready or not 0 <= row < len(ready[track]) + MOST_FRAMES_SHORT:
             known = f"{len(ready[track])} frames of it" if track in ready else "no such track"
@@ -124,4 +125,4 @@ def write_single_file(path: Path, predictions: Mapping[str, np.ndarray], locatio
             )
         valence, arousal = ready[track][min(row, len(ready[track]) - 1)]
         lines.append(f"{location},{valence:.3f},{arousal:.3f}")
-    path.write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")

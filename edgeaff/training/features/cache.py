@@ -19,6 +19,7 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError, SpecMismatchError
 from edgeaff.spec import PreprocessSpec
+from edgeaff.training.corpora.record import canonical_name
 
 SPEC_FILE = "spec.json"
 ARRAYS = ("video", "audio", "present", "labels")
@@ -216,7 +217,7 @@ class FeatureCache:
             raise ArgumentError(
                 f"{path} must hold the features of a track, got {error}; delete it and extract again."
             ) from error
-        return Features(name, split, **arrays, ticks=ticks)
+        return Features(canonical_name(name), split, **arrays, ticks=ticks)
 
     def read_all(self, split: str | None = None) -> list[Features]:
         """Returns the features of all tracks, or of one split, in order of name."""

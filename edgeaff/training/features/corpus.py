@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgeaff.errors import ArgumentError, EdgeaffError
+from edgeaff.errors import ArgumentError, EdgeaffError, MediaError
+from edgeaff.parsing.boundary import reason_of
 from edgeaff.training.corpora.affwild2 import side_of
-from edgeaff.training.corpora.record import Track
-from edgeaff.training.features.cache import FeatureCache
+from edgeaff.training.corpora.record import Track, size_of
+from edgeaff.training.features.cache import FeatureCache, Features
 from edgeaff.training.features.pool import run_jobs
 from edgeaff.training.features.recipe import ExtractRecipe, LoadedParts
 from edgeaff.training.features.track import extract_track
@@ -92,7 +93,7 @@ def extract_corpus(
             if track.media is None:
                 report.skipped[track.name] = "there is no video of this name in the corpus"
             else:
-                jobs.append(Job(track, side_of(track.name, names), track.media.stat().st_size))
+                jobs.append(Job(track, side_of(track.name, names), size_of(track.media)))
         jobs.sort(key=lambda job: -job.size)
         for job, outcome in run_jobs(jobs, _work, workers=workers, prepare=_prepare, given=(recipe, cache)):
             if outcome.skipped is None:
@@ -128,13 +129,30 @@ def extract_one(job: Job, cache: FeatureCache, parts: LoadedParts) -> Outcome:
     """
     warnings: list[str] = []
     try:
-        features = extract_track(
-            job.track, parts.parts, descriptor_size=parts.descriptor_size, side=job.side, warn=warnings.append
-        )
-        cache.write(features)
+        cache.write(_features_of(job, parts, warnings.append))
     except EdgeaffError as error:
         return Outcome(job.track.name, " ".join(str(error).split()), tuple(warnings))
     return Outcome(job.track.name, None, tuple(warnings))
+
+
+def _features_of(job: Job, parts: LoadedParts, warn: Callable[[str], None]) -> Features:
+    """Returns the features of one track.
+
+    Args:
+        job: the track.
+        parts: of the preprocessing.
+        warn: called with what is wrong with its video.
+
+    Raises:
+        EdgeaffError: the video cannot be used.
+        MediaError: anything else went wrong; one broken video must not end the extraction of a corpus.
+    """
+    try:
+        return extract_track(job.track, parts.parts, descriptor_size=parts.descriptor_size, side=job.side, warn=warn)
+    except EdgeaffError:
+        raise
+    except Exception as error:
+        raise MediaError(f"features must be made of its video, got {reason_of(error)}; convert the video, and report this.") from error
 
 
 class _Worker:

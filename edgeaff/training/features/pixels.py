@@ -18,7 +18,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.features.resample import Resampler
 from edgeaff.spec import NANOSECONDS, SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.corpora.affwild2 import crop_files
-from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, frame_times_ns, rows_of_ticks
+from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, rows_of_ticks
 from edgeaff.training.features.log_mel import log_mel
 from edgeaff.training.models.registry import System
 from edgeaff.types import VideoFrame
@@ -135,19 +135,19 @@ def read_pixel_track(track: Track, spec: PreprocessSpec) -> PixelTrack:
         raise ArgumentError(
             f"track {track.name} must have a video and crops, got {track.media} and {track.crops}; leave it out."
         )
-    times = frame_times_ns(track.media)
-    first, rows = rows_of_ticks(times, spec)
+    times = MediaFile(track.media, audio=False).frame_times_ns()
+    ticks, rows = rows_of_ticks(times, spec)
     files = dict(crop_files(track.crops))
     fitted = fit_rows(track.labels, len(times), name=track.name)
     labels = np.where(rows[:, None] >= 0, fitted[np.maximum(rows, 0)], UNANNOTATED).astype(np.float32)
     newest: Path | None = None
-    seen_at, crops = -STALE_TICKS - 1, []
-    for tick, row in enumerate(rows):
+    seen_at, crops = int(ticks[0]) - STALE_TICKS - 1, []
+    for tick, row in zip(ticks, rows, strict=True):
         if int(row) in files:
-            newest, seen_at = files[int(row)], tick
+            newest, seen_at = files[int(row)], int(tick)
         crops.append(newest if tick - seen_at <= STALE_TICKS else None)
     samples = _sound(track.media)
-    ticks_ns = np.rint((first + np.arange(len(rows))) * NANOSECONDS / spec.model_rate_hz).astype(np.int64)
+    ticks_ns = np.rint(ticks * NANOSECONDS / spec.model_rate_hz).astype(np.int64)
     mel = log_mel(samples, ticks_ns, rate_hz=spec.model_rate_hz)
     heard = ticks_ns <= len(samples) * NANOSECONDS // SAMPLE_RATE_HZ
     return PixelTrack(track.name, track.split, labels, tuple(crops), mel, heard)

@@ -27,7 +27,6 @@ from edgeaff.features.normalise import lld_statistics
 from edgeaff.preprocess import Preprocessor, PreprocessParts
 from edgeaff.spec import LLD_SIZE, paper_spec
 from edgeaff.training.corpora.affwild2 import CROP_FOLDERS, read_corpus
-from edgeaff.training.corpora.record import frame_times_ns
 from edgeaff.training.features.cache import FeatureCache, Features
 from edgeaff.training.features.corpus import extract_corpus
 from edgeaff.training.features.pixels import PixelTrack, normalise_mel, read_pixel_track
@@ -80,7 +79,7 @@ def lld_ticks(media: Path, parts: PreprocessParts) -> tuple[np.ndarray, np.ndarr
         has_video, has_audio = source.has_video, source.has_audio
     deliveries: list[tuple[int, AudioChunk | None]] = []
     if has_video:
-        deliveries += [(int(time), None) for time in frame_times_ns(media)]
+        deliveries += [(int(time), None) for time in MediaFile(media).frame_times_ns()]
     if has_audio:
         with MediaFile(media, video=False) as source:
             deliveries += [(chunk.pts_ns, chunk) for chunk in source if isinstance(chunk, AudioChunk)]

@@ -19,7 +19,7 @@ from edgeaff.features.normalise import LEAST_STD, LldStatistics
 from edgeaff.preprocess import Preprocessor, PreprocessParts
 from edgeaff.preprocess.inputs import TickInput
 from edgeaff.spec import LLD_SIZE, PreprocessSpec
-from edgeaff.training.corpora.record import Track
+from edgeaff.training.corpora.record import Track, size_of
 from edgeaff.training.features.pool import run_jobs
 
 FOLDER = "sound_sums"
@@ -104,4 +104,5 @@ def sum_up(job: SumJob) -> None:
 
 
 def _digest(video: Path, spec: PreprocessSpec) -> str:
-    return hashlib.sha256(f"{video.name} {video.stat().st_size} {spec.fingerprint}".encode()).hexdigest()[:24]
+    named = os.fsencode(video.name) + f" {size_of(video)} {spec.fingerprint}".encode()
+    return hashlib.sha256(named).hexdigest()[:24]

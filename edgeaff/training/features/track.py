@@ -10,7 +10,7 @@ from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError
 from edgeaff.preprocess import Preprocessor, PreprocessParts, TickInput
 from edgeaff.preprocess.inputs import FaceInput
-from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, frame_times_ns, labels_at, rows_of_ticks
+from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, labels_at
 from edgeaff.training.features.cache import Features
 from edgeaff.types import VideoFrame
 
@@ -48,10 +48,12 @@ def extract_track(
     say = warn or (lambda _: None)
     nothing_seen = np.zeros(descriptor_size, np.float32)
     nothing_heard = np.zeros(parts.spec.audio_vector_size, np.float32)
-    numbers, video, audio, present = [], [], [], []
-    for tick, width in _ticks(track, parts, faces=1 if side is None else 2, warn=say):
+    numbers, taken, video, audio, present = [], [], [], [], []
+    shown_ns: list[int] = []
+    for tick, width in _ticks(track, parts, faces=1 if side is None else 2, warn=say, shown_ns=shown_ns):
         face = _face_of(tick.faces, side, width)
         numbers.append(tick.tick)
+        taken.append(tick.frame_pts_ns)
         video.append(nothing_seen if face is None else face.descriptor)
         audio.append(nothing_heard if tick.audio is None else tick.audio)
         present.append((face is not None, tick.audio is not None))
@@ -63,15 +65,29 @@ def extract_track(
     for column, what in enumerate(("face", "sound")):
         if not shown[:, column].any():
             say(f"no {what} in {track.media.name}")
-    labels = _labels(track, parts, numbers, say)
     ticks = np.array(numbers, dtype=np.int64)
+    if track.times_ns is not None:
+        labels = labels_at(track, np.array([parts.spec.tick_pts_ns(tick) for tick in numbers], dtype=np.int64))
+    else:
+        labels = _labels_of_frames(track, taken, np.array(shown_ns, dtype=np.int64), ticks, parts, say)
     return Features(track.name, track.split, np.stack(video), np.stack(audio), shown, labels, ticks)
 
 
 def _ticks(
-    track: Track, parts: PreprocessParts, *, faces: int, warn: Callable[[str], None]
+    track: Track, parts: PreprocessParts, *, faces: int, warn: Callable[[str], None], shown_ns: list[int]
 ) -> Iterator[tuple[TickInput, int]]:
-    """Yields each tick and the width of the picture; nothing is kept, since crops of a long video fill the memory."""
+    """Yields each tick and the width of the frame; nothing is kept, since crops of a long video fill the memory.
+
+    Args:
+        track: with a video file.
+        parts: of the preprocessing.
+        faces: most per tick.
+        warn: called with what is wrong with the file.
+        shown_ns: gets the time of every frame, in order.
+
+    Yields:
+        Tick and width in pixels.
+    """
     assert track.media is not None
     width = 0
     with MediaFile(track.media) as source:
@@ -81,6 +97,7 @@ def _ticks(
         for unit in source:
             if isinstance(unit, VideoFrame):
                 width = unit.image.shape[1]
+                shown_ns.append(unit.pts_ns)
                 ticks = preprocessor.push_frame(unit.image, pts_ns=unit.pts_ns)
             else:
                 ticks = preprocessor.push_audio(unit.samples, pts_ns=unit.pts_ns, sample_rate_hz=unit.sample_rate_hz)
@@ -112,24 +129,36 @@ def _face_of(faces: tuple[FaceInput, ...], side: str | None, width: int) -> Face
     return faces[int(pick(centres))]
 
 
-def _labels(track: Track, parts: PreprocessParts, ticks: list[int], say: Callable[[str], None]) -> np.ndarray:
-    """Returns (T, 2) labels of ticks; -5 where no frame is near or the frame is not annotated."""
-    assert track.media is not None
-    if track.times_ns is not None:
-        return labels_at(track, np.array([parts.spec.tick_pts_ns(tick) for tick in ticks], dtype=np.int64))
-    times = frame_times_ns(track.media)
-    labels = np.full((len(ticks), 2), UNANNOTATED, dtype=np.float32)
-    if len(times) == 0:
+def _labels_of_frames(
+    track: Track,
+    taken: list[int | None],
+    shown_ns: np.ndarray,
+    ticks: np.ndarray,
+    parts: PreprocessParts,
+    say: Callable[[str], None],
+) -> np.ndarray:
+    """Returns (T, 2) labels of ticks, each that of the frame which the tick takes; -5 where it takes none, or one not annotated.
+
+    Args:
+        track: with one label row per frame.
+        taken: time of the frame that each tick takes, or None.
+        shown_ns: (frames,) int64, time of every frame of the file, in order: frame i has row i.
+        ticks: (T,) int64 numbers; those after the last frame's have no label.
+        parts: of the preprocessing.
+        say: called with what is wrong.
+    """
+    labels = np.full((len(taken), 2), UNANNOTATED, dtype=np.float32)
+    if not len(shown_ns):
         return labels
-    first, rows = rows_of_ticks(times, parts.spec)
-    if len(track.labels) and abs(len(track.labels) - len(times)) > max(FEW_ROWS, ODD_SHARE * len(times)):
-        say(
-            f"{len(track.labels)} annotation rows for {len(times)} frames of {track.media.name}; is it the video annotated?"
-        )
+    assert track.media is not None
+    frames = len(shown_ns)
+    if len(track.labels) and abs(len(track.labels) - frames) > max(FEW_ROWS, ODD_SHARE * frames):
+        say(f"{len(track.labels)} annotation rows for {frames} frames of {track.media.name}; is it the video annotated?")
     if not len(track.labels) and track.split != "test":
         say("no row in its annotation")
-    fitted = fit_rows(track.labels, len(times), name=track.name)
-    for position, tick in enumerate(ticks):
-        if 0 <= tick - first < len(rows) and rows[tick - first] >= 0:
-            labels[position] = fitted[rows[tick - first]]
+    fitted = fit_rows(track.labels, frames, name=track.name)
+    last = parts.spec.frame_tick(int(shown_ns[-1]))
+    for position, pts_ns in enumerate(taken):
+        if pts_ns is not None and ticks[position] <= last:
+            labels[position] = fitted[np.searchsorted(shown_ns, pts_ns)]
     return labels

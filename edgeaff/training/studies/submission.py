@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
+from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError
 from edgeaff.spec import PreprocessSpec
 from edgeaff.training.corpora.affwild2 import video_name
-from edgeaff.training.corpora.record import frame_times_ns
 from edgeaff.training.corpora.submission import read_locations, values_of_frames, write_single_file, write_track_files
 from edgeaff.training.features.cache import Features
 from edgeaff.training.models.registry import System
@@ -51,7 +51,7 @@ def predict_frames(
     result = {}
     for track in tracks:
         assert track.ticks is not None
-        times_ns = frame_times_ns(videos[video_name(track.name)])
+        times_ns = MediaFile(videos[video_name(track.name)], audio=False).frame_times_ns()
         result[track.name] = values_of_frames(predict(module, system, track), track.ticks, times_ns, spec)
     return result
 

@@ -3,10 +3,12 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import unicodedata
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from edgeaff.cli.main import main
 from edgeaff.errors import ArgumentError, SpecMismatchError
 from edgeaff.preprocess.inputs import FaceInput
 from edgeaff.spec import PreprocessSpec
+from edgeaff.training.features import corpus as corpus_module
 from edgeaff.training.features import recipe
 from edgeaff.training.features.cache import FeatureCache, Features
 from edgeaff.training.features.corpus import LOCK
@@ -98,6 +101,54 @@ def test_broken_and_missing_videos_are_named_and_the_rest_is_extracted(tmp_path,
     _video(corpus / "batch1" / "v2.mp4", 20)
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["extracted"] == 2
+
+
+def test_odd_metadata_and_names_are_extracted_like_others(tmp_path, capsys):
+    """A tag that is not UTF-8, a colon that looks like a protocol, a decomposed name, a name that is not UTF-8."""
+    corpus, cache = _corpus(tmp_path / "corpus", [12, 12, 12]), tmp_path / "cache"
+    tagged = corpus / "batch1" / "v0.mp4"
+    data = tagged.read_bytes()
+    assert b"VideoHandler" in data
+    tagged.write_bytes(data.replace(b"VideoHandler", b"V\xeddeoHandler"))
+    names = {"v1": "take:1", "v2": unicodedata.normalize("NFD", "caf\u00e9")}
+    for old, new in names.items():
+        (corpus / "batch1" / f"{old}.mp4").rename(corpus / "batch1" / f"{new}.mp4")
+        (corpus / "VA_Estimation_Challenge" / "Train_Set" / f"{old}.txt").rename(
+            corpus / "VA_Estimation_Challenge" / "Train_Set" / f"{unicodedata.normalize('NFC', new)}.txt"
+        )
+    latin = os.fsencode(corpus / "batch1") + b"/caf\xe9.mp4"
+    shutil.copy(corpus / "batch1" / "take:1.mp4", latin)
+    rows = corpus / "VA_Estimation_Challenge" / "Train_Set" / "take:1.txt"
+    shutil.copy(rows, os.fsencode(rows.parent) + b"/caf\xe9.txt")
+    assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["extracted"] == 4
+    assert sorted(features.name for features in FeatureCache.open(cache).read_all()) == sorted(
+        ["v0", "take:1", "caf\u00e9", os.fsdecode(b"caf\xe9")]
+    )
+
+
+def test_whatever_one_video_raises_the_others_are_extracted(tmp_path, capsys, monkeypatch):
+    corpus, cache = _corpus(tmp_path / "corpus", [12, 12]), tmp_path / "cache"
+    extract_track = corpus_module.extract_track
+
+    def failing(track, *arguments, **options):
+        if track.name == "v1":
+            raise KeyError("something\nunforeseen")
+        return extract_track(track, *arguments, **options)
+
+    monkeypatch.setattr(corpus_module, "extract_track", failing)
+    assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]) == 3
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[-1])["skipped"] == ["v1"]
+    assert "skipped v1: features must be made of its video, got " in err and "(KeyError)" in err and "Traceback" not in err
+
+
+def test_a_video_that_is_a_broken_link_is_named(tmp_path, capsys):
+    corpus, cache = _corpus(tmp_path / "corpus", [12, 12]), tmp_path / "cache"
+    (corpus / "batch1" / "v1.mp4").unlink()
+    (corpus / "batch1" / "v1.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]) == 3
+    assert "skipped v1: " in capsys.readouterr().err
 
 
 def test_a_cache_of_another_preprocessing_is_refused_by_name(tmp_path, capsys):

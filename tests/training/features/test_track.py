@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError
 from edgeaff.preprocess import PreprocessParts
 from edgeaff.spec import PreprocessSpec
-from edgeaff.training.corpora import Track, frame_times_ns
+from edgeaff.training.corpora import Track
 from edgeaff.training.corpora.submission import values_of_frames
 from edgeaff.training.features.cache import FeatureCache
 from edgeaff.training.features.track import extract_track
@@ -105,7 +106,7 @@ def test_values_of_ticks_come_back_to_their_frames(tmp_path, rate, late_frames):
     cache.write(features)
     ticks = cache.read("clip").ticks
     assert len(ticks) == len(features.labels) and (ticks[0] == 0)
-    frames = values_of_frames(features.labels, ticks, frame_times_ns(path), spec)
+    frames = values_of_frames(features.labels, ticks, MediaFile(path).frame_times_ns(), spec)
     if rate <= 30:
         np.testing.assert_array_equal(frames, labels)
     else:
@@ -132,3 +133,38 @@ def test_a_track_without_video_is_refused():
         extract_track(
             Track("x", "train", np.zeros((1, 2), np.float32)), PreprocessParts(PreprocessSpec()), descriptor_size=1
         )
+
+
+def _write_numbered(path, times_ms):
+    """Frame i has the brightness 2 i and is stored at times_ms[i]."""
+    from fractions import Fraction
+
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=30, width=64, height=64, pix_fmt="yuvj420p")
+        for index, time in enumerate(times_ms):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 2 * index, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 30)
+            for packet in stream.encode(frame):
+                packet.pts = packet.dts = time
+                packet.time_base = Fraction(1, 1000)
+                container.mux(packet)
+
+
+@pytest.mark.parametrize("repeated", [(), (20, 40, 41, 60, 80)])
+@pytest.mark.parametrize("gap_ms", [0, 2_000, 1_800_000])
+def test_label_rows_belong_to_frames_whatever_their_times(tmp_path, repeated, gap_ms):
+    times = [33 * (index - sum(index > place for place in repeated)) for index in range(100)]
+    times = [time + (gap_ms if index >= 50 else 0) for index, time in enumerate(times)]
+    _write_numbered(tmp_path / "clip.mkv", times)
+    rows = np.repeat(np.arange(100, dtype=np.float32)[:, None] / 100, 2, axis=1)
+    parts = PreprocessParts(PreprocessSpec(), _WholePicture(), _Brightness(), _Plain())
+    features = extract_track(Track("clip", "train", rows, tmp_path / "clip.mkv"), parts, descriptor_size=1)
+    labelled = features.labels[:, 0] >= 0
+    frames = np.rint(100 * features.labels[labelled, 0]).astype(int)
+    shown = features.video[labelled, 0]
+    seen = features.present[labelled, 0]
+    assert np.abs(shown[seen] / 2 - frames[seen]).max() <= 1  # what JPEG rounds to
+    assert frames[-1] == 99 and len(set(frames)) >= 93
+    assert len(features.ticks) < 300, "no ticks inside a gap of more than 10 s"
