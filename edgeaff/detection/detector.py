@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,9 +10,12 @@ import numpy as np
 
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
+from edgeaff.parsing.boundary import boundary, read_bounded
+from edgeaff.parsing.json_text import parse_json
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import FaceBox, FaceDetection
 
+MOST_CARD_BYTES, MOST_DETECTOR_BYTES = 1 << 22, 1 << 28
 NAMES = ("ssd", "ssd:PATH", "yunet:PATH", "opencv_ssd:PATH", "full_frame", "cropped", "fixed:X0,Y0,X1,Y1")
 
 
@@ -179,7 +181,10 @@ def _load_ssd(path: str, bundle: ModelBundle | None, options: dict[str, Any]) ->
 def _read_card(path: Path) -> dict[str, Any]:
     """Returns threshold and input size from the JSON that the export writes beside its file; usual ones without it."""
     card = path.with_suffix(".json")
-    facts = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+    facts: dict[str, Any] = {}
+    with boundary(BundleError, f"{card} must be the card of a detector", "export the detector again."):
+        if card.is_file():
+            facts = parse_json(read_bounded(card, most_bytes=MOST_CARD_BYTES), most_bytes=MOST_CARD_BYTES)
     usual = {"score_threshold": 0.6, "input_long_side": 320}
     return {key: facts.get(key, value) for key, value in usual.items()}
 
@@ -187,7 +192,8 @@ def _read_card(path: Path) -> dict[str, Any]:
 def _read(path: Path) -> bytes:
     if not path.is_file():
         raise BundleError(f"detector file must be there, got {path}; give the path of an ONNX file.")
-    return path.read_bytes()
+    with boundary(BundleError, f"detector file must be readable, {path}", "give the path of an ONNX file."):
+        return read_bounded(path, most_bytes=MOST_DETECTOR_BYTES)
 
 
 def _parse_box(text: str) -> FaceBox:

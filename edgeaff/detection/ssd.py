@@ -19,7 +19,7 @@ from edgeaff.types import FaceBox, FaceDetection, check_image
 
 DETECTOR_ID = "edgeaff-ssd"
 MAP_NAMES = ("map_8", "map_16", "map_32")
-INPUT_MULTIPLE = 32
+INPUT_MULTIPLE, MOST_LONG_SIDE = 32, 4096
 CANDIDATE_SCORE = 0.3  # below, the first look decides alone: no face
 CLEAR_SCORE = 0.85  # above, the first look decides alone: a face
 MOST_SECOND_LOOKS = 8
@@ -88,11 +88,14 @@ class SsdDetector:
                 f"{', '.join(graph.inputs)} and outputs {', '.join(graph.outputs)}; use 'yunet:PATH' for a YuNet file, "
                 "or export the detector again."
             )
-        if not 0.0 < score_threshold < 1.0:
+        number = isinstance(score_threshold, (int, float)) and not isinstance(score_threshold, bool)
+        if not number or not 0.0 < score_threshold < 1.0:
             raise ArgumentError(f"score_threshold must be in (0, 1), got {score_threshold}; leave it to the bundle.")
-        if input_long_side < INPUT_MULTIPLE or input_long_side % INPUT_MULTIPLE:
+        whole = isinstance(input_long_side, int) and not isinstance(input_long_side, bool)
+        if not whole or not INPUT_MULTIPLE <= input_long_side <= MOST_LONG_SIDE or input_long_side % INPUT_MULTIPLE:
             raise ArgumentError(
-                f"input_long_side must be a positive multiple of {INPUT_MULTIPLE}, got {input_long_side}; pass 320."
+                f"input_long_side must be a positive multiple of {INPUT_MULTIPLE} up to {MOST_LONG_SIDE}, got {input_long_side!r}; "
+                "pass 320."
             )
         self._graph = graph
         self.score_threshold = score_threshold

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +9,9 @@ from typing import Any, cast
 import numpy as np
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.importers.common import check_channel_order, file_sha256, finish
+from edgeaff.parsing.archives import read_npz
+from edgeaff.parsing.boundary import boundary, read_bounded
+from edgeaff.training.importers.common import MOST_FILE_BYTES, check_channel_order, file_sha256, finish
 from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
 
 # Layout -> the channel order that the published file's first layer expects; None: it must be named.
@@ -56,7 +57,9 @@ def import_vggface(
     order = check_channel_order(channel_order or LAYOUTS[layout], layout)
     config = config or VggFaceConfig()
     file = path if path.exists() else path.with_name(path.name + ".index")
-    weights = finish(module.load(path, config), config=config, layout=layout, channel_order=order, sha256=file_sha256(file))
+    with boundary(ArgumentError, f"{path.name} must be a {layout} file of VGGFace weights", "fetch it again, or name its layout."):
+        found = module.load(path, config)
+        weights = finish(found, config=config, layout=layout, channel_order=order, sha256=file_sha256(file))
     if sha256 is not None and weights.sha256 != sha256.lower():
         raise ArgumentError(f"sha256 of {path.name} must be {sha256}, got {weights.sha256}; fetch the file again.")
     return weights
@@ -79,20 +82,13 @@ def read_weights(path: Path) -> VggFaceWeights:
         path: of the file.
 
     Returns:
-        The weights.
-
-    Raises:
-        ArgumentError: the file is another.
+        The weights. A file that is another is an ArgumentError.
     """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            tensors = {name[7:]: data[name] for name in data.files if name.startswith("tensor:")}
-            red, green, blue = (float(value) for value in data["mean"])
-            return VggFaceWeights(
-                tensors=tensors, map_px=int(data["map_px"]), mean=(red, green, blue), scale=float(data["scale"]),
-                layout=str(data["layout"]), sha256=str(data["sha256"]), notes=tuple(str(note) for note in data["notes"]),
-            )  # fmt: skip
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ArgumentError(
-            f"weights must be written by edgeaff models import, got {path} ({error}); import the file that you have."
-        ) from error
+    with boundary(ArgumentError, f"weights must be written by edgeaff models import, {path}", "import the file that you have."):
+        data = read_npz(read_bounded(path, most_bytes=MOST_FILE_BYTES), text=True)
+        tensors = {name[7:]: array for name, array in data.items() if name.startswith("tensor:")}
+        red, green, blue = (float(value) for value in data["mean"])
+        return VggFaceWeights(
+            tensors=tensors, map_px=int(data["map_px"]), mean=(red, green, blue), scale=float(data["scale"]),
+            layout=str(data["layout"]), sha256=str(data["sha256"]), notes=tuple(str(note) for note in data["notes"]),
+        )  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 
+from edgeaff.parsing.boundary import read_bounded
 from edgeaff.parsing.protobuf import BYTES, fields, floats, integers, text
-from edgeaff.training.importers.common import Layers
+from edgeaff.training.importers.common import MOST_FILE_BYTES, Layers
 from edgeaff.training.models.vggface import VggFaceConfig
 
 # Field numbers of caffe.proto: NetParameter.layer / .layers, and of a layer of either version its name and blobs.
@@ -33,13 +35,13 @@ def read_blob(data: memoryview) -> np.ndarray:
     if not shape:
         while len(sizes) > 1 and sizes[0] == 1:
             sizes = sizes[1:]
-    return values.reshape(sizes) if int(np.prod(sizes)) == values.size else values
+    return values.reshape(sizes) if math.prod(sizes) == values.size else values
 
 
 def read_layers(path: Path) -> dict[str, list[np.ndarray]]:
     """Returns layer name -> its blobs, of layers that have any."""
     layers: dict[str, list[np.ndarray]] = {}
-    for number, kind, value in fields(memoryview(path.read_bytes())):
+    for number, kind, value in fields(memoryview(read_bounded(path, most_bytes=MOST_FILE_BYTES))):
         if number not in NAME_AND_BLOBS or kind != BYTES or isinstance(value, int):
             continue
         name_field, blob_field = NAME_AND_BLOBS[number]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
 MEAN_RGB = (129.1863, 104.7624, 93.5940)
 CHANNEL_ORDERS = ("rgb", "bgr")
 BLOCK = 1 << 22
+MOST_FILE_BYTES = 1 << 32
+LARGEST_MEAN = 1e4
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,19 @@ def check_shapes(tensors: Mapping[str, np.ndarray], config: VggFaceConfig, map_p
             )
 
 
+def check_numbers(tensors: Mapping[str, np.ndarray], input_numbers: Sequence[float]) -> None:
+    """Checks that weights are finite, and what is subtracted from and multiplied with pixels is in a range that pixels have.
+
+    Raises:
+        ArgumentError: a number is not.
+    """
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ArgumentError(f"{name} must be finite, got NaN or infinity; fetch the file again.")
+    if not all(abs(number) <= LARGEST_MEAN for number in input_numbers):
+        raise ArgumentError(f"mean and scale must be within {LARGEST_MEAN:g}, got {tuple(input_numbers)}; fetch the file again.")
+
+
 def fc6_from_image_order(kernel: np.ndarray, channels: int, map_px: int) -> np.ndarray:
     """Returns fc6 of a framework that flattens row, column, channel: (P * P * C, D) -> (D, C * P * P).
 
@@ -109,6 +124,7 @@ def finish(
     check_shapes(layers.tensors, config, layers.map_px, layout)
     names = [f"{name}.{part}" for name in [*(name for name, _, _ in config.convolutions), "fc6"] for part in ("weight", "bias")]
     kept = {name: np.ascontiguousarray(layers.tensors[name], dtype=np.float32) for name in names}
+    check_numbers(kept, (*layers.mean, layers.scale))
     if channel_order == "bgr":
         kept["conv1_1.weight"] = np.ascontiguousarray(kept["conv1_1.weight"][:, ::-1])
     return VggFaceWeights(

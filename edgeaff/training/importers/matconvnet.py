@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.training.importers.common import MEAN_RGB, Layers
+from edgeaff.parsing.boundary import read_bounded
+from edgeaff.training.importers.common import MEAN_RGB, MOST_FILE_BYTES, Layers
 from edgeaff.training.importers.matlab import read_mat
 from edgeaff.training.models.vggface import VggFaceConfig
 
@@ -39,7 +40,7 @@ def filters_of(layer: Any) -> tuple[str, np.ndarray, np.ndarray] | None:
 def load(path: Path, config: VggFaceConfig) -> Layers:
     """Returns the layers of a MatConvNet network. path: the file; config: not needed, the file says its sizes."""
     del config
-    variables = read_mat(path.read_bytes())
+    variables = read_mat(read_bounded(path, most_bytes=MOST_FILE_BYTES))
     net = variables.get("net")
     if isinstance(net, dict):
         variables = net

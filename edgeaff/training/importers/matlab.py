@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ CELL, STRUCT, OBJECT, CHAR, SPARSE = 1, 2, 3, 4, 5
 COMPLEX_BIT = 0x0800
 HEADER_BYTES = 128
 MAX_DEPTH = 50
+MOST_UNPACKED_BYTES, MOST_RATIO = 1 << 26, 20  # weights hardly shrink: so many bytes, and so many for each byte of the file
 
 
 def elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
@@ -33,6 +35,8 @@ def elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
     position = 0
     while position + 8 <= len(data):
         kind, size = struct.unpack_from(order + "II", data, position)
+        if kind >> 16 > 4:
+            raise ArgumentError(f"file must be a MATLAB 5 .mat, got a small element of {kind >> 16} bytes; fetch it again.")
         if kind >> 16:
             yield kind & 0xFFFF, data[position + 4 : position + 4 + (kind >> 16)]
             position += 8
@@ -84,10 +88,8 @@ class MatReader:
             return name, self._struct(rest[1:] if kind == OBJECT else rest, depth)
         if kind == SPARSE or flags & COMPLEX_BIT:
             raise ArgumentError(f"{name or 'array'} must be dense and real, got class {kind}; pass a plain network.")
-        if not rest:
-            return name, np.zeros(shape)
-        values = self.numbers(*rest[0])
-        if values.size != int(np.prod(shape)):
+        values = self.numbers(*rest[0]) if rest else np.zeros(0)
+        if values.size != math.prod(shape):
             raise ArgumentError(f"{name or 'array'} must hold {shape} values, got {values.size}; fetch the file again.")
         if kind == CHAR:
             return name, "".join(chr(code) for code in values)
@@ -103,6 +105,22 @@ class MatReader:
             return {}
         rows = [dict(zip(names, values[i : i + len(names)], strict=True)) for i in range(0, len(values), len(names))]
         return rows[0] if len(rows) == 1 else rows
+
+
+def _inflate(packed: memoryview, most_bytes: int) -> bytes:
+    """Returns a compressed element unpacked.
+
+    Raises:
+        ArgumentError: it is damaged, cut off, or larger.
+    """
+    inflater = zlib.decompressobj()
+    try:
+        content = inflater.decompress(packed, most_bytes + 1)
+    except zlib.error as error:
+        raise ArgumentError(f"file must be a whole .mat, got {error}; fetch it again.") from error
+    if len(content) > most_bytes or not inflater.eof:
+        raise ArgumentError(f"file must unpack to at most {most_bytes} more bytes, got more or a cut; save it again with -v6.")
+    return content
 
 
 def read_mat(data: bytes) -> dict[str, Any]:
@@ -121,12 +139,11 @@ def read_mat(data: bytes) -> dict[str, Any]:
         )
     order: Literal["<", ">"] = "<" if mark == b"IM" else ">"
     reader, variables = MatReader(order), {}
+    budget = MOST_UNPACKED_BYTES + MOST_RATIO * len(data)
     for kind, content in elements(memoryview(data)[HEADER_BYTES:], order):
         if kind == COMPRESSED:
-            try:
-                inner = memoryview(zlib.decompress(content))
-            except zlib.error as error:
-                raise ArgumentError(f"file must be a whole .mat, got {error}; fetch it again.") from error
+            inner = memoryview(_inflate(content, budget))
+            budget -= len(inner)
             pairs = list(elements(inner, order))
         else:
             pairs = [(kind, content)]

@@ -7,6 +7,7 @@ the older form holds the numbers themselves.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,10 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.errors import ArgumentError
+from edgeaff.parsing.boundary import read_bounded
 from edgeaff.parsing.protobuf import fields, floats, read_varint, text
+from edgeaff.training.importers.common import MOST_FILE_BYTES
 
 FOOTER_BYTES = 48
 MAGIC = 0xDB4775248B80FB57
+MOST_KEY_BYTES = 4096
 TRAILER_BYTES = 5  # compression type and checksum behind each block
 DTYPES = {1: "<f4", 2: "<f8", 3: "<i4", 9: "<i8", 19: "<f2"}
 
@@ -43,6 +47,8 @@ def block_entries(table: memoryview, offset: int, size: int) -> Iterator[tuple[b
         shared, position = read_varint(block, position)
         added, position = read_varint(block, position)
         length, position = read_varint(block, position)
+        if shared > len(key) or shared + added > MOST_KEY_BYTES or position + added + length > end:
+            raise ArgumentError(f"checkpoint must be whole, got an entry beyond its block at {offset}; fetch it again.")
         key = key[:shared] + bytes(block[position : position + added])
         yield key, block[position + added : position + added + length]
         position += added + length
@@ -117,7 +123,7 @@ def read_bundle(index: Path) -> dict[str, np.ndarray]:
     """
     prefix = index.with_suffix("")
     entries, shards = {}, 1
-    for key, value in table_entries(index.read_bytes()):
+    for key, value in table_entries(read_bounded(index, most_bytes=MOST_FILE_BYTES)):
         if key:
             entries[key.decode("utf-8", "replace")] = entry_of(value)
         else:
@@ -131,8 +137,8 @@ def read_bundle(index: Path) -> dict[str, np.ndarray]:
         if entry.shard not in data:
             if not path.exists():
                 raise ArgumentError(f"{path.name} must lie beside {index.name}, got no such file; fetch all parts.")
-            data[entry.shard] = path.read_bytes()
-        count = int(np.prod(entry.shape))
+            data[entry.shard] = read_bounded(path, most_bytes=MOST_FILE_BYTES)
+        count = math.prod(entry.shape)
         if (
             entry.offset + entry.size > len(data[entry.shard])
             or count * np.dtype(DTYPES[entry.dtype]).itemsize != entry.size
@@ -163,7 +169,7 @@ def read_single_file(path: Path) -> dict[str, np.ndarray]:
     """
     shapes: dict[str, list[int]] = {}
     values: dict[str, np.ndarray] = {}
-    for _, message in table_entries(path.read_bytes()):
+    for _, message in table_entries(read_bounded(path, most_bytes=MOST_FILE_BYTES)):
         for number, _, part in fields(message):
             if isinstance(part, int):
                 continue
@@ -180,7 +186,7 @@ def read_single_file(path: Path) -> dict[str, np.ndarray]:
     tensors = {}
     for name, shape in shapes.items():
         numbers = values.get(name, np.zeros(0, np.float32))
-        if numbers.size != int(np.prod(shape)):
+        if numbers.size != math.prod(shape):
             raise ArgumentError(
                 f"{name} must hold {tuple(shape)} values, got {numbers.size}; save the checkpoint unsplit."
             )

@@ -5,6 +5,7 @@ The channel order is the caller's to name: the usual port feeds BGR while it sub
 
 from __future__ import annotations
 
+import math
 import struct
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError
-from edgeaff.training.importers.common import Layers
+from edgeaff.parsing.boundary import read_bounded
+from edgeaff.training.importers.common import MOST_FILE_BYTES, Layers
 from edgeaff.training.models.vggface import VggFaceConfig
 
 NIL, NUMBER, STRING, TABLE, TORCH, BOOLEAN = 0, 1, 2, 3, 4, 5
@@ -22,6 +24,7 @@ DTYPES = {
     "Cuda": "<f4", "CudaDouble": "<f8", "CudaLong": "<i8",
 }  # fmt: skip
 MAX_DEPTH = 200
+MAX_MODULES = 10_000
 
 
 class Torch7Reader:
@@ -130,7 +133,8 @@ class Torch7Reader:
         if not isinstance(storage, np.ndarray) or dimensions <= 0:
             return np.zeros(0, dtype)
         last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-        if offset < 0 or min(shape) < 1 or min(strides) < 0 or last >= len(storage):
+        overlap = math.prod(shape) > len(storage)  # a stride of 0 would make memory out of nothing
+        if offset < 0 or min(shape) < 1 or min(strides) < 0 or last >= len(storage) or overlap:
             raise ArgumentError(
                 f"tensor of shape {tuple(shape)} must lie in its storage of {len(storage)}; fetch the file again."
             )
@@ -138,16 +142,27 @@ class Torch7Reader:
         return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)
 
 
-def modules_of(node: Any) -> list[dict[Any, Any]]:
-    """Returns the modules with weights of a network, in order, containers opened."""
-    if not isinstance(node, dict):
-        return []
-    if isinstance(node.get("modules"), dict):
-        children = node["modules"]
-        return [
-            module for key in sorted(k for k in children if isinstance(k, int)) for module in modules_of(children[key])
-        ]
-    return [node] if isinstance(node.get("weight"), np.ndarray) and node["weight"].size else []
+def modules_of(network: Any) -> list[dict[Any, Any]]:
+    """Returns the modules with weights of a network, in order, containers opened.
+
+    Raises:
+        ArgumentError: there are more than a network has, as where a container holds itself.
+    """
+    found: list[dict[Any, Any]] = []
+    waiting, opened = [network], 0
+    while waiting:
+        node = waiting.pop()
+        opened += 1
+        if opened > MAX_MODULES:
+            raise ArgumentError(f"file must hold at most {MAX_MODULES} modules, got more; pass a plain network.")
+        if not isinstance(node, dict):
+            continue
+        children = node.get("modules")
+        if isinstance(children, dict):
+            waiting += [children[key] for key in sorted((k for k in children if type(k) is int), reverse=True)]
+        elif isinstance(node.get("weight"), np.ndarray) and node["weight"].size:
+            found.append(node)
+    return found
 
 
 def load(path: Path, config: VggFaceConfig) -> Layers:
@@ -157,15 +172,17 @@ def load(path: Path, config: VggFaceConfig) -> Layers:
         path: the file.
         config: the sizes expected.
     """
-    modules = modules_of(Torch7Reader(path.read_bytes()).read())
+    modules = modules_of(Torch7Reader(read_bounded(path, most_bytes=MOST_FILE_BYTES)).read())
     convolutions = [m for m in modules if "Convolution" in str(m.get("__class__"))]
     linear = [m for m in modules if "Linear" in str(m.get("__class__"))]
     tensors: dict[str, np.ndarray] = {}
     for (name, inputs, _), module in zip(config.convolutions, convolutions, strict=False):
         weight = module["weight"]
+        if "bias" not in module:
+            continue  # `check_shapes` names what is missing
         if weight.ndim == 2 and weight.shape[1] == inputs * 9:  # SpatialConvolutionMM keeps (O, I * 9)
             weight = weight.reshape(-1, inputs, 3, 3)
         tensors |= {f"{name}.weight": weight, f"{name}.bias": module["bias"]}
-    if linear:
+    if linear and "bias" in linear[0]:
         tensors |= {"fc6.weight": linear[0]["weight"], "fc6.bias": linear[0]["bias"]}
     return Layers(tensors)
