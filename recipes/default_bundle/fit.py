@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import logging
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from edgeaff.training.models.edge import Edge, EdgeConfig
 from edgeaff.training.trainer.losses import ccc
 from edgeaff.types import DIMENSIONS
 from recipes.default_bundle.data import MODES, Batch, PseudoCorpus
+from recipes.loop import Loop, half_cosine
 
 logger = logging.getLogger(__name__)
 WATCH_SECONDS = 120.0
@@ -109,29 +109,18 @@ def fit(
     model = Edge(edge_config)
     if start_from is not None:
         model.load_state_dict(start_from.state_dict())
-    average = copy.deepcopy(model).eval()
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate)
+    loop = Loop(model, weight_decay=config.weight_decay, clip_norm=1.0, average_decay=0.998)
+    average = cast(Edge, loop.average)
     start = last_watch = time.monotonic()
     for step in range(config.steps):
         progress = max(step / config.steps, (time.monotonic() - start) / (60.0 * config.minutes))
         if progress >= 1.0:
             break
-        rate = min(1.0, progress / 0.03 + 0.01) * (0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * progress)))
-        for entry in optimizer.param_groups:
-            entry["lr"] = config.learning_rate * rate
+        rate = min(1.0, progress / 0.03 + 0.01) * (0.02 + 0.98 * half_cosine(progress))
         batch = corpus.batch(config.batch, config.ticks)
         video, audio, present, target, valid = tensors(batch)
         loss = grouped_loss(model(video, audio, present), target, valid, batch.group, config.squared_error_weight)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        keep = min(0.998, (step + 1) / (step + 10))
-        with torch.no_grad():
-            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1.0 - keep)
+        loop.update(loss, learning_rate=config.learning_rate * rate)
         if watch is not None and time.monotonic() - last_watch > WATCH_SECONDS:
             last_watch = time.monotonic()
             logger.info("step %d progress %.2f loss %.3f %s", step, progress, loss.item(), watch(average))

@@ -26,6 +26,7 @@ from edgeaff.detection.decode import STRIDES
 from edgeaff.machine import stamp
 from recipes import shared_folder
 from recipes.face_detector.network import FaceDetectorNetwork, NetworkConfig
+from recipes.loop import CHECKPOINT, averaged_weights, read_checkpoint
 
 
 class _GraphWriter:
@@ -122,13 +123,12 @@ def make_onnx(network: FaceDetectorNetwork, *, half: bool = True) -> bytes:
 
 def load_averaged(checkpoint: Path) -> tuple[FaceDetectorNetwork, dict[str, Any]]:
     """Returns the averaged network of a checkpoint in evaluation mode, and the checkpoint's other contents."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    config = json.loads(state["config"])
+    tensors, note = read_checkpoint(checkpoint)
+    config = note["config"]
     sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in config["network"].items()}
     network = FaceDetectorNetwork(NetworkConfig(**sizes)).eval()
-    network.load_state_dict(state["average"])
-    facts = {"step": state["step"], "config": config, "history": json.loads(state["history"])}
-    return network, facts
+    network.load_state_dict(averaged_weights(tensors))
+    return network, note
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -144,7 +144,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file; a .json is written beside it")
     parser.add_argument("--float", action="store_true", help="float32 arithmetic, float16 storage")
     args = parser.parse_args(argv)
-    network, facts = load_averaged(args.run / "checkpoint.pt")
+    network, facts = load_averaged(args.run / CHECKPOINT)
     if args.float:
         model = make_onnx(network)
     else:

@@ -24,6 +24,7 @@ from recipes import shared_folder
 from recipes.face_detector.data import PictureCache
 from recipes.face_detector.export import load_averaged
 from recipes.face_detector.stream import training_part
+from recipes.loop import CHECKPOINT
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
-    network, facts = load_averaged(args.run / "checkpoint.pt")
+    network, facts = load_averaged(args.run / CHECKPOINT)
     cache = PictureCache(args.faces, args.cache)
     rows = mine(network, cache, training_part(cache)[1], seed=facts["config"]["seed"])
     np.save(args.run / MINED_NAME, rows)

@@ -12,18 +12,15 @@ are shown as hard negatives. SIGTERM and Ctrl-C write a checkpoint and end the r
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import logging
-import math
-import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from edgeaff.training.trainer.config import read_toml
@@ -35,7 +32,9 @@ from recipes.face_detector.mine import MINED_NAME
 from recipes.face_detector.network import FaceDetectorNetwork, NetworkConfig
 from recipes.face_detector.stream import BatchStream, training_part
 from recipes.face_detector.targets import make_cells
+from recipes.loop import CHECKPOINT, Loop, Stop, half_cosine
 
+NEGATIVE_WEIGHTS = "negative_weights"
 logger = logging.getLogger(__name__)
 
 
@@ -46,32 +45,18 @@ def learning_rate(step: int, config: dict[str, Any]) -> float:
     if past >= 0 and second["steps"]:
         rise = min(1.0, (past + 1) / second["warmup_steps"])
         share = min(past / second["steps"], 1.0)
-        return float(second["learning_rate"] * rise * (1 + math.cos(math.pi * share)) / 2)
+        return float(second["learning_rate"] * rise * half_cosine(share))
     rise = min(1.0, (step + 1) / config["warmup_steps"])
     fall = min(1.0, max(config["steps"] - step, 0) / config["decay_steps"])
     return float(config["learning_rate"] * rise * fall)
 
 
-class AveragedNetwork:
-    """An exponential moving average of weights and batch statistics."""
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self._decay = decay
-
-    @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """Moves the average towards the network; early steps count more."""
-        decay = min(self._decay, (1 + step) / (20 + step))
-        for mine, theirs in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
-            if mine.is_floating_point():
-                mine.lerp_(theirs, 1 - decay)
-            else:
-                mine.copy_(theirs)
-
-
 class Trainer:
-    """Holds network, optimiser, averaged network and the mined weights; runs, saves and resumes."""
+    """A run: the loop, the mined weights and the history of validations; runs, saves and resumes.
+
+    Attributes:
+        stop: ends the run after the current step.
+    """
 
     def __init__(self, config: dict[str, Any], args: argparse.Namespace) -> None:
         torch.manual_seed(config["seed"])
@@ -79,22 +64,23 @@ class Trainer:
         self._device = torch.device(args.device)
         sizes = {key: tuple(v) if isinstance(v, list) else v for key, v in config["network"].items()}
         network = FaceDetectorNetwork(NetworkConfig(**sizes)).to(self._device, memory_format=torch.channels_last)
-        self._network = network
-        self._average = AveragedNetwork(network, config["average_decay"])
-        decayed = [weight for weight in network.parameters() if weight.ndim > 1]
-        plain = [weight for weight in network.parameters() if weight.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": config["weight_decay"]}, {"params": plain, "weight_decay": 0.0}]
-        self._optimiser = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.99))
+        self._loop = Loop(
+            network,
+            weight_decay=config["weight_decay"],
+            clip_norm=10.0,
+            average_decay=config["average_decay"],
+            average_lag=20,
+            betas=(0.9, 0.99),
+        )
         cache = PictureCache(args.faces, args.cache)
         self._negative_weights = torch.ones(len(training_part(cache)[1])).share_memory_()
-        self._step = 0
         self._history: list[dict[str, Any]] = []
-        self._stopped = False
+        self.stop = Stop()
 
     @property
     def checkpoint_path(self) -> Path:
         """The one checkpoint of this run."""
-        return self._args.output / "checkpoint.pt"
+        return self._args.output / CHECKPOINT
 
     @property
     def last_step(self) -> int:
@@ -103,33 +89,16 @@ class Trainer:
         return int(self._config["steps"] + extra)
 
     def resume(self) -> None:
-        """Takes up the checkpoint in the output folder."""
-        state = torch.load(self.checkpoint_path, map_location=self._device, weights_only=True)
-        self._network.load_state_dict(state["network"])
-        self._average.network.load_state_dict(state["average"])
-        self._optimiser.load_state_dict(state["optimiser"])
-        self._negative_weights.copy_(state["negative_weights"])
-        self._step, self._history = state["step"], json.loads(state["history"])
-        logger.info("resumed at step %d", self._step)
+        """Goes on from the checkpoint in the output folder."""
+        note, tensors = self._loop.load(self.checkpoint_path)
+        self._negative_weights.copy_(tensors[NEGATIVE_WEIGHTS])
+        self._history = note["history"]
+        logger.info("resumed at step %d", self._loop.step)
 
     def save(self) -> None:
         """Writes the checkpoint; a run killed while writing keeps the previous one."""
-        state = {
-            "network": self._network.state_dict(),
-            "average": self._average.network.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "negative_weights": self._negative_weights.clone(),
-            "step": self._step,
-            "history": json.dumps(self._history),
-            "config": json.dumps(self._config),
-        }
-        partial = self.checkpoint_path.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint_path)
-
-    def stop(self, *_: object) -> None:
-        """Asks the run to end after the current step."""
-        self._stopped = True
+        note = {"history": self._history, "config": self._config}
+        self._loop.save(self.checkpoint_path, note, {NEGATIVE_WEIGHTS: self._negative_weights})
 
     def run(self) -> None:
         """Trains until the last step or until stopped."""
@@ -141,7 +110,7 @@ class Trainer:
             early_batches=self._config["early_steps"],
             batch_size=self._config["batch_size"],
             seed=self._config["seed"],
-            first_batch=self._step,
+            first_batch=self._loop.step,
             augment=AugmentConfig(**self._config["augment"]),
             teacher=self._args.teacher,
             negative_weights=self._negative_weights,
@@ -149,42 +118,38 @@ class Trainer:
         )
         ahead = 4 if self._args.workers else None
         loader = DataLoader(stream, batch_size=None, num_workers=self._args.workers, prefetch_factor=ahead)
-        self._network.train()
-        started, first = time.monotonic(), self._step
+        self._loop.network.train()
+        started, first = time.monotonic(), self._loop.step
         sums: dict[str, float] = {}
         for batch in loader:
             for key, value in self._train_step(*batch).items():
                 sums[key] = sums.get(key, 0.0) + value / 100
-            self._step += 1
-            if self._step % 100 == 0:
-                speed = (self._step - first) * self._config["batch_size"] / max(time.monotonic() - started, 1e-9)
+            step = self._loop.step
+            if step % 100 == 0:
+                speed = (step - first) * self._config["batch_size"] / max(time.monotonic() - started, 1e-9)
                 text = " ".join(f"{key} {value:.4f}" for key, value in sums.items())
-                logger.info("step %d  %s  %.0f pictures/s", self._step, text, speed)
+                logger.info("step %d  %s  %.0f images/s", step, text, speed)
                 sums = {}
-            finished = self._step >= self.last_step or self._stopped
-            if finished or self._step % self._config["checkpoint_every"] == 0:
+            finished = step >= self.last_step or self.stop.requested
+            if finished or step % self._config["checkpoint_every"] == 0:
                 self.save()
-            if self._step % self._config["validate_every"] == 0 or finished:
+            if step % self._config["validate_every"] == 0 or finished:
                 self._validate()
             if finished:
                 break
 
     def _train_step(self, pixels: Tensor, targets: Tensor, negatives: Tensor) -> dict[str, float]:
-        for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate(self._step, self._config)
         grid = make_cells(pixels.shape[2], pixels.shape[1])
         cells = torch.from_numpy(np.stack([grid.x, grid.y, grid.stride])).to(self._device)
         inputs = pixels.to(self._device).permute(0, 3, 1, 2).float() / 255
         with torch.autocast(self._device.type, torch.bfloat16):
-            maps = self._network(inputs.contiguous(memory_format=torch.channels_last))
+            maps = self._loop.network(inputs.contiguous(memory_format=torch.channels_last))
         raw = flatten_maps(maps)
         loss, parts = detection_loss(raw, targets.to(self._device), cells)
-        self._optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self._network.parameters(), 10.0)
-        self._optimiser.step()
-        past = self._step - self._config["steps"]  # the second round forgets the first one's average
-        self._average.update(self._network, past if past >= 0 else self._step)
+        step = self._loop.step
+        past = step - self._config["steps"]  # the second round forgets the first one's average
+        rate = learning_rate(step, self._config)
+        self._loop.update(loss, learning_rate=rate, averaged_steps=past if past >= 0 else step)
         self._mine(raw.detach()[..., 0].amax(1).sigmoid().cpu(), negatives)
         return parts
 
@@ -197,7 +162,8 @@ class Trainer:
     def _validate(self) -> None:
         from recipes.face_detector.validate import validate_network
 
-        row = {"step": self._step, **validate_network(self._average.network, self._args.faces, self._args.cache)}
+        average = cast(FaceDetectorNetwork, self._loop.average)
+        row = {"step": self._loop.step, **validate_network(average, self._args.faces, self._args.cache)}
         self._history.append(row)
         logger.info("validation %s", json.dumps(row))
         (self._args.output / "history.json").write_text(json.dumps(self._history, indent=1))
@@ -239,8 +205,7 @@ def main(argv: list[str] | None = None) -> None:
     trainer = Trainer(config, args)
     if args.resume:
         trainer.resume()
-    signal.signal(signal.SIGTERM, trainer.stop)
-    signal.signal(signal.SIGINT, trainer.stop)
+    trainer.stop.listen()
     trainer.run()
 
 

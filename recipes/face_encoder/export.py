@@ -1,6 +1,6 @@
 """The trained face encoder as `face_encoder.onnx`, with its training heads beside it.
 
-`python -m recipes.face_encoder.export best.pt OUT` writes OUT/face_encoder.onnx (`face` (B, 3, 96, 96) -> `descriptor`
+`python -m recipes.face_encoder.export best.safetensors OUT` writes OUT/face_encoder.onnx (`face` (B, 3, 96, 96) -> `descriptor`
 (B, D)), checked against torch, OUT/heads.npz (linear heads on the descriptor) and OUT/training.json.
 """
 
@@ -24,16 +24,17 @@ from edgeaff.spec import CROP_SIZE_PX
 from edgeaff.training.corpora.ferplus import ANCHORS, EMOTIONS
 from recipes.face_encoder.model import FaceEncoder, FaceEncoderConfig
 from recipes.face_encoder.train import FaceModel
+from recipes.loop import averaged_weights, read_checkpoint
 
 logger = logging.getLogger(__name__)
 
 
 def load_model(checkpoint: Path) -> FaceModel:
-    """Returns the averaged (EMA) network of a checkpoint, in evaluation mode."""
-    state = torch.load(checkpoint, weights_only=True)
-    values = state["encoder_config"]
+    """Returns the averaged network of a checkpoint, in evaluation mode."""
+    tensors, note = read_checkpoint(checkpoint)
+    values = note["encoder_config"]
     model = FaceModel(FaceEncoderConfig(**values | {key: tuple(values[key]) for key in ("widths", "blocks")}))
-    model.load_state_dict(state["ema"])
+    model.load_state_dict(averaged_weights(tensors))
     return model.eval()
 
 
@@ -85,12 +86,12 @@ def heads_of(model: FaceModel) -> dict[str, np.ndarray]:
 
 def training_of(checkpoint: Path) -> dict[str, Any]:
     """Returns how a checkpoint was trained: settings, sizes, epoch and its mean CCC on the valid part."""
-    state = torch.load(checkpoint, weights_only=True)
+    _, note = read_checkpoint(checkpoint)
     return {
-        "config": state["config"],
-        "encoder": state["encoder_config"],
-        "epoch": state["epoch"],
-        "valid_mean_ccc": round(state["best"], 4),
+        "config": note["config"],
+        "encoder": note["encoder_config"],
+        "epoch": note["epoch"],
+        "valid_mean_ccc": round(note["best"], 4),
         "parameters": sum(value.numel() for value in load_model(checkpoint).encoder.parameters()),
     }
 

@@ -1,32 +1,32 @@
 """Trains the face encoder: `python -m recipes.face_encoder.train OUT`.
 
-One seed gives one result; `last.pt` is written after every epoch and picked up again by the same command; `best.pt` is
-the averaged (EMA) network with the best mean CCC on the valid part. The test part is never read here.
+One seed gives one result; `last.safetensors` is written after every epoch and the same command goes on from it.
+`best.safetensors` holds the averaged network with the best mean CCC on the valid part. The test part is never read here.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import logging
-import math
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgeaff.training.trainer.losses import ccc
 from recipes import shared_folder
 from recipes.face_encoder.augment import augment, plain
 from recipes.face_encoder.data import FaceSet, read_split
 from recipes.face_encoder.model import FaceEncoder, FaceEncoderConfig, FaceHeads
+from recipes.loop import Loop, half_cosine
 
+BEST, LAST = "best.safetensors", "last.safetensors"
 logger = logging.getLogger(__name__)
 
 
@@ -67,13 +67,6 @@ class FaceModel(nn.Module):
         return self.heads(self.encoder(rgb))
 
 
-def ccc(prediction: Tensor, target: Tensor) -> Tensor:
-    """Returns the concordance correlation coefficient per column: (B, C), (B, C) -> (C,)."""
-    mean_p, mean_t = prediction.mean(0), target.mean(0)
-    p, t = prediction - mean_p, target - mean_t
-    return 2 * (p * t).mean(0) / (p.square().mean(0) + t.square().mean(0) + (mean_p - mean_t).square() + 1e-8)
-
-
 def loss_of(logits: Tensor, affect: Tensor, votes: Tensor, target: Tensor) -> Tensor:
     """Returns cross entropy to the votes + (1 - CCC) + 2 MSE; the entropy of the votes is taken off (so: KL)."""
     divergence = functional.kl_div(functional.log_softmax(logits, 1), votes, reduction="batchmean")
@@ -85,7 +78,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     warm = max(1, round(0.05 * steps))
     if step < warm:
         return peak * (step + 1) / warm
-    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm))))
+    return peak * (0.01 + 0.99 * half_cosine((step - warm) / max(1, steps - warm)))
 
 
 def predict(model: FaceModel, crops: np.ndarray, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
@@ -114,31 +107,11 @@ def make_batch(faces: FaceSet, index: np.ndarray, random: np.random.Generator) -
     return torch.from_numpy(crops), torch.from_numpy(faces.votes[index]), torch.from_numpy(faces.affect[index])
 
 
-def optimizer_of(model: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """Returns AdamW with weight decay on matrices and kernels only."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    return torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}],
-        lr=config.lr,
-    )
-
-
-@torch.no_grad()
-def average(ema: nn.Module, model: nn.Module, decay: float) -> None:
-    """Moves the averaged weights and statistics a step towards the model's."""
-    for mean, value in zip(ema.state_dict().values(), model.state_dict().values(), strict=True):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
-            mean.copy_(value)
-
-
 class Trainer:
-    """Holds the state of one run; everything in it is saved by `save` and comes back by `resume`.
+    """One run; `save` writes its whole state and `resume` goes on from it.
 
     Args:
-        out: folder of `last.pt`, `best.pt` and `log.jsonl`.
+        out: folder of `last.safetensors`, `best.safetensors` and `log.jsonl`.
         train: faces to learn from.
         valid: faces to select by.
         config: the training.
@@ -150,42 +123,35 @@ class Trainer:
     ) -> None:
         torch.manual_seed(config.seed)
         self.out, self.train, self.valid, self.config = out, train, valid, config
-        self.model = FaceModel(encoder_config)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema = copy.deepcopy(self.model)
-        self.optimizer = optimizer_of(self.model, config)
-        self.epoch, self.step, self.best = 0, 0, -1.0
+        model = FaceModel(encoder_config)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loop = Loop(model, weight_decay=config.weight_decay, clip_norm=2.0, average_decay=config.ema)
+        self.encoder_config = encoder_config
+        self.epoch, self.best = 0, -1.0
         self.valid_crops = np.stack([plain(image) for image in valid.images])
         out.mkdir(parents=True, exist_ok=True)
 
-    def state(self) -> dict[str, Any]:
-        """Returns all that a resumed run needs."""
-        return {
-            "model": self.model.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
-            "epoch": self.epoch, "step": self.step, "best": self.best,
-            "config": asdict(self.config), "encoder_config": asdict(self.model.encoder.config),
-        }  # fmt: skip
+    @property
+    def average(self) -> FaceModel:
+        """The averaged network."""
+        return cast(FaceModel, self.loop.average)
 
     def save(self, name: str) -> None:
         """Writes the state, whole or not at all."""
-        temporary = self.out / f"{name}.part"
-        torch.save(self.state(), temporary)
-        os.replace(temporary, self.out / name)
+        note = {"epoch": self.epoch, "best": self.best, "config": asdict(self.config)}
+        self.loop.save(self.out / name, {**note, "encoder_config": asdict(self.encoder_config)})
 
     def resume(self) -> bool:
-        """Takes up `last.pt` if it is there.
+        """Goes on from the last epoch.
 
         Returns:
-            Whether it was.
+            Whether there was one.
         """
-        path = self.out / "last.pt"
+        path = self.out / LAST
         if not path.exists():
             return False
-        state = torch.load(path, weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.epoch, self.step, self.best = state["epoch"], state["step"], state["best"]
+        note, _ = self.loop.load(path)
+        self.epoch, self.best = note["epoch"], note["best"]
         return True
 
     def run_epoch(self) -> float:
@@ -200,20 +166,14 @@ class Trainer:
         torch.manual_seed(config.seed * 1000 + self.epoch)
         order = random.permutation(len(self.train))
         steps = max(1, len(order) // config.batch)
-        self.model.train()
+        self.loop.network.train()
         for k in range(steps):
             crops, votes, target = make_batch(self.train, order[k * config.batch : (k + 1) * config.batch], random)
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(self.step, steps * config.epochs, config.lr)
             with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-                logits, affect = self.model(crops)
+                logits, affect = self.loop.network(crops)
             loss = loss_of(logits.float(), affect.float(), votes, target)
-            self.optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
-            self.optimizer.step()
-            self.step += 1
-            average(self.ema, self.model, min(config.ema, (1 + self.step) / (10 + self.step)))
+            rate = learning_rate(self.loop.step, steps * config.epochs, config.lr)
+            self.loop.update(loss, learning_rate=rate, averaged_steps=self.loop.step + 1)
             total += loss.item()
         self.epoch += 1
         return total / steps
@@ -227,12 +187,12 @@ class Trainer:
         while self.epoch < self.config.epochs:
             started = time.monotonic()
             loss = self.run_epoch()
-            scores = validate(self.ema, self.valid_crops, self.valid)
+            scores = validate(self.average, self.valid_crops, self.valid)
             mean = (scores["ccc_valence"] + scores["ccc_arousal"]) / 2
             if mean > self.best:
                 self.best = mean
-                self.save("best.pt")
-            self.save("last.pt")
+                self.save(BEST)
+            self.save(LAST)
             row = {"epoch": self.epoch, "loss": loss, **scores, "seconds": time.monotonic() - started}
             with (self.out / "log.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")

@@ -176,12 +176,12 @@ def test_training_learns_smiles_and_a_resumed_run_equals_an_unbroken_one(tmp_pat
     first = trainer(tmp_path / "broken", epochs=8)
     for _ in range(5):
         first.run_epoch()
-    first.save("last.pt")
+    first.save("last.safetensors")
     second = trainer(tmp_path / "broken", epochs=8)
     assert second.resume()
     second.run()
-    for name, value in whole.ema.state_dict().items():
-        torch.testing.assert_close(second.ema.state_dict()[name], value, rtol=0, atol=0)
+    for name, value in whole.average.state_dict().items():
+        torch.testing.assert_close(second.average.state_dict()[name], value, rtol=0, atol=0)
     rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 9))
     assert rows[-1]["loss"] < rows[0]["loss"]
@@ -193,7 +193,7 @@ def test_exported_encoder_equals_torch_and_is_scored(tmp_path):
 
     run = trainer(tmp_path, epochs=8)
     run.run()
-    model = load_model(tmp_path / "best.pt")
+    model = load_model(tmp_path / "best.safetensors")
     data = to_onnx(model.encoder)  # compares with torch at three batch sizes
     session = evaluation.session_of(data)
     faces = smile_or_frown(24, seed=5)
