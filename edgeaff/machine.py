@@ -1,10 +1,13 @@
-"""What a reader needs to know about the machine, the versions and the moment of a run; memory of this process."""
+"""What the machine is and what it grants, where the system says so; the versions and the moment of a run."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
+import sys
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -48,8 +51,8 @@ def processor_name() -> str:
 
 
 def load_average() -> list[float]:
-    """Returns the load of the last 1, 5 and 15 minutes."""
-    return [round(value, 2) for value in os.getloadavg()]
+    """Returns the load of the last 1, 5 and 15 minutes; empty where the system does not say."""
+    return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else []
 
 
 def package_version(name: str) -> str | None:
@@ -71,16 +74,86 @@ def commit(file: Path) -> str | None:
         return None
 
 
-def resident_mib() -> float:
-    """Returns the resident memory of this process, MiB. Linux only."""
-    return _status_mib("VmRSS")
+def usable_cores() -> int:
+    """Returns how many cores this process may use, where the system says so; else how many there are."""
+    if hasattr(os, "process_cpu_count"):  # Python 3.13
+        return os.process_cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def resident_mib(pid: int | None = None) -> float:
+    """Returns the resident memory of a process, MiB; 0 where the system does not say, or the process is gone.
+
+    Args:
+        pid: its number, which Linux alone knows about; None for this process, whose peak stands in on macOS.
+    """
+    found = _status_mib("self" if pid is None else pid, "VmRSS")
+    return found or (peak_mib() if pid is None else 0.0)
 
 
 def peak_mib() -> float:
-    """Returns the highest resident memory of this process so far, MiB. Linux only."""
-    return _status_mib("VmHWM")
+    """Returns the highest resident memory of this process so far, MiB; 0 where the system does not say."""
+    if found := _status_mib("self", "VmHWM"):
+        return found
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1_024  # of ru_maxrss, bytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 
 
-def _status_mib(field: str) -> float:
-    with open("/proc/self/status", encoding="utf-8") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith(field)) / 1_024
+def _status_mib(pid: int | str, field: str) -> float:
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as status:
+            return next((int(line.split()[1]) / 1_024 for line in status if line.startswith(field)), 0.0)
+    except OSError:
+        return 0.0
+
+
+def offer_to_out_of_memory_killer() -> None:
+    """Makes this process the one that the system ends first where memory runs out, where it can be asked to (Linux)."""
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+        score.write("800")
+
+
+@contextlib.contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Holds a file for this process; the system lets go of it when the process ends.
+
+    Args:
+        path: made where it is missing.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    with path.open("a", encoding="utf-8") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            _lock_byte(file)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def _lock_byte(file: Any) -> None:
+    """Locks the first byte of a file, where the system has such locks.
+
+    Raises:
+        BlockingIOError: another process has it.
+    """
+    try:
+        import msvcrt
+    except ImportError:
+        return
+    file.seek(0)
+    try:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    except OSError as error:
+        raise BlockingIOError(error.errno, error.strerror) from error

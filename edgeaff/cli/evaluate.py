@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeaff.cli.extract import add_vggface_arguments
 from edgeaff.cli.process import say
 from edgeaff.errors import ArgumentError, BackendUnavailableError
+from edgeaff.machine import usable_cores
 from edgeaff.training import SPLITS
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=len(os.sched_getaffinity(0)),
+        default=usable_cores(),
         help="processes that extract missing features (default: one per core at hand, %(default)s)",
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="RUN", help="runs of the study")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgeaff.cli.process import say
 from edgeaff.errors import ArgumentError, BackendUnavailableError
+from edgeaff.machine import usable_cores
 from edgeaff.training import SPLITS
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=len(os.sched_getaffinity(0)),
-        help="processes (default: one per core at hand, %(default)s)",
+        default=usable_cores(),
+        help="processes (default: one per core at hand, %(default)s); 0 does all in this one, which a file that crashes ends",
     )
     parser.add_argument("--bundle", type=Path, help="take detector, encoder and statistics from here")
     parser.add_argument(
@@ -78,8 +78,8 @@ def run(options: argparse.Namespace) -> int:
     everything = _all_tracks(options)
     tracks = _chosen(everything, options.split)
     bundle = ModelBundle.load(options.bundle)
-    if options.workers < 1:
-        raise ArgumentError(f"workers must be at least 1, got {options.workers}; see edgeaff extract --help.")
+    if options.workers < 0:
+        raise ArgumentError(f"workers must be at least 0, got {options.workers}; see edgeaff extract --help.")
     recipe = ExtractRecipe(
         options.bundle, options.preset, options.vggface, options.channel_order, vggface_mode=options.vggface_mode
     )

@@ -4,28 +4,30 @@
 tracks not in the cache, longest video first --> N processes, each with its own Preprocessor parts --> cache
                                                           |-> what was skipped, and why
 ```
-A process that is killed loses the tracks it was at, no others: the cache holds whole tracks only. Workers end with the
-process that started them, however that ends.
+A process that is killed is replaced; its track is tried once more, after all others, and then skipped and named. The cache
+holds whole tracks only. Workers end with the process that started them, however that ends.
 """
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgeaff.errors import ArgumentError, EdgeaffError, MediaError
+from edgeaff.machine import lock_file
 from edgeaff.parsing.boundary import reason_of
 from edgeaff.training.corpora.affwild2 import side_of
 from edgeaff.training.corpora.record import Track, size_of
 from edgeaff.training.features.cache import FeatureCache, Features
-from edgeaff.training.features.pool import run_jobs
 from edgeaff.training.features.recipe import ExtractRecipe, LoadedParts
 from edgeaff.training.features.track import extract_track
+from edgeaff.workers import Limits, run_jobs
 
 LOCK = ".lock"
+SILENCE_SECONDS = 600.0  # without a tick: the file holds its decoder up
 
 
 @dataclass(slots=True)
@@ -59,7 +61,8 @@ def extract_corpus(
     cache: FeatureCache,
     recipe: ExtractRecipe,
     *,
-    workers: int = 1,
+    workers: int = 0,
+    limits: Limits | None = None,
     advance: Callable[[Outcome, int], None] | None = None,
 ) -> ExtractReport:
     """Fills the cache with the features of the tracks that it lacks.
@@ -68,22 +71,21 @@ def extract_corpus(
         tracks: of the corpus; those without a video are skipped and named.
         cache: made for the recipe.
         recipe: how the parts of the preprocessing are made in each process.
-        workers: processes; 1 = in this one.
+        workers: processes; 0 does all in this one, which a file that crashes its decoder would end.
+        limits: of a worker; None ends one that is silent for ten minutes.
         advance: called for each track that is done, with its outcome and the bytes of its video.
 
     Returns:
         What was done.
 
     Raises:
-        ArgumentError: workers is below 1, or another process extracts into the cache.
+        ArgumentError: workers is negative, or another process extracts into the cache.
     """
-    if workers < 1:
-        raise ArgumentError(f"workers must be at least 1, got {workers}; see edgeaff extract --help.")
+    limits = limits or Limits(silence_seconds=SILENCE_SECONDS)
     names = [track.name for track in tracks]
     report = ExtractReport()
     with _locked(cache.folder):
-        for part in cache.folder.glob(".*.npz"):  # halves of a killed run
-            part.unlink()
+        _remove_halves(cache)
         wanted = set(cache.missing(names))
         report.already = [name for name in names if name not in wanted]
         jobs = []
@@ -95,7 +97,8 @@ def extract_corpus(
             else:
                 jobs.append(Job(track, side_of(track.name, names), size_of(track.media)))
         jobs.sort(key=lambda job: -job.size)
-        for job, outcome in run_jobs(jobs, _work, workers=workers, prepare=_prepare, given=(recipe, cache)):
+        for end in run_jobs(jobs, _work, workers=workers, prepare=_prepare, given=(recipe, cache), limits=limits):
+            outcome = end.result or Outcome(end.job.track.name, end.failure, ())
             if outcome.skipped is None:
                 report.extracted.append(outcome.name)
             else:
@@ -103,8 +106,15 @@ def extract_corpus(
             if outcome.warnings:
                 report.warnings[outcome.name] = list(outcome.warnings)
             if advance is not None:
-                advance(outcome, job.size)
+                advance(outcome, end.job.size)
+        _remove_halves(cache)
     return report
+
+
+def _remove_halves(cache: FeatureCache) -> None:
+    """Removes what processes that were killed had begun to write."""
+    for part in cache.folder.glob(".*.npz"):
+        part.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +187,9 @@ def _locked(folder: Path) -> Iterator[None]:
     Raises:
         ArgumentError: another one holds it.
     """
-    with (folder / LOCK).open("w") as file:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held.enter_context(lock_file(folder / LOCK))
         except BlockingIOError as error:
             raise ArgumentError(
                 f"cache must be written by one command at a time, got {folder} in use; wait for the other."

@@ -102,13 +102,13 @@ class PreparedCorpus:
         root: of the corpus.
         cache: folder for the features.
         recipe: whose bundle's spec, detector, face encoder and statistics make them, and VGGFace where it has that; preset `edge`.
-        workers: processes that extract what is missing.
+        workers: processes that extract what is missing; 0 does it in this one.
 
     Raises:
         ArgumentError: the corpus has no annotation, or no video.
     """
 
-    def __init__(self, root: Path, cache: Path, recipe: ExtractRecipe | None = None, *, workers: int = 1) -> None:
+    def __init__(self, root: Path, cache: Path, recipe: ExtractRecipe | None = None, *, workers: int = 0) -> None:
         lists = sorted(root.glob("*est_set*.txt"))
         tracks = read_corpus(root, test_list=lists[0] if lists else None)
         self.tracks = {track.name: track for track in tracks if track.media is not None}

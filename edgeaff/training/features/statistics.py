@@ -20,9 +20,10 @@ from edgeaff.preprocess import Preprocessor, PreprocessParts
 from edgeaff.preprocess.inputs import TickInput
 from edgeaff.spec import LLD_SIZE, PreprocessSpec
 from edgeaff.training.corpora.record import Track, size_of
-from edgeaff.training.features.pool import run_jobs
+from edgeaff.workers import Limits, beat, run_jobs
 
 FOLDER = "sound_sums"
+SILENCE_SECONDS = 600.0  # without samples: the file holds its decoder up
 
 
 class AsMeasured:
@@ -52,7 +53,7 @@ class SumJob:
 
 
 def training_statistics(
-    tracks: Sequence[Track], spec: PreprocessSpec, cache: Path, *, workers: int = 1
+    tracks: Sequence[Track], spec: PreprocessSpec, cache: Path, *, workers: int = 0
 ) -> dict[str, list[float]]:
     """Returns lld_mean and lld_std over every tick with sound of the training tracks.
 
@@ -60,7 +61,7 @@ def training_statistics(
         tracks: of the corpus; those of other splits are passed over, and videos that cannot be read (extraction names them).
         spec: of the features.
         cache: folder of the features; the sums lie in a folder in it.
-        workers: processes.
+        workers: processes; 0 does all in this one.
 
     Returns:
         Two lists of 65 numbers.
@@ -72,8 +73,10 @@ def training_statistics(
     folder.mkdir(parents=True, exist_ok=True)
     videos = sorted({track.media for track in tracks if track.split == "train" and track.media is not None})
     jobs = [SumJob(video, spec, folder / f"{_digest(video, spec)}.npy") for video in videos]
-    for _ in run_jobs([job for job in jobs if not job.result.exists()], sum_up, workers=workers):
-        pass
+    for _ in run_jobs(
+        [job for job in jobs if not job.result.exists()], sum_up, workers=workers, limits=Limits(silence_seconds=SILENCE_SECONDS)
+    ):
+        pass  # what has no sums is named by the extraction of the same video, which follows
     sums = sum((np.load(job.result, allow_pickle=False) for job in jobs if job.result.exists()), np.zeros(3 * LLD_SIZE))
     count, total, squares = sums.reshape(3, LLD_SIZE)
     if count[0] < 2:
@@ -93,6 +96,7 @@ def sum_up(job: SumJob) -> None:
     try:
         with MediaFile(job.media, video=False) as source:
             for unit in source:
+                beat()
                 rows += preprocessor.push_audio(unit.samples, pts_ns=unit.pts_ns, sample_rate_hz=unit.sample_rate_hz)
         rows += preprocessor.finish()
     except EdgeaffError:  # named by the extraction of the same video, which follows

@@ -13,6 +13,7 @@ from edgeaff.preprocess.inputs import FaceInput
 from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, labels_at
 from edgeaff.training.features.cache import Features
 from edgeaff.types import VideoFrame
+from edgeaff.workers import beat
 
 FEW_ROWS, ODD_SHARE = 5, 0.01  # real annotations are a row or a few off; more of a difference is worth a word
 
@@ -95,6 +96,7 @@ def _ticks(
             parts, video=source.has_video, audio=source.has_audio, max_faces=faces, live=False
         )
         for unit in source:
+            beat()
             if isinstance(unit, VideoFrame):
                 width = unit.image.shape[1]
                 shown_ns.append(unit.pts_ns)

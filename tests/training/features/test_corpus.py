@@ -21,7 +21,6 @@ from edgeaff.training.features import corpus as corpus_module
 from edgeaff.training.features import recipe
 from edgeaff.training.features.cache import FeatureCache, Features
 from edgeaff.training.features.corpus import LOCK
-from edgeaff.training.features.pool import run_jobs
 from edgeaff.training.features.recipe import ExtractRecipe
 from edgeaff.training.features.track import _face_of
 from edgeaff.types import FaceBox, TrackedFace
@@ -88,7 +87,7 @@ def test_broken_and_missing_videos_are_named_and_the_rest_is_extracted(tmp_path,
     corpus, cache = _corpus(tmp_path / "corpus", [20, 20, 20]), tmp_path / "cache"
     (corpus / "batch1" / "v1.mp4").write_bytes(b"no video at all" * 100)
     (corpus / "batch1" / "v2.mp4").unlink()
-    arguments = ["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]
+    arguments = ["extract", str(corpus), "--cache", str(cache), "--workers", "0", "--quiet"]
     assert main(arguments) == 3
     out, err = capsys.readouterr()
     assert json.loads(out.splitlines()[-1])["skipped"] == ["v1", "v2"]
@@ -120,7 +119,7 @@ def test_odd_metadata_and_names_are_extracted_like_others(tmp_path, capsys):
     shutil.copy(corpus / "batch1" / "take:1.mp4", latin)
     rows = corpus / "VA_Estimation_Challenge" / "Train_Set" / "take:1.txt"
     shutil.copy(rows, os.fsencode(rows.parent) + b"/caf\xe9.txt")
-    assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]) == 0
+    assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "0", "--quiet"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["extracted"] == 4
     assert sorted(features.name for features in FeatureCache.open(cache).read_all()) == sorted(
         ["v0", "take:1", "caf\u00e9", os.fsdecode(b"caf\xe9")]
@@ -137,7 +136,7 @@ def test_whatever_one_video_raises_the_others_are_extracted(tmp_path, capsys, mo
         return extract_track(track, *arguments, **options)
 
     monkeypatch.setattr(corpus_module, "extract_track", failing)
-    assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]) == 3
+    assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "0", "--quiet"]) == 3
     out, err = capsys.readouterr()
     assert json.loads(out.splitlines()[-1])["skipped"] == ["v1"]
     assert "skipped v1: features must be made of its video, got " in err and "(KeyError)" in err and "Traceback" not in err
@@ -147,13 +146,13 @@ def test_a_video_that_is_a_broken_link_is_named(tmp_path, capsys):
     corpus, cache = _corpus(tmp_path / "corpus", [12, 12]), tmp_path / "cache"
     (corpus / "batch1" / "v1.mp4").unlink()
     (corpus / "batch1" / "v1.mp4").symlink_to(tmp_path / "nowhere.mp4")
-    assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]) == 3
+    assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "0", "--quiet"]) == 3
     assert "skipped v1: " in capsys.readouterr().err
 
 
 def test_a_cache_of_another_preprocessing_is_refused_by_name(tmp_path, capsys):
     corpus, cache = _corpus(tmp_path / "corpus", [10]), tmp_path / "cache"
-    arguments = ["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]
+    arguments = ["extract", str(corpus), "--cache", str(cache), "--workers", "0", "--quiet"]
     assert main(arguments) == 0
     stated = json.loads(capsys.readouterr().out.splitlines()[-1])["fingerprint"]
     assert main([*arguments, "--preset", "paper"]) == 3
@@ -170,7 +169,7 @@ def test_a_cache_of_another_preprocessing_is_refused_by_name(tmp_path, capsys):
     ("change", "words"),
     [
         (["{corpus}/absent"], "corpus must be a folder"),
-        (["{corpus}", "--workers", "0"], "workers must be at least 1"),
+        (["{corpus}", "--workers=-1"], "workers must be at least 0"),
         (["{corpus}", "--preset", "big"], "preset must be one of edge, paper"),
         (["{corpus}", "--split", "test"], "split must be one that the corpus holds"),
         (["{corpus}", "--test-list", "{corpus}/none.txt"], "test-list must be a file"),
@@ -194,7 +193,7 @@ def test_two_commands_do_not_share_a_cache(tmp_path, capsys):
     cache.mkdir()
     with (cache / LOCK).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]) == 2
+        assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "0", "--quiet"]) == 2
     assert "one command at a time" in capsys.readouterr().err
 
 
@@ -252,6 +251,36 @@ def test_the_recipe_names_its_encoder_and_preset():
         ExtractRecipe(preset="large")
 
 
+class _Poisoned(ExtractRecipe):
+    """A recipe in whose workers one video kills its reader, as a decoder that crashes."""
+
+    def load(self):
+        from edgeaff.training.features import track
+
+        original = track.MediaFile
+
+        def media_file(path, **options):
+            if path.stem == "v1":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            return original(path, **options)
+
+        track.MediaFile = media_file
+        return super().load()
+
+
+def test_a_video_that_crashes_its_reader_is_skipped_and_named_and_the_rest_is_done(tmp_path, capsys, monkeypatch):
+    corpus, cache = _corpus(tmp_path / "corpus", [20, 60, 20]), tmp_path / "cache"  # the longest, so the first, is v1
+    monkeypatch.setattr(recipe, "ExtractRecipe", _Poisoned)
+    (tmp_path / "cache").mkdir()
+    (cache / ".v1.12.npz").write_bytes(b"half")
+    assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]) == 3
+    out, err = capsys.readouterr()
+    assert "skipped v1: its worker process was killed by SIGSEGV, 2 times" in err
+    said = json.loads(out.splitlines()[-1])
+    assert (said["extracted"], said["skipped"]) == (2, ["v1"])
+    assert sorted(path.name for path in cache.glob("*.npz")) == ["v0.npz", "v2.npz"] and not list(cache.glob(".*.npz"))
+
+
 def _sound(path, seconds, level, rate=16_000):
     import av
 
@@ -276,7 +305,7 @@ def test_statistics_of_the_paper_preset_are_those_of_the_training_tracks(tmp_pat
         path.unlink()
     for index, level in enumerate((9000, 300, 1000)):  # v0 is of the validation set
         _sound(corpus / "batch1" / f"v{index}.mkv", 1.5, level)
-    arguments = ["extract", str(corpus), "--cache", str(cache), "--preset", "paper", "--workers", "1", "--quiet"]
+    arguments = ["extract", str(corpus), "--cache", str(cache), "--preset", "paper", "--workers", "0", "--quiet"]
     assert main(arguments) == 0
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
     heard = FeatureCache.open(cache)
@@ -300,7 +329,7 @@ def test_statistics_of_the_paper_preset_are_those_of_the_training_tracks(tmp_pat
 
 def test_the_paper_preset_wants_training_sound(tmp_path, capsys):
     corpus = _corpus(tmp_path / "corpus", [10, 10])
-    assert main(["extract", str(corpus), "--cache", str(tmp_path / "c"), "--preset", "paper", "--workers", "1"]) == 2
+    assert main(["extract", str(corpus), "--cache", str(tmp_path / "c"), "--preset", "paper", "--workers", "0"]) == 2
     assert "training videos with sound" in capsys.readouterr().err
 
 
@@ -323,7 +352,7 @@ def small_vggface(tmp_path, monkeypatch):
 def test_descriptors_of_published_weights_are_extracted(tmp_path, small_vggface, capsys, mode):
     corpus, cache = _corpus(tmp_path / "corpus", [30]), tmp_path / mode
     arguments = ["extract", str(corpus), "--cache", str(cache), "--vggface", str(small_vggface), "--vggface-mode", mode]
-    assert main([*arguments, "--quiet", "--workers", "1"]) == 0
+    assert main([*arguments, "--quiet", "--workers", "0"]) == 0
     said = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert said["encoder_id"].startswith("vggface ") and said["encoder_id"].endswith(mode) == (mode == "resampled")
     assert FeatureCache.open(cache).read("v0").video.shape[1] == CONFIG.descriptor
@@ -350,12 +379,3 @@ def test_wrong_weights_are_named_before_any_work(tmp_path, capsys, options, mess
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error
     assert not (tmp_path / "cache").exists()
-
-
-def _cannot_prepare():
-    raise ArgumentError("weights must be there, got none; fetch them.")
-
-
-def test_why_a_process_cannot_prepare_reaches_the_caller():
-    with pytest.raises(ArgumentError, match="weights must be there"):
-        list(run_jobs([1, 2, 3], str, workers=2, prepare=_cannot_prepare))

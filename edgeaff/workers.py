@@ -1,0 +1,422 @@
+"""Processes that work on jobs and survive their own death: a killed one is replaced, its job tried once more, then left out.
+
+```
+                      counted, then sent                    "alive" (beat) ... result | error
+jobs --> [parent] ----------------------> [worker process] ----------------------------------> JobEnd
+             ^                                  |
+             +--- killed, silent, too large ----+   tried again after all others; after `attempts` the job ends without a result
+```
+Each worker has a pipe of its own, so that the death of one reaches no other. Workers end with the process that started them,
+however that ends, and leave Ctrl-C to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, TypeVar
+
+from edgeaff.errors import ArgumentError, EdgeaffError
+from edgeaff.machine import offer_to_out_of_memory_killer, resident_mib
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+MOST_STARTS = 3  # workers that die one after the other before their first job: something is wrong with all
+LOOK_SECONDS = 0.25
+BEAT_SECONDS = 1.0
+CLOSE_SECONDS = 2.0
+_OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})  # would end every job
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a worker is ended; None = never.
+
+    Attributes:
+        silence_seconds: for so long neither a sign of life (`beat`) nor a result.
+        memory_mib: its resident memory is larger. Linux only.
+    """
+
+    silence_seconds: float | None = None
+    memory_mib: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd(Generic[Job, Result]):
+    """How a job ended.
+
+    Attributes:
+        job: the job.
+        result: of the work; None where there is none.
+        failure: why there is no result, one line; None where there is one.
+        attempts: how often it was begun.
+    """
+
+    job: Job
+    result: Result | None
+    failure: str | None
+    attempts: int
+
+
+def run_jobs(
+    jobs: Iterable[Job],
+    work: Callable[[Job], Result],
+    *,
+    workers: int,
+    prepare: Callable[..., None] | None = None,
+    given: tuple[Any, ...] = (),
+    attempts: int = 2,
+    limits: Limits | None = None,
+    on_attempt: Callable[[Job, int], None] | None = None,
+) -> Iterator[JobEnd[Job, Result]]:
+    """Yields how each job ended, in that order; every job ends.
+
+    An EdgeaffError ends its job; any other exception, like the death of the worker, is tried again.
+
+    Args:
+        jobs: in the order in which they are begun; taken when a worker is free.
+        work: of a module, called with a job in some process.
+        workers: processes; 0 does all in this one, without protection.
+        prepare: called once in each process before its first job.
+        given: its arguments.
+        attempts: how often a job is begun that ends its worker or raises.
+        limits: of a worker.
+        on_attempt: called in this process, with the job and the number of the attempt from 1, before the job is begun.
+
+    Yields:
+        JobEnd.
+
+    Raises:
+        ArgumentError: workers or attempts is out of range.
+    """
+    if workers < 0 or attempts < 1:
+        raise ArgumentError(f"workers must be at least 0 and attempts 1, got {workers} and {attempts}; leave them out.")
+    note = on_attempt or (lambda job, attempt: None)
+    if workers == 0:
+        yield from _run_here(jobs, work, prepare, given, attempts, note)
+        return
+    pool = _Pool[Job, Result](jobs, (work, prepare, given), workers, attempts, limits or Limits(), note)
+    try:
+        yield from pool.run()
+    finally:
+        pool.close()
+
+
+def beat() -> None:
+    """Says that the job in hand goes on; for work that takes longer than `Limits.silence_seconds`. Outside of a worker: nothing."""
+    if _Reply.current is not None:
+        _Reply.current.beat()
+
+
+# --- in the worker --------------------------------------------------------------------------------------------------------------
+
+
+class _Reply:
+    """The worker's end of its pipe."""
+
+    current: _Reply | None = None
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._lock, self._beaten = connection, threading.Lock(), 0.0
+
+    def send(self, kind: str, content: Any = None) -> None:
+        try:
+            data = pickle.dumps((kind, content))
+        except Exception as error:  # noqa: BLE001 - whatever a result raises when it is pickled
+            data = pickle.dumps(("failed", f"its result cannot be sent: {type(error).__name__}: {error}"))
+        with self._lock:
+            self._connection.send_bytes(data)
+
+    def beat(self) -> None:
+        now = time.monotonic()
+        if now - self._beaten >= BEAT_SECONDS:
+            self._beaten = now
+            self.send("alive")
+
+
+def _serve(
+    connection: Connection, work: Callable[[Any], Any], prepare: Callable[..., None] | None, given: tuple[Any, ...]
+) -> None:
+    """Works until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    offer_to_out_of_memory_killer()
+    reply = _Reply.current = _Reply(connection)
+    with contextlib.suppress(EOFError, OSError):  # the parent has closed the pipe
+        try:
+            if prepare is not None:
+                prepare(*given)
+        except Exception as error:  # noqa: BLE001 - reaches the parent, who raises it
+            reply.send("unprepared", error if isinstance(error, EdgeaffError) else EdgeaffError(_describe(error)))
+            return
+        reply.send("ready")
+        while True:
+            job = connection.recv()
+            reply.send(*_attempt(work, job))
+
+
+def _attempt(work: Callable[[Any], Any], job: Any) -> tuple[str, Any]:
+    """Returns ("done", result), ("ended", failure), ("failed", failure) to be tried again, or ("machine", error)."""
+    try:
+        return "done", work(job)
+    except EdgeaffError as error:
+        return "ended", " ".join(str(error).split())
+    except OSError as error:
+        return ("machine", error) if error.errno in _OF_THE_MACHINE else ("failed", _describe(error))
+    except Exception as error:  # noqa: BLE001 - a job that ends in any way ends no other
+        return "failed", _describe(error)
+
+
+def _describe(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return " ".join(f"{type(error).__name__}: {error}{place}".split())
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+# --- in the parent --------------------------------------------------------------------------------------------------------------
+
+
+def _run_here(
+    jobs: Iterable[Job],
+    work: Callable[[Job], Result],
+    prepare: Callable[..., None] | None,
+    given: tuple[Any, ...],
+    attempts: int,
+    note: Callable[[Job, int], None],
+) -> Iterator[JobEnd[Job, Result]]:
+    prepared = prepare is None
+    content: Any
+    for job in jobs:
+        if not prepared and prepare is not None:
+            prepare(*given)
+            prepared = True
+        kind, content, attempt = "failed", None, 0
+        while kind == "failed" and attempt < attempts:
+            attempt += 1
+            note(job, attempt)
+            kind, content = _attempt(work, job)
+        if kind == "machine":
+            raise content
+        yield JobEnd(job, content, None, attempt) if kind == "done" else JobEnd(job, None, str(content), attempt)
+
+
+@dataclass(slots=True)
+class _Task(Generic[Job]):
+    """A job and how often it was begun."""
+
+    job: Job
+    attempts: int = 0
+
+
+@dataclass(slots=True)
+class _Worker(Generic[Job]):
+    """A process, its pipe, and what it works at; last_sign: time.monotonic() of its last message."""
+
+    process: Any
+    connection: Connection
+    last_sign: float
+    is_ready: bool = False
+    task: _Task[Job] | None = None
+    over: str = field(default="")  # the limit for which it was killed
+
+
+class _Pool(Generic[Job, Result]):
+    """The parent's side: one thread, no locks."""
+
+    def __init__(
+        self,
+        jobs: Iterable[Job],
+        target: tuple[Any, ...],
+        workers: int,
+        attempts: int,
+        limits: Limits,
+        note: Callable[[Job, int], None],
+    ) -> None:
+        self._jobs = iter(jobs)
+        self._again: deque[_Task[Job]] = deque()
+        self._waiting: deque[_Task[Job]] = deque()  # the next ones, as many as there are workers
+        self._workers: list[_Worker[Job]] = []
+        self._target, self._most, self._attempts, self._limits, self._note = target, workers, attempts, limits, note
+        self._context = multiprocessing.get_context("spawn")
+        self._died_unready = 0
+
+    def run(self) -> Iterator[JobEnd[Job, Result]]:
+        """Yields the ends of all jobs."""
+        while True:
+            yield from self._assign()
+            if not self._unbegun() and not any(worker.task for worker in self._workers):
+                return
+            awaited = [thing for worker in self._workers for thing in (worker.connection, worker.process.sentinel)]
+            limited = self._limits.silence_seconds is not None or self._limits.memory_mib is not None
+            wait(awaited, LOOK_SECONDS if limited else None)
+            for worker in list(self._workers):
+                yield from self._hear(worker)
+                if not worker.process.is_alive():
+                    yield from self._hear(worker)  # what it sent before it died
+                    yield from self._bury(worker)
+            self._enforce_limits()
+
+    def close(self) -> None:
+        """Ends all workers; what one is at is lost."""
+        for worker in self._workers:
+            worker.connection.close()
+            if worker.task is not None or not worker.is_ready:
+                worker.process.kill()
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for worker in self._workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.is_alive():
+                worker.process.kill()
+                worker.process.join()
+            worker.process.close()
+        self._workers.clear()
+
+    def _unbegun(self) -> int:
+        """Returns how many jobs wait, counting as many new ones as there are workers."""
+        self._waiting.extend(_Task(job) for job in islice(self._jobs, self._most - len(self._waiting)))
+        return len(self._waiting) + len(self._again)
+
+    def _assign(self) -> Iterator[JobEnd[Job, Result]]:
+        """Gives a job to every worker that is free, and starts workers for jobs that wait.
+
+        Yields:
+            The end of a job whose worker died while it was free.
+        """
+        for worker in list(self._workers):
+            if worker.is_ready and worker.task is None and self._unbegun():
+                task = (self._waiting or self._again).popleft()
+                task.attempts += 1
+                self._note(task.job, task.attempts)
+                worker.task, worker.last_sign = task, time.monotonic()
+                try:
+                    worker.connection.send(task.job)
+                except OSError:  # it died while it was free
+                    yield from self._bury(worker)
+        starting = sum(not worker.is_ready for worker in self._workers)
+        while len(self._workers) < self._most and starting < self._unbegun():
+            self._workers.append(self._start())
+            starting += 1
+
+    def _start(self) -> _Worker[Job]:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs, *self._target), name="edgeaff-worker", daemon=True)
+        with _interruptions_held():  # a process that is still starting would print a traceback at Ctrl-C
+            process.start()
+        theirs.close()
+        return _Worker(process, ours, time.monotonic())
+
+    def _hear(self, worker: _Worker[Job]) -> Iterator[JobEnd[Job, Result]]:
+        """Takes the messages that wait.
+
+        Yields:
+            The ends that they report.
+        """
+        while True:
+            try:
+                if not worker.connection.poll():
+                    return
+                kind, content = pickle.loads(worker.connection.recv_bytes())
+            except (EOFError, OSError, pickle.UnpicklingError):  # it died in the middle of one
+                worker.process.kill()
+                worker.process.join()
+                return
+            worker.last_sign = time.monotonic()
+            if kind == "ready":
+                worker.is_ready, self._died_unready = True, 0
+            elif kind in ("unprepared", "machine"):
+                raise content
+            elif kind != "alive" and worker.task is not None:
+                task, worker.task = worker.task, None
+                yield from self._conclude(task, kind, content)
+
+    def _conclude(self, task: _Task[Job], kind: str, content: Any) -> Iterator[JobEnd[Job, Result]]:
+        if kind == "done":
+            yield JobEnd(task.job, content, None, task.attempts)
+        elif kind == "ended" or task.attempts >= self._attempts:
+            yield JobEnd(task.job, None, str(content), task.attempts)
+        else:
+            self._again.append(task)
+
+    def _bury(self, worker: _Worker[Job]) -> Iterator[JobEnd[Job, Result]]:
+        """Gives up a worker that is dead; its job is tried again, or ends.
+
+        Yields:
+            The end of its job.
+
+        Raises:
+            EdgeaffError: no worker lives long enough to begin.
+        """
+        worker.process.kill()  # where its pipe broke and it still lives
+        worker.process.join()
+        how = worker.over or _ending(worker.process.exitcode)
+        worker.connection.close()
+        worker.process.close()
+        self._workers.remove(worker)
+        if worker.task is not None:
+            times = "" if worker.task.attempts == 1 else f", {worker.task.attempts} times"
+            yield from self._conclude(worker.task, "failed", f"its worker process {how}{times}")
+        elif not worker.is_ready:
+            self._died_unready += 1
+            if self._died_unready >= MOST_STARTS:
+                raise EdgeaffError(
+                    f"workers must live to their first job, got {self._died_unready} that did not: the last {how}; "
+                    "give fewer --workers (memory?) and run the command again."
+                )
+
+    def _enforce_limits(self) -> None:
+        now = time.monotonic()
+        for worker in self._workers:
+            silence, memory = self._limits.silence_seconds, self._limits.memory_mib
+            if worker.over or worker.task is None:
+                continue
+            if silence is not None and now - worker.last_sign > silence:
+                worker.over = f"was ended after {silence:g} s without a sign of life"
+            elif memory is not None and resident_mib(worker.process.pid) > memory:
+                worker.over = f"was ended for using more than {memory:g} MiB"
+            if worker.over:
+                worker.process.kill()
+
+
+def _ending(exit_code: int | None) -> str:
+    """Returns how a process ended, in words."""
+    if exit_code is None or exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    if exit_code == -getattr(signal, "SIGKILL", 9):
+        return "was killed (SIGKILL; is there too little memory?)"
+    try:
+        return f"was killed by {signal.Signals(-exit_code).name}"
+    except ValueError:
+        return f"was killed by signal {-exit_code}"
+
+
+@contextlib.contextmanager
+def _interruptions_held() -> Iterator[None]:
+    """Holds Ctrl-C back; a process that is started meanwhile never gets it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
