@@ -17,6 +17,7 @@ COMMANDS = {
     "run": "read a file or device, write valence and arousal per tick",
     "record": "run and keep the session: crops, descriptors of sound, every decision",
     "replay": "make the events of a recorded session again, byte for byte",
+    "annotate": "annotate an archive: thousands of files, resumable, on one machine or many",
     "convert": "convert stored events: tables, subtitles, annotation formats",
     "models": "list, describe, verify and sign bundles; import weights",
     "extract": "extract the features of a corpus once, in parallel, to train from",
@@ -27,7 +28,7 @@ COMMANDS = {
     "ablate": "draw Fig. 4: agreement with a share of video or sound taken away",
     "bench": "measure on this machine what a tick costs",
 }
-KEEPING = ("run", "record", "extract", "train", "evaluate", "ablate")  # an interruption loses nothing that was computed
+KEEPING = ("run", "record", "annotate", "extract", "train", "evaluate", "ablate")  # an interruption loses nothing computed
 DONE, USAGE, UNUSABLE = 0, 2, 3
 
 
