@@ -166,7 +166,7 @@ def _locked(store: LocalStore | RemoteStore, shard: tuple[int, int] | None) -> I
     folder = Path(store.root) / "ledger"
     folder.mkdir(exist_ok=True)
     name = "lock" if shard is None else f"lock-{shard[0]}-of-{shard[1]}"
-    with open(folder / name, "w") as file:
+    with open(folder / name, "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
