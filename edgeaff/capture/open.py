@@ -47,6 +47,11 @@ def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
 
         rate = _number(options, "rate", int)
         return Microphone(target, sample_rate_hz=rate, latency_seconds=_number(options, "latency", float) or 0.0)
+    if scheme == "paced":
+        from edgeaff.capture.paced import PacedFile
+
+        speed = _number(options, "speed", float)
+        return PacedFile(target, video=video, audio=audio, speed=1.0 if speed is None else speed, loop=_switch(options, "loop"))
     if scheme == "replay":
         from edgeaff.recording.replay import ReplaySource
 
@@ -76,6 +81,13 @@ def _number(options: dict[str, str], name: str, kind: type[int] | type[float]) -
         return kind(options[name])
     except ValueError as error:
         raise ArgumentError(f"{name} must be a number, got {options[name]!r}; write for example {name}=30.") from error
+
+
+def _switch(options: dict[str, str], name: str) -> bool:
+    given = options.get(name, "0")
+    if given not in ("0", "1"):
+        raise ArgumentError(f"{name} must be 0 or 1, got {given!r}; write for example {name}=1.")
+    return given == "1"
 
 
 def _size(options: dict[str, str]) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -37,10 +38,10 @@ class PacedFile(LiveSource):
             live: options of LiveSource.
 
         Raises:
-            ArgumentError: speed is not positive.
+            ArgumentError: speed is not positive and finite.
         """
-        if not speed > 0:
-            raise ArgumentError(f"speed must be positive, got {speed}; 1 is real time.")
+        if not 0 < speed < math.inf:
+            raise ArgumentError(f"speed must be positive and finite, got {speed}; 1 is real time.")
         super().__init__(f"paced {os.fspath(path)}", reconnect=False, **live)
         self._file = MediaFile(path, video=video, audio=audio)
         self.has_video, self.has_audio = self._file.has_video, self._file.has_audio
@@ -70,7 +71,7 @@ class PacedFile(LiveSource):
                     yield AudioChunk(start, unit.samples, unit.sample_rate_hz)
                 else:
                     yield VideoFrame(start, unit.image)
-            if not self._loop:
+            if not (self._loop and end):  # a file without a length would be read again at once
                 return
             base += int(end / self._speed)
 

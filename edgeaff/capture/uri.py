@@ -7,6 +7,7 @@
 | `mic:default`, `mic:USB` | microphone by name or part of it |
 | `rtsp://...`, `udp://...`, `tcp://...` | network stream |
 | `gst:PIPELINE` | camera behind a GStreamer pipeline that ends in `appsink` (needs an OpenCV with GStreamer) |
+| `paced:clip.mp4?loop=1&speed=2` | media file played in real time as a live source, for demonstrations and tests |
 | `replay:session.eaffrec` | recording of a session |
 | `push:` | whatever the program pushes |
 """
@@ -22,7 +23,7 @@ from urllib.parse import parse_qsl, unquote
 from edgeaff.errors import ArgumentError
 from edgeaff.naming import public_name
 
-SCHEMES = ("file", "camera", "mic", "rtsp", "udp", "tcp", "gst", "replay", "push")
+SCHEMES = ("file", "camera", "mic", "rtsp", "udp", "tcp", "gst", "paced", "replay", "push")
 NETWORK = ("rtsp", "udp", "tcp")
 _SYNONYMS = {"microphone": "mic", "webcam": "camera"}
 _DOWNLOADS = frozenset(("http", "https", "ftp", "sftp"))
@@ -31,6 +32,7 @@ _OPTIONS = {
     "camera": ("fps", "size", "format"),
     "mic": ("rate", "latency"),
     "gst": (),
+    "paced": ("loop", "speed"),
     "file": (),
     "replay": (),
     "push": (),

@@ -131,5 +131,6 @@ def test_paced_file_loops_without_a_gap(tmp_path):
     starts = np.array([chunk.pts_ns for chunk in chunks])
     lengths = np.array([chunk.samples.size for chunk in chunks[:-1]]) / 16_000 * 1e9 / 2
     np.testing.assert_allclose(np.diff(starts), lengths, atol=2)
-    with pytest.raises(ArgumentError, match="speed must be positive"):
-        PacedFile(path, speed=0)
+    for speed in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(ArgumentError, match="speed must be positive"):
+            PacedFile(path, speed=speed)

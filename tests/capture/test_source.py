@@ -6,6 +6,7 @@ import pytest
 from edgeaff.capture.group import MergedSource
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.capture.open import open_source
+from edgeaff.capture.paced import PacedFile
 from edgeaff.capture.source import Source
 from edgeaff.capture.uri import SourceUri, parse_uri
 from edgeaff.errors import ArgumentError, MediaError
@@ -29,6 +30,7 @@ from tests.media_maker import frame_times, write_clip
         ("RTSP://host/a?b=c", SourceUri("rtsp", "RTSP://host/a?b=c")),
         ("udp://127.0.0.1:5000", SourceUri("udp", "udp://127.0.0.1:5000")),
         ("gst:videotestsrc ! appsink", SourceUri("gst", "videotestsrc ! appsink")),
+        ("paced:clip.mp4?loop=1&speed=2", SourceUri("paced", "clip.mp4", {"loop": "1", "speed": "2"})),
         ("replay:session.eaffrec", SourceUri("replay", "session.eaffrec")),
         ("push:", SourceUri("push", "")),
     ],
@@ -46,6 +48,7 @@ def test_uri_is_parsed(uri, expected):
         ("https://host/clip.mp4", "download it and pass its path"),
         ("odd-name:x.mp4", "pass file:odd-name:x.mp4"),
         ("camera:0?fsp=30", "did you mean fps?"),
+        ("paced:clip.mp4?lop=1", "did you mean loop?"),
         ("camera:", "must name something"),
         ("rtsp:host", "must be rtsp://"),
         ("", "must be a path"),
@@ -84,6 +87,28 @@ def test_media_file_is_a_source(clips):
     with open_source(clips[0]) as source:
         assert isinstance(source, Source) and isinstance(source, MediaFile)
         assert source.has_video and source.has_audio and not source.is_live
+
+
+@pytest.mark.needs_media
+def test_paced_uri_opens_the_file_as_a_live_source(clips):
+    with open_source(f"paced:{clips[1]}?loop=1&speed=20") as source:
+        assert source.is_live and source.has_audio
+        chunks = [source.take(3.0) for _ in range(60)]
+    assert sum(chunk.samples.size for chunk in chunks) > 12_000  # more than the file holds
+
+
+@pytest.mark.needs_media
+def test_paced_file_without_a_length_ends_though_it_loops(tmp_path):
+    path = write_clip(tmp_path / "one.mov", frames=[np.zeros((48, 64, 3), np.uint8)], times=[0])
+    with PacedFile(path, loop=True) as source:
+        assert len(list(source)) == 1
+
+
+@pytest.mark.needs_media
+@pytest.mark.parametrize(("options", "advice"), [("loop=yes", "loop must be 0 or 1"), ("speed=fast", "speed must be a number")])
+def test_paced_uri_with_a_wrong_option_says_what_to_do(clips, options, advice):
+    with pytest.raises(ArgumentError, match=advice):
+        open_source(f"paced:{clips[1]}?{options}")
 
 
 @pytest.mark.needs_media
