@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 import socket
+from collections.abc import Collection
 
 from edgeaff.errors import ArgumentError
 from edgeaff.listen.address import Access, is_loopback
@@ -25,12 +26,13 @@ class Guard:
     Args:
         host: that the server is bound to.
         access: who may come in.
+        public: paths that need no token, such as those of a page without data.
 
     Raises:
         ArgumentError: a host or origin of `access` is not what browsers send.
     """
 
-    def __init__(self, host: str, access: Access) -> None:
+    def __init__(self, host: str, access: Access, *, public: Collection[str] = ()) -> None:
         for name in access.hosts:
             if _HOST.fullmatch(name) is None or ":" in name.rpartition("]")[2]:
                 raise ArgumentError(
@@ -42,6 +44,7 @@ class Guard:
                     f"origin must be scheme://host[:port], got {origin!r}; write for example origin=https://dash.example."
                 )
         self._scheme = "https" if access.is_encrypted else "http"
+        self._public = frozenset(public)
         self._token = None if access.token is None else access.token.encode()
         self._origins = frozenset(origin.lower() for origin in access.origins)
         names = {*_THIS_MACHINE, host.lower(), *(name.strip("[]").lower() for name in access.hosts)}
@@ -76,7 +79,8 @@ class Guard:
             )
         if origin is None and _is_foreign_page(request):
             return text_response(403, "pages of other sites must not load this")
-        if self._token is not None and not request.is_upgrade and not self.shows_token(request):
+        is_free = request.is_upgrade or request.path in self._public
+        if self._token is not None and not is_free and not self.shows_token(request):
             return text_response(
                 401, "this needs the header Authorization: Bearer TOKEN, or ?token=TOKEN", WWW_Authenticate="Bearer"
             )

@@ -21,7 +21,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -106,6 +106,7 @@ class Listener(ProcessBound, Closing):
         access: Access | None = None,
         limits: Limits | None = None,
         open_stream: Callable[[Request, asyncio.Transport, Listener], Stream | Response] | None = None,
+        public: Collection[str] = (),
         name: str = "server",
     ) -> None:
         """Starts listening.
@@ -117,6 +118,7 @@ class Listener(ProcessBound, Closing):
             access: who may come in, and with what encryption.
             limits: what clients may cost.
             open_stream: takes over the connection of a WebSocket request, or gives the answer that refuses it; None refuses all.
+            public: paths that need no token.
             name: for messages and the thread.
 
         Raises:
@@ -124,7 +126,7 @@ class Listener(ProcessBound, Closing):
         """
         access = access or Access()
         self.limits = _within_handles(limits or Limits())
-        self.guard = Guard(host, access)
+        self.guard = Guard(host, access, public=public)
         self._tls = access.tls_context()
         self._respond, self._open_stream, self._name = respond, open_stream, name
         self.refused = 0

@@ -59,10 +59,24 @@ class StatusServer(Closing):
         self._listener.close()
 
     def _respond(self, request: Request) -> Response:
-        if request.path == "/metrics":
-            return Response(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(self._status()).encode())
-        if request.path == "/status":
-            return Response(200, "application/json", status_json(self._status()).encode())
-        if request.path == "/healthz":
-            return text_response(200, "ok") if self._healthy() else text_response(503, "not healthy")
-        return text_response(404, "there are /metrics, /status and /healthz")
+        found = status_answer(request.path, self._status, self._healthy)
+        return found or text_response(404, "there are /metrics, /status and /healthz")
+
+
+def status_answer(
+    path: str, status: Callable[[], Mapping[str, Any]], healthy: Callable[[], bool]
+) -> Response | None:
+    """Returns the answer to a request for a status; None where the path is another.
+
+    Args:
+        path: asked for.
+        status: as for `StatusServer`.
+        healthy: as for `StatusServer`.
+    """
+    if path == "/metrics":
+        return Response(200, "text/plain; version=0.0.4; charset=utf-8", metrics_text(status()).encode())
+    if path == "/status":
+        return Response(200, "application/json", status_json(status()).encode())
+    if path == "/healthz":
+        return text_response(200, "ok") if healthy() else text_response(503, "not healthy")
+    return None

@@ -15,7 +15,8 @@ from edgeaff.delivery.sockets import UdpSink, WebSocketSink
 from edgeaff.errors import ArgumentError
 from edgeaff.listen.address import Access, is_loopback, parse_listen_address
 from edgeaff.listen.guard import Guard
-from edgeaff.listen.messages import BadRequest, parse_head
+from edgeaff.listen.messages import BadRequest, parse_head, text_response
+from edgeaff.listen.server import Listener
 from edgeaff.listen.status_server import StatusServer
 from tests.delivery.events import FULL
 from tests.listen.clients import ask, talk
@@ -183,7 +184,7 @@ def test_websocket_takes_the_token(way):
             with pytest.raises(TimeoutError):
                 client.recv(timeout=0.2)
             client.send("s3cret")
-        wait_until(lambda: any(stream._trusted for stream in sink._server._streams))
+        wait_until(lambda: any(stream.is_trusted for stream in sink._server._streams))
         sink.write(FULL)
         assert json.loads(client.recv(timeout=2.0))["seq"] == FULL.seq
     sink.close()
@@ -337,3 +338,15 @@ def test_sink_that_stays_on_the_machine_does_not_warn():
     for sink in (UdpSink("127.0.0.1", 9), WebSocketSink("127.0.0.1", 0)):
         assert sink.notices == []
         sink.close()
+
+
+def test_public_paths_need_no_token_and_no_other_path_is_one():
+    def respond(request):
+        return text_response(200, "page")
+
+    with Listener(respond, access=Access(token="s3cret"), public=("/", "/live.js")) as server:
+        for path in ("/", "/?view=overlay", "/live.js"):
+            assert ask(server.port, path=path).startswith(b"HTTP/1.1 200 ")
+        for path in ("/status", "//", "/live.js/", "/LIVE.JS", "/./", "/%2F"):
+            assert ask(server.port, path=path).startswith(b"HTTP/1.1 401 ")
+        assert ask(server.port, "Origin: https://evil.example", path="/").startswith(b"HTTP/1.1 403 ")
