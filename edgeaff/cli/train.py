@@ -11,9 +11,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from edgeaff.cli.process import say
-from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
+from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError, EdgeaffError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", help="train this one instead of the configuration's")
     parser.add_argument("--seed", type=int, help="instead of the configuration's")
     parser.add_argument("--device", default="cpu", help="cpu (default), or cuda")
+    parser.add_argument("--bundle", type=Path, help="the one that the features were extracted with; default: the one that ships")
+    parser.add_argument(
+        "--no-bundle", action="store_true", help="train for comparison alone, though no bundle can be made of such a run"
+    )
     parser.add_argument("--quiet", action="store_true", help="no line per epoch")
     parser.add_argument(
         "--smoke",
@@ -86,6 +91,7 @@ def _train(options: argparse.Namespace) -> int:
     config = config.fitted(train[0])
     check_network(system, config)
     check_features(system, [*train, *valid], config.sizes)
+    _check_exportable(system, config, cache, bundle=options.bundle, needed=not options.no_bundle, quiet=options.quiet)
     with _together(options.device) as (rank, device):
         show = None if options.quiet or rank else _show
         trainer = Trainer(system, config, train, valid, options.output, device=device, made_from=cache.made_with)
@@ -94,6 +100,37 @@ def _train(options: argparse.Namespace) -> int:
         result = {"system": system.name, "best_ccc_mean": best, "best_epoch": trainer.best_epoch}
         print(json.dumps({**result, "epochs": trainer.epoch, "run": str(options.output)}))
     return 0
+
+
+def _check_exportable(system: Any, config: Any, cache: Any, *, bundle: Path | None, needed: bool, quiet: bool) -> None:
+    """Refuses, before the first step, what `edgeaff export` would refuse at the end.
+
+    Args:
+        system: of the registry; those that are there to be compared become no bundle, and are trained.
+        config: of the run.
+        cache: of the features.
+        bundle: that the features were extracted with; None = the one that ships.
+        needed: False trains whatever can be trained.
+        quiet: say nothing.
+
+    Raises:
+        ArgumentError: no bundle can be made of the run.
+    """
+    from edgeaff.bundle import ModelBundle
+    from edgeaff.export.exportable import SYSTEMS, check_exportable
+
+    if system.name not in SYSTEMS or not needed:
+        if not quiet:
+            say(f"this run of {system.name} is for comparison: no bundle can be made of it without the checks of `edgeaff export`")
+        return
+    base = ModelBundle.load(bundle)
+    own = cache.folder / "statistics.json"
+    statistics = json.loads(own.read_text(encoding="utf-8")) if own.is_file() else base.manifest.statistics
+    module = system.build(width=config.width, sizes=config.sizes)
+    try:
+        check_exportable(system.name, module, cache.made_with, base=base, statistics=statistics)
+    except EdgeaffError as error:
+        raise ArgumentError(f"{str(error).rstrip('.')}; or pass --no-bundle to train it for comparison alone.") from error
 
 
 def _show(row: dict[str, float]) -> None:

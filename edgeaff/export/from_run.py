@@ -13,14 +13,15 @@ refused and both sides are named.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgeaff.bundle import GOLDEN, PACKED, ModelBundle, pack_arrays
-from edgeaff.errors import ArgumentError, SpecMismatchError
+from edgeaff.errors import ArgumentError
 from edgeaff.export.certificate import certify_available
+from edgeaff.export.exportable import check_exportable
 from edgeaff.export.from_onnx import reference_values
 from edgeaff.export.pack_step import pack_step
 from edgeaff.export.paper import (
@@ -39,13 +40,11 @@ from edgeaff.export.to_onnx import export_step
 from edgeaff.golden import require_parity
 from edgeaff.manifest import Manifest
 from edgeaff.spec import paper_spec_of
-from edgeaff.training.features.cache import statistics_id
 from edgeaff.training.features.recipe import encoder_id_of
 from edgeaff.training.models.vggface import PUBLISHED_MODES
 from edgeaff.training.trainer.checkpoint import load_run
 
 TARGETS = ("onnx", "int8", "tensorrt")
-SYSTEMS = ("edge", "transformer_av")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +90,8 @@ def export_run(
         )
     base = base or ModelBundle.load()
     system, module, run_info = load_run(run)
-    if system.name not in SYSTEMS:
-        raise ArgumentError(f"run must be of {' or '.join(SYSTEMS)}, got {system.name}; bundles hold no other system.")
     chosen = base.manifest.statistics if statistics is None else json.loads(statistics.read_text(encoding="utf-8"))
+    check_exportable(system.name, module, run_info["features"], base=base, statistics=chosen)
     precision = "int8" if "int8" in targets else "fp32"
     origin = f"Trained by the user: {json.dumps({key: run_info[key] for key in ('system', 'epoch', 'features')})}."
     manifest = replace(
@@ -105,7 +103,6 @@ def export_run(
         certificates=(),
     )
     if system.name == "edge":
-        check_features(run_info["features"], base.spec.fingerprint, encoder_id_of(base), chosen)
         members = edge_members(module, base, precision)
         precisions = {**base.manifest.precisions, "affect_step": precision}
         manifest = replace(manifest, precisions=precisions, provenance=origin)
@@ -115,34 +112,6 @@ def export_run(
         )
     found = write_certified(output, manifest, members)
     return Exported(found, list(manifest.fabricated), build_engines(found, output) if "tensorrt" in targets else [])
-
-
-def check_features(
-    features: Mapping[str, Any], fingerprint: str, encoder: str | None, statistics: Mapping[str, Any]
-) -> None:
-    """Checks that what a run learned from is what its bundle will make; encoder and statistics where the run says them.
-
-    Args:
-        features: what the run says.
-        fingerprint: of the bundle's preprocessing.
-        encoder: name of the bundle's encoder; None = not checked.
-        statistics: of the bundle's LLDs.
-
-    Raises:
-        SpecMismatchError: they differ, or the run does not say what its features were made for.
-    """
-    if "fingerprint" not in features:
-        raise SpecMismatchError(
-            f"run must say what its features were made for (fingerprint, encoder_id), got {features}; train with `edgeaff train` on a "
-            "cache of `edgeaff extract`: the runs behind a table are there to be compared."
-        )
-    digest = statistics_id(statistics)
-    for name, here in (("fingerprint", fingerprint), ("encoder_id", encoder), ("statistics", digest)):
-        if here is not None and features.get(name, here) != here:
-            raise SpecMismatchError(
-                f"{name} of the run's features must be {here} (bundle), got {features[name]} (run); name the bundle, the weights or the "
-                "statistics that the features were extracted with."
-            )
 
 
 def edge_members(edge: Any, base: ModelBundle, precision: str) -> dict[str, bytes]:
@@ -183,7 +152,6 @@ def paper_content(
     """
     spec = paper_spec_of(base.spec)
     own = features.get("encoder_id") == encoder_id_of(base)
-    check_features(features, spec.fingerprint, None, manifest.statistics)
     if own:
         encoders, described = {"face_encoder": base.graph_bytes("face_encoder")}, base.golden()["video"][0, ::12]
         encoder_origin = encoder_id_of(base)

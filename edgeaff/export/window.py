@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgeaff.errors import ArgumentError
+from edgeaff.export.exportable import check_transformer
 from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model, with_operator
 from edgeaff.inference import WINDOW_TICKS
 from edgeaff.training.models.transformer import AudioVideoTransformer, EncoderLayer, WindowEncoder
@@ -86,20 +86,6 @@ class WindowGraph(nn.Module):
         return encode_layers(encoder, tokens, cast(EncoderLayer, encoder.layers[0]).qkv(tokens), Keys(mask.float()))
 
 
-def check_system(system: nn.Module) -> None:
-    """Checks that a system is the paper's audio-visual transformer with at least one layer.
-
-    Raises:
-        ArgumentError: it is not.
-    """
-    if not isinstance(system, AudioVideoTransformer):
-        raise ArgumentError(
-            f"system must be the transformer with cross-modal fusion, got {type(system).__name__}; export transformer_av."
-        )
-    if not len(system.video.layers):
-        raise ArgumentError("system must have at least one encoder layer, got none; export a transformer.")
-
-
 def export_window(system: AudioVideoTransformer, *, ticks: int = WINDOW_TICKS, batch: int | None = 1) -> bytes:
     """Returns `affect_window.onnx`: windows of the paper's audio-visual transformer.
 
@@ -114,7 +100,7 @@ def export_window(system: AudioVideoTransformer, *, ticks: int = WINDOW_TICKS, b
     Returns:
         The serialised model.
     """
-    check_system(system)
+    check_transformer(system)
     operator = SymbolicOperator()
     module = WindowGraph(with_operator(system, operator))
     runs = _runs(system, ticks, PARITY_BATCHES if batch is None else (batch,))

@@ -24,8 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgeaff.export.exportable import check_transformer
 from edgeaff.export.to_onnx import SymbolicOperator, check_parity, to_model, with_operator
-from edgeaff.export.window import Keys, check_system, encode_layers
+from edgeaff.export.window import Keys, encode_layers
 from edgeaff.inference import WINDOW_TICKS
 from edgeaff.training.models.transformer import AudioVideoTransformer, EncoderLayer, WindowEncoder
 
@@ -143,7 +144,7 @@ def export_window_step(
     Returns:
         Both serialised models.
     """
-    check_system(system)
+    check_transformer(system)
     operator = SymbolicOperator()
     config, state = system.config, initial_state(system, ticks)
     arguments = (
