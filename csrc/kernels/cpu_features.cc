@@ -2,11 +2,18 @@
 
 #include <atomic>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#elif defined(__aarch64__) && defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
 namespace edgeaff {
 namespace {
 
 constexpr int kNoLimit = 99;
 std::atomic<int> g_limit{kNoLimit};
+std::atomic<bool> g_dot_product_allowed{true};
 
 InstructionSet Detect() {
 #if defined(__x86_64__)
@@ -53,6 +60,20 @@ bool HasAvx512Vnni() {
 #endif
 }
 
+bool HasDotProduct() {
+  if (BestInstructionSet() != InstructionSet::kNeon || !g_dot_product_allowed.load(std::memory_order_relaxed)) return false;
+#if defined(__aarch64__) && defined(__linux__)
+  constexpr unsigned long kAsimdDotProduct = 1ul << 20;  // HWCAP_ASIMDDP
+  return (getauxval(AT_HWCAP) & kAsimdDotProduct) != 0;
+#elif defined(__aarch64__) && defined(__APPLE__)
+  int found = 0;
+  size_t size = sizeof found;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &found, &size, nullptr, 0) == 0 && found != 0;
+#else
+  return false;
+#endif
+}
+
 const char* InstructionSetName(InstructionSet set) {
   switch (set) {
     case InstructionSet::kAvx512: return "avx512";
@@ -66,11 +87,12 @@ bool SetInstructionSetLimit(const std::string& name) {
   int limit;
   if (name == "best") limit = kNoLimit;
   else if (name == "scalar") limit = static_cast<int>(InstructionSet::kScalar);
-  else if (name == "neon") limit = static_cast<int>(InstructionSet::kNeon);
+  else if (name == "neon" || name == "neondot") limit = static_cast<int>(InstructionSet::kNeon);
   else if (name == "avx2") limit = static_cast<int>(InstructionSet::kAvx2);
   else if (name == "avx512") limit = static_cast<int>(InstructionSet::kAvx512);
   else return false;
   g_limit.store(limit, std::memory_order_relaxed);
+  g_dot_product_allowed.store(name != "neon", std::memory_order_relaxed);
   return true;
 }
 

@@ -8,6 +8,7 @@ PYBIND11_MODULE(_C, module) {
   edgeaff::BindAffectStep(module);
   edgeaff::BindArrays(module);
   edgeaff::BindBuildInfo(module);
+  edgeaff::BindConvNet(module);
   edgeaff::BindCropResize(module);
   edgeaff::BindCrossModalAttention(module);
   edgeaff::BindCudaDevice(module);

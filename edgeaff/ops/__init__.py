@@ -1,7 +1,7 @@
 """The only door to compiled code.
 
 `native()` gives the compiled module `edgeaff.ops._C`, or an error that says how to build it. This is the one place of the
-package that reads an environment variable: `EDGEAFF_ISA` limits the instruction set (scalar, avx2, avx512, neon).
+package that reads an environment variable: `EDGEAFF_ISA` limits the instruction set (scalar, avx2, avx512, neon, neondot).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError
 
-INSTRUCTION_SETS = ("scalar", "neon", "avx2", "avx512", "best")
+INSTRUCTION_SETS = ("scalar", "neon", "neondot", "avx2", "avx512", "best")
 
 
 @cache
@@ -41,7 +41,7 @@ def set_instruction_set(name: str) -> None:
     """Limits run-time dispatch, for tests and benchmarks.
 
     Args:
-        name: scalar, neon, avx2, avx512, or best (no limit).
+        name: scalar, neon (without dot products), neondot, avx2, avx512, or best (no limit).
 
     Raises:
         ArgumentError: name is none of these.

@@ -10,6 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeaff.ops.face_nets import ARRAYS
+from edgeaff.ops.reference_nets import run_net
+from tests.ops.made_nets import small_detector, small_encoder
+
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "lld_golden.npz"
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
@@ -58,12 +62,26 @@ def assert_stored_rows(programs: Path, *runner: str, instruction_sets: tuple[str
             np.testing.assert_array_equal(rows[:, 0] > 0, expected[:, 0] > 0)
 
 
+def assert_net_bytes(programs: Path, *runner: str, instruction_sets: tuple[str, ...]) -> None:
+    """Holds every tensor and output of the int8 networks against the NumPy twin: equal bytes."""
+    rng = np.random.default_rng(0)
+    for arrays, shape, size in ((small_detector(), (3, 64, 96), (64, 96)), (small_encoder(), (96, 96, 3), (96, 96))):
+        image = rng.integers(0, 256, shape, dtype=np.uint8)
+        tensors, outputs = run_net(arrays, image)
+        expected = b"".join(array.tobytes() for array in (*tensors, *outputs))
+        pieces = [*(arrays[name] for name in ARRAYS), image]
+        data = b"".join(np.int64(piece.size).tobytes() + piece.tobytes() for piece in pieces)
+        for name in instruction_sets:
+            assert run(*runner, str(programs / "net_bytes"), name, *map(str, size), data=data) == expected, name
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_sanitizers_find_nothing():
     programs = build("sanitize", f"-DCMAKE_CXX_FLAGS={SANITIZE}")
     run_all(programs)
     assert_stored_rows(programs, instruction_sets=("scalar", "avx2", "avx512"))
+    assert_net_bytes(programs, instruction_sets=("scalar", "avx2", "avx512"))
 
 
 @pytest.mark.system
@@ -73,3 +91,6 @@ def test_aarch64_is_right_under_qemu():
     emulator = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
     run_all(programs, *emulator)
     assert_stored_rows(programs, *emulator, instruction_sets=("scalar", "neon"))
+    assert_net_bytes(programs, *emulator, instruction_sets=("scalar", "neon", "neondot"))
+    without_dot_products = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
+    assert_net_bytes(programs, *without_dot_products, instruction_sets=("best",))

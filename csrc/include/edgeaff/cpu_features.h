@@ -13,9 +13,13 @@ InstructionSet BestInstructionSet();
 bool HasAvx512Bf16();
 bool HasAvx512Vnni();
 
+// Whether the processor has int8 dot products beside NEON (Armv8.2 ASIMDDP), and the limit allows them.
+bool HasDotProduct();
+
 const char* InstructionSetName(InstructionSet set);
 
-// Limits the dispatch for tests and benchmarks: "scalar", "neon", "avx2", "avx512" or "best" (no limit).
+// Limits the dispatch for tests and benchmarks: "scalar", "neon" (without dot products), "neondot", "avx2", "avx512" or "best"
+// (no limit).
 // Returns false for another name. What runs is the lesser of the limit and what the processor has.
 bool SetInstructionSetLimit(const std::string& name);
 
