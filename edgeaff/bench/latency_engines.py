@@ -47,7 +47,8 @@ PAPER_WORDS = {
     "held between.",
     **{name: f"{WORDS[name]} {FABRICATED}" for name in ("onnxruntime_window", "torch_cached", "torch_naive")},
 }  # fmt: skip
-PEERS = ("onnxruntime_window", "torch_cached", "torch_naive")
+TORCH_PEERS = ("torch_cached", "torch_naive")
+PEERS = ("onnxruntime_window", *TORCH_PEERS)
 
 
 @dataclass
@@ -128,7 +129,7 @@ class Engine:
 
     def use_threads(self) -> None:
         """Gives torch as many threads as the engine has."""
-        if self.name.startswith("torch"):
+        if self.name in TORCH_PEERS:
             import torch
 
             torch.set_num_threads(self.threads)

@@ -57,7 +57,7 @@ def _watch(engine: Engine, spans: list[Span]) -> list[Callable[[], None]]:
     session = engine.session
     parts, segment = session._preprocessor.parts, session._preprocessor._segment
     assert segment._faces is not None
-    places: list[tuple[Any, str, str]] = [
+    stages: list[tuple[Any, str, str]] = [
         (session._preprocessor, "push_audio", "sound: clock, LLDs"),
         (parts.detector, "detect", "detector"),
         (segment._faces._tracker, "update", "tracker, shot cuts"),
@@ -67,15 +67,15 @@ def _watch(engine: Engine, spans: list[Span]) -> list[Callable[[], None]]:
         (session._predictor, "step", "step"),
         (session, "_event", "event"),
     ]
+    undo = [_wrap(owner, attribute, name, 1, spans) for owner, attribute, name in stages]
     graph = getattr(parts.detector, "_graph", None)
     if graph is not None:
-        places.append((graph, "run", "detector's network"))
-    return [_wrap(owner, attribute, name, spans) for owner, attribute, name in places]
+        undo.append(_wrap(graph, "run", "detector's network", 2, spans))
+    return undo
 
 
-def _wrap(owner: Any, attribute: str, name: str, spans: list[Span]) -> Callable[[], None]:
+def _wrap(owner: Any, attribute: str, name: str, depth: int, spans: list[Span]) -> Callable[[], None]:
     inner = getattr(owner, attribute)
-    depth = 2 if name.endswith("network") else 1
 
     def timed(*arguments: Any, **named: Any) -> Any:
         start = time.perf_counter_ns()

@@ -37,6 +37,7 @@ class LiveSource(ProcessBound, Closing):
     Attributes:
         name: for messages.
         warnings: what went wrong so far, one sentence each, at most 20.
+        rejected_settings: those of them that report a setting which the device does not have.
         inbox: what waits for the reader.
     """
 
@@ -71,6 +72,7 @@ class LiveSource(ProcessBound, Closing):
         """
         self.name = public_name(name)
         self.warnings: list[str] = []
+        self.rejected_settings: list[str] = []
         self.inbox = Inbox(max_frames=max_frames, max_audio_seconds=max_audio_seconds)
         self._stall_ns = int(stall_seconds * NANOSECONDS)
         self._freeze = FreezeWatch(freeze_seconds)
@@ -235,9 +237,11 @@ class LiveSource(ProcessBound, Closing):
         self._alive_ns = self._clock()
         self._warn(reason)
 
-    def _warn(self, sentence: str) -> None:
+    def _warn(self, sentence: str, *, rejected: bool = False) -> None:
         if len(self.warnings) < 20 and sentence not in self.warnings:
             self.warnings.append(sentence)
+            if rejected:
+                self.rejected_settings.append(sentence)
 
     def _accept(self, unit: VideoFrame | AudioChunk | None) -> bool:
         """Puts a unit into the inbox.

@@ -129,7 +129,8 @@ class Microphone(LiveSource):
                     reason = str(error)
                     continue
                 if self._asked_rate not in (None, rate):
-                    self._warn(f"{self.name} refuses {self._asked_rate} Hz; it runs at {rate} Hz and is resampled.")
+                    message = f"{self.name} does not run at {self._asked_rate} Hz; it runs at {rate} Hz and is resampled."
+                    self._warn(message, rejected=True)
                 self.sample_rate_hz = rate
                 return stream
         raise DeviceError(f"{self.name} must open at one of {', '.join(map(str, rates))} Hz, got: {reason}")

@@ -84,13 +84,13 @@ def run(options: argparse.Namespace) -> int:
         options.bundle, options.preset, options.vggface, options.channel_order, vggface_mode=options.vggface_mode
     )
     spec, encoder_id = recipe.spec(bundle), recipe.encoder_id(bundle)
-    FeatureCache.check(options.cache, spec, encoder_id=encoder_id)
+    FeatureCache.check(options.cache, spec, encoder_id=encoder_id, encoder_mode=recipe.encoder_mode)
     recipe.check()
     if spec.audio_normalisation == "fixed":
         statistics = training_statistics(everything, spec, options.cache, workers=options.workers)
         recipe = dataclasses.replace(recipe, statistics=statistics)
     chosen = recipe.statistics or bundle.manifest.statistics
-    cache = FeatureCache(options.cache, spec, encoder_id=encoder_id, statistics=chosen)
+    cache = FeatureCache(options.cache, spec, encoder_id=encoder_id, encoder_mode=recipe.encoder_mode, statistics=chosen)
     (options.cache / "statistics.json").write_text(json.dumps(chosen) + "\n", encoding="utf-8")  # for edgeaff export
     sizes = [
         size_of(track.media) for track in tracks if track.media and track.name in cache.missing([track.name])

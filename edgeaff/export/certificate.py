@@ -143,14 +143,13 @@ def encoder_certificate(figures: dict[str, Any]) -> dict[str, Any]:
 
 def describe(certificate: Mapping[str, Any]) -> str:
     """Returns a certificate as one line."""
-    if certificate.get("graph") == "face_encoder":
-        size = f"{certificate['faces']} faces"
-    else:
-        size = f"{certificate['sequences']} sequences, {certificate['ticks']} ticks"
+    of_encoder = certificate.get("graph") == "face_encoder"
+    sequences = "" if of_encoder else f"{certificate['sequences']} sequences, {certificate['ticks']} ticks"
+    size = f"{certificate['faces']} faces" if of_encoder else sequences
     losses = [certificate.get(f"ccc_label_loss_{name}") for name in DIMENSIONS]
     labels = "" if None in losses else f"; CCC with labels lost: {losses[0]:+.4f}, {losses[1]:+.4f}"
     return (
-        f"{'face encoder ' if size.endswith('faces') else ''}{certificate['backend']} {certificate['precision']}: CCC with "
+        f"{'face encoder ' if of_encoder else ''}{certificate['backend']} {certificate['precision']}: CCC with "
         f"the reference valence {certificate['ccc_reference_valence']:.8f}, arousal "
         f"{certificate['ccc_reference_arousal']:.8f}; largest difference {certificate['max_abs_difference']:.1e}{labels} "
         f"({size})"

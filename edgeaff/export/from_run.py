@@ -156,7 +156,7 @@ def paper_content(
         encoders, described = {"face_encoder": base.graph_bytes("face_encoder")}, base.golden()["video"][0, ::12]
         encoder_origin = encoder_id_of(base)
     else:
-        mode = (features.get("encoder_id", "").split()[2:] or PUBLISHED_MODES)[0]  # "vggface DIGEST [MODE]"
+        mode = features.get("encoder_mode", PUBLISHED_MODES[0])
         encoder, encoder_origin = (fabricated_encoder(), FABRICATED) if vggface is None else read_encoder(vggface, mode)
         encoders, described = encoder_graphs(encoder, precision=precision), describe_drawn(encoder)
     made_up = ("face_encoder",) if encoder_origin == FABRICATED else ()

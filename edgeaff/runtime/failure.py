@@ -31,20 +31,20 @@ class FirstError:
         """Adds what is called after an error: it ends a part of the run, and never waits."""
         self._endings.append(ending)
 
-    def keep(self, name: str, error: BaseException) -> None:
+    def keep(self, source: str, name: str, error: BaseException) -> None:
         """Keeps an error where it is the first, reports it and ends the run.
 
         Args:
-            name: "worker", "callback", "status", or the sink's.
+            source: "worker", "reader" (callbacks) or "sink".
+            name: of the callback or sink, for messages.
             error: what was raised there.
         """
         with self._lock:
             self.failed = True
             self._error = self._error or error
-        if name != "worker" and self._status is not None:
+        if source != "worker" and self._status is not None:
             reason = without_secrets(f"{type(error).__name__}: {error}")
             message = f"{name} must not raise, got {reason}; it surfaces where events are read."
-            source = "reader" if name in ("callback", "status") else "sink"
             self._status.emit(source, "failed", message, name=name)
         for ending in self._endings:
             ending()

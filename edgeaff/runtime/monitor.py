@@ -83,7 +83,7 @@ class Monitor:
         self._status, self._outlets, self._clock = status, outlets, clock
         self._conditions: dict[tuple[str, str], _Condition] = {}
         self._counters: dict[tuple[str, str], int] = {}
-        self._warnings: dict[str, int] = {}
+        self._rejected: dict[str, int] = {}  # reported so far, by source
         self._ended: set[str] = set()
         self._last_look: tuple[float, float] | None = None
         self._inputs = InputWatch()
@@ -196,10 +196,9 @@ class Monitor:
         for counter, (kind, text) in _SOURCE_COUNTERS.items():
             if counter in counts:
                 self._counter(source.kind, source.name, counter, counts[counter], kind, text, now)
-        for warning in source.warnings[self._warnings.get(source.name, 0) :]:
-            if "refuses" in warning:
-                self._status.emit(source.kind, "setting_rejected", warning, name=source.name)
-        self._warnings[source.name] = len(source.warnings)
+        for message in source.rejected_settings[self._rejected.get(source.name, 0) :]:
+            self._status.emit(source.kind, "setting_rejected", message, name=source.name)
+        self._rejected[source.name] = len(source.rejected_settings)
 
     def _look_at_sink(self, sink: QueuedSink, now: float) -> None:
         counts = sink.counts

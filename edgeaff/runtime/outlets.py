@@ -26,7 +26,7 @@ class Outlets:
     """
 
     def __init__(
-        self, sinks: Sequence[Any], policy: Policy, *, live: bool, on_error: Callable[[str, BaseException], None]
+        self, sinks: Sequence[Any], policy: Policy, *, live: bool, on_error: Callable[[str, str, BaseException], None]
     ) -> None:
         self.queue: EventQueue[AffectEvent] = EventQueue(policy, lossless=not live)
         self.queued_sinks: list[QueuedSink] = []
@@ -53,6 +53,7 @@ class Outlets:
                     sink.write,
                     waiting,
                     name=name or type(sink).__name__,
+                    source="sink",
                     on_error=self._on_error,
                     background=self.background,
                     at_end=sink.close,
@@ -63,7 +64,7 @@ class Outlets:
         """Calls back for every event, on a thread of its own."""
         waiting: EventQueue[AffectEvent] = EventQueue(policy, lossless=not self._live)
         self._callbacks.append(
-            Subscriber(callback, waiting, name="callback", on_error=self._on_error, background=self.background)
+            Subscriber(callback, waiting, name="callback", source="reader", on_error=self._on_error, background=self.background)
         )
 
     @property

@@ -15,12 +15,13 @@ import os
 import weakref
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from edgeaff.bundle import ModelBundle, open_bundle
 from edgeaff.capture.open import combine
+from edgeaff.capture.push import PushAudio, PushVideo
 from edgeaff.delivery.open import open_sinks
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.naming import public_name
@@ -36,6 +37,7 @@ from edgeaff.runtime.swap import BackendSwap, announce, begin
 from edgeaff.runtime.worker import Worker
 from edgeaff.session import Session
 
+Pushable = TypeVar("Pushable", PushVideo, PushAudio)
 SESSION_OPTIONS = (
     "backend", "face_backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride", "self_test",
 )  # fmt: skip
@@ -247,7 +249,7 @@ class Runtime(EventReader):
             pts_ns: its time on the caller's clock; None for the monotonic clock now.
         """
         self._require_own_process()
-        return int(self._pushable("video", "PushVideo").push(image, pts_ns=pts_ns))
+        return int(self._pushable("video", PushVideo).push(image, pts_ns=pts_ns))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int | None = None) -> int:
         """Returns how many samples were dropped for these; never blocks. Needs audio=PushAudio(sample_rate_hz=...).
@@ -257,7 +259,7 @@ class Runtime(EventReader):
             pts_ns: time of samples[0] on the caller's clock; None counts samples.
         """
         self._require_own_process()
-        return int(self._pushable("audio", "PushAudio").push(samples, pts_ns=pts_ns))
+        return int(self._pushable("audio", PushAudio).push(samples, pts_ns=pts_ns))
 
     def finish(self) -> None:
         """Says that nothing more will be pushed, so that the events end."""
@@ -269,13 +271,12 @@ class Runtime(EventReader):
     def _sources(self) -> tuple[Any, ...]:
         return tuple(getattr(self._source, "sources", ())) if self._live else ()
 
-    def _pushable(self, modality: str, kind: str) -> Any:
+    def _pushable(self, modality: str, kind: type[Pushable]) -> Pushable:
         for source in self._sources():
-            if type(source).__name__ == kind:
+            if isinstance(source, kind):
                 return source
-        raise ArgumentError(
-            f"{modality} must be an edgeaff.{kind} to be pushed to, got {self._source_name}; pass {modality}=edgeaff.{kind}()."
-        )
+        name = f"edgeaff.{kind.__name__}"
+        raise ArgumentError(f"{modality} must be an {name} to be pushed to, got {self._source_name}; pass {modality}={name}().")
 
     # --- what it says of itself ---------------------------------------------------------------------------------------------
 

@@ -22,14 +22,14 @@ class StatusChannel:
     """Takes StatusEvents and hands them on. `emit` never waits and never runs user code.
 
     Args:
-        on_error: called with a name and the exception when a callback raises.
+        on_error: called with "reader", a name and the exception when a callback raises.
         background: where async callbacks run that were registered outside of any event loop; None makes one.
         clock: monotonic nanoseconds.
     """
 
     def __init__(
         self,
-        on_error: Callable[[str, BaseException], None],
+        on_error: Callable[[str, str, BaseException], None],
         *,
         background: BackgroundLoop | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -78,7 +78,7 @@ class StatusChannel:
     def subscribe(self, callback: Callable[[StatusEvent], Any]) -> None:
         """Calls back for every event from now on, on a thread of its own; 256 wait, then the oldest go."""
         queue: EventQueue[StatusEvent] = EventQueue(lossless=False)
-        subscriber = Subscriber(callback, queue, name="status", on_error=self._on_error, background=self._background)
+        subscriber = Subscriber(callback, queue, name="status", source="reader", on_error=self._on_error, background=self._background)
         with self._lock:
             self._subscribers.append(subscriber)
             started = self._started

@@ -22,7 +22,8 @@ class Subscriber(Generic[T]):
         queue: EventQueue[T],
         *,
         name: str,
-        on_error: Callable[[str, BaseException], None],
+        source: str,
+        on_error: Callable[[str, str, BaseException], None],
         background: BackgroundLoop,
         at_end: Callable[[], Any] | None = None,
     ) -> None:
@@ -32,11 +33,12 @@ class Subscriber(Generic[T]):
             call: the user's function, plain or async.
             queue: what waits for it.
             name: of the thread, and for messages.
-            on_error: called with name and exception when the function raises; it is not called again after that.
+            source: "reader" or "sink": whose function it is.
+            on_error: called with source, name and exception when the function raises; it is not called again after that.
             background: where async functions run that were registered outside of any event loop.
             at_end: called on the same thread after the last item; plain or async.
         """
-        self.name, self.queue = name, queue
+        self.name, self.queue, self._source = name, queue, source
         self._call, self._on_error = Caller(call, background), on_error
         self._at_end = None if at_end is None else Caller(at_end, background)
         self._thread = threading.Thread(target=self._work, name=f"edgeaff-{name}", daemon=True)
@@ -62,7 +64,7 @@ class Subscriber(Generic[T]):
                 self._call(item)
         except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
             self.queue.close(discard=True)
-            self._on_error(self.name, error)
+            self._on_error(self._source, self.name, error)
         finally:
             self._end()
 
@@ -72,4 +74,4 @@ class Subscriber(Generic[T]):
         try:
             self._at_end()
         except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
-            self._on_error(self.name, error)
+            self._on_error(self._source, self.name, error)

@@ -29,7 +29,7 @@ class Worker:
         outlets: where events go.
         status: where to say what happens.
         ladder: decides how much work is left out; None for file mode.
-        on_error: called with a name and what ended the worker.
+        on_error: called with "worker" twice (source and name) and the exception that ended the worker.
 
     Attributes:
         session: who computes; replaced by nobody but a call handed to `submit`.
@@ -44,7 +44,7 @@ class Worker:
         outlets: Outlets,
         status: StatusChannel,
         ladder: Ladder | None,
-        on_error: Callable[[str, BaseException], None],
+        on_error: Callable[[str, str, BaseException], None],
     ) -> None:
         self.session = session
         self.stop = threading.Event()
@@ -106,7 +106,7 @@ class Worker:
                             self._handle(piece)
                 self._deliver(self.session.finish())
         except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
-            self._on_error("worker", error)
+            self._on_error("worker", "worker", error)
         finally:
             self._outlets.finish()
             if self.state == "running":

@@ -96,7 +96,7 @@ def test_microphone_that_refuses_16_khz_runs_at_its_own_rate_and_says_so():
     fake = FakePortAudio()
     with microphone(fake, sample_rate_hz=16_000) as source:
         assert take_one(source).sample_rate_hz == 44_100
-    assert source.warnings == ["mic:default refuses 16000 Hz; it runs at 44100 Hz and is resampled."]
+    assert source.warnings == ["mic:default does not run at 16000 Hz; it runs at 44100 Hz and is resampled."]
 
 
 def test_device_with_two_channels_only_is_mixed():

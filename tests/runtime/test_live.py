@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import edgeaff
 from edgeaff.errors import ArgumentError
 from edgeaff.types import AffectEvent, Status
+
+from ..cli.test_run import write_wav
 
 IMAGE = np.full((120, 160, 3), 128, np.uint8)
 
@@ -90,3 +93,28 @@ def test_ticks_go_on_and_turn_stale_when_the_camera_stops() -> None:
             if (event := runtime.poll(0.2)) is not None:
                 events.append(event)
     assert events[0].status is Status.NO_FACE and events[-1].status is Status.STALE
+
+
+def test_a_subclass_of_a_push_source_can_be_pushed_to() -> None:
+    class Rotated(edgeaff.PushVideo):
+        """A camera of the program's own."""
+
+    with edgeaff.Runtime(video=Rotated()) as runtime:
+        assert runtime.push_frame(np.zeros((48, 64, 3), np.uint8), pts_ns=0) == 0
+
+
+def test_a_failing_sink_is_reported_as_a_sink_whatever_its_name(tmp_path: Path) -> None:
+    class Full:
+        """A sink that fails at once."""
+
+        def write(self, event: AffectEvent) -> None:
+            raise OSError("full")
+
+        def close(self) -> None:
+            """Holds nothing."""
+
+    runtime = edgeaff.Runtime(audio=write_wav(tmp_path / "a.wav", 0.5))
+    runtime.add_sink(Full(), name="callback")
+    with runtime, pytest.raises(OSError, match="full"):
+        runtime.join()
+    assert [(event.source, event.name) for event in runtime.status.recent() if event.kind == "failed"] == [("sink", "callback")]

@@ -24,7 +24,7 @@ from ..test_types import EVENT
 from ..waiting import wait_until
 
 
-def nobody(name: str, error: BaseException) -> None:
+def nobody(source: str, name: str, error: BaseException) -> None:
     raise AssertionError(f"{name} raised {error!r}")
 
 
@@ -53,7 +53,7 @@ def test_status_events_reach_every_callback_on_a_thread_of_its_own() -> None:
 
 def test_exception_of_a_status_callback_is_handed_on_and_others_go_on() -> None:
     errors: list[tuple[str, BaseException]] = []
-    channel, seen = StatusChannel(lambda name, error: errors.append((name, error))), []
+    channel, seen = StatusChannel(lambda source, name, error: errors.append((name, error))), []
 
     def fail(event: StatusEvent) -> None:
         raise ValueError("mine")
@@ -89,7 +89,8 @@ class FakeSource:
     name, kind = "camera:0", "camera"
 
     def __init__(self) -> None:
-        self.state, self.counts, self.warnings = Health.OK, {"failed_reads": 0, "bad_packets": 0}, []
+        self.state, self.counts = Health.OK, {"failed_reads": 0, "bad_packets": 0}
+        self.rejected_settings: list[str] = []
 
     def health(self) -> SourceHealth:
         return SourceHealth(self.state, 0.0, f"{self.name} is {self.state.value}.", 0)
@@ -151,7 +152,7 @@ def test_numbers_that_are_none_and_refused_rates_are_reported() -> None:
     watch = Watch()
     watch.inputs = {"samples_not_finite": 7}
     assert watch.look() == [("mic", "corrupt_input")]
-    watch.source.warnings.append("mic:USB refuses 16000 Hz; it runs at 48000 Hz and is resampled.")
+    watch.source.rejected_settings.append("mic:USB does not run at 16000 Hz; it runs at 48000 Hz and is resampled.")
     assert watch.look() == [("camera", "setting_rejected")] and watch.look() == []
 
 

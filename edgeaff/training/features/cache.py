@@ -62,11 +62,12 @@ class FeatureCache:
         folder: made where it is missing.
         spec: what the features are made for.
         encoder_id: which face encoder made the descriptors.
+        encoder_mode: how it was applied, where it has several modes and this is not the default one.
         statistics: with which sound was normalised; None = not said.
 
     Attributes:
         folder: of the features.
-        made_with: fingerprint, encoder_id and, where said, a digest of the statistics.
+        made_with: fingerprint, encoder_id and, where given, encoder_mode and a digest of the statistics.
         spec: what the features are made for.
 
     Raises:
@@ -74,10 +75,18 @@ class FeatureCache:
     """
 
     def __init__(
-        self, folder: Path, spec: PreprocessSpec, *, encoder_id: str, statistics: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        spec: PreprocessSpec,
+        *,
+        encoder_id: str,
+        encoder_mode: str | None = None,
+        statistics: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.spec = folder, spec
         self.made_with = {"fingerprint": spec.fingerprint, "encoder_id": encoder_id}
+        if encoder_mode is not None:
+            self.made_with["encoder_mode"] = encoder_mode
         if statistics is not None:
             self.made_with["statistics"] = statistics_id(statistics)
         if (folder / SPEC_FILE).exists():
@@ -93,20 +102,22 @@ class FeatureCache:
         part.replace(folder / SPEC_FILE)
 
     @staticmethod
-    def check(folder: Path, spec: PreprocessSpec, *, encoder_id: str) -> None:
+    def check(folder: Path, spec: PreprocessSpec, *, encoder_id: str, encoder_mode: str | None = None) -> None:
         """Checks, before anything is computed, that a folder can take features.
 
         Args:
             folder: may be missing.
             spec: of the features.
             encoder_id: which face encoder makes the descriptors.
+            encoder_mode: as for the constructor.
 
         Raises:
             SpecMismatchError: it holds features of another preprocessing or encoder.
         """
         if not (folder / SPEC_FILE).exists():
             return
-        found, wanted = _read_note(folder)["made_with"], {"fingerprint": spec.fingerprint, "encoder_id": encoder_id}
+        found = _read_note(folder)["made_with"]
+        wanted = {"fingerprint": spec.fingerprint, "encoder_id": encoder_id, "encoder_mode": encoder_mode}
         if {name: found.get(name) for name in wanted} != wanted:
             raise SpecMismatchError(
                 f"{folder} must hold features of {_said(wanted)}, got {_said(found)}; use another folder."
@@ -240,8 +251,8 @@ def _read_note(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _said(made_with: dict[str, str]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in made_with.items())
+def _said(made_with: Mapping[str, str | None]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in made_with.items() if value is not None)
 
 
 def _mapped(path: Path, member: str) -> np.ndarray:

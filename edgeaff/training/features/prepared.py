@@ -160,6 +160,7 @@ class PreparedCorpus:
             self._cache / "edge",
             self._bundle.spec,
             encoder_id=self._recipe.encoder_id(self._bundle),
+            encoder_mode=self._recipe.encoder_mode,
             statistics=self._bundle.manifest.statistics,
         )
         report = extract_corpus(list(self.tracks.values()), cache, self._recipe, workers=self._workers)

@@ -90,8 +90,12 @@ class ExtractRecipe:
             raise ArgumentError(
                 f"vggface must be a readable file, got {self.vggface} ({error}); check the path."
             ) from error
-        other_mode = "" if self.vggface_mode == PUBLISHED_MODES[0] else f" {self.vggface_mode}"
-        return f"vggface {digest.hexdigest()[:16]}{other_mode}"
+        return f"vggface {digest.hexdigest()[:16]}"
+
+    @property
+    def encoder_mode(self) -> str | None:
+        """The mode of VGGFace where it is not the default one, which needs no mention."""
+        return None if self.vggface_mode == PUBLISHED_MODES[0] else self.vggface_mode
 
     def check(self) -> None:
         """Loads the weights of VGGFace once, where they are asked for: what is wrong with them is said before any work is done."""

@@ -40,6 +40,7 @@ class System:
         paper_ccc: (valence, arousal) of Table 1, None where the paper has no row.
         from_pixels: whether it learns from crops.
         streaming: whether it gives one value per tick with state (`step`) instead of a window.
+        modality: what `features` of a system with one input are: "audio" or "video".
     """
 
     name: str
@@ -50,6 +51,7 @@ class System:
     paper_ccc: tuple[float, float] | None
     from_pixels: bool = False
     streaming: bool = False
+    modality: str = "video"
 
     def build(self, *, width: float = 1.0, sizes: Mapping[str, Any] | None = None) -> nn.Module:
         """Returns the network.
@@ -86,11 +88,6 @@ class System:
         given = sizes or {}
         own = {"video": "video_size", "audio": "audio_size", "features": f"{self.modality}_size"}
         return {name: (given[own[name]],) if own.get(name) in given else shape for name, shape in self.inputs.items()}
-
-    @property
-    def modality(self) -> str:
-        """What `features` of a system with one input are: "audio" or "video"."""
-        return "audio" if self.name.endswith("_a") else "video"
 
     def made_up_inputs(self, batch: int, ticks: int, *, seed: int = 0) -> dict[str, Tensor]:
         """Returns random inputs of the right shapes: keyword -> (batch, ticks, *shape)."""
@@ -147,7 +144,7 @@ SYSTEMS: dict[str, System] = {
             (0.315, 0.357),
             from_pixels=True,
         ),
-        System("rnn_a", "RNN (A)", AudioRnn, {"audio": (LLD_SIZE,)}, 100, (0.105, 0.168)),
+        System("rnn_a", "RNN (A)", AudioRnn, {"audio": (LLD_SIZE,)}, 100, (0.105, 0.168), modality="audio"),
         System("vggface_rnn_v", "VGGFace-RNN (V)", VideoRnn, {"video": (PAPER_VECTOR,)}, 100, (0.379, 0.481)),
         System(
             "vggface_rnn_av",
@@ -174,6 +171,7 @@ SYSTEMS: dict[str, System] = {
             {"features": (PAPER_VECTOR,)},
             100,
             None,
+            modality="audio",
         ),
         System(
             "transformer_v",
