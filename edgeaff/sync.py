@@ -346,7 +346,8 @@ class FrameTimeline:
         waiting = self._newest_other.get(self.newest_tick)
         if waiting is None and self._held is not None and not self._first_of_tick:
             waiting = self._held
-        gap_tick = max(self.newest_tick + 1, self._next_tick or self.newest_tick + 1)
+        after = self.newest_tick + 1
+        gap_tick = after if self._next_tick is None else max(after, self._next_tick)
         if waiting is None or gap_tick >= tick:
             return
         if self._spec.tick_pts_ns(gap_tick) - waiting.pts_ns <= HOLD_NS:

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeaff import sync
+from edgeaff.ops import core
 from edgeaff.spec import NANOSECONDS, PreprocessSpec
 from edgeaff.sync import ColumnGroup, FrameTimeline, Placement, RowTimeline, SoundClock, TickScheduler
 
 MS = 1_000_000
 SPEC = PreprocessSpec()
+NATIVE = {
+    "Placement": core.Placement, "SoundClock": core.AudioClock, "RowTimeline": core.RowTimeline,
+    "FrameTimeline": core.FrameTimeline, "TickScheduler": core.TickScheduler,
+}  # fmt: skip
+
+
+@pytest.fixture(params=["python", "native"], scope="module", autouse=True)
+def twin(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs every test of this file on the Python classes and on those of the native core."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, kind in NATIVE.items():
+            patch.setattr(sys.modules[__name__], name, kind if request.param == "native" else getattr(sync, name))
+        yield
 
 
 def test_tick_times_are_rounded_thirtieths() -> None:

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-CORE = ("include", "kernels", "lld", "nets", "vision")
+CORE = ("include", "base", "core", "kernels", "lld", "nets", "vision")
 FORBIDDEN = re.compile(r'#\s*include\s*[<"](torch/|ATen/|c10/|pybind11/|Python\.h|NvInfer)')
 FORBIDDEN_EVERYWHERE = re.compile(r'#\s*include\s*[<"](torch/|ATen/|c10/)')
-UPWARD = re.compile(r'#\s*include\s*"(\.\./)?(kernels|lld|nets|vision|python|tensorrt)/')
+UPWARD = re.compile(r'#\s*include\s*"(\.\./)?(kernels|lld|vision|core|nets|python|tensorrt)/')
 
 
 def problems() -> list[str]:

@@ -1,0 +1,225 @@
+"""The door to csrc/core: the classes of the native session core under the names and signatures of their Python twins.
+
+| here | twin |
+|---|---|
+| AudioClock, RowTimeline, FrameTimeline, TickScheduler | `edgeaff.sync` (AudioClock is SoundClock there) |
+| ClockGate | `edgeaff.preprocess.gate` |
+
+Times are int nanoseconds of 64 bits, as the gate lets them through; both twins give the same bytes for the same calls (tests/core).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from edgeaff.ops import native
+from edgeaff.spec import PreprocessSpec
+
+KINDS = ("image", "faces", "samples", "rows", "clock")
+_MODALITIES = {"video": 0, "audio": 1, "clock": 2}
+_LARGEST = 2**63 - 1
+
+
+class Placement(NamedTuple):
+    """The action for one chunk: start a new stream or not, samples to skip at its head, zeros to put before it."""
+
+    restart: bool
+    skip: int
+    fill: int
+
+
+class Step(NamedTuple):
+    """The audio of one tick. lld: (65,) float32, not normalized; centre_ns: of its newest column group; row: its number."""
+
+    lld: np.ndarray
+    centre_ns: int
+    row: int
+
+
+class TakenFrame(NamedTuple):
+    """The frame that a tick takes: its time and the result of processing it."""
+
+    pts_ns: int
+    result: Any
+
+
+class Verdict(NamedTuple):
+    """What becomes of the inputs at hand; see `edgeaff.preprocess.gate.Verdict`."""
+
+    deliver: tuple[Any, ...] = ()
+    dropped: tuple[Any, ...] = ()
+    restart: bool = False
+
+
+class Group(Protocol):
+    """Columns that share one analysis window; see `edgeaff.sync.ColumnGroup`."""
+
+    columns: tuple[int, ...]
+    centre_ns: int
+    window_ns: int
+
+
+class Input(Protocol):
+    """One input on its way; see `edgeaff.preprocess.gate.Delivery`."""
+
+    kind: str
+    start_ns: int
+    end_ns: int
+
+
+class AudioClock:
+    """Time of every sample of one audio stream."""
+
+    def __init__(self) -> None:
+        self._core = native().AudioClock()
+
+    @property
+    def rate_hz(self) -> int:
+        """Rate of the stream, 0 before the first chunk."""
+        return self._core.rate_hz
+
+    @property
+    def nominal_end_ns(self) -> int:
+        """Nominal time after the last sample."""
+        return self._core.nominal_end_ns
+
+    @property
+    def end_pts_ns(self) -> int:
+        """Session time after the last sample."""
+        return self._core.end_pts_ns
+
+    def pts_ns(self, nominal_ns: int) -> int:
+        """Returns the session time of a nominal time."""
+        return self._core.pts_ns(nominal_ns)
+
+    def touches_hole(self, start_ns: int, end_ns: int) -> bool:
+        """Returns whether [start, end) in nominal time overlaps zeros that were filled in."""
+        return self._core.touches_hole(start_ns, end_ns)
+
+    def place(self, pts_ns: int, count: int, rate_hz: int) -> Placement:
+        """Returns what to feed of `count` samples at pts_ns, and advances the clock over them."""
+        return Placement(*self._core.place(pts_ns, count, rate_hz))
+
+
+class RowTimeline:
+    """LLD rows with their times; gives, per column group, the row whose window center is nearest to an instant."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self._core = native().RowTimeline([(list(one.columns), one.centre_ns, one.window_ns) for one in groups])
+
+    def push(self, start_pts_ns: int, lld: np.ndarray, masked: tuple[bool, ...]) -> None:
+        """Appends one final row. lld: (width,) float32; masked: one flag per column group."""
+        self._core.push(start_pts_ns, lld, masked)
+
+    def select(self, instant_ns: int) -> Step | None:
+        """Returns the step at an instant, or None when audio is missing there."""
+        found = self._core.select(instant_ns)
+        return None if found is None else Step(*found)
+
+    def forget_before(self, instant_ns: int) -> None:
+        """Drops rows that no instant from here on can take."""
+        self._core.forget_before(instant_ns)
+
+
+class FrameTimeline:
+    """Frames by tick. A frame that a tick takes is processed once, in time order, and let go at once."""
+
+    def __init__(self, spec: PreprocessSpec, process: Callable[[int, Any], Any]) -> None:
+        self._core = native().FrameTimeline(spec.model_rate_hz, process)
+
+    @property
+    def newest_pts_ns(self) -> int | None:
+        """Time of the newest frame."""
+        return self._core.newest_pts_ns
+
+    @property
+    def newest_tick(self) -> int | None:
+        """Tick of the newest frame."""
+        return self._core.newest_tick
+
+    def push(self, pts_ns: int, payload: Any) -> bool:
+        """Returns whether the tick of this frame, which is newer than all before it, has gone without any frame."""
+        return self._core.push(pts_ns, payload)
+
+    def ready(self, tick: int) -> bool:
+        """Returns whether the tick's frame, or anything later, is there."""
+        return self._core.ready(tick)
+
+    def take(self, tick: int) -> TakenFrame | None:
+        """Returns the frame of a tick, or None when there is none recent enough. Ticks are taken in order."""
+        found = self._core.take(tick)
+        return None if found is None else TakenFrame(*found)
+
+    def newest_before(self, tick: int) -> int | None:
+        """Returns the pts of the newest frame that belongs to this tick or an earlier one; call it after take(tick)."""
+        return self._core.newest_before()
+
+
+class TickScheduler:
+    """Decides which tick may go."""
+
+    def __init__(self, spec: PreprocessSpec, skew_ns: int, video: bool, audio: bool, audio_need_ns: int) -> None:
+        self._core = native().TickScheduler(spec.model_rate_hz, skew_ns, video, audio, audio_need_ns)
+        self.audio_need_ns = audio_need_ns
+
+    @property
+    def first_pts_ns(self) -> int | None:
+        """Where the first delivery began."""
+        return self._core.first_pts_ns
+
+    @property
+    def next_tick(self) -> int | None:
+        """The tick after the last one that has gone."""
+        return self._core.next_tick
+
+    @property
+    def newest_ns(self) -> int | None:
+        """The latest instant that anything has reached."""
+        return self._core.newest_ns
+
+    def delivered(self, who: str, pts_ns: int, *, first_pts_ns: int | None = None) -> None:
+        """Notes that a modality ("video", "audio", or "clock" for advance) has delivered up to pts_ns."""
+        self._core.delivered(_MODALITIES[who], pts_ns, first_pts_ns)
+
+    def late_ns(self, pts_ns: int) -> int:
+        """Returns how much of new audio from pts_ns on only ticks that have gone could have used."""
+        return self._core.late_ns(pts_ns)
+
+    def current_tick(self) -> int | None:
+        """Returns the next tick to go, or None before the first delivery."""
+        return self._core.current_tick()
+
+    def may_go(self, tick: int, *, video_ready: bool) -> bool:
+        """Returns whether the tick waits for nothing any more, and the data (or advance) reach as far as it."""
+        return self._core.may_go(tick, video_ready)
+
+    def went(self, tick: int) -> None:
+        """Notes that the tick has gone."""
+        self._core.went(tick)
+
+    def last_tick(self) -> int | None:
+        """Returns the last tick of the data so far."""
+        return self._core.last_tick()
+
+    def frame_window_end_ns(self, tick: int) -> int:
+        """Returns the first pts that belongs to the next tick."""
+        return self._core.frame_window_end_ns(tick)
+
+
+class ClockGate:
+    """Judges inputs one by one: continue, restart, hold or drop."""
+
+    def __init__(self, *, confirm: bool) -> None:
+        self._core = native().ClockGate(confirm)
+
+    def offer(self, item: Input) -> Verdict:
+        """Returns what becomes of an input, and of the one that was held."""
+        end_ns = min(item.end_ns, _LARGEST)
+        return Verdict(*self._core.offer(KINDS.index(item.kind), item.start_ns, end_ns, item))
+
+    def drop_held(self) -> tuple[Any, ...]:
+        """Returns the input that was held, if any, and forgets it."""
+        return self._core.drop_held()
