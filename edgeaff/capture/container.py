@@ -38,6 +38,24 @@ def open_container(av: Any, address: str, **options: Any) -> Any:
     return av.open(address, **options)
 
 
+def open_stream(av: Any, uri: str, *, timeout: tuple[float, float], options: dict[str, str]) -> Any:
+    """Returns an open container of a network stream, which can name no file of this machine and no other scheme.
+
+    Args:
+        av: the module.
+        uri: rtsp:, udp: or tcp: address.
+        timeout: seconds to open it, and to wait for data.
+        options: of FFmpeg.
+    """
+    of_rtsp = ("rtsp", "rtp", "sdp") if uri.split(":", 1)[0].lower() == "rtsp" else ()
+    guarded = {
+        "protocol_whitelist": "rtsp,rtp,udp,tcp,tls",
+        "format_whitelist": ",".join((_formats_that_read_themselves(av), *of_rtsp)),
+        "max_pixels": str(most_pixels()),
+    }
+    return open_container(av, uri, timeout=timeout, options={**guarded, **options})
+
+
 def open_file(av: Any, path: Path) -> Any:
     """Returns an open container that reads its file and nothing else, and no frame that is too large for the machine.
 

@@ -18,6 +18,7 @@ from edgeaff.capture.track import TrackReader, storage_of
 from edgeaff.closing import Closing
 from edgeaff.errors import BackendUnavailableError, MediaError
 from edgeaff.naming import public_name
+from edgeaff.parsing.boundary import reason_of
 from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame, most_pixels
 
@@ -170,7 +171,14 @@ class MediaFile(Closing):
         """Does nothing: a pass holds the file open only while it runs."""
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
-        """Yields everything in the order of `order_of`; MediaError if not one packet of the file can be decoded."""
+        """Yields everything in the order of `order_of`.
+
+        Yields:
+            Frames and chunks.
+
+        Raises:
+            MediaError: not one packet of the file can be decoded, or it does not fit into memory.
+        """
         self.warnings[:] = self._opening_warnings
         self._readers = []
         containers, passes = [], []
@@ -182,6 +190,12 @@ class MediaFile(Closing):
             passes = [iter(reader) for reader in self._readers]
             yield from heapq.merge(*passes, key=order_of)
             self._conclude()
+        except MediaError:
+            raise
+        except Exception as error:  # of FFmpeg, on damage that no part above foresees; what the reader raises never comes here
+            raise MediaError(
+                f"{public_name(self.path)} must be a media file that can be read, got {reason_of(error)}; convert it."
+            ) from error
         finally:
             for running in passes:  # first: PyAV's generators touch their container when they end
                 running.close()

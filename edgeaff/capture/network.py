@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from edgeaff.capture.clocks import JumpFilter, StreamClock
-from edgeaff.capture.container import open_container
+from edgeaff.capture.container import open_stream
 from edgeaff.capture.live import LiveSource
 from edgeaff.capture.timeline import Timeline, to_ns
 from edgeaff.capture.track import TrackDecoder, shift_of
@@ -81,7 +81,7 @@ class NetworkStream(LiveSource):
 
     def _open(self) -> Any:
         try:
-            container = open_container(self._av, self.uri, timeout=self._timeouts, options=dict(self._options))
+            container = open_stream(self._av, self.uri, timeout=self._timeouts, options=self._options)
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             reason = self._reason(error)
             raise DeviceError(f"{self.name} must be an open stream, got: {reason}; is it sending?") from None  # its text holds the URI

@@ -23,7 +23,7 @@ from edgeaff.capture.image import ImageMaker
 from edgeaff.capture.still import exif_orientation, lacks_end
 from edgeaff.capture.timeline import Timeline, to_ns
 from edgeaff.forking import ProcessBound
-from edgeaff.spec import NANOSECONDS
+from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame, most_pixels
 
 MAX_CHUNK_SECONDS = 0.1  # well under Session's max_skew_seconds, so that order by pts is enough
@@ -245,11 +245,14 @@ class TrackDecoder(ProcessBound):
         return self._decoder.sample_aspect_ratio
 
     def _chunks(self, frame: Any) -> Iterator[AudioChunk]:
+        rate = frame.sample_rate
+        if not LOWEST_RATE_HZ <= rate <= HIGHEST_RATE_HZ:
+            raise ValueError(f"audio of {rate} Hz")  # counted as a bad packet
         channels = samples_of(frame)
         mono = to_mono(channels, downmix_weights([channel.name for channel in frame.layout.channels]))
         self._cancellation.add(channels, mono)
         mono = self._scale.limited(mono)
-        pts, rate = self._raw_pts_ns(frame.pts), frame.sample_rate
+        pts = self._raw_pts_ns(frame.pts)
         start = self._audio_clock.stamp(pts, count=mono.size, rate_hz=rate, tick_ns=to_ns(1, self._time_base))
         step = max(1, int(rate * MAX_CHUNK_SECONDS))
         for first in range(0, mono.size, step):

@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -134,3 +135,36 @@ def test_paced_file_loops_without_a_gap(tmp_path):
     for speed in (0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ArgumentError, match="speed must be positive"):
             PacedFile(path, speed=speed)
+
+
+def test_a_peer_that_sends_a_playlist_gets_no_file_of_this_machine(ts_clip, tmp_path):
+    path, _ = ts_clip
+    playlist = tmp_path / "list.m3u8"
+    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nfile://{path}\n#EXT-X-ENDLIST\n" + "#\n" * 4_000)
+    server = TsServer(playlist, seconds=0.1)
+    try:
+        with pytest.raises(DeviceError, match="must be an open stream"):
+            NetworkStream(server.uri, reconnect=False).start()
+    finally:
+        server.close()
+
+
+def test_a_stream_whose_pixels_are_not_square_is_shown_square(tmp_path):
+    import av
+
+    path = tmp_path / "clip.ts"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg2video", rate=25, width=96, height=96, pix_fmt="yuv420p")
+        stream.codec_context.sample_aspect_ratio = Fraction(16, 9)
+        for pts in range(75):
+            frame = av.VideoFrame.from_ndarray(np.full((96, 96, 3), 90, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = pts, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    server = TsServer(path, seconds=3.0)
+    try:
+        with NetworkStream(server.uri, audio=False, reconnect=False) as source:
+            unit = source.take(5.0)
+    finally:
+        server.close()
+    assert isinstance(unit, VideoFrame) and unit.image.shape == (96, 171, 3)
