@@ -4,13 +4,12 @@ What a program gets from its environment is made whole here, before anything els
 closed, names that they cannot encode, and an interruption at any instant (exit code 130, no traceback).
 """
 
+import _signal  # signal itself loads enum first: a millisecond more in which Ctrl-C would be a traceback
 import os
-import signal
 import sys
-from types import FrameType
 
 
-def leave(number: int, frame: FrameType | None) -> None:
+def leave(number: int, frame: object) -> None:
     """Ends the process at once; the handler of Ctrl-C until a command runs, for there is nothing to close yet."""
     try:
         os.write(2, b"edgeaff: interrupted.\n")
@@ -20,8 +19,8 @@ def leave(number: int, frame: FrameType | None) -> None:
 
 def entry() -> None:
     """Runs the command line and exits with its code."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as in a background job
-        signal.signal(signal.SIGINT, leave)
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:  # else it is ignored, as in a background job
+        _signal.signal(_signal.SIGINT, leave)
     from edgeaff.cli import process, process_list
 
     process_list.hide_secrets()
