@@ -83,6 +83,18 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def thread_limit() -> int | None:
+    """Returns how many threads and processes the user may have, None without a limit or where the system has none."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    if not hasattr(resource, "RLIMIT_NPROC"):
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
 def resident_mib(pid: int | None = None) -> float:
     """Returns the resident memory of a process, MiB; 0 where the system does not say, or the process is gone.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,6 +26,11 @@ from edgeaff.types import VideoFrame
 
 _FAILED_READS = 3  # a single failed read is a corrupt JPEG of a USB camera, three are a lost device
 _MAX_BUFFER_AGE_NS = 1_000_000_000
+_RIGHTS = {
+    "linux": "the rights on /dev/video*",
+    "darwin": "that System Settings, Privacy & Security, Camera allows this program",
+    "win32": "that Settings, Privacy, Camera allows desktop programs",
+}
 
 
 class Camera(LiveSource):
@@ -90,7 +96,7 @@ class Camera(LiveSource):
             capture.release()
             raise DeviceError(
                 f"{self.name} must be a camera that can be opened, got one that is busy, gone or of another kind; "
-                "close other programs that use it, check the cable and the rights on /dev/video*."
+                f"close other programs that use it, check the cable and {_RIGHTS.get(sys.platform, _RIGHTS['linux'])}."
             )
         return capture
 
@@ -100,10 +106,14 @@ class Camera(LiveSource):
             return cv2.VideoCapture(self._pipeline, cv2.CAP_GSTREAMER)
         text = str(self.device)
         path = f"/dev/video{text}" if text.isdigit() else text
-        if os.name == "posix" and path.startswith("/dev/") and not os.path.exists(path):
+        uses_files = sys.platform == "linux" and path.startswith("/dev/")  # elsewhere a number is all that names a camera
+        if uses_files and not os.path.exists(path):
             there = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
             raise DeviceError(f"{self.name} must be there, got no {path} (cameras found: {there}); plug it in.")
-        capture = cv2.VideoCapture(int(text)) if text.isdigit() else cv2.VideoCapture(text, cv2.CAP_V4L2)
+        if text.isdigit():
+            capture = cv2.VideoCapture(int(text))
+        else:
+            capture = cv2.VideoCapture(text, cv2.CAP_V4L2 if uses_files else cv2.CAP_ANY)
         if self._pixel_format is not None:
             capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter_fourcc(*self._pixel_format))
         if self._size is not None:
@@ -112,7 +122,7 @@ class Camera(LiveSource):
         if self._fps is not None:
             capture.set(cv2.CAP_PROP_FPS, self._fps)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        if os.name == "posix" and path.startswith("/dev/"):
+        if uses_files:
             width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
             self._aspect = pixel_aspect(path, int(width), int(height))
         return capture

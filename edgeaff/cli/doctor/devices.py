@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -27,6 +28,9 @@ def check_cameras(cameras: list[CameraInfo] | None = None, *, ioctl: Ioctl | Non
         cameras: what to look at; None lists them.
         ioctl: see `edgeaff.capture.v4l2.list_modes`.
     """
+    if cameras is None and sys.platform != "linux":
+        text = "only Linux lists its cameras"
+        return [Finding("camera", WARN, text, f"try `edgeaff run camera:0`, then camera:1; {_PUSH}.")]
     cameras = list_cameras() if cameras is None else cameras
     if not cameras:
         return [Finding("camera", WARN, "none found in /dev/video*", f"plug one in, pass a file or stream, {_PUSH}.")]

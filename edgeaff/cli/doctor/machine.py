@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from edgeaff.cli.doctor.finding import FAIL, OK, WARN, Finding
 from edgeaff.errors import EdgeaffError
+from edgeaff.machine import load_average, thread_limit, usable_cores
 
 EXTRAS = {  # extra -> (distributions, what it is for)
     "media": (("av",), "media files and network streams"),
@@ -50,7 +50,8 @@ def check_native() -> list[Finding]:
         return [Finding("native", FAIL, *_split(error))]
     used, built = info["instruction_set_used"], info["instruction_sets_built"]
     text = f"{used} of {built}; compiler {info['compiler']}, CUDA {info.get('cuda_version') if info['cuda'] else 'off'}"
-    best = best_instruction_set(cpu_flags())
+    flags = cpu_flags()
+    best = best_instruction_set(flags) if flags else used  # only Linux names them
     data = {**info, "processor_has": best}
     if used != best and best in str(built).split():
         return [Finding("native", WARN, f"{text}; the processor has {best}", "unset EDGEAFF_ISA.", data)]
@@ -83,12 +84,12 @@ def best_instruction_set(flags: set[str]) -> str:
 
 def check_threads(cgroup: str = "/sys/fs/cgroup") -> list[Finding]:
     """Returns processors and threads that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     quota = cpu_quota(Path(cgroup))
     usable = cores if quota is None else min(float(cores), quota)
-    threads = _fewest(resource.getrlimit(resource.RLIMIT_NPROC)[0], _number(Path(cgroup) / "pids.max"))
-    load = os.getloadavg()[0]
-    data = {"cores": cores, "cpu_quota": quota, "thread_limit": threads, "load_1_minute": round(load, 2)}
+    threads = min((limit for limit in (thread_limit(), _number(Path(cgroup) / "pids.max")) if limit is not None), default=None)
+    load = next(iter(load_average()), 0.0)
+    data = {"cores": cores, "cpu_quota": quota, "thread_limit": threads, "load_1_minute": load}
     text = f"{usable:g} of {os.cpu_count()} cores, {'no limit on' if threads is None else f'at most {threads}'} threads, load {load:.1f}"
     if threads is not None and threads < THREADS_NEEDED:
         return [
@@ -116,10 +117,6 @@ def _number(path: Path) -> int | None:
         return int(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-def _fewest(*limits: int | None) -> int | None:
-    return min((limit for limit in limits if limit is not None and limit != resource.RLIM_INFINITY), default=None)
 
 
 def check_memory(path: str = "/proc/meminfo") -> list[Finding]:
