@@ -44,7 +44,11 @@ $(VENV)/.demo-built: $(VENV)/.demo-packages setup.py CMakeLists.txt $(CSRC)
 	EDGEAFF_CUDA=OFF $(UV) --no-build-isolation --no-deps -e .
 	touch $@
 
-demo: $(VENV)/.demo-built    ## the main job: a face and a voice in, valence and arousal out (INPUT=path or camera:0)
+$(VENV)/.demo-live: pyproject.toml constraints-dev.txt | $(VENV)/.demo-packages
+	$(UV) -r pyproject.toml --extra live
+	touch $@
+
+demo: $(VENV)/.demo-built $(if $(filter camera:% mic:% gst:%,$(INPUT)),$(VENV)/.demo-live)   ## the main job: a face and a voice in, valence and arousal out (INPUT=path or camera:0)
 	$(VENV)/bin/python examples/demo.py $(if $(INPUT),--input '$(INPUT)')
 
 # --- checks -------------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ def run(options: argparse.Namespace) -> int:
         ArgumentError: --output or --seconds is not what it must be.
     """
     from edgeaff.capture.uri import parse_uri
+    from edgeaff.cli.display import make_display
     from edgeaff.cli.signals import interruptible
     from edgeaff.delivery.open import split_options
     from edgeaff.recording.recorder import Recorder
@@ -48,9 +49,11 @@ def run(options: argparse.Namespace) -> int:
             key=options.key, minimum_version=options.minimum_version,
         )
         count, deadline = 0, None if options.seconds is None else time.monotonic() + options.seconds
-        with interruptible(runtime), runtime:
-            for _ in runtime:
+        display = make_display(runtime, quiet=options.quiet, writes_stdout=False)
+        with interruptible(runtime), runtime, display:
+            for event in runtime:
                 count += 1
+                display.update(event)
                 if deadline is not None and time.monotonic() >= deadline:
                     break
         warnings = runtime.warnings + recorder.warnings

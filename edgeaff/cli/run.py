@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from edgeaff.capture.uri import parse_uri
 from edgeaff.cli.destination import check_destination, check_distinct, check_packages
+from edgeaff.cli.display import Display, make_display
 from edgeaff.cli.process import say
 from edgeaff.cli.signals import interruptible
+from edgeaff.cli.tally import Tally, summary
 from edgeaff.cli.trust import add_bundle_arguments
+from edgeaff.delivery.files import event_json
 from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.naming import public_name
 from edgeaff.types import AffectEvent, StatusEvent
 
 PICTURES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
 PACKAGES = {"plot": (("matplotlib",), "view"), "overlay": (("cv2", "av"), "live,media")}  # option -> packages, extras
-READ = ("frames", "audio_frames", "frames_used", "chunks_used", "frames_unused", "chunks_unused")  # no causes of trouble
+STDOUT = "-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         action="append",
         default=[],
-        help="events.jsonl, .csv or .vtt, or udp://, ws[s]://, mqtt[s]://; may be repeated",
+        help="events.jsonl, .csv or .vtt, or udp://, ws[s]://, mqtt[s]://; - for lines of JSON on standard output; may be repeated",
     )
     parser.add_argument("--plot", metavar="PNG", help="write a picture: faces above, valence and arousal below")
     parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values drawn in")
@@ -77,29 +78,33 @@ def run(options: argparse.Namespace) -> int:
         minimum_version=options.minimum_version,
     )
     for output in options.output:
-        runtime.add_sink(open_sink(output, live=runtime.is_live, append=runtime.is_live), name=public_name(output))
+        if output != STDOUT:
+            runtime.add_sink(open_sink(output, live=runtime.is_live, append=runtime.is_live), name=public_name(output))
+    writes_stdout = STDOUT in options.output
+    display = make_display(runtime, quiet=options.quiet, writes_stdout=writes_stdout)
     if runtime.is_live and not options.quiet:
-        runtime.on_status(print_status)
-    events: list[AffectEvent] = []
-    collect(runtime, events, quiet=options.quiet, keep=bool(options.plot or options.overlay))
+        runtime.on_status(lambda event: display.say(describe_status(event)))
+    events: list[AffectEvent] | None = [] if options.plot or options.overlay else None
+    tally = collect(runtime, display, events=events, to_stdout=writes_stdout)
     for warning in [*runtime.warnings, *losses(runtime.stats().sinks)]:
         say(f"warning: {' '.join(warning.split())}")
     if options.plot:
         from edgeaff.cli.plot import plot_events
 
-        plot_events(events, options.input, options.plot)
+        plot_events(events or [], options.input, options.plot)
     if options.overlay:
         from edgeaff.cli.overlay import write_overlay
 
-        write_overlay(events, options.input, options.overlay)
+        write_overlay(events or [], options.input, options.overlay)
     if not options.quiet:
-        print(summary(runtime, options))
+        text = summary(runtime, tally, options)
+        say(text, prefix="") if writes_stdout else print(text)
     return 0
 
 
-def print_status(event: StatusEvent) -> None:
-    """Prints what happened to a device, a sink or the load, on standard error."""
-    say(f"{event.name}: {event.kind}{'. ' if event.message else ''}{event.message}")
+def describe_status(event: StatusEvent) -> str:
+    """Returns what happened to a device, a sink or the load, in words."""
+    return f"{event.name}: {event.kind}{'. ' if event.message else ''}{event.message}"
 
 
 def losses(sinks: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -111,72 +116,34 @@ def losses(sinks: Mapping[str, Mapping[str, int]]) -> list[str]:
     ]
 
 
-def collect(runtime: Any, events: list[AffectEvent], *, quiet: bool, keep: bool) -> None:
-    """Reads all events, into `events` if they are needed again, with a progress bar on a terminal.
+def collect(
+    runtime: Any, display: Display, *, events: list[AffectEvent] | None = None, to_stdout: bool = False
+) -> Tally:
+    """Reads all events.
+
+    Args:
+        runtime: not started yet.
+        display: shows them.
+        events: takes them where they are needed again.
+        to_stdout: write them to standard output too, as lines of JSON.
+
+    Returns:
+        What was counted.
 
     Raises:
         MediaError: nothing came out of a file.
     """
-    with interruptible(runtime), runtime, Progress(runtime.duration_seconds, enabled=not quiet) as progress:
+    tally = Tally()
+    with interruptible(runtime), runtime, display:
         for event in runtime:
-            if keep:
+            tally.add(event)
+            if events is not None:
                 events.append(event)
-            progress.update(event)
-    if progress.count == 0 and not runtime.is_live:
+            if to_stdout:
+                print(event_json(event), flush=runtime.is_live)
+            display.update(event)
+    if tally.events == 0 and not runtime.is_live:
         raise MediaError(
             f"{runtime.source_name}: must hold at least one picture or 60 ms of sound, got nothing readable; check the file."
         )
-
-
-class Progress:
-    """A bar on standard error when that is a terminal and rich is installed; counts events in any case."""
-
-    def __init__(self, duration_seconds: float | None, *, enabled: bool) -> None:
-        self.count = 0
-        self._duration = duration_seconds
-        self._bar: Any = None
-        if enabled and sys.stderr is not None and sys.stderr.isatty():
-            try:
-                from rich.progress import Progress as RichProgress
-            except ImportError:
-                return
-            from rich.console import Console
-
-            self._bar = RichProgress(console=Console(stderr=True), transient=True)
-
-    def __enter__(self) -> Progress:
-        if self._bar is not None:
-            self._bar.start()
-            self._task = self._bar.add_task("edgeaff", total=self._duration)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, event: AffectEvent) -> None:
-        """Counts an event and moves the bar to its time."""
-        self.count += 1
-        if self._bar is not None:
-            self._bar.update(self._task, completed=event.pts_ns / 1e9)
-
-
-def summary(runtime: Any, options: argparse.Namespace) -> str:
-    """Returns a few lines on what came out."""
-    stats = runtime.stats()
-    by_status = Counter(stats.events_by_status)
-    lines = [
-        f"{public_name(options.input)}: {stats.events} events from {stats.frames} frames and {stats.samples} samples of sound",
-        "status: " + ", ".join(f"{name} {count}" for name, count in by_status.most_common()),
-        f"computed by {runtime.bundle.manifest.model_id} on {runtime.health().backend['name']}",
-    ]
-    trouble = {**stats.inputs, **stats.source}
-    repaired = ", ".join(
-        f"{name.replace('_', ' ')} {count}" for name, count in trouble.items() if count and name not in READ
-    )
-    if repaired:
-        lines.append(f"repaired or dropped: {repaired}")
-    written = [*options.output, *(path for path in (options.plot, options.overlay) if path)]
-    if written:
-        lines.append("written: " + ", ".join(map(public_name, written)))
-    return "\n".join(lines)
+    return tally
