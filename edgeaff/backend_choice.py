@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeaff.backend_swap import encoder_backend, require_same_descriptors
-from edgeaff.backends import load_graph
+from edgeaff.backend_swap import require_same_descriptors
+from edgeaff.backends.face import encoder_backend, load_face_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError
 from edgeaff.golden import LOAD_SECONDS, self_test
-from edgeaff.inference import graph_bytes, load_predictor
+from edgeaff.inference import load_predictor
 
 CANDIDATES = (
     "native",
@@ -22,7 +22,6 @@ CANDIDATES = (
     "onnxruntime-cuda",
     "onnxruntime-tensorrt",
 )  # none that is built for minutes
-FACE_CANDIDATES = tuple(name for name in CANDIDATES if name != "native")  # the first is what the others are compared with
 TRIAL_TICKS, TRIAL_FACES = 40, 15
 WARMUP = 5
 WORTH_A_CHANGE = 0.9  # of the default's time; below that the gain is noise
@@ -73,7 +72,8 @@ def choose_backend(bundle: ModelBundle, *, threads: int = 1, stride: int = 1) ->
         raise BundleError(f"{bundle.path} must run on one of {', '.join(CANDIDATES)}, got {left_out}; export it again.")
     chosen = _fastest(milliseconds, bundle.manifest.default_backend)
     faces = _face_trials(bundle, threads=threads)
-    face_chosen = _fastest(faces, encoder_backend(chosen)) if faces else encoder_backend(chosen)
+    default = encoder_backend(bundle, chosen)
+    face_chosen = _fastest(faces, default) if faces else default
     reason = (
         f"{chosen} for a tick on {threads} threads: {_listed(milliseconds)}; {face_chosen} for a face: {_listed(faces)}; "
         f"not tried: {', '.join(left_out) or 'none'}"
@@ -114,9 +114,9 @@ def _face_trials(bundle: ModelBundle, *, threads: int) -> dict[str, float]:
         return found
     size, served = bundle.spec.crop_size_px, None
     face = {"face": np.zeros((1, 3, size, size), np.float32)}
-    for backend in FACE_CANDIDATES:
+    for backend in CANDIDATES:  # the first that runs is what the others are compared with
         try:
-            graph = load_graph(graph_bytes(bundle, "face_encoder", backend), backend=backend, threads=threads)
+            graph = load_face_graph(bundle, "face_encoder", backend=backend, threads=threads)
             require_same_descriptors(served or graph, graph, size)
         except (ArgumentError, BackendUnavailableError, BundleError) as error:
             logger.debug("face encoder not on %s: %s", backend, error)

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.backends import GRAPH_BACKENDS, Graph, Progress, load_graph
+from edgeaff.backends import Graph, Progress
+from edgeaff.backends.face import encoder_backend, load_face_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BundleError
 from edgeaff.golden import self_test
@@ -80,24 +81,10 @@ def prepare(
     figures = self_test(bundle, predictor).figures()
     encoder = None
     if bundle.has_graph("face_encoder"):
-        name = encoder_backend(backend)
-        encoder = load_graph(bundle.graph_bytes("face_encoder"), backend=name, threads=threads, progress=progress)
+        name = encoder_backend(bundle, backend)
+        encoder = load_face_graph(bundle, "face_encoder", backend=name, threads=threads, progress=progress)
     figures["seconds"] = round(time.perf_counter() - start, 3)
     return PreparedBackend(backend, bundle, predictor, encoder, figures)
-
-
-def encoder_backend(backend: str) -> str:
-    """Returns the backend of the face encoder that goes with one of the model.
-
-    Args:
-        backend: of the model.
-
-    Returns:
-        The same, but ONNX Runtime beside the native step, and TensorRT in fp16 beside its int8.
-    """
-    if backend == "tensorrt:int8":
-        return "tensorrt"
-    return backend if backend in GRAPH_BACKENDS else "onnxruntime"
 
 
 def transfer_state(old: Predictor, new: Predictor, state: Any, history: Sequence[TickPair]) -> Any:

@@ -23,11 +23,11 @@ from edgeaff.backend_choice import Choice, choose_backend
 from edgeaff.backend_swap import (
     PreparedBackend,
     TickPair,
-    encoder_backend,
     prepare,
     require_same_descriptors,
     transfer_state,
 )
+from edgeaff.backends.face import encoder_backend
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError, SessionStateError
 from edgeaff.features.face import FaceEncoder
@@ -172,7 +172,7 @@ class Session(ProcessBound):
         self._predictor: Predictor = load_predictor(self.bundle, backend, threads=threads, stride=stride)
         self.warnings = check_at_load(self.bundle, self._predictor, self_test)
         self._engine_options: dict[str, Any] = {"threads": threads, "stride": stride}
-        face_backend = face_backend or encoder_backend(backend)
+        face_backend = face_backend or encoder_backend(self.bundle, backend)
         parts = parts_from_bundle(
             self.bundle, video=video, audio=audio, detector=detector, backend=face_backend, threads=threads
         )

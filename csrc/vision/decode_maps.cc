@@ -22,7 +22,7 @@ std::vector<Candidate> Candidates(const DetectorMap* maps, int count, const Deco
   for (int m = 0; m < count; ++m) {
     const int cells = maps[m].rows * maps[m].columns;
     for (int i = 0; i < cells; ++i) {
-      const float logit = maps[m].data[i];
+      const float logit = maps[m].data[i * maps[m].cell_step];
       if (!(logit > rules.score_limit - rules.vote_margin)) continue;
       found.push_back({logit, m, i});
       *any = *any || logit > rules.score_limit;
@@ -36,8 +36,8 @@ std::vector<Candidate> Candidates(const DetectorMap* maps, int count, const Deco
 }
 
 DecodedFace Decode(const DetectorMap& map, const Candidate& candidate) {
-  const size_t plane = static_cast<size_t>(map.rows) * map.columns;
-  const float* value = map.data + candidate.cell;
+  const ptrdiff_t plane = map.value_step;
+  const float* value = map.data + candidate.cell * map.cell_step;
   const float stride = static_cast<float>(map.stride);
   const float x = (static_cast<float>(candidate.cell % map.columns) + 0.5f) * stride;
   const float y = (static_cast<float>(candidate.cell / map.columns) + 0.5f) * stride;

@@ -1,15 +1,17 @@
 // From the maps of our single-shot face detector to faces: candidates, non-maximum suppression, votes of the rivals.
 // NumPy twin: edgeaff/detection/decode.py (decode_maps_reference); agreement is tested in tests/detection/test_decode.py.
 #pragma once
+#include <cstddef>
 #include <vector>
 
 namespace edgeaff {
 
-// One map: 15 planes of rows x columns floats, packed. Per cell: score logit; box centre (dx, dy) in strides from the cell's
-// centre; logarithms of width and height in strides; five points (x, y) in strides from the cell's centre.
+// One map: 15 values for each of rows x columns cells. Per cell: score logit; box center (dx, dy) in strides from the cell's
+// center; logarithms of width and height in strides; five points (x, y) in strides from the cell's center.
 struct DetectorMap {
   const float* data;
-  int rows, columns, stride;  // stride in input pixels
+  int rows, columns, stride;         // stride in input pixels
+  ptrdiff_t value_step, cell_step;   // floats from one value to the next, from one cell to the next: planes, or values together
 };
 
 struct DecodeRules {

@@ -37,7 +37,7 @@ def import_onnxruntime() -> Any:
         import onnxruntime
     except ImportError as error:
         raise BackendUnavailableError(
-            f"onnxruntime must be installed, got: {error}; pip install onnxruntime."
+            f"onnxruntime must be installed, got: {error}; pip install 'edgeaff[onnxruntime]'."
         ) from error
     if telemetry_is_off() and hasattr(onnxruntime, "disable_telemetry_events"):
         onnxruntime.disable_telemetry_events()
@@ -68,7 +68,7 @@ def import_openvino() -> Any:
         import openvino
     except ImportError as error:
         raise BackendUnavailableError(
-            f"openvino must be installed, got: {error}; pip install edgeaff[openvino]."
+            f"openvino must be installed, got: {error}; pip install 'edgeaff[openvino]'."
         ) from error
     finally:
         if hide:

@@ -139,11 +139,9 @@ def _meta(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
         raise Refused(f"crop_size_px {shown(size)}")
     for name in NETS:
         stated = meta.get(name)
-        outputs = stated.get("outputs") if isinstance(stated, dict) else None
-        if (
-            not isinstance(outputs, list)
-            or not all(isinstance(one, str) for one in outputs)
-            or not isinstance(stated.get("sha256"), str)
-        ):
-            raise Refused(f"no outputs and sha256 of the {name}")
+        if not isinstance(stated, dict) or not isinstance(stated.get("sha256"), str):
+            raise Refused(f"no sha256 of the graph of the {name}")
+        outputs = stated.get("outputs")
+        if not isinstance(outputs, list) or not all(isinstance(one, str) for one in outputs):
+            raise Refused(f"no names of the outputs of the {name}")
     return meta

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from edgeaff.backends.face import load_face_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.parsing.boundary import boundary, read_bounded
@@ -112,7 +113,7 @@ def load_detector(
     name: str | FaceDetector | Callable[[np.ndarray], Any] = "ssd",
     *,
     bundle: ModelBundle | None = None,
-    backend: str = "onnxruntime",
+    backend: str = "default",
     threads: int = 1,
     score_threshold: float | None = None,
     input_long_side: int | None = None,
@@ -124,7 +125,8 @@ def load_detector(
             "full_frame", "cropped" (pictures that are face crops already), "fixed:X0,Y0,X1,Y1", an object with `id` and
             `detect`, or any function from a picture to boxes.
         bundle: where "ssd" and the crop margin of "cropped" come from; None for the bundle that ships.
-        backend: what runs the graph of "ssd".
+        backend: what runs the graph of "ssd": "default" (the packed network of a bundle, else ONNX Runtime), "native" or a graph
+            backend.
         threads: most threads of one run of it.
         score_threshold: instead of the detector's usual one.
         input_long_side: instead of the detector's usual one.
@@ -167,15 +169,17 @@ def load_detector(
 def _load_ssd(path: str, bundle: ModelBundle | None, options: dict[str, Any]) -> FaceDetector:
     from edgeaff.detection.ssd import SsdDetector
 
+    backend = options.pop("backend")
     if path:
         for key, item in _read_card(Path(path)).items():
             options.setdefault(key, item)
-        return SsdDetector.from_bytes(_read(Path(path)), **options)
+        return SsdDetector.from_bytes(_read(Path(path)), backend="onnxruntime" if backend == "default" else backend, **options)
     bundle = ModelBundle.load() if bundle is None else bundle
     facts = bundle.manifest.detector
     options.setdefault("score_threshold", facts.score_threshold)
     options.setdefault("input_long_side", facts.input_long_side)
-    return SsdDetector.from_bytes(bundle.graph_bytes("face_detector"), **options)
+    graph = load_face_graph(bundle, "face_detector", backend=backend, threads=options.pop("threads"))
+    return SsdDetector(graph, **options)
 
 
 def _read_card(path: Path) -> dict[str, Any]:

@@ -6,7 +6,7 @@ does, so its rule and margin are part of `PreprocessSpec`, and with it of the bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -106,8 +106,18 @@ class FaceEncoder:
             raise SpecMismatchError(
                 f"spec.crop_rule must be {CROP_RULE!r}, got {spec.crop_rule!r}; use a bundle made for this edgeaff."
             )
-        self.graph: Any = graph
+        self.graph = graph
         self._spec = spec
+
+    @property
+    def graph(self) -> Any:
+        """The graph that runs; one with a method `describe` (packed networks) gets crops as they are."""
+        return self._graph
+
+    @graph.setter
+    def graph(self, graph: Any) -> None:
+        self._graph = graph
+        self._describe: Callable[[np.ndarray], np.ndarray] | None = getattr(graph, "describe", None)
 
     def crop(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
         """Returns the crop of one face of an RGB picture: (S, S, 3) uint8 RGB."""
@@ -144,5 +154,8 @@ class FaceEncoder:
         for one in crops:
             if one.shape != (side, side, 3):
                 raise ArgumentError(f"crops must be ({side}, {side}, 3) uint8 RGB, got {one.shape}; use crop().")
-            rows.append(self.graph.run({INPUT_NAME: normalise(one)[None]})[OUTPUT_NAME])
+            if self._describe is not None:
+                rows.append(self._describe(one)[None])
+            else:
+                rows.append(self._graph.run({INPUT_NAME: normalise(one)[None]})[OUTPUT_NAME])
         return np.concatenate(rows).astype(np.float32, copy=False) if rows else np.zeros((0, 0), np.float32)

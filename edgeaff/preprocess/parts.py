@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.backends import load_graph
+from edgeaff.backends.face import detector_backend, load_face_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.detection import load_detector
 from edgeaff.detection.ssd import SsdDetector
@@ -25,7 +25,7 @@ def parts_from_bundle(
     video: bool = True,
     audio: bool = True,
     detector: Any = None,
-    backend: str = "onnxruntime",
+    backend: str = "default",
     threads: int = 1,
 ) -> PreprocessParts:
     """Returns detector, face encoder and normaliser of a bundle.
@@ -35,7 +35,7 @@ def parts_from_bundle(
         video: whether the face parts are needed.
         audio: whether the sound parts are needed.
         detector: another FaceDetector in place of the bundle's; its id must be the bundle's.
-        backend: what runs the face graphs.
+        backend: what runs the face encoder; the detector runs on what goes with it (`edgeaff.backends.face`).
         threads: most threads of one run.
 
     Raises:
@@ -47,13 +47,17 @@ def parts_from_bundle(
     encoder = None
     if video:
         with boundary(BundleError, f"{bundle.path}: the face detector must be loaded", "export the bundle again."):
-            face_detector = load_detector("ssd", bundle=bundle, threads=threads) if detector is None else detector
+            face_detector = (
+                load_detector("ssd", bundle=bundle, backend=detector_backend(bundle, backend), threads=threads)
+                if detector is None
+                else detector
+            )
         if face_detector.id != spec.detector_id:
             raise SpecMismatchError(
                 f"detector must be {spec.detector_id!r} (bundle {bundle.manifest.model_id}), got {face_detector.id!r}; use the "
                 "bundle's detector, or export a bundle trained with this one."
             )
-        encoder = FaceEncoder(load_graph(bundle.graph_bytes("face_encoder"), backend=backend, threads=threads), spec)
+        encoder = FaceEncoder(load_face_graph(bundle, "face_encoder", backend=backend, threads=threads), spec)
     with boundary(BundleError, f"{bundle.path}: LLDs must be normalized", "export the bundle again."):
         normaliser = make_normaliser(spec, bundle.manifest.statistics) if audio else None
     return PreprocessParts(spec, face_detector, encoder, normaliser)

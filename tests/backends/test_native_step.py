@@ -199,7 +199,7 @@ def test_shipped_bundle_says_the_same_natively_and_in_onnxruntime(root: Path) ->
     predictors = [load_predictor(bundle, backend) for backend in ("native", "onnxruntime")]
     states = [predictor.initial_state() for predictor in predictors]
     rng = np.random.default_rng(3)
-    audio_size = bundle.manifest.spec["audio_vector_size"]
+    audio_size = bundle.spec.audio_vector_size
     differences = []
     for tick in range(130):
         video = rng.standard_normal(128).astype(np.float32) if tick % 7 else None

@@ -67,7 +67,7 @@ void TestDecoding() {
   for (int i = 0; i < 24; ++i) fine[i] = -9.0f;
   for (int i = 0; i < 6; ++i) coarse[i] = -9.0f;
   fine[1 * 6 + 2] = 3.0f;  // row 1, column 2: centre (20, 12)
-  const edgeaff::DetectorMap maps[] = {{fine.data(), 4, 6, 8}, {coarse.data(), 2, 3, 16}};
+  const edgeaff::DetectorMap maps[] = {{fine.data(), 4, 6, 8, 24, 1}, {coarse.data(), 2, 3, 16, 6, 1}};
   const edgeaff::DecodeRules rules{0.0f, 1.0f, 400, 0.3f, 0.6f};
   const auto faces = edgeaff::DecodeMaps(maps, 2, rules);
   CHECK(faces.size() == 1);
