@@ -1,6 +1,7 @@
 // See thumbnail.h.
 #include "vision/thumbnail.h"
 
+#include <algorithm>
 #include <array>
 
 namespace edgeaff {
@@ -13,12 +14,13 @@ ptrdiff_t PointAt(int i, int size) { return static_cast<ptrdiff_t>((2 * i + 1) *
 
 }  // namespace
 
-void GreyThumbnail(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride,
-                   ptrdiff_t channel_stride, float* out) {
+void GreySums(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride, ptrdiff_t channel_stride,
+              int32_t* out) {
   std::array<ptrdiff_t, kSide> columns;
   for (int i = 0; i < kSide; ++i) columns[i] = PointAt(i, width) * pixel_stride;
   for (int cell_row = 0; cell_row < kThumbnailSize; ++cell_row) {
-    std::array<int32_t, kThumbnailSize> sums{};
+    int32_t* const sums = out + cell_row * kThumbnailSize;
+    std::fill_n(sums, kThumbnailSize, 0);
     for (int k = 0; k < kPointsPerCell; ++k) {
       const uint8_t* row = data + PointAt(cell_row * kPointsPerCell + k, height) * row_stride;
       for (int i = 0; i < kSide; ++i) {
@@ -26,9 +28,14 @@ void GreyThumbnail(const uint8_t* data, int height, int width, ptrdiff_t row_str
         sums[i / kPointsPerCell] += 299 * pixel[0] + 587 * pixel[channel_stride] + 114 * pixel[2 * channel_stride];
       }
     }
-    constexpr double kScale = 1000.0 * kPointsPerCell * kPointsPerCell;
-    for (int i = 0; i < kThumbnailSize; ++i) out[cell_row * kThumbnailSize + i] = static_cast<float>(sums[i] / kScale);
   }
+}
+
+void GreyThumbnail(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride,
+                   ptrdiff_t channel_stride, float* out) {
+  std::array<int32_t, kThumbnailSize * kThumbnailSize> sums;
+  GreySums(data, height, width, row_stride, pixel_stride, channel_stride, sums.data());
+  for (size_t i = 0; i < sums.size(); ++i) out[i] = static_cast<float>(sums[i] / static_cast<double>(kGreyScale));
 }
 
 }  // namespace edgeaff

@@ -29,7 +29,8 @@ VELOCITY_GAIN = 0.35
 COAST_SECONDS = 0.2  # a box moves on without detections for this long, then stands still
 PRIMARY_HYSTERESIS = 1.3
 AGE_LIMIT_SECONDS = 3.0
-CUT_LEVELS = 26.0
+CUT_LEVELS = 26  # of gray, mean over the cells
+GREY_SCALE = 16_000  # of the sums behind a thumbnail, per level of gray
 TICK_SECONDS = 1 / 30
 LEAST_STEP_SECONDS = 0.01  # floor under a time step that divides: frames may come 1 ns apart, detections tremble by pixels
 LEAST_SIDE = 1e-3  # pixels; so that a box without extent, of a foreign detector, divides nothing by zero
@@ -149,10 +150,12 @@ class FaceTracker:
 
     def _is_cut(self, image: np.ndarray) -> bool:
         """Returns whether the frame differs from the one before, brightness removed: a lamp switched on is no cut."""
-        thumbnail = grey_thumbnail(image)
-        thumbnail -= thumbnail.mean()
-        before, self._thumbnail = self._thumbnail, thumbnail
-        return before is not None and float(np.abs(thumbnail - before).mean()) > CUT_LEVELS
+        sums = np.rint(grey_thumbnail(image).astype(np.float64) * GREY_SCALE).astype(np.int64)  # exact: whole numbers below 2^22
+        before, self._thumbnail = self._thumbnail, sums
+        if before is None:
+            return False
+        change, cells = sums - before, sums.size
+        return int(np.abs(cells * change - change.sum()).sum()) > CUT_LEVELS * cells * cells * GREY_SCALE
 
     def _match(self, pts_ns: int, detections: list[FaceDetection]) -> None:
         boxes = [_centre_and_size(found.box) for found in detections]
@@ -203,7 +206,7 @@ class FaceTracker:
         scale = math.sqrt(measured[1][0] * measured[1][1])
         (dx, dy), (dw, dh) = ((new[0] - old[0], new[1] - old[1]) for old, new in zip(shown, measured, strict=True))
         weights = []
-        for change in (math.hypot(dx, dy) / scale, max(abs(dw), abs(dh)) / scale):
+        for change in (math.sqrt(dx * dx + dy * dy) / scale, max(abs(dw), abs(dh)) / scale):
             still = min(0.3 + 8 * max(change - 0.01, 0.0), 1.0)
             weights.append(1 - (1 - still) ** max(elapsed / TICK_SECONDS, 1.0))
         return _moved(shown[0], (dx, dy), weights[0]), _moved(shown[1], (dw, dh), weights[1])
@@ -244,7 +247,8 @@ def _cost(track: _Track, box: tuple[Pair, Pair], pts_ns: int) -> float | None:
     """Returns distance in sizes + lost overlap + change of size between track and box; None outside the gate."""
     expected, (centre, size) = track.predict(pts_ns), box
     size_a, size_b = math.sqrt(track.size[0] * track.size[1]), math.sqrt(size[0] * size[1])
-    distance = math.hypot(expected[0] - centre[0], expected[1] - centre[1]) / min(size_a, size_b)
+    dx, dy = expected[0] - centre[0], expected[1] - centre[1]
+    distance = math.sqrt(dx * dx + dy * dy) / min(size_a, size_b)
     change = abs(math.log(size_a / size_b))
     overlap = _overlap((expected, track.size), box)
     unseen = (pts_ns - track.detected_pts_ns) / NANOSECONDS

@@ -4,6 +4,7 @@
 |---|---|
 | AudioClock, RowTimeline, FrameTimeline, TickScheduler | `edgeaff.sync` (AudioClock is SoundClock there) |
 | ClockGate | `edgeaff.preprocess.gate` |
+| FaceTracker, assign | `edgeaff.detection.tracker`, `edgeaff.detection.assignment` |
 
 Times are int nanoseconds of 64 bits, as the gate lets them through; both twins give the same bytes for the same calls (tests/core).
 """
@@ -15,8 +16,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from edgeaff.errors import ArgumentError
 from edgeaff.ops import native
-from edgeaff.spec import PreprocessSpec
+from edgeaff.spec import NANOSECONDS, PreprocessSpec
+from edgeaff.types import FaceBox, FaceDetection, TrackedFace
 
 KINDS = ("image", "faces", "samples", "rows", "clock")
 _MODALITIES = {"video": 0, "audio": 1, "clock": 2}
@@ -223,3 +226,64 @@ class ClockGate:
     def drop_held(self) -> tuple[Any, ...]:
         """Returns the input that was held, if any, and forgets it."""
         return self._core.drop_held()
+
+
+class FaceTracker:
+    """Gives faces an identity over time, between and through detections."""
+
+    def __init__(self, *, max_faces: int, staleness_seconds: float = 0.5) -> None:
+        """Starts without tracks; see `edgeaff.detection.tracker.FaceTracker`.
+
+        Raises:
+            ArgumentError: max_faces is below 1 or staleness_seconds not positive.
+        """
+        if max_faces < 1:
+            raise ArgumentError(f"max_faces must be at least 1, got {max_faces}; pass 1 to follow the primary face only.")
+        if not staleness_seconds > 0:
+            raise ArgumentError(f"staleness_seconds must be positive, got {staleness_seconds}; pass 0.5, the usual value.")
+        self._core = native().FaceTracker(max_faces, round(staleness_seconds * NANOSECONDS))
+        self._detected: dict[int, int] = {}
+
+    @property
+    def cuts(self) -> int:
+        """Shot cuts seen so far."""
+        return self._core.cuts
+
+    def reset(self) -> None:
+        """Forgets all tracks; identities count on."""
+        self._core.reset()
+        self._detected = {}
+
+    def detected_pts_ns(self, track_id: int) -> int:
+        """Returns when a face of the last `update` was last detected.
+
+        Raises:
+            ArgumentError: it gave no such face.
+        """
+        if track_id not in self._detected:
+            raise ArgumentError(f"track_id must be one of {list(self._detected)}, got {track_id}; ask right after `update`.")
+        return self._detected[track_id]
+
+    def update(self, pts_ns: int, image: np.ndarray | None, detections: list[FaceDetection] | None) -> list[TrackedFace]:
+        """Returns the usable faces of one more frame, the primary one first.
+
+        Args:
+            pts_ns: time of the frame, later than that of the call before.
+            image: (H, W, 3) uint8 RGB, to notice shot cuts; None where there is no image.
+            detections: what the detector found on this frame; None when it did not run on it.
+
+        Raises:
+            ArgumentError: pts_ns does not grow.
+        """
+        before = self._core.pts_ns
+        if before is not None and pts_ns <= before:
+            raise ArgumentError(f"pts_ns must be above {before}, got {pts_ns}; drop frames that do not move on.")
+        found = None if detections is None else [(*map(float, one.box), float(one.score)) for one in detections]
+        rows = self._core.update(pts_ns, image, found)
+        self._detected = {row[0]: row[3] for row in rows}
+        return [TrackedFace(track_id, FaceBox(*box), score) for track_id, box, score, _ in rows]
+
+
+def assign(cost: np.ndarray) -> list[tuple[int, int]]:
+    """Returns the pairs (row, column) of the cheapest complete assignment of the shorter side, by row. cost: (n, m), finite."""
+    return native().assign(cost)

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import itertools
+import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
+from edgeaff.detection import assignment, tracker
 from edgeaff.detection.assignment import assign
 from edgeaff.detection.tracker import CUT_LEVELS, FaceTracker
 from edgeaff.errors import ArgumentError
+from edgeaff.ops import core
 from edgeaff.ops.thumbnail import grey_thumbnail
 from edgeaff.types import FaceBox, FaceDetection
 
 FRAME_NS = 33_333_333
+
+
+@pytest.fixture(params=["python", "native"], scope="module", autouse=True)
+def twin(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs every test of this file on the Python tracker and on that of the native core."""
+    native = request.param == "native"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules[__name__], "FaceTracker", core.FaceTracker if native else tracker.FaceTracker)
+        patch.setattr(sys.modules[__name__], "assign", core.assign if native else assignment.assign)
+        yield
 
 
 def detection(x: float, y: float, size: float = 80.0, score: float = 0.9) -> FaceDetection:
