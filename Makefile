@@ -14,7 +14,7 @@ DEV_EXTRAS := media live view serve train export openvino mqtt sign table lab de
 DEV_GROUPS := build test lint docs package
 CSRC := $(shell find csrc cmake -type f 2>/dev/null)
 
-.PHONY: help dev demo test test-slow system-test soak check docs bench readme-figures gpu-check tour wheel clean
+.PHONY: help dev demo demo-live test test-slow system-test soak check docs bench readme-figures gpu-check tour wheel clean
 help:           ## what there is
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 16
 
@@ -50,6 +50,10 @@ $(VENV)/.demo-live: pyproject.toml constraints-dev.txt | $(VENV)/.demo-packages
 
 demo: $(VENV)/.demo-built $(if $(filter camera:% mic:% gst:%,$(INPUT)),$(VENV)/.demo-live)   ## the main job: a face and a voice in, valence and arousal out (INPUT=path or camera:0)
 	$(VENV)/bin/python examples/demo.py $(if $(INPUT),--input '$(INPUT)')
+
+PORT ?= 9478
+demo-live: $(VENV)/.demo-built ## the live page: the demo's clip in a loop, or INPUT=camera:0; open the address that it prints (PORT=9478)
+	$(VENV)/bin/python examples/demo.py --live '$(PORT)' $(if $(INPUT),--input '$(INPUT)')
 
 # --- checks -------------------------------------------------------------------------------------------------------------
 test: dev                    ## all tests that are neither slow nor system

@@ -12,12 +12,12 @@ import re
 HIDDEN = "***"
 
 _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
-_PLAIN_HEAD = re.compile(r"\s*(?:(?:camera|mic|file|replay):)?[A-Za-z][A-Za-z0-9+.-]*")
+_PLAIN_HEAD = re.compile(r"\s*(?:(?:camera|mic|file|paced|replay):)?[A-Za-z][A-Za-z0-9+.-]*")
 _HARMLESS = frozenset(
     (
         "audio", "buffer_size", "channel", "codec", "device", "fifo_size", "format", "fps", "height", "host", "keep", "latency",
         "localport", "max_mb", "mode", "origin", "overrun_nonfatal", "pkt_size", "profile", "qos", "rate", "size", "stream",
-        "subtype", "timeout", "transport", "ttl", "video", "width",
+        "subtype", "loop", "speed", "timeout", "transport", "ttl", "video", "width",
     )
 )  # options whose values are shown; any other value of a URI may be a secret  # fmt: skip
 _KEY = r"([\w.-]*(?:pass|pwd|pw|token|key|secret|auth|sig|cred|session|jwt|login|user)[\w.-]*\s*=\s*)"

@@ -1,4 +1,4 @@
-"""`make demo`: a face and a voice go in, valence and arousal come out."""
+"""`make demo`: a face and a voice go in, valence and arousal come out. `make demo-live`: the same on a page in the browser."""
 
 from __future__ import annotations
 
@@ -40,18 +40,27 @@ def run(source: str, folder: Path) -> int:
     return code
 
 
+def show(source: str, address: str) -> int:
+    """Returns the exit code of `edgeaff run --live`, which ends with Ctrl-C. A file is played again and again."""
+    is_file = Path(source).exists()
+    return edgeaff_command(["run", f"paced:{source}?loop=1" if is_file else source, "--live", address])
+
+
 def demo() -> int:
     """Returns the exit code for the user's input, or for a clip made for the purpose."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--input", help="a media file or a URI such as camera:0; default: a clip made now")
+    parser.add_argument("--live", metavar="[HOST:]PORT", help="show a live page there and go on until Ctrl-C")
     options = parser.parse_args()
     if options.input:
-        return run(options.input, Path("demo"))
+        return show(options.input, options.live) if options.live else run(options.input, Path("demo"))
     from demo_clip import write_clip
 
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "portrait.mp4"
         write_clip(clip)
+        if options.live:
+            return show(str(clip), options.live)
         return run(str(clip), Path("demo"))
 
 

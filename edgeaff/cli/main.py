@@ -18,6 +18,7 @@ COMMANDS = {
     "record": "run and keep the session: crops, descriptors of sound, every decision",
     "replay": "make the events of a recorded session again, byte for byte",
     "annotate": "annotate an archive: thousands of files, resumable, on one machine or many",
+    "view": "show a stored session in a browser, with a scrub bar",
     "convert": "convert stored events: tables, subtitles, annotation formats",
     "models": "list, describe, verify and sign bundles; import weights",
     "extract": "extract the features of a corpus once, in parallel, to train from",

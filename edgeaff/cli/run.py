@@ -25,7 +25,7 @@ STDOUT = "-"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
-    parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
+    parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0 or paced:clip.mp4?loop=1")
     parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
     add_bundle_arguments(parser)
     parser.add_argument(
@@ -46,8 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--serve", metavar="HOST:PORT", help="show /metrics, /status and /healthz there; a port alone is the loopback's"
     )
+    parser.add_argument(
+        "--live", metavar="[HOST:]PORT", help="show a live page there; its address, token included, is printed, nothing is opened"
+    )
+    parser.add_argument(
+        "--live-images", choices=("crop", "frame"), help="let the live page show faces, or whole frames; default: no image"
+    )
     parser.add_argument("--config", metavar="TOML", help="options from a file; arguments win")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors, and the address of --live")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -73,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
         backend=options.backend,
         max_faces=options.max_faces,
         serve=options.serve,
+        live=options.live,
+        live_images=options.live_images,
         config=options.config,
         key=options.key,
         minimum_version=options.minimum_version,
@@ -116,6 +124,13 @@ def losses(sinks: Mapping[str, Mapping[str, int]]) -> list[str]:
     ]
 
 
+def name_page(runtime: Any) -> None:
+    """Prints where the live page is, on standard error."""
+    say(f"live: {runtime.live_url}", prefix="")
+    if not runtime.is_live:
+        say("a file is read as fast as it can be; paced:FILE plays it in real time for the live page.")
+
+
 def collect(
     runtime: Any, display: Display, *, events: list[AffectEvent] | None = None, to_stdout: bool = False
 ) -> Tally:
@@ -134,14 +149,17 @@ def collect(
         MediaError: nothing came out of a file.
     """
     tally = Tally()
-    with interruptible(runtime), runtime, display:
-        for event in runtime:
-            tally.add(event)
-            if events is not None:
-                events.append(event)
-            if to_stdout:
-                print(event_json(event), flush=runtime.is_live)
-            display.update(event)
+    with interruptible(runtime), runtime:
+        if runtime.live_url is not None:
+            name_page(runtime)
+        with display:
+            for event in runtime:
+                tally.add(event)
+                if events is not None:
+                    events.append(event)
+                if to_stdout:
+                    print(event_json(event), flush=runtime.is_live)
+                display.update(event)
     if tally.events == 0 and not runtime.is_live:
         raise MediaError(
             f"{runtime.source_name}: must hold at least one picture or 60 ms of sound, got nothing readable; check the file."

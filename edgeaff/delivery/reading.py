@@ -63,6 +63,26 @@ def event_of(row: Mapping[str, Any]) -> AffectEvent:
     return AffectEvent(face=face, **values)
 
 
+def event_of_dict(row: Mapping[str, Any]) -> AffectEvent:
+    """Returns the event of which `AffectEvent.to_dict` made a dict.
+
+    Args:
+        row: fields by name; those that are missing are None.
+
+    Raises:
+        ValueError: a value is not of its field's kind, or not finite.
+    """
+    return event_of(_flat(row))
+
+
+def _flat(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    values = dict(row)
+    face = values.pop("face", None)
+    if face is not None:
+        values.update(zip(FACE_COLUMNS, (face["track_id"], *face["box"], face["score"]), strict=True))
+    return values
+
+
 def _value(name: str, value: Any) -> Any:
     if value is None:
         return None
@@ -83,11 +103,7 @@ def _rows_of_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
         while line := file.readline(LONGEST_LINE):
             if not line.strip():
                 continue
-            row = json.loads(line)
-            face = row.pop("face", None)
-            if face is not None:
-                row.update(zip(FACE_COLUMNS, (face["track_id"], *face["box"], face["score"]), strict=True))
-            yield row
+            yield _flat(json.loads(line))
 
 
 def _rows_of_csv(path: Path) -> Iterator[Mapping[str, Any]]:

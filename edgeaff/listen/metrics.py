@@ -71,14 +71,15 @@ def status_json(status: Mapping[str, Any]) -> str:
     Args:
         status: as for `metrics_text`; anything else in it becomes text.
     """
-    return json.dumps(_plain(status), indent=2, allow_nan=False) + "\n"
+    return json.dumps(plain(status), indent=2, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Returns a value of which JSON can be made: no NaN, no half of a character, anything odd as text."""
     if isinstance(value, Mapping):
-        return {_unicode(str(key)): _plain(inner) for key, inner in value.items()}
+        return {_unicode(str(key)): plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):

@@ -30,6 +30,8 @@ OPTIONS: dict[str, Any] = {
     "stride": 1,
     "self_test": "warn",
     "serve": None,
+    "live": None,
+    "live_images": False,
     "sinks": (),
 }
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from edgeaff.errors import ArgumentError
 from edgeaff.listen.address import parse_listen_address
 from edgeaff.listen.status_server import StatusServer
+
+if TYPE_CHECKING:
+    from edgeaff.live.server import LivePage
 
 
 def parse_address(address: Any) -> tuple[str, int]:
@@ -43,6 +47,55 @@ def start_server(runtime: Any, address: Any) -> StatusServer:
         port=port,
         access=access,
     )
+
+
+def check_live(address: Any, images: Any) -> None:
+    """Checks the options of a live page.
+
+    Args:
+        address: as for `start_server`; None for no page.
+        images: False, "crop" or "frame".
+
+    Raises:
+        ArgumentError: one of them is not what it must be, or images are asked for without a page.
+    """
+    if images is not False and images not in ("crop", "frame"):
+        raise ArgumentError(f"live_images must be False, 'crop' or 'frame', got {images!r}; leave it out for no image.")
+    if address is not None:
+        parse_listen_address(address, name="live")
+    elif images is not False:
+        raise ArgumentError(f"live must be an address where live_images is {images!r}, got None; pass for example live='127.0.0.1:0'.")
+
+
+def start_page(runtime: Any, address: Any, images: Any, max_faces: int) -> LivePage:
+    """Returns the live page, started.
+
+    Args:
+        runtime: a Runtime, asked once a second while somebody watches.
+        address: as for `start_server`.
+        images: False, "crop" or "frame".
+        max_faces: of the session.
+
+    Raises:
+        ArgumentError: the address is malformed or cannot be listened on.
+        BackendUnavailableError: a package is missing.
+    """
+    from edgeaff.live.server import LivePage, Shown
+
+    manifest = runtime.bundle.manifest
+    limit = manifest.uncertainty.get("abstain_above_std")
+    shown = Shown(
+        input=runtime.source_name,
+        bundle=manifest.model_id,
+        backend=runtime.health().backend["name"],
+        limits={} if limit is None else {"abstain_above_std": limit},
+        smoothing=manifest.smoothing,
+        max_faces=max_faces,
+    )
+    return LivePage(
+        address, shown, status=lambda: describe(runtime), healthy=lambda: runtime.health().healthy, images=images or "",
+        spec=manifest.spec,
+    )  # fmt: skip
 
 
 def describe(runtime: Any) -> dict[str, Any]:

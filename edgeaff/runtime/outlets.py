@@ -35,6 +35,7 @@ class Outlets:
         self._live, self._on_error = live, on_error
         self._callbacks: list[Subscriber[AffectEvent]] = []
         self._file_sinks: list[Subscriber[AffectEvent]] = []
+        self._observers: list[Callable[[AffectEvent], None]] = []
         self._closed = False
         for sink in sinks:
             if not isinstance(sink, Recorder):
@@ -67,6 +68,10 @@ class Outlets:
             Subscriber(callback, waiting, name="callback", source="reader", on_error=self._on_error, background=self.background)
         )
 
+    def observe(self, observer: Callable[[AffectEvent], None]) -> None:
+        """Calls an observer of ours for every event, on the worker: it must neither wait nor raise."""
+        self._observers.append(observer)
+
     @property
     def loops(self) -> set[asyncio.AbstractEventLoop]:
         """The event loops in which callbacks and sinks run."""
@@ -85,6 +90,8 @@ class Outlets:
             sink.write(event)
         for subscriber in (*self._file_sinks, *self._callbacks):
             subscriber.queue.put(event)
+        for observe in self._observers:
+            observe(event)
         self.queue.put(event)
 
     def finish(self) -> None:

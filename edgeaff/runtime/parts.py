@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgeaff.listen.status_server import StatusServer
 from edgeaff.runtime.monitor import Monitor
@@ -15,6 +15,9 @@ from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.status import StatusChannel
 from edgeaff.runtime.swap import BackendSwap
 from edgeaff.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from edgeaff.live.server import LivePage
 
 STOP_SECONDS = 0.95
 
@@ -26,6 +29,7 @@ class Parts:
     Attributes:
         live: whether `source` must be closed to wake the worker.
         server: where one was asked for and started.
+        page: the live page, likewise.
     """
 
     source: Any
@@ -36,6 +40,7 @@ class Parts:
     monitor: Monitor
     status: StatusChannel
     server: StatusServer | None = None
+    page: LivePage | None = None
 
     def stop(self) -> None:
         """Stops everything within a second; may be called again."""
@@ -47,6 +52,8 @@ class Parts:
             self.source.close()  # wakes a worker that waits for input
         if self.server is not None:
             self.server.close()
+        if self.page is not None:
+            self.page.close()
         self.worker.join(deadline - time.monotonic())
         if not self.worker.alive:
             self.outlets.close_sinks()

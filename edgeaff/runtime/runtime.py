@@ -75,6 +75,8 @@ class Runtime(EventReader):
             otherwise, or "off".
         serve: "host:port" or a port: /metrics, /status and /healthz over HTTP, on the loopback unless a host is named (port 0
             chooses a free one, see `serve_url`); None opens no socket.
+        live: "[host:]port": a live page there, see `live_url` and docs/live_page.md; port 0 chooses a free one, None opens no socket.
+        live_images: False: no image leaves the process; "crop" shows the faces on the live page, "frame" the whole frame.
         sinks: called for every event: objects with write(event) and close(), paths and URIs (`delivery.open`); a Recorder
             or a path that ends in .eaffrec among them records the session.
         config: TOML file with any of these options; arguments win.
@@ -106,6 +108,8 @@ class Runtime(EventReader):
         stride: int | None = None,
         self_test: str | None = None,
         serve: str | int | None = None,
+        live: str | int | None = None,
+        live_images: bool | str | None = None,
         sinks: Sequence[Any] | None = None,
         config: str | os.PathLike[str] | None = None,
         key: str | os.PathLike[str] | None = None,
@@ -116,7 +120,7 @@ class Runtime(EventReader):
             "video": video, "audio": audio, "backend": backend, "face_backend": face_backend,
             "strict": strict, "max_faces": max_faces, "detector_stride": detector_stride, "smoothing": smoothing, "policy": policy,
             "staleness_seconds": staleness_seconds, "ladder": ladder, "threads": threads, "stride": stride, "self_test": self_test,
-            "serve": serve, "sinks": sinks,
+            "serve": serve, "live": live, "live_images": live_images, "sinks": sinks,
         }  # fmt: skip
         options = merge_options(arguments, config)
         if options["video"] is None and options["audio"] is None:
@@ -125,6 +129,8 @@ class Runtime(EventReader):
         self._serve: Any = options["serve"]
         if self._serve is not None:
             observe.parse_address(self._serve)
+        observe.check_live(options["live"], options["live_images"])
+        self._page: tuple[Any, Any, int] = (options["live"], options["live_images"], options["max_faces"])
         self._source = combine(options["video"], options["audio"])
         self._live = bool(self._source.is_live)
         self._staleness_seconds: float = options["staleness_seconds"]  # checked by Session
@@ -194,6 +200,8 @@ class Runtime(EventReader):
             raise SessionStateError("start must be called once, got a second call; make a new Runtime.")
         if self._serve is not None:
             self._parts.server = observe.start_server(weakref.proxy(self), self._serve)
+        if self._page[0] is not None:
+            self._show_page()
         self._started = True
         self._status.start()
         self._outlets.start()
@@ -209,6 +217,12 @@ class Runtime(EventReader):
             staleness_seconds=self._staleness_seconds,
         )
         return self
+
+    def _show_page(self) -> None:
+        page = self._parts.page = observe.start_page(weakref.proxy(self), *self._page)
+        self._outlets.observe(page.write)
+        self._worker.on_frame = page.note_frame
+        self._status.subscribe(page.note_status)
 
     def stop(self) -> None:
         """Stops within a second from any state; events not read yet are thrown away, sinks get what was delivered.
@@ -286,7 +300,8 @@ class Runtime(EventReader):
         self._require_own_process()
         of_session = self._begun.session.warnings
         of_sinks = (text for sink in self._outlets.queued_sinks for text in (*sink.notices, *sink.warnings))
-        of_server = self._parts.server.notices if self._parts.server is not None else ()
+        servers = (server for server in (self._parts.server, self._parts.page) if server is not None)
+        of_server = (text for server in servers for text in server.notices)
         return [*self._source.warnings, *of_session, *of_sinks, *of_server]
 
     @property
@@ -304,6 +319,11 @@ class Runtime(EventReader):
     def serve_url(self) -> str | None:
         """Where /metrics, /status and /healthz are, None unless asked for and started."""
         return None if self._parts.server is None else self._parts.server.url
+
+    @property
+    def live_url(self) -> str | None:
+        """Where the live page is, its token included; None unless asked for and started."""
+        return None if self._parts.page is None else self._parts.page.url
 
     @property
     def source_name(self) -> str:

@@ -33,6 +33,7 @@ class Worker:
 
     Attributes:
         session: who computes; replaced by nobody but a call handed to `submit`.
+        on_frame: an observer of ours that gets every frame; it must neither wait nor raise.
         stop: set it to end.
     """
 
@@ -47,6 +48,7 @@ class Worker:
         on_error: Callable[[str, str, BaseException], None],
     ) -> None:
         self.session = session
+        self.on_frame: Callable[[VideoFrame], None] | None = None
         self.stop = threading.Event()
         self.stats = RuntimeStats()
         self.measures = Measures()
@@ -134,6 +136,8 @@ class Worker:
         elif isinstance(unit, VideoFrame):
             self.stats.frames += 1
             self._picture_ns = unit.pts_ns
+            if self.on_frame is not None:
+                self.on_frame(unit)
             events = self.session.push_frame(unit.image, pts_ns=unit.pts_ns)
         else:
             self.stats.samples += len(unit.samples)

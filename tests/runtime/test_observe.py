@@ -240,3 +240,48 @@ def test_options_given_to_a_recorder_stay(tmp_path: Path) -> None:
     recorder.describe({"max_faces": 1})
     recorder.close()
     assert Recording(tmp_path / "a.eaffrec").header["session"] == {"max_faces": 3}
+
+
+# --- the live page --------------------------------------------------------------------------------------------------------------
+
+
+def test_live_page_shows_the_ticks_of_a_runtime() -> None:
+    with edgeaff.Runtime(video=edgeaff.PushVideo(), live="127.0.0.1:0") as runtime:
+        address, _, token = str(runtime.live_url).partition("/#")
+        push_until_healthy(runtime)
+        with urllib.request.urlopen(f"{address}/live.txt?token={token}", timeout=5) as answer:
+            text = answer.read().decode()
+        with urllib.request.urlopen(f"{address}/status?token={token}", timeout=5) as answer:
+            status = json.loads(answer.read())
+    assert "NO_FACE" in text and "no value" in text and status["stats"]["events"] > 5
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{address}/", timeout=5)
+
+
+def test_no_page_and_no_socket_unless_asked_for() -> None:
+    with edgeaff.Runtime(video=edgeaff.PushVideo()) as runtime:
+        assert runtime.live_url is None and runtime._worker.on_frame is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"live": "nonsense"}, "live must be host:port"),
+        ({"live": "0", "live_images": "all"}, "live_images must be False, 'crop' or 'frame'"),
+        ({"live": "0", "live_images": True}, "live_images must be False, 'crop' or 'frame'"),
+        ({"live_images": "crop"}, "live must be an address"),
+    ],
+)
+def test_wrong_option_of_the_live_page_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        edgeaff.Runtime(video=edgeaff.PushVideo(), **options)
+
+
+def test_forgotten_runtime_ends_its_page() -> None:
+    runtime = edgeaff.Runtime(video=edgeaff.PushVideo(), live=0).start()
+    page = runtime._parts.page
+    with pytest.warns(ResourceWarning, match="must be stopped"):
+        del runtime
+    assert page is not None
+    page._listener._thread.join(3.0)
+    assert not page._listener._thread.is_alive()
