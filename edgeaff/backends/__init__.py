@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
-
-import numpy as np
-
+from edgeaff.backends.graph import NEXT, STATE, Graph, Progress, precision_in
 from edgeaff.errors import ArgumentError
+
+__all__ = ["GRAPH_BACKENDS", "NEXT", "STATE", "Graph", "Progress", "load_graph", "precision_in"]
 
 GRAPH_BACKENDS = (
     "onnxruntime", "openvino", "tensorrt", "tensorrt:fp32", "tensorrt:int8", "onnxruntime-cuda", "onnxruntime-tensorrt"
 )  # fmt: skip
-STATE, NEXT = "state_", "next_"  # how the inputs that hold state begin; their outputs begin with both
-Progress = Callable[
-    [str, int, int], "bool | None"
-]  # phase, steps done, steps; returning False stops what is being built
-
-
-class Graph(Protocol):
-    """A loaded graph. One that is not float32 says so in an attribute `precision` (float16, bfloat16, int8).
-
-    Attributes:
-        backend: name of what runs it.
-        inputs: name -> shape (None where free).
-        outputs: names in order.
-    """
-
-    backend: str
-    inputs: dict[str, tuple[int | None, ...]]
-    outputs: tuple[str, ...]
-
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the outputs by name for these inputs by name."""
-        ...
 
 
 def load_graph(
@@ -68,9 +44,3 @@ def load_graph(
     raise ArgumentError(
         f"backend of a graph must be one of {', '.join(GRAPH_BACKENDS)}, got {backend!r}; choose one of them."
     )
-
-
-def precision_in(model: bytes) -> str:
-    """Returns the precision of an ONNX file: int8 where it quantises, else float32."""
-    quantises = any(b'"' + bytes([len(name)]) + name in model for name in (b"QuantizeLinear", b"DynamicQuantizeLinear"))
-    return "int8" if quantises else "float32"  # `"` and a length: how protobuf writes a node's type

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeaff.backends import precision_in
 from edgeaff.backends.engines import import_onnxruntime, session_options
+from edgeaff.backends.graph import precision_in
 from edgeaff.errors import BackendUnavailableError, BundleError
 from edgeaff.forking import ProcessBound
 from edgeaff.parsing.boundary import reason_of

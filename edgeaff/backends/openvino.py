@@ -6,8 +6,8 @@ import io
 
 import numpy as np
 
-from edgeaff.backends import precision_in
 from edgeaff.backends.engines import import_openvino
+from edgeaff.backends.graph import precision_in
 from edgeaff.backends.onnx_edit import OP_TYPE
 from edgeaff.errors import BackendUnavailableError, BundleError
 from edgeaff.forking import ProcessBound

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from edgeaff.backends import NEXT, STATE, Progress
 from edgeaff.backends.device import CudaMemory, DeviceArray, DeviceInfo, Memory, Pool, find_device
+from edgeaff.backends.graph import NEXT, STATE, Progress
 from edgeaff.backends.onnx_edit import head_sizes, load, to_half, without_quantisation
 from edgeaff.backends.tensorrt_build import (
     BuildRequest,

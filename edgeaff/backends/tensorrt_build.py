@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeaff import errors as errors_module
-from edgeaff.backends import Progress
+from edgeaff.backends.graph import Progress
 from edgeaff.backends.onnx_edit import for_plugin, fusion_nodes, load
 from edgeaff.backends.openvino import without_functions
 from edgeaff.errors import ArgumentError, BackendUnavailableError, BundleError, EdgeaffError
