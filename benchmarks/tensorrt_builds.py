@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeaff.bundle import ModelBundle
-from edgeaff.export.to_tensorrt import AFFECT, FACE, export_engines, roles_of, with_gpu_int8
+from edgeaff.export.to_tensorrt import AFFECT, FACE, EnginePlan, export_engines, roles_of, with_gpu_int8
 from edgeaff.machine import package_version, stamp
 
 TARGETS = ("sm_86", "sm_120")
@@ -40,9 +40,8 @@ def build_all(bundle: ModelBundle) -> list[dict[str, Any]]:
     for plugin in (True, False):
         roles = [role for role in roles_of(bundle) if role in AFFECT or (plugin and role in FACE)]
         for target in TARGETS:
-            for row in export_engines(
-                bundle, precisions=PRECISIONS, targets=[target], plugin=plugin, roles=roles, toolchain="tensorrt_rtx"
-            ):
+            plan = EnginePlan(PRECISIONS, [target], plugin, roles, toolchain="tensorrt_rtx")
+            for row in export_engines(bundle, plan=plan):
                 rows.append({name: row[name] for name in KEPT if name in row})
                 print(json.dumps(rows[-1]), flush=True)
     return rows

@@ -43,15 +43,17 @@ _OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFI
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a worker is ended; None = never.
+    """When a worker is ended (None = never), and how often a job is begun.
 
     Attributes:
         silence_seconds: for so long neither a sign of life (`beat`) nor a result.
         memory_mib: its resident memory is larger. Linux only.
+        attempts: how often a job is begun that ends its worker or raises.
     """
 
     silence_seconds: float | None = None
     memory_mib: float | None = None
+    attempts: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +78,7 @@ def run_jobs(
     work: Callable[[Job], Result],
     *,
     workers: int,
-    prepare: Callable[..., None] | None = None,
-    given: tuple[Any, ...] = (),
-    attempts: int = 2,
+    prepare: Callable[[], None] | None = None,
     limits: Limits | None = None,
     on_attempt: Callable[[Job, int], None] | None = None,
 ) -> Iterator[JobEnd[Job, Result]]:
@@ -91,9 +91,7 @@ def run_jobs(
         work: of a module, called with a job in some process.
         workers: processes; 0 does all in this one, without protection.
         prepare: called once in each process before its first job.
-        given: its arguments.
-        attempts: how often a job is begun that ends its worker or raises.
-        limits: of a worker.
+        limits: of a worker and of a job.
         on_attempt: called in this process, with the job and the number of the attempt from 1, before the job is begun.
 
     Yields:
@@ -102,13 +100,16 @@ def run_jobs(
     Raises:
         ArgumentError: workers or attempts is out of range.
     """
-    if workers < 0 or attempts < 1:
-        raise ArgumentError(f"workers must be at least 0 and attempts 1, got {workers} and {attempts}; leave them out.")
+    limits = limits or Limits()
+    if workers < 0 or limits.attempts < 1:
+        raise ArgumentError(
+            f"workers must be at least 0 and attempts 1, got {workers} and {limits.attempts}; leave them out."
+        )
     note = on_attempt or (lambda job, attempt: None)
     if workers == 0:
-        yield from _run_here(jobs, work, prepare, given, attempts, note)
+        yield from _run_here(jobs, work, prepare, limits.attempts, note)
         return
-    pool = _Pool[Job, Result](jobs, (work, prepare, given), workers, attempts, limits or Limits(), note)
+    pool = _Pool[Job, Result](jobs, (work, prepare), workers, limits, note)
     try:
         yield from pool.run()
     finally:
@@ -147,9 +148,7 @@ class _Reply:
             self.send("alive")
 
 
-def _serve(
-    connection: Connection, work: Callable[[Any], Any], prepare: Callable[..., None] | None, given: tuple[Any, ...]
-) -> None:
+def _serve(connection: Connection, work: Callable[[Any], Any], prepare: Callable[[], None] | None) -> None:
     """Works until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     parent = multiprocessing.parent_process()
@@ -160,7 +159,7 @@ def _serve(
     with contextlib.suppress(EOFError, OSError):  # the parent has closed the pipe
         try:
             if prepare is not None:
-                prepare(*given)
+                prepare()
         except Exception as error:  # noqa: BLE001 - reaches the parent, who raises it
             reply.send("unprepared", error if isinstance(error, EdgeaffError) else EdgeaffError(_describe(error)))
             return
@@ -199,8 +198,7 @@ def _end_with(sentinel: int) -> None:
 def _run_here(
     jobs: Iterable[Job],
     work: Callable[[Job], Result],
-    prepare: Callable[..., None] | None,
-    given: tuple[Any, ...],
+    prepare: Callable[[], None] | None,
     attempts: int,
     note: Callable[[Job, int], None],
 ) -> Iterator[JobEnd[Job, Result]]:
@@ -208,7 +206,7 @@ def _run_here(
     content: Any
     for job in jobs:
         if not prepared and prepare is not None:
-            prepare(*given)
+            prepare()
             prepared = True
         kind, content, attempt = "failed", None, 0
         while kind == "failed" and attempt < attempts:
@@ -248,7 +246,6 @@ class _Pool(Generic[Job, Result]):
         jobs: Iterable[Job],
         target: tuple[Any, ...],
         workers: int,
-        attempts: int,
         limits: Limits,
         note: Callable[[Job, int], None],
     ) -> None:
@@ -256,7 +253,7 @@ class _Pool(Generic[Job, Result]):
         self._again: deque[_Task[Job]] = deque()
         self._waiting: deque[_Task[Job]] = deque()  # the next ones, as many as there are workers
         self._workers: list[_Worker[Job]] = []
-        self._target, self._most, self._attempts, self._limits, self._note = target, workers, attempts, limits, note
+        self._target, self._most, self._limits, self._note = target, workers, limits, note
         self._context = multiprocessing.get_context("spawn")
         self._died_unready = 0
 
@@ -352,7 +349,7 @@ class _Pool(Generic[Job, Result]):
     def _conclude(self, task: _Task[Job], kind: str, content: Any) -> Iterator[JobEnd[Job, Result]]:
         if kind == "done":
             yield JobEnd(task.job, content, None, task.attempts)
-        elif kind == "ended" or task.attempts >= self._attempts:
+        elif kind == "ended" or task.attempts >= self._limits.attempts:
             yield JobEnd(task.job, None, str(content), task.attempts)
         else:
             self._again.append(task)

@@ -28,7 +28,7 @@ from edgeaff.training.features.cache import FeatureCache, Features
 from edgeaff.training.features.track import extract_track
 from edgeaff.training.models.registry import find_system
 from edgeaff.training.trainer.config import TrainConfig
-from edgeaff.training.trainer.trainer import Trainer
+from edgeaff.training.trainer.trainer import Trainer, TrainingData
 
 DESCRIPTOR_SIZE = 4096
 ENCODER_ID = "default encoder, fixed random projection to 4096, rectified (not VGGFace)"
@@ -111,8 +111,8 @@ def train_tail(features: Sequence[Features], folder: Path, *, config: TrainConfi
         config: recipe.
     """
     split = {name: [one for one in features if one.split == name] for name in ("train", "valid")}
-    made_from = {"descriptors": ENCODER_ID}
-    trainer = Trainer(find_system(config.system), config, split["train"], split["valid"], folder, made_from=made_from)
+    data = TrainingData(split["train"], split["valid"], {"descriptors": ENCODER_ID})
+    trainer = Trainer(find_system(config.system), config, data, folder)
     return trainer.run(on_epoch=lambda row: logger.info("%s", row))
 
 

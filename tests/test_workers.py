@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import signal
 import subprocess
@@ -79,7 +80,7 @@ def dies() -> None:
 
 
 def ends(jobs: list[str], tmp_path: Path, **options: Any) -> dict[str, JobEnd[str, Any]]:
-    found = list(run_jobs(jobs, work, prepare=prepare, given=(tmp_path,), **options))
+    found = list(run_jobs(jobs, work, prepare=functools.partial(prepare, tmp_path), **options))
     assert sorted(end.job for end in found) == sorted(jobs)
     return {end.job: end for end in found}
 
@@ -110,13 +111,13 @@ def line_of(text: str) -> int:
 
 
 def test_worker_that_is_silent_is_ended(tmp_path: Path) -> None:
-    found = ends(["sleep 60", "beating"], tmp_path, workers=2, attempts=1, limits=Limits(silence_seconds=2.0))
+    found = ends(["sleep 60", "beating"], tmp_path, workers=2, limits=Limits(attempts=1, silence_seconds=2.0))
     assert found["beating"].result == "BEATING"
     assert found["sleep 60"].failure == "its worker process was ended after 2 s without a sign of life"
 
 
 def test_worker_that_is_too_large_is_ended(tmp_path: Path) -> None:
-    found = ends(["large 300000000", "a"], tmp_path, workers=2, attempts=1, limits=Limits(memory_mib=250))
+    found = ends(["large 300000000", "a"], tmp_path, workers=2, limits=Limits(attempts=1, memory_mib=250))
     assert found["a"].result == "A"
     assert found["large 300000000"].failure == "its worker process was ended for using more than 250 MiB"
 
@@ -124,7 +125,7 @@ def test_worker_that_is_too_large_is_ended(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_disk_that_is_full_ends_the_run(tmp_path: Path, workers: int) -> None:
     with pytest.raises(OSError, match="No space left"):
-        list(run_jobs(["full", "a"], work, workers=workers, prepare=prepare, given=(tmp_path,)))
+        list(run_jobs(["full", "a"], work, workers=workers, prepare=functools.partial(prepare, tmp_path)))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_jobs_are_taken_as_workers_become_free_and_leaving_early_ends_the_worker
             taken.append(1)
             yield "a"
 
-    running = run_jobs(endless(), work, workers=1, prepare=prepare, given=(tmp_path,))
+    running = run_jobs(endless(), work, workers=1, prepare=functools.partial(prepare, tmp_path))
     assert [next(running).result for _ in range(3)] == ["A"] * 3
     started = time.monotonic()
     running.close()
@@ -164,14 +165,14 @@ def test_jobs_are_taken_as_workers_become_free_and_leaving_early_ends_the_worker
 
 
 ORPHANS = """
-import os, time
+import functools, os, time
 from edgeaff.workers import run_jobs
 from tests.test_workers import Worker, prepare, work
 from pathlib import Path
 def note(job, attempt):
     print("begun", flush=True)
 if __name__ == "__main__":
-    list(run_jobs(["sleep 60"] * 2, work, workers=2, prepare=prepare, given=(Path("."),), on_attempt=note))
+    list(run_jobs(["sleep 60"] * 2, work, workers=2, prepare=functools.partial(prepare, Path(".")), on_attempt=note))
 """
 
 

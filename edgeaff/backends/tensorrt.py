@@ -8,13 +8,12 @@ outputs are device arrays. Nothing here has run on a GPU yet; docs/tensorrt.md s
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from edgeaff.backends.device import CudaMemory, DeviceArray, DeviceInfo, Memory, Pool, find_device
+from edgeaff.backends.device import CudaMemory, DeviceArray, Memory, Pool, find_device
 from edgeaff.backends.graph import NEXT, STATE, Progress
 from edgeaff.backends.onnx_edit import head_sizes, load, to_half, without_quantisation
 from edgeaff.backends.tensorrt_build import (
@@ -325,7 +324,6 @@ def load_tensorrt_graph(
     cache: str | os.PathLike[str] | None = None,
     library: str = "",
     progress: Progress | None = None,
-    find: Callable[[], DeviceInfo] = find_device,
 ) -> TensorRtGraph:
     """Returns a graph on this machine's GPU, its engine built now unless it is in the cache.
 
@@ -336,10 +334,9 @@ def load_tensorrt_graph(
         cache: folder of engines; None for `.cache/edgeaff/engines` in the home folder.
         library: path of the C++ plugin, libedgeaff_tensorrt.so; empty for the Python one.
         progress: see `edgeaff.backends.tensorrt_build.build_engine`.
-        find: returns the device.
     """
     chosen = find_toolchain(toolchain)
-    device = find()
+    device = find_device()
     targets = (device.compute_capability,) if chosen == "tensorrt_rtx" else ()
     prepared = prepare_model(model, precision)
     plugin = bool(library) or may_use_plugin(prepared)

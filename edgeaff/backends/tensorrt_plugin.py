@@ -49,24 +49,29 @@ def launch_cuda(*packed: Any) -> str:
     return str(launch(*packed))
 
 
+@dataclass(frozen=True, slots=True)
+class FusionNode:
+    """Attributes of a fusion node. num_heads: heads; band: W, 0 for none; given: bit i is set where input i is there."""
+
+    num_heads: int
+    band: int
+    given: int
+
+
 def attend(
     inputs: Sequence[Tensor],
     output: Tensor,
+    node: FusionNode,
     *,
-    num_heads: int,
-    band: int,
-    given: int,
     stream: int,
     launch: Launcher = launch_cuda,
 ) -> None:
     """Writes the cross-modal attention of these inputs to the output.
 
     Args:
-        inputs: those of the twelve node inputs whose bit in `given` is set, in their order.
+        inputs: those of the twelve node inputs whose bit in `node.given` is set, in their order.
         output: (B, Tq, D), of the type of q_audio.
-        num_heads: heads.
-        band: W, 0 for none.
-        given: bit i is set where input i is there.
+        node: attributes of the node.
         stream: CUDA stream handle.
         launch: what queues the kernel; takes (sizes, audio, video, weights, output, stream) as `edgeaff.ops.native` does.
 
@@ -74,7 +79,8 @@ def attend(
         ArgumentError: the inputs do not fit together.
         DeviceError: the kernel cannot be queued.
     """
-    named = name_inputs(inputs, given)
+    num_heads, band = node.num_heads, node.band
+    named = name_inputs(inputs, node.given)
     query, keys = named["q_audio"], named["kv_audio"]
     batch, query_count, channels = query.shape
     check_sizes(named, output, num_heads, band)
@@ -260,7 +266,7 @@ def make_plugin_class(trt: Any) -> Any:
         ) -> None:
             described = zip((*input_descs, *output_descs), (*inputs, *outputs), strict=True)
             tensors = [Tensor(int(address), tuple(one.dims), names[one.type]) for one, address in described]
-            attend(tensors[:-1], tensors[-1], stream=int(stream), **self.settings)
+            attend(tensors[:-1], tensors[-1], FusionNode(**self.settings), stream=int(stream))
 
     return CrossModalAttentionPlugin
 

@@ -130,11 +130,11 @@ def _run_curves(options: argparse.Namespace, folder: Path, tracks: Sequence[Any]
 def _curve(
     options: argparse.Namespace, module: Any, system: Any, tracks: Sequence[Any], kind: tuple[str, str]
 ) -> list[AblationPoint]:
-    from edgeaff.training.studies.fig4 import ablate
+    from edgeaff.training.studies.fig4 import AblationPlan, ablate
 
     if not tracks:
         raise ArgumentError(
             f"corpus must hold annotated tracks of the split, got none in {options.corpus}; choose another --split."
         )
     modality, way = kind
-    return ablate(module, system, tracks, modality, repeats=options.repeats, way=way)
+    return ablate(module, system, tracks, modality, AblationPlan(repeats=options.repeats, way=way))

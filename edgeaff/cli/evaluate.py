@@ -141,10 +141,9 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
         )
 
     results = run_study(
-        study,
+        study.with_runs(options.only or ()),
         corpus,
         options.output / "runs",
-        only=options.only,
         train=not options.finished,
         device=options.device,
         on_result=report,

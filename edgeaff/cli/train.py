@@ -71,7 +71,7 @@ def _train(options: argparse.Namespace) -> int:
     from edgeaff.training.models import SYSTEMS, find_system
     from edgeaff.training.trainer.checks import check_features, check_network, check_splits
     from edgeaff.training.trainer.config import TrainConfig, read_config
-    from edgeaff.training.trainer.trainer import Trainer
+    from edgeaff.training.trainer.trainer import Trainer, TrainingData
 
     for name in ("config", "features", "output"):
         if getattr(options, name) is None:
@@ -94,7 +94,7 @@ def _train(options: argparse.Namespace) -> int:
     _check_exportable(system, config, cache, bundle=options.bundle, needed=not options.no_bundle, quiet=options.quiet)
     with _together(options.device) as (rank, device):
         show = None if options.quiet or rank else _show
-        trainer = Trainer(system, config, train, valid, options.output, device=device, made_from=cache.made_with)
+        trainer = Trainer(system, config, TrainingData(train, valid, cache.made_with), options.output, device=device)
         best = trainer.run(on_epoch=show)
     if rank == 0:
         result = {"system": system.name, "best_ccc_mean": best, "best_epoch": trainer.best_epoch}

@@ -11,7 +11,7 @@ from dataclasses import fields
 from typing import Any
 
 from edgeaff.closing import Closing
-from edgeaff.delivery.line_file import LineFile
+from edgeaff.delivery.line_file import LineFile, RecordForm
 from edgeaff.output_file import PRIVATE, opening
 from edgeaff.types import AffectEvent
 
@@ -118,10 +118,9 @@ class FileSink(EventEncoder, Closing):
             DeviceError: the disk is full.
         """
         with opening(path):
-            self._file = LineFile(
-                path, append=append, mode=mode, max_bytes=None if max_mb is None else int(max_mb * 1e6), keep=keep,
-                head=self._HEAD, begins=self._BEGINS, ends=self._ENDS, is_whole=self._is_whole,
-            )  # fmt: skip
+            form = RecordForm(self._HEAD, self._BEGINS, self._ENDS, self._is_whole)
+            max_bytes = None if max_mb is None else int(max_mb * 1e6)
+            self._file = LineFile(path, append=append, mode=mode, max_bytes=max_bytes, keep=keep, form=form)
 
     def close(self) -> None:
         """Closes the file; may be called again."""

@@ -8,12 +8,34 @@ import io
 import os
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from edgeaff.errors import ArgumentError
 from edgeaff.naming import public_name
 from edgeaff.output_file import PRIVATE, open_output
 
 _TAIL_BYTES = 1 << 20  # no record is longer
+
+
+def _never(record: bytes) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class RecordForm:
+    """How a kind of file is written.
+
+    Attributes:
+        head: what every file begins with.
+        begins: how a file of this kind begins; default the head.
+        ends: what every record ends with.
+        is_whole: whether a last record lacks nothing but its end.
+    """
+
+    head: bytes = b""
+    begins: bytes = b""
+    ends: bytes = b"\n"
+    is_whole: Callable[[bytes], bool] = _never
 
 
 class LineFile:
@@ -32,10 +54,7 @@ class LineFile:
         mode: int = PRIVATE,
         max_bytes: int | None = None,
         keep: int = 1,
-        head: bytes = b"",
-        begins: bytes = b"",
-        ends: bytes = b"\n",
-        is_whole: Callable[[bytes], bool] = lambda record: False,
+        form: RecordForm | None = None,
     ) -> None:
         """Opens the file, cuts off a record that was not finished, and writes the head where the file is empty.
 
@@ -45,10 +64,7 @@ class LineFile:
             mode: rights of a file that is made here.
             max_bytes: when a record would make the file longer, it is renamed to PATH.1 and a new one begun; None never.
             keep: how many of PATH.1, PATH.2, ... stay.
-            head: what every file begins with.
-            begins: how a file of this kind begins; default the head.
-            ends: what every record ends with.
-            is_whole: whether a last record lacks nothing but its end.
+            form: head and records of such a file; None = lines without a head.
 
         Raises:
             ArgumentError: the file has another head, or a limit is not positive.
@@ -56,8 +72,9 @@ class LineFile:
         if max_bytes is not None and max_bytes < 1 or keep < 1:
             raise ArgumentError(f"max_bytes and keep must be positive, got {max_bytes} and {keep}; leave them out.")
         self._path, self._mode, self._max_bytes, self._keep = os.fspath(path), mode, max_bytes, keep
-        self._head, self._begins, self._ends = head, begins or head, ends
-        self._is_whole = is_whole
+        form = form or RecordForm()
+        self._head, self._begins, self._ends = form.head, form.begins or form.head, form.ends
+        self._is_whole = form.is_whole
         self._file = self._open(append=append)
 
     @property

@@ -99,16 +99,17 @@ def export_run(
         model_id=f"{output.stem}-{precision}",
         statistics=chosen,
         uncertainty=WIDE,
+        provenance=origin,
         accuracy={"validation": run_info["scores"]},
         certificates=(),
     )
     if system.name == "edge":
         members = edge_members(module, base, precision)
         precisions = {**base.manifest.precisions, "affect_step": precision}
-        manifest = replace(manifest, precisions=precisions, provenance=origin)
+        manifest = replace(manifest, precisions=precisions)
     else:
         manifest, members = paper_content(
-            module, base, manifest, features=run_info["features"], precision=precision, vggface=vggface, origin=origin
+            module, base, manifest, features=run_info["features"], precision=precision, vggface=vggface
         )
     found = write_certified(output, manifest, members)
     return Exported(found, list(manifest.fabricated), build_engines(found, output) if "tensorrt" in targets else [])
@@ -137,18 +138,16 @@ def paper_content(
     features: dict[str, Any],
     precision: str,
     vggface: Path | None,
-    origin: str,
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Returns manifest and members of a bundle of preset `paper`.
 
     Args:
         system: Transformer (A+V).
         base: gives detector and, where the run learned from it, the encoder.
-        manifest: what is known already.
+        manifest: what is known already; its provenance is that of the affect model.
         features: what the run states of its features.
         precision: fp32 or int8.
         vggface: weights of VGGFace, or None.
-        origin: provenance of the affect model.
     """
     spec = paper_spec_of(base.spec)
     own = features.get("encoder_id") == encoder_id_of(base)
@@ -176,7 +175,7 @@ def paper_content(
         graphs={name: f"{name}.onnx" for name in held},
         precisions=precisions,
         default_backend="onnxruntime",
-        provenance=f"face_encoder: {encoder_origin}. {origin}",
+        provenance=f"face_encoder: {encoder_origin}. {manifest.provenance}",
         fabricated=made_up,
     )
     return manifest, members

@@ -12,7 +12,7 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,15 +137,30 @@ def roles_of(bundle: ModelBundle) -> list[str]:
     return [role for role in (*AFFECT, *FACE) if bundle.has_graph(role)]
 
 
+@dataclass(frozen=True, slots=True)
+class EnginePlan:
+    """Which engines are built.
+
+    Attributes:
+        precisions: fp32, fp16 and int8; int8 is left out for face graphs.
+        targets: GPUs as "sm_86", one engine for all of them; empty: this machine's, or any card for TensorRT-RTX.
+        plugin: whether the fusion node becomes our plugin.
+        roles: which graphs; None for all.
+        toolchain: tensorrt or tensorrt_rtx; None for the one that is installed.
+    """
+
+    precisions: Sequence[str] = ("fp16",)
+    targets: Sequence[str] = ()
+    plugin: bool = True
+    roles: Sequence[str] | None = None
+    toolchain: str | None = None
+
+
 def export_engines(
     bundle: ModelBundle,
     folder: Path | None = None,
     *,
-    precisions: Sequence[str] = ("fp16",),
-    targets: Sequence[str] = (),
-    plugin: bool = True,
-    roles: Sequence[str] | None = None,
-    toolchain: str | None = None,
+    plan: EnginePlan | None = None,
     progress: Progress | None = None,
 ) -> list[dict[str, Any]]:
     """Builds engines and returns their figures, one row each.
@@ -153,27 +168,24 @@ def export_engines(
     Args:
         bundle: whose graphs.
         folder: where `ROLE.PRECISION.engine` and `engines.json` go; None to keep nothing.
-        precisions: fp32, fp16 and int8; int8 is left out for face graphs.
-        targets: GPUs as "sm_86", one engine for all of them; empty: this machine's, or any card for TensorRT-RTX.
-        plugin: whether the fusion node becomes our plugin.
-        roles: which graphs; None for all.
-        toolchain: tensorrt or tensorrt_rtx; None for the one that is installed.
+        plan: which engines; None = fp16 engines of all graphs.
         progress: called while an engine is built; returning False stops it.
 
     Returns:
         role, precision, plugin, and the figures of the build and of the graph's comparison with the reference.
     """
-    chosen = find_toolchain(toolchain)
+    plan = plan or EnginePlan()
+    chosen = find_toolchain(plan.toolchain)
     rows = []
-    for role in roles_of(bundle) if roles is None else roles:
-        for precision in precisions:
+    for role in roles_of(bundle) if plan.roles is None else plan.roles:
+        for precision in plan.precisions:
             if precision == "int8" and role in FACE:
                 continue
             model = make_graph(bundle, role, precision)
             agreement = check_graph(bundle, role, precision, model)
-            request = BuildRequest(chosen, tuple(targets), plugin, default_profiles(model))
+            request = BuildRequest(chosen, tuple(plan.targets), plan.plugin, default_profiles(model))
             engine = build_engine(model, request, progress=progress)
-            row = {"model": bundle.manifest.model_id, "role": role, "precision": precision, "plugin": plugin}
+            row = {"model": bundle.manifest.model_id, "role": role, "precision": precision, "plugin": plan.plugin}
             rows.append({**row, **engine.figures, **agreement})
             if folder is not None:
                 _write(folder, f"{role}.{precision}", engine, rows)
@@ -231,10 +243,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.bundle_output is not None:
         with_gpu_int8(bundle, options.bundle_output)
         return
-    for row in export_engines(
-        bundle, options.output, precisions=options.precision or ["fp16"], targets=options.target, plugin=not options.no_plugin,
-        roles=options.role, toolchain=options.toolchain, progress=_show,
-    ):  # fmt: skip
+    plan = EnginePlan(
+        precisions=options.precision or ("fp16",),
+        targets=options.target,
+        plugin=not options.no_plugin,
+        roles=options.role,
+        toolchain=options.toolchain,
+    )
+    for row in export_engines(bundle, options.output, plan=plan, progress=_show):
         logger.info("%s", json.dumps(row))
 
 
@@ -243,7 +259,7 @@ def _show(phase: str, done: int, steps: int) -> None:
         logger.info("%s: %d of %d", phase, done, steps)
 
 
-__all__ = ["check_graph", "export_engines", "golden_feeds", "main", "make_graph", "make_int8", "with_gpu_int8"]
+__all__ = ["EnginePlan", "check_graph", "export_engines", "golden_feeds", "main", "make_graph", "make_int8", "with_gpu_int8"]
 
 if __name__ == "__main__":
     main()

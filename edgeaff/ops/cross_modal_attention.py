@@ -10,7 +10,7 @@ Paper: section 3.2, eq. 1. `edgeaff.ops.reference` spells the same in NumPy, `ed
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 from edgeaff.ops import native
@@ -107,19 +107,22 @@ def cross_modal_attention(
         "residual_audio": residual_audio,
         "residual_video": residual_video,
     }
-    return _run_checked(arrays, (alpha, beta), num_heads, band, threads, stream, out)
+    call = _Call(arrays, (alpha, beta), num_heads, band)
+    return _run_checked(call, threads=threads, stream=stream, out=out)
 
 
-def _run_checked(
-    arrays: dict[str, Any],
-    weights: tuple[Any, Any],
-    num_heads: int,
-    band: int | None,
-    threads: int,
-    stream: int | None,
-    out: Any,
-) -> Any:
+class _Call(NamedTuple):
+    """What is computed: arrays by name (None = absent), (alpha, beta), heads and band."""
+
+    arrays: dict[str, Any]
+    weights: tuple[Any, Any]
+    num_heads: int
+    band: int | None
+
+
+def _run_checked(call: _Call, *, threads: int, stream: int | None, out: Any) -> Any:
     """Returns the weighted sum after checking every argument, on the device where the arrays lie."""
+    arrays, weights, num_heads, band = call
     found = {name: describe(array, name) for name, array in arrays.items() if array is not None}
     num_heads = check_whole("num_heads", num_heads, 1, MOST_HEADS, "pass the model's heads.")
     sizes = _check_sizes(found, num_heads, band)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from edgeaff.naming import without_secrets
+from edgeaff.runtime.origin import WORKER, Origin
 from edgeaff.runtime.status import StatusChannel
 
 
@@ -31,21 +32,20 @@ class FirstError:
         """Adds what is called after an error: it ends a part of the run, and never waits."""
         self._endings.append(ending)
 
-    def keep(self, source: str, name: str, error: BaseException) -> None:
+    def keep(self, origin: Origin, error: BaseException) -> None:
         """Keeps an error where it is the first, reports it and ends the run.
 
         Args:
-            source: "worker", "reader" (callbacks) or "sink".
-            name: of the callback or sink, for messages.
+            origin: where it was raised.
             error: what was raised there.
         """
         with self._lock:
             self.failed = True
             self._error = self._error or error
-        if source != "worker" and self._status is not None:
+        if origin != WORKER and self._status is not None:
             reason = without_secrets(f"{type(error).__name__}: {error}")
-            message = f"{name} must not raise, got {reason}; it surfaces where events are read."
-            self._status.emit(source, "failed", message, name=name)
+            message = f"{origin.name} must not raise, got {reason}; it surfaces where events are read."
+            self._status.emit(origin.source, "failed", message, name=origin.name)
         for ending in self._endings:
             ending()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgeaff.capture.health import Health
@@ -24,6 +24,10 @@ SINK_GRACE_SECONDS = 1.0  # a receiver that is away for less (a broker that is b
 SUSPENDED_SECONDS = 2.0
 
 _BY_STATE = {Health.LOST: "lost", Health.RECONNECTING: "lost", Health.STALLED: "stalled", Health.FROZEN: "frozen"}
+_SINK_COUNTERS = {
+    "dropped": ("dropped", "the sink is too slow or fails; its oldest events go"),
+    "not_finite": ("corrupt_input", "values are no finite numbers; they are written as no value"),
+}
 _SOURCE_COUNTERS = {
     "failed_reads": ("corrupt_input", "pictures could not be read; they are left out"),
     "bad_packets": ("corrupt_input", "packets are damaged; they are skipped"),
@@ -62,6 +66,18 @@ class _Condition:
     since: float
     last: float
     told: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Report:
+    """Something that is wrong. source, name, kind, message, counts: of its StatusEvent; grace_seconds: before it is one."""
+
+    source: str
+    name: str
+    kind: str
+    message: str
+    counts: Mapping[str, int | float]
+    grace_seconds: float = 0.0
 
 
 class Monitor:
@@ -151,18 +167,18 @@ class Monitor:
             self._look_at_sink(sink, now)
         for recorder in self._outlets.recorders:
             for warning in recorder.warnings:
-                self._raise("sink", "recording", "lost", warning, {}, now)
-        self._counter(
-            "reader", "reader", "events_dropped", self._outlets.dropped, "dropped",
-            "events come faster than they are read; the oldest go", now,
-        )  # fmt: skip
+                self._raise(_Report("sink", "recording", "lost", warning, {}), now)
+        text = "events come faster than they are read; the oldest go"
+        dropped = {"events_dropped": self._outlets.dropped}
+        self._count(_Report("reader", "reader", "dropped", text, dropped), now)
         self._close_conditions(now)
 
     def _look_at_counters(
         self, table: Mapping[str, tuple[str, str, str, float]], sources: Sequence[Any], inputs: Mapping[str, int], now: float
     ) -> None:
         for counter, (place, kind, text, grace) in table.items():
-            self._counter(place, _name_of(place, sources), counter, inputs.get(counter, 0), kind, text, now, grace)
+            counts = {counter: inputs.get(counter, 0)}
+            self._count(_Report(place, _name_of(place, sources), kind, text, counts, grace), now)
 
     def _look_at_input(
         self, sources: Sequence[Any], inputs: Mapping[str, int], silent_seconds: float | None, now: float
@@ -170,7 +186,7 @@ class Monitor:
         counts = {name: count for name, count in inputs.items() if count}
         for finding in self._inputs.look(inputs, silent_seconds, now):
             place = {"video": "camera", "audio": "mic"}.get(finding.modality, "runtime")
-            self._raise(place, _name_of(place, sources), finding.kind, finding.message, counts, now)
+            self._raise(_Report(place, _name_of(place, sources), finding.kind, finding.message, counts), now)
 
     def _look_at_time(self, now: float) -> None:
         asleep = _asleep_seconds()
@@ -178,7 +194,7 @@ class Monitor:
             gap = max(now - self._last_look[0], asleep - self._last_look[1])
             if gap > SUSPENDED_SECONDS:
                 message = f"the process must run all the time, got a stop of {gap:.1f} s; what came meanwhile is lost."
-                self._raise("runtime", "runtime", "suspended", message, {"seconds": round(gap, 1)}, now)
+                self._raise(_Report("runtime", "runtime", "suspended", message, {"seconds": round(gap, 1)}), now)
         self._last_look = (now, asleep)
 
     def _look_at_source(self, source: Any, now: float) -> None:
@@ -186,16 +202,17 @@ class Monitor:
         kind = _BY_STATE.get(health.state)
         for state_kind in ("lost", "stalled", "frozen"):
             if state_kind == kind:
-                self._raise(source.kind, source.name, kind, health.detail, {"reconnects": health.reconnects}, now)
+                counts = {"reconnects": health.reconnects}
+                self._raise(_Report(source.kind, source.name, kind, health.detail, counts), now)
             elif health.state in (Health.OK, Health.ENDED):
                 self._over(source.name, state_kind, now)
         if health.state is Health.ENDED and source.name not in self._ended:
             self._ended.add(source.name)
             self._status.emit(source.kind, "ended", health.detail, name=source.name)
-        counts = source.counts
+        found = source.counts
         for counter, (kind, text) in _SOURCE_COUNTERS.items():
-            if counter in counts:
-                self._counter(source.kind, source.name, counter, counts[counter], kind, text, now)
+            if counter in found:
+                self._count(_Report(source.kind, source.name, kind, text, {counter: found[counter]}), now)
         for message in source.rejected_settings[self._rejected.get(source.name, 0) :]:
             self._status.emit(source.kind, "setting_rejected", message, name=source.name)
         self._rejected[source.name] = len(source.rejected_settings)
@@ -204,42 +221,30 @@ class Monitor:
         counts = sink.counts
         if sink.failing:
             reason = sink.warnings[-1] if sink.warnings else f"{sink.name} must be reachable, got no connection."
-            self._raise("sink", sink.name, "lost", f"{reason}; it is tried again.", counts, now, SINK_GRACE_SECONDS)
+            message = f"{reason}; it is tried again."
+            self._raise(_Report("sink", sink.name, "lost", message, counts, SINK_GRACE_SECONDS), now)
         else:
             self._over(sink.name, "lost", now)
-        self._counter(
-            "sink",
-            sink.name,
-            "dropped",
-            counts["dropped"],
-            "dropped",
-            "the sink is too slow or fails; its oldest events go",
-            now,
-        )
-        self._counter(
-            "sink", sink.name, "not_finite", counts["not_finite"], "corrupt_input",
-            "values are no finite numbers; they are written as no value", now,
-        )  # fmt: skip
+        for counter, (kind, text) in _SINK_COUNTERS.items():
+            self._count(_Report("sink", sink.name, kind, text, {counter: counts[counter]}), now)
 
-    def _counter(
-        self, source: str, name: str, counter: str, value: int, kind: str, text: str, now: float, grace_seconds: float = 0.0
-    ) -> None:
-        before = self._counters.get((name, counter), 0)
-        self._counters[name, counter] = value
+    def _count(self, report: _Report, now: float) -> None:
+        """Raises a report whose one counter has grown; its message is the text on it."""
+        ((counter, value),) = report.counts.items()
+        before = self._counters.get((report.name, counter), 0)
+        self._counters[report.name, counter] = int(value)
         if value > before:
-            self._raise(source, name, kind, f"{name}: {text}, {counter} {value}.", {counter: value}, now, grace_seconds)
+            self._raise(replace(report, message=f"{report.name}: {report.message}, {counter} {value}."), now)
 
-    def _raise(
-        self, source: str, name: str, kind: str, message: str, counts: Mapping[str, int | float], now: float,
-        grace_seconds: float = 0.0,
-    ) -> None:  # fmt: skip
-        condition = self._conditions.get((name, kind))
+    def _raise(self, report: _Report, now: float) -> None:
+        condition = self._conditions.get((report.name, report.kind))
         if condition is None:
-            condition = self._conditions[name, kind] = _Condition(source, name, kind, now, now, False)
+            condition = _Condition(report.source, report.name, report.kind, now, now, False)
+            self._conditions[report.name, report.kind] = condition
         condition.last = now
-        if not condition.told and now - condition.since >= grace_seconds:
+        if not condition.told and now - condition.since >= report.grace_seconds:
             condition.told = True
-            self._status.emit(source, kind, message, name=name, counts=counts)
+            self._status.emit(report.source, report.kind, report.message, name=report.name, counts=report.counts)
 
     def _over(self, name: str, kind: str, now: float) -> None:
         condition = self._conditions.pop((name, kind), None)

@@ -10,6 +10,7 @@ from typing import Any
 from edgeaff.awaiting import BackgroundLoop
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.recording.recorder import Recorder
+from edgeaff.runtime.origin import Origin
 from edgeaff.runtime.policy import Policy
 from edgeaff.runtime.queue import EventQueue
 from edgeaff.runtime.subscriber import Subscriber
@@ -26,7 +27,7 @@ class Outlets:
     """
 
     def __init__(
-        self, sinks: Sequence[Any], policy: Policy, *, live: bool, on_error: Callable[[str, str, BaseException], None]
+        self, sinks: Sequence[Any], policy: Policy, *, live: bool, on_error: Callable[[Origin, BaseException], None]
     ) -> None:
         self.queue: EventQueue[AffectEvent] = EventQueue(policy, lossless=not live)
         self.queued_sinks: list[QueuedSink] = []
@@ -53,8 +54,7 @@ class Outlets:
                 Subscriber(
                     sink.write,
                     waiting,
-                    name=name or type(sink).__name__,
-                    source="sink",
+                    origin=Origin("sink", name or type(sink).__name__),
                     on_error=self._on_error,
                     background=self.background,
                     at_end=sink.close,
@@ -65,7 +65,7 @@ class Outlets:
         """Calls back for every event, on a thread of its own."""
         waiting: EventQueue[AffectEvent] = EventQueue(policy, lossless=not self._live)
         self._callbacks.append(
-            Subscriber(callback, waiting, name="callback", source="reader", on_error=self._on_error, background=self.background)
+            Subscriber(callback, waiting, origin=Origin("reader", "callback"), on_error=self._on_error, background=self.background)
         )
 
     def observe(self, observer: Callable[[AffectEvent], None]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeaff.awaiting import BackgroundLoop
 from edgeaff.errors import ArgumentError
+from edgeaff.runtime.origin import Origin
 from edgeaff.runtime.queue import EventQueue
 from edgeaff.runtime.subscriber import Subscriber
 from edgeaff.types import STATUS_KINDS, STATUS_SOURCES, StatusEvent
@@ -22,14 +23,14 @@ class StatusChannel:
     """Takes StatusEvents and hands them on. `emit` never waits and never runs user code.
 
     Args:
-        on_error: called with "reader", a name and the exception when a callback raises.
+        on_error: called with the origin and the exception when a callback raises.
         background: where async callbacks run that were registered outside of any event loop; None makes one.
         clock: monotonic nanoseconds.
     """
 
     def __init__(
         self,
-        on_error: Callable[[str, str, BaseException], None],
+        on_error: Callable[[Origin, BaseException], None],
         *,
         background: BackgroundLoop | None = None,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -78,7 +79,7 @@ class StatusChannel:
     def subscribe(self, callback: Callable[[StatusEvent], Any]) -> None:
         """Calls back for every event from now on, on a thread of its own; 256 wait, then the oldest go."""
         queue: EventQueue[StatusEvent] = EventQueue(lossless=False)
-        subscriber = Subscriber(callback, queue, name="status", source="reader", on_error=self._on_error, background=self._background)
+        subscriber = Subscriber(callback, queue, origin=Origin("reader", "status"), on_error=self._on_error, background=self._background)
         with self._lock:
             self._subscribers.append(subscriber)
             started = self._started

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from edgeaff.awaiting import BackgroundLoop, Caller
+from edgeaff.runtime.origin import Origin
 from edgeaff.runtime.queue import EventQueue
 
 T = TypeVar("T")
@@ -21,9 +22,8 @@ class Subscriber(Generic[T]):
         call: Callable[[T], Any],
         queue: EventQueue[T],
         *,
-        name: str,
-        source: str,
-        on_error: Callable[[str, str, BaseException], None],
+        origin: Origin,
+        on_error: Callable[[Origin, BaseException], None],
         background: BackgroundLoop,
         at_end: Callable[[], Any] | None = None,
     ) -> None:
@@ -32,16 +32,15 @@ class Subscriber(Generic[T]):
         Args:
             call: the user's function, plain or async.
             queue: what waits for it.
-            name: of the thread, and for messages.
-            source: "reader" or "sink": whose function it is.
-            on_error: called with source, name and exception when the function raises; it is not called again after that.
+            origin: whose function it is; names the thread.
+            on_error: called with origin and exception when the function raises; it is not called again after that.
             background: where async functions run that were registered outside of any event loop.
             at_end: called on the same thread after the last item; plain or async.
         """
-        self.name, self.queue, self._source = name, queue, source
+        self.queue, self._origin = queue, origin
         self._call, self._on_error = Caller(call, background), on_error
         self._at_end = None if at_end is None else Caller(at_end, background)
-        self._thread = threading.Thread(target=self._work, name=f"edgeaff-{name}", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"edgeaff-{origin.name}", daemon=True)
 
     def start(self) -> None:
         """Starts the thread."""
@@ -64,7 +63,7 @@ class Subscriber(Generic[T]):
                 self._call(item)
         except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
             self.queue.close(discard=True)
-            self._on_error(self._source, self.name, error)
+            self._on_error(self._origin, error)
         finally:
             self._end()
 
@@ -74,4 +73,4 @@ class Subscriber(Generic[T]):
         try:
             self._at_end()
         except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
-            self._on_error(self._source, self.name, error)
+            self._on_error(self._origin, error)

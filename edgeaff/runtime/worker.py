@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from edgeaff.runtime.ladder import STEPS, Ladder, Load
+from edgeaff.runtime.origin import WORKER, Origin
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.stats import Measures, RuntimeStats
 from edgeaff.runtime.status import StatusChannel
@@ -29,7 +30,7 @@ class Worker:
         outlets: where events go.
         status: where to say what happens.
         ladder: decides how much work is left out; None for file mode.
-        on_error: called with "worker" twice (source and name) and the exception that ended the worker.
+        on_error: called with WORKER and the exception that ended the worker.
 
     Attributes:
         session: who computes; replaced by nobody but a call handed to `submit`.
@@ -45,7 +46,7 @@ class Worker:
         outlets: Outlets,
         status: StatusChannel,
         ladder: Ladder | None,
-        on_error: Callable[[str, str, BaseException], None],
+        on_error: Callable[[Origin, BaseException], None],
     ) -> None:
         self.session = session
         self.on_frame: Callable[[VideoFrame], None] | None = None
@@ -108,7 +109,7 @@ class Worker:
                             self._handle(piece)
                 self._deliver(self.session.finish())
         except BaseException as error:  # noqa: BLE001 - handed to the reader, who raises it
-            self._on_error("worker", "worker", error)
+            self._on_error(WORKER, error)
         finally:
             self._outlets.finish()
             if self.state == "running":

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edgeaff.backends import tensorrt_plugin
-from edgeaff.backends.tensorrt_plugin import Tensor, attend, expected_type, launch_cuda
+from edgeaff.backends.tensorrt_plugin import FusionNode, Tensor, attend, expected_type, launch_cuda
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError
 from edgeaff.ops import native
 from edgeaff.ops.cross_modal_attention import NODE_INPUTS
@@ -58,9 +58,8 @@ def test_attend_equals_the_twin(sizes: tuple[int, ...], options: dict[str, Any])
     host = Host()
     inputs, given = arguments(case, host)
     result = np.full(case["q_audio"].shape, np.nan, np.float32)
-    attend(
-        inputs, host(result), num_heads=case["num_heads"], band=case.get("band") or 0, given=given, stream=3, launch=launch_host
-    )  # fmt: skip
+    node = FusionNode(case["num_heads"], case.get("band") or 0, given)
+    attend(inputs, host(result), node, stream=3, launch=launch_host)
     assert np.abs(result - float64_result(case)).max() < 2e-6
 
 
@@ -84,9 +83,7 @@ def test_attend_on_a_gpu(sizes: tuple[int, ...], options: dict[str, Any], dtype:
     output = place(np.full(case["q_audio"].shape, np.nan, np.float32))
     stream = torch.cuda.Stream()
     torch.cuda.synchronize()
-    attend(
-        inputs, output, num_heads=case["num_heads"], band=case.get("band") or 0, given=given, stream=stream.cuda_stream
-    )  # fmt: skip
+    attend(inputs, output, FusionNode(case["num_heads"], case.get("band") or 0, given), stream=stream.cuda_stream)
     stream.synchronize()
     difference = np.abs(kept[-1].float().cpu().numpy() - float64_result(case)).max()
     assert difference < (1e-5 if dtype == "float32" else 2e-2)
@@ -98,12 +95,9 @@ def test_arguments_are_checked_before_the_kernel_reads_them() -> None:
     inputs, given = arguments(case, host)
     output = host(np.zeros((1, 2, 32), np.float32))
 
-    def call(changed: list[Tensor], **options: Any) -> None:
-        attend(
-            changed,
-            output,
-            **{"num_heads": 2, "band": 0, "given": given, "stream": 0, "launch": launch_host, **options},
-        )
+    def call(changed: list[Tensor], *, launch: Any = launch_host, **attributes: int) -> None:
+        node = FusionNode(**{"num_heads": 2, "band": 0, "given": given, **attributes})
+        attend(changed, output, node, stream=0, launch=launch)
 
     call(inputs)
     with pytest.raises(ArgumentError, match="given must name 8 inputs"):
@@ -129,7 +123,7 @@ def test_strides_and_addresses_are_those_of_contiguous_arrays() -> None:
         seen.append(packed)
         return ""
 
-    attend(inputs, inputs[0], num_heads=2, band=4, given=given, stream=11, launch=note)
+    attend(inputs, inputs[0], FusionNode(2, 4, given), stream=11, launch=note)
     sizes, audio, video, weights, output, stream = seen[0]
     named = dict(zip(NODE_INPUTS, inputs, strict=True))
     assert sizes == (0, 2, 3, 5, 2, 16, 4)

@@ -14,6 +14,7 @@ from edgeaff.delivery.files import JsonlSink
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.errors import ArgumentError
 from edgeaff.runtime.monitor import Monitor
+from edgeaff.runtime.origin import Origin
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.queue import EventQueue
@@ -24,8 +25,8 @@ from ..test_types import EVENT
 from ..waiting import wait_until
 
 
-def nobody(source: str, name: str, error: BaseException) -> None:
-    raise AssertionError(f"{name} raised {error!r}")
+def nobody(origin: Origin, error: BaseException) -> None:
+    raise AssertionError(f"{origin.name} raised {error!r}")
 
 
 # --- channel --------------------------------------------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ def test_status_events_reach_every_callback_on_a_thread_of_its_own() -> None:
 
 def test_exception_of_a_status_callback_is_handed_on_and_others_go_on() -> None:
     errors: list[tuple[str, BaseException]] = []
-    channel, seen = StatusChannel(lambda source, name, error: errors.append((name, error))), []
+    channel, seen = StatusChannel(lambda origin, error: errors.append((origin.name, error))), []
 
     def fail(event: StatusEvent) -> None:
         raise ValueError("mine")

@@ -1,5 +1,8 @@
 """Fails where a file has more than 500 lines or a function more than 60, in Python (without its docstring) and in C++ and CUDA.
 
+In the package it also fails where a function has more than six positional parameters, or more than twelve functions have more
+than six parameters.
+
 A C++ function is a block behind a parameter list that lies in nothing but namespaces, classes and `extern "C"`.
 """
 
@@ -15,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ("edgeaff", "recipes", "csrc", "tests", "benchmarks", "examples")
 NATIVE = {".cc", ".h", ".cu", ".cuh"}
 MOST_IN_FILE, MOST_IN_FUNCTION = 500, 60
+MOST_PARAMETERS, MOST_WIDE_FUNCTIONS = 6, 12
 NOT_CODE = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'', re.DOTALL)
 SCOPE = re.compile(r"\b(namespace|struct|class|enum|union)\b[^()]*$|\bextern\s*$")
 
@@ -26,6 +30,29 @@ def python_functions(text: str) -> Iterator[tuple[str, int, int]]:
             first = node.body[0]
             docstring = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) is not None else 0
             yield node.name, node.lineno, node.end_lineno - node.lineno + 1 - docstring
+
+
+def parameters(text: str) -> Iterator[tuple[str, int, int, int]]:
+    """Yields (name, line, positional parameters, all parameters) of every function; self and cls do not count."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            positional = [one for one in (*node.args.posonlyargs, *node.args.args) if one.arg not in ("self", "cls")]
+            yield node.name, node.lineno, len(positional), len(positional) + len(node.args.kwonlyargs)
+
+
+def wide_functions(root: Path) -> list[str]:
+    """Returns a line for every function of the package with too many positional parameters, and for too many wide ones."""
+    found, wide = [], []
+    for path in sorted((root / "edgeaff").rglob("*.py")):
+        name = path.relative_to(root)
+        for function, line, positional, count in parameters(path.read_text(encoding="utf-8")):
+            if positional > MOST_PARAMETERS:
+                found.append(f"{name}:{line}: {function} has {positional} positional parameters, at most {MOST_PARAMETERS} are allowed")
+            if count > MOST_PARAMETERS:
+                wide.append(f"{name}:{line}: {function} has {count} parameters")
+    if len(wide) > MOST_WIDE_FUNCTIONS:
+        found += [*wide, f"{len(wide)} functions have more than {MOST_PARAMETERS} parameters, at most {MOST_WIDE_FUNCTIONS} are allowed"]
+    return found
 
 
 def native_functions(text: str) -> Iterator[tuple[str, int, int]]:
@@ -64,7 +91,7 @@ def problems(root: Path = ROOT) -> list[str]:
                 found.append(
                     f"{name}:{line}: {function[-60:]} has {lines} lines, at most {MOST_IN_FUNCTION} are allowed"
                 )
-    return found
+    return found + wide_functions(root)
 
 
 if __name__ == "__main__":

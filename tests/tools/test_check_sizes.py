@@ -58,3 +58,18 @@ def test_long_functions_are_named(tmp_path: Path, lines: int) -> None:
 def test_long_files_are_named(tmp_path: Path, lines: int) -> None:
     found = problems(write(tmp_path, "tests/b.py", "x = 1\n" * lines))
     assert found == ([] if lines == 500 else ["tests/b.py: 501 lines, at most 500 are allowed"])
+
+
+def test_functions_with_many_positional_parameters_are_named(tmp_path: Path) -> None:
+    names = ", ".join(f"p{index}" for index in range(7))
+    write(tmp_path, "edgeaff/a.py", f"class A:\n    def many(self, {names}): ...\n    def few(self, a, *, {names[4:]}): ...\n")
+    assert problems(tmp_path) == ["edgeaff/a.py:2: many has 7 positional parameters, at most 6 are allowed"]
+
+
+@pytest.mark.parametrize("count", [12, 13])
+def test_too_many_wide_functions_are_named(tmp_path: Path, count: int) -> None:
+    names = ", ".join(f"p{index}" for index in range(7))
+    write(tmp_path, "edgeaff/a.py", "".join(f"def f{index}(*, {names}): ...\n" for index in range(count)))
+    found = problems(tmp_path)
+    assert len(found) == (0 if count == 12 else 14)
+    assert not found or found[-1] == "13 functions have more than 6 parameters, at most 12 are allowed"

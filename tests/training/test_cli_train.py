@@ -74,7 +74,7 @@ def test_a_wrong_config_is_a_usage_error(tmp_path, capsys, text):
         ('system = "vggface_rnn_v"\nloss = "binned"', "loss must be sequence_ccc or flattened_ccc"),
         ('system = "vggface_rnn_v"\nwidth = 0.5', "width must be 1"),
         ('system = "nisl_v"', "must learn from features"),
-        ("learning_rate = nan", "learning_rate must be in"),
+        ("learning_rate = nan", "a number that is not finite (nan)"),
         ("batch = true", "batch must be of type int"),
         ("batch = 2.5", "batch must be of type int"),
     ],

@@ -11,6 +11,7 @@ holds whole tracks only. Workers end with the process that started them, however
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -97,7 +98,7 @@ def extract_corpus(
             else:
                 jobs.append(Job(track, side_of(track.name, names), size_of(track.media)))
         jobs.sort(key=lambda job: -job.size)
-        for end in run_jobs(jobs, _work, workers=workers, prepare=_prepare, given=(recipe, cache), limits=limits):
+        for end in run_jobs(jobs, _work, workers=workers, prepare=functools.partial(_prepare, recipe, cache), limits=limits):
             outcome = end.result or Outcome(end.job.track.name, end.failure, ())
             if outcome.skipped is None:
                 report.extracted.append(outcome.name)

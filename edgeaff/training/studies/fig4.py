@@ -146,16 +146,29 @@ class Windows:
         return value * own.reshape(*own.shape, *[1] * (value.ndim - 2)).astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class AblationPlan:
+    """How ticks of a modality are taken away.
+
+    Attributes:
+        shares: of ticks that stay.
+        repeats: with other random places; shares 0 and 1 have no chance in them and are run once.
+        way: "frames" or "block".
+        seed: of the places.
+    """
+
+    shares: Sequence[float] = SHARES
+    repeats: int = 10
+    way: str = "frames"
+    seed: int = 0
+
+
 def ablate(
     module: nn.Module,
     system: System,
     tracks: Sequence[Any],
     modality: str,
-    *,
-    shares: Sequence[float] = SHARES,
-    repeats: int = 10,
-    way: str = "frames",
-    seed: int = 0,
+    plan: AblationPlan | None = None,
 ) -> list[AblationPoint]:
     """Returns the curve of one modality.
 
@@ -164,32 +177,30 @@ def ablate(
         system: of the registry.
         tracks: of the test set.
         modality: "video" or "audio".
-        shares: of ticks that stay.
-        repeats: with other random places; shares 0 and 1 have no chance in them and are run once.
-        way: "frames" or "block".
-        seed: of the places.
+        plan: how much is taken away, and how; None = as for the figure.
 
     Returns:
         One point per share.
     """
+    plan = plan or AblationPlan()
     module.eval()
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(plan.seed)
     labels, windows = (
         [track.labels for track in tracks],
         Windows(system, tracks, reach_ticks=getattr(module, "reach_ticks", None)),
     )
     points = []
-    for share in shares:
-        runs = 1 if share in (0.0, 1.0) else repeats
+    for share in plan.shares:
+        runs = 1 if share in (0.0, 1.0) else plan.repeats
         scores = []
         for _ in range(runs):
             keeps = [np.ones((len(track.labels), 2), dtype=bool) for track in tracks]
             for keep in keeps:
-                keep[:, COLUMNS[modality]] = kept_ticks(rng, len(keep), share, way)
+                keep[:, COLUMNS[modality]] = kept_ticks(rng, len(keep), share, plan.way)
             result = summary(windows.predict(module, keeps), labels)
             scores.append((result["ccc_valence"], result["ccc_arousal"]))
         mean, spread = np.mean(scores, axis=0), np.std(scores, axis=0)
-        points.append(AblationPoint(modality, way, share, runs, *map(float, (*mean, *spread))))
+        points.append(AblationPoint(modality, plan.way, share, runs, *map(float, (*mean, *spread))))
     return points
 
 

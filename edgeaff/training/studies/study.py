@@ -26,7 +26,7 @@ from edgeaff.training.trainer.checks import check_features, check_network, check
 from edgeaff.training.trainer.complexity import count_macs_per_frame, count_parameters
 from edgeaff.training.trainer.config import TrainConfig, read_toml
 from edgeaff.training.trainer.metrics import summary
-from edgeaff.training.trainer.trainer import Trainer, predict
+from edgeaff.training.trainer.trainer import Trainer, TrainingData, predict
 
 RESULT, PREDICTIONS = "result.json", "predictions.npz"
 
@@ -68,6 +68,17 @@ class Study:
 
     seeds: tuple[int, ...]
     runs: Mapping[str, PlannedRun] = field(default_factory=dict)
+
+    def with_runs(self, names: Sequence[str]) -> Study:
+        """Returns the study with these runs alone; all of them for no name.
+
+        Raises:
+            ArgumentError: a name is not that of a run.
+        """
+        unknown = [name for name in names if name not in self.runs]
+        if unknown:
+            raise ArgumentError(f"only must name runs of the study ({', '.join(self.runs)}), got {unknown}; correct it.")
+        return replace(self, runs={name: run for name, run in self.runs.items() if not names or name in names})
 
 
 def read_study(path: Path) -> Study:
@@ -182,12 +193,10 @@ def train_one(
     trainer = Trainer(
         system,
         config,
-        parts["train"],
-        parts["valid"][:: run.valid_every],
+        TrainingData(parts["train"], parts["valid"][:: run.valid_every], {"form": run.form}),
         folder,
         module=_quick(system.build(width=config.width, sizes=config.sizes)),
         device=device,
-        made_from={"form": run.form},
     )
     best = trainer.run()
     seconds = time.process_time() - started
@@ -251,7 +260,6 @@ def run_study(
     corpus: PreparedCorpus,
     folder: Path,
     *,
-    only: Sequence[str] = (),
     train: bool = True,
     device: str = "cpu",
     on_result: Callable[[dict[str, Any]], None] | None = None,
@@ -262,27 +270,21 @@ def run_study(
         study: what to train.
         corpus: on what.
         folder: holds a folder per run and seed.
-        only: names of runs; empty = all.
         train: False = take what is finished.
         device: of the trainings.
         on_result: called after every training.
 
     Returns:
-        The results of all runs and seeds that are asked for, in order.
+        The results of all runs and seeds, in order.
 
     Raises:
-        ArgumentError: `only` names an unknown run, or a result is of another configuration or corpus.
+        ArgumentError: a result is of another configuration or corpus.
     """
-    unknown = [name for name in only if name not in study.runs]
-    if unknown:
-        raise ArgumentError(f"only must name runs of the study ({', '.join(study.runs)}), got {unknown}; correct it.")
     forms: dict[str, Any] = {}
     results = []
     about = corpus.description()
     for seed in study.seeds:
         for run in study.runs.values():
-            if only and run.name not in only:
-                continue
             own = folder / f"{run.name}-{seed}"
             if (own / RESULT).is_file():
                 results.append(_read_result(own, cross_seed(run, seed), about))

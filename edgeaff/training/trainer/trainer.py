@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,21 @@ def update_average(average: nn.Module, module: nn.Module, keep: float) -> None:
             kept.copy_(new)
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What a run learns from.
+
+    Attributes:
+        train: training tracks.
+        valid: validation tracks.
+        made_from: statement of the features for the checkpoint: fingerprint, encoder and the like; JSON.
+    """
+
+    train: Sequence[Any]
+    valid: Sequence[Any]
+    made_from: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Trainer:
     """One run. `run()` trains to the end, or goes on where a killed run stopped, to the same bits.
 
@@ -71,25 +86,21 @@ class Trainer:
     Args:
         system: of the registry.
         config: of the run.
-        train: training tracks.
-        valid: validation tracks.
+        data: tracks to train on and to validate with.
         folder: of the run.
         module: the network, where neither the registry nor the configuration has its sizes.
         device: "cpu" or "cuda", "cuda:1", ...
-        made_from: what the checkpoint shall say of the features: fingerprint, encoder and the like; JSON.
     """
 
     def __init__(
         self,
         system: System,
         config: TrainConfig,
-        train: Sequence[Any],
-        valid: Sequence[Any],
+        data: TrainingData,
         folder: Path,
         *,
         module: nn.Module | None = None,
         device: str = "cpu",
-        made_from: dict[str, Any] | None = None,
     ) -> None:
         self._ranks = Ranks()
         self._ranks.check_batch(config.batch)
@@ -103,8 +114,8 @@ class Trainer:
         self._shared = self._ranks.wrap(self.module, config.loss)
         if self._ranks.rank:  # other dropout in each process
             torch.manual_seed(config.seed + 7919 * self._ranks.rank)
-        self._valid, self._made_from = valid, made_from or {}
-        self._draw = Draw(train, system, config)
+        self._valid, self._made_from = data.valid, dict(data.made_from)
+        self._draw = Draw(data.train, system, config)
         self._optimiser = torch.optim.AdamW(
             self.module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )

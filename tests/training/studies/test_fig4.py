@@ -11,9 +11,9 @@ from edgeaff.training.features.cache import Features
 from edgeaff.training.models import find_system
 from edgeaff.training.models.transformer import AudioVideoTransformer, SingleTransformer, TransformerConfig
 from edgeaff.training.studies import fig4
-from edgeaff.training.studies.fig4 import Windows, ablate, kept_ticks, write_report
+from edgeaff.training.studies.fig4 import AblationPlan, Windows, ablate, kept_ticks, write_report
 from edgeaff.training.trainer import sequences
-from edgeaff.training.trainer.trainer import TrainConfig, Trainer, predict, validate
+from edgeaff.training.trainer.trainer import TrainConfig, Trainer, TrainingData, predict, validate
 
 pytestmark = pytest.mark.needs_torch
 SIZES = {"video_size": 8, "audio_size": 8, "size": 32, "num_heads": 4, "ffn_size": 64, "layers": 1}
@@ -63,7 +63,7 @@ def _trained(folder, system="transformer_av", *, residual=False, dropout=0.0, ep
         system=system, loss="flattened_ccc", learning_rate=3e-3, batch=8, epochs=epochs, patience=epochs, clip=1.0,
         warmup_share=0.1, modality_dropout=dropout,
     )  # fmt: skip
-    trainer = Trainer(find_system(system), recipe, _world(1, 24), _world(2, 6, "valid"), folder, module=module)
+    trainer = Trainer(find_system(system), recipe, TrainingData(_world(1, 24), _world(2, 6, "valid")), folder, module=module)
     trainer.run()
     return trainer.module
 
@@ -87,7 +87,7 @@ def test_report_is_written(tmp_path):
     torch.manual_seed(0)
     module = AudioVideoTransformer(TransformerConfig(**SIZES))
     points = ablate(
-        module, find_system("transformer_av"), _world(3, 1, ticks=120), "audio", shares=(0.0, 0.5), repeats=2
+        module, find_system("transformer_av"), _world(3, 1, ticks=120), "audio", AblationPlan((0.0, 0.5), 2)
     )
     assert [(point.share, point.repeats) for point in points] == [(0.0, 1), (0.5, 2)]
     write_report(tmp_path, {"untrained": points})
@@ -108,11 +108,11 @@ def test_trends_of_the_paper_on_a_made_up_world(tmp_path):
     assert single["transformer_v"]["ccc_valence"] > single["transformer_a"]["ccc_valence"] + 0.3
     assert both["ccc_arousal"] > max(result["ccc_arousal"] for result in single.values()) + 0.03
     assert both["ccc_valence"] > single["transformer_v"]["ccc_valence"] - 0.01
-    curve = {point.share: point for point in ablate(strict, system, test, "video", repeats=3)}
+    curve = {point.share: point for point in ablate(strict, system, test, "video", AblationPlan(repeats=3))}
     assert curve[0.0].ccc_valence < 0.15
     assert curve[0.0].ccc_valence < curve[0.5].ccc_valence < curve[1.0].ccc_valence
     robust = _trained(tmp_path / "robust", residual=True, dropout=0.2, epochs=200)
-    kept = {point.share: point for point in ablate(robust, system, test, "video", repeats=3)}
+    kept = {point.share: point for point in ablate(robust, system, test, "video", AblationPlan(repeats=3))}
     assert kept[0.25].ccc_valence > curve[0.25].ccc_valence + 0.2
     assert kept[1.0].ccc_valence > curve[1.0].ccc_valence - 0.02
 

@@ -38,14 +38,14 @@ import torch
 from edgeaff.training.trainer.config import read_config
 from edgeaff.training.features.cache import FeatureCache
 from edgeaff.training.models import find_system
-from edgeaff.training.trainer.trainer import Trainer
+from edgeaff.training.trainer.trainer import Trainer, TrainingData
 
 config, features, output, epochs = sys.argv[1:]
 torch.distributed.init_process_group("gloo")
 cache = FeatureCache.open(Path(features))
 train, valid = cache.read_all("train"), cache.read_all("valid")
 settings = read_config(Path(config)).fitted(train[0])
-trainer = Trainer(find_system("edge"), settings, train, valid, Path(output))
+trainer = Trainer(find_system("edge"), settings, TrainingData(train, valid), Path(output))
 trainer.run(stop_after_epochs=int(epochs) or None)
 torch.distributed.destroy_process_group()
 """

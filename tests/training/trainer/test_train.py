@@ -12,7 +12,7 @@ from edgeaff.training.models import find_system
 from edgeaff.training.models.edge import Edge, EdgeConfig
 from edgeaff.training.models.transformer import AudioVideoTransformer, TransformerConfig
 from edgeaff.training.trainer.metrics import summary
-from edgeaff.training.trainer.trainer import TrainConfig, Trainer, predict, system_inputs
+from edgeaff.training.trainer.trainer import TrainConfig, Trainer, TrainingData, predict, system_inputs
 
 pytestmark = pytest.mark.needs_torch
 SIZES = {"video_size": 6, "audio_size": 5, "size": 16, "num_heads": 2, "ffn_size": 16, "layers": 1}
@@ -36,7 +36,7 @@ def _trainer(folder, system="transformer_av", seed=0, **changes):
     else:
         module = AudioVideoTransformer(TransformerConfig(**SIZES))
     config = TrainConfig(system=system, seed=seed, **{**FAST, **changes})
-    return Trainer(find_system(system), config, [_track(i) for i in range(4)], [_track(10)], folder, module=module)
+    return Trainer(find_system(system), config, TrainingData([_track(i) for i in range(4)], [_track(10)]), folder, module=module)
 
 
 @pytest.mark.parametrize("system", ["transformer_av", "edge"])

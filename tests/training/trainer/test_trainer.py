@@ -16,7 +16,7 @@ from edgeaff.training.trainer.checkpoint import load_run
 from edgeaff.training.trainer.checks import check_splits
 from edgeaff.training.trainer.config import TrainConfig
 from edgeaff.training.trainer.run_log import draw_curves
-from edgeaff.training.trainer.trainer import Trainer, predict, update_average
+from edgeaff.training.trainer.trainer import Trainer, TrainingData, predict, update_average
 
 pytestmark = pytest.mark.needs_torch
 SIZES = {"video_size": 6, "audio_size": 5, "size": 16, "num_heads": 2, "ffn_size": 16, "layers": 1, "band": 20}
@@ -35,7 +35,7 @@ def _track(seed, ticks=220, split="train"):
 def _trainer(folder, **changes):
     values = {"system": "edge", "sizes": SIZES, "loss": "flattened_ccc", "learning_rate": 5e-3, "batch": 4, "epochs": 3}
     config = TrainConfig(**{**values, **changes})
-    return Trainer(find_system("edge"), config, [_track(i) for i in range(3)], [_track(10), _track(11, 150)], folder)
+    return Trainer(find_system("edge"), config, TrainingData([_track(i) for i in range(3)], [_track(10), _track(11, 150)]), folder)
 
 
 def test_averaged_weights_are_the_exponential_mean_and_buffers_are_the_newest():
