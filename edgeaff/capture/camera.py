@@ -24,6 +24,7 @@ from edgeaff.naming import public_name
 from edgeaff.ops.crop_resize import crop_resize
 from edgeaff.types import VideoFrame
 
+FREEZE_SECONDS = 2.0  # of identical images
 _FAILED_READS = 3  # a single failed read is a corrupt JPEG of a USB camera, three are a lost device
 _MAX_BUFFER_AGE_NS = 1_000_000_000
 _RIGHTS = {
@@ -50,7 +51,6 @@ class Camera(LiveSource):
         size: tuple[int, int] | None = None,
         pixel_format: str | None = None,
         pipeline: str | None = None,
-        freeze_seconds: float | None = 2.0,
         opener: Callable[[], Any] | None = None,
         **live: Any,
     ) -> None:
@@ -62,10 +62,9 @@ class Camera(LiveSource):
             size: (width, height) in pixels to ask for.
             pixel_format: four characters to ask for, such as MJPG.
             pipeline: a GStreamer pipeline instead of a device.
-            freeze_seconds: identical pictures for so long are a freeze; None for sources that may stand still.
             opener: returns an object with isOpened, read, get, set and release as cv2.VideoCapture has them, whose
                 pictures are BGR; for other camera libraries and for tests.
-            live: options of LiveSource.
+            live: options of LiveSource; freeze_seconds is 2 here, pass None for a camera that may stand still.
 
         Without an opener OpenCV must be installed, for a pipeline one with GStreamer: else BackendUnavailableError.
 
@@ -78,7 +77,7 @@ class Camera(LiveSource):
                 "`edgeaff doctor` lists them."
             )
         name = f"camera:{device}" if pipeline is None else "gst:"
-        super().__init__(name, freeze_seconds=freeze_seconds, **live)
+        super().__init__(name, **{"freeze_seconds": FREEZE_SECONDS, **live})
         if pixel_format is not None and len(pixel_format) != 4:
             raise ArgumentError(f"format must be four characters, got {pixel_format!r}; pass for example MJPG.")
         self._counts.update(failed_reads=0)

@@ -63,8 +63,7 @@ class MqttSink(EventEncoder):
         *,
         topic: str = "edgeaff/events",
         qos: int = 0,
-        username: str | None = None,
-        password: str | None = None,
+        login: tuple[str, str | None] | None = None,
         tls: BrokerTls | None = None,
     ) -> None:
         """Starts connecting.
@@ -74,8 +73,7 @@ class MqttSink(EventEncoder):
             port: its port.
             topic: topic to publish on.
             qos: MQTT quality of service, 0, 1 or 2.
-            username: for brokers that ask.
-            password: for brokers that ask.
+            login: (user name, password) for brokers that ask.
             tls: how to encrypt; None sends in clear, with a warning where the broker is another machine.
 
         Raises:
@@ -96,11 +94,11 @@ class MqttSink(EventEncoder):
         self._topic, self._qos = topic, qos
         self.lost = 0
         self._client: Any = Client(CallbackAPIVersion.VERSION2)
-        if username is not None:
-            self._client.username_pw_set(username, password)
+        if login is not None:
+            self._client.username_pw_set(*login)
         if tls is not None:
             self._client.tls_set_context(tls.context())
-        what = "events" if password is None else "events and the password"
+        what = "events" if login is None or login[1] is None else "events and the password"
         clear = None if tls is not None else in_clear(f"mqtt://{host}:{port}: {what}", host)
         self.notices = noted(clear and f"{clear} Use mqtts://.")
         self._client.max_queued_messages_set(_MAX_QUEUED)

@@ -194,8 +194,7 @@ def _open_mqtt(parts: SplitResult, port: int) -> Any:
     return MqttSink(
         parts.hostname or "",
         port,
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
+        login=(unquote(parts.username), unquote(parts.password) if parts.password else None) if parts.username else None,
         tls=BrokerTls(given.get("ca"), given.get("cert"), given.get("key")) if encrypted else None,
         **options,
     )
