@@ -105,7 +105,7 @@ soak: dev                    ## SECONDS in real time and the fault matrix, figur
 
 # --- the C++ core: sanitizers, and aarch64 under qemu ---------------------------------------------------------------------
 .PHONY: test-sanitize test-aarch64
-test-sanitize: dev           ## the C++ tests under the address and undefined-behaviour sanitizers
+test-sanitize: dev           ## the C++ tests under the address and undefined-behavior sanitizers
 	$(VENV)/bin/python -m pytest -m slow -k sanitizers tests/cpp
 
 test-aarch64: dev            ## the C++ tests cross-compiled for aarch64, NEON included, under qemu; installs Debian packages

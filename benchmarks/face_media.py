@@ -94,7 +94,7 @@ def read_clip(path: Path) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def made_up_pictures() -> Iterator[tuple[str, np.ndarray]]:
-    """Yields named face-free pictures: noise of four grains, stripes, a checkerboard, a ramp and flat grey."""
+    """Yields named face-free pictures: noise of four grains, stripes, a checkerboard, a ramp and flat gray."""
     rng = np.random.default_rng(7)
     ys, xs = np.mgrid[:360, :640]
     for grain in (1, 4, 16, 40):

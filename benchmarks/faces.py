@@ -131,7 +131,7 @@ def measure_jitter(media: Path, detectors: dict[str, FaceDetector]) -> dict[str,
             found = [detector.detect(image) for _, image in frames]
             boxes = [np.array(faces[0].box) for faces in found if faces]
             rows[name].append(_jitter(np.array(boxes)))
-    names = ("centre_percent", "size_percent", "iou_p5")
+    names = ("center_percent", "size_percent", "iou_p5")
     return {
         name: {key: round(float(np.median(column)), 4) for key, column in zip(names, np.array(values).T, strict=True)}
         for name, values in rows.items()
@@ -139,9 +139,9 @@ def measure_jitter(media: Path, detectors: dict[str, FaceDetector]) -> dict[str,
 
 
 def _jitter(boxes: np.ndarray) -> list[float]:
-    centre, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    center, size = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     scale = np.sqrt(np.prod(size, axis=1))[1:]
-    moved = np.linalg.norm(np.diff(centre, axis=0), axis=1) / scale
+    moved = np.linalg.norm(np.diff(center, axis=0), axis=1) / scale
     grown = np.abs(np.diff(np.sqrt(np.prod(size, axis=1)))) / scale
     overlap = [pair_iou(a[None], b[None])[0, 0] for a, b in itertools.pairwise(boxes)]
     return [100 * float(np.median(moved)), 100 * float(np.median(grown)), float(np.percentile(overlap, 5))]

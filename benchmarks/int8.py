@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends import load_graph
-from edgeaff.backends.onnx_edit import without_quantisation
+from edgeaff.backends.onnx_edit import without_quantization
 from edgeaff.bench.interleave import interleave, ratio
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BundleError
@@ -62,7 +62,7 @@ def make_pairs() -> dict[str, Pair]:
         BundleError: the shipped bundle has no 8-bit face encoder.
     """
     from edgeaff.export.paper import encoder_graphs, fabricated_encoder, fabricated_system
-    from edgeaff.export.qdq import quantise_dynamic
+    from edgeaff.export.qdq import quantize_dynamic
     from edgeaff.export.window import export_window
     from edgeaff.export.window_step import export_window_step
 
@@ -76,9 +76,9 @@ def make_pairs() -> dict[str, Pair]:
     forms = [encoder_graphs(vgg, precision=precision)["face_encoder"] for precision in ("fp32", "int8")]
     return {
         "vgg_descriptor": (forms[0], forms[1]),
-        "paper_tail": (window, quantise_dynamic(window)),
-        "paper_tail_step": (step, quantise_dynamic(step)),
-        "edge_face_encoder": (without_quantisation(encoder), encoder),
+        "paper_tail": (window, quantize_dynamic(window)),
+        "paper_tail_step": (step, quantize_dynamic(step)),
+        "edge_face_encoder": (without_quantization(encoder), encoder),
     }
 
 

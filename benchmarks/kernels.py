@@ -3,7 +3,7 @@
     python benchmarks/kernels.py --json benchmarks/results/kernels.json
 
 
-CPU figures are of one thread. Ratios are medians over rounds of CPU-time ratios within a round, so neighbours on the machine
+CPU figures are of one thread. Ratios are medians over rounds of CPU-time ratios within a round, so neighbors on the machine
 cost both sides the same. The roof is the best of a register-only multiply-add loop and of torch's GEMM of 100 x 512 x 512,
 measured in the same rounds as the op. Our two data types are compared with each other alone (`own types`).
 """

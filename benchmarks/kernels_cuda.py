@@ -1,6 +1,6 @@
 """The op on a card: host time, graph replay with inputs in turn, warm and cold L2; and whole models with and without it.
 
-One op is microseconds of work, so three times are told apart: `host_us` (a call and a synchronisation), `warm_us` (a CUDA
+One op is microseconds of work, so three times are told apart: `host_us` (a call and a synchronization), `warm_us` (a CUDA
 graph of 20 calls over 4 sets of inputs, per call) and `cold_us` (the same with L2 overwritten before each call, the
 overwriting's own time taken off). Replays are interleaved between competitors.
 """
@@ -186,7 +186,7 @@ def interleave_replays(graphs: dict[str, Any], rounds: int = ROUNDS) -> dict[str
 
 
 def _host_time(call: Call, calls: int = 200) -> float:
-    """Returns the median microseconds of a call with its synchronisation."""
+    """Returns the median microseconds of a call with its synchronization."""
     import torch
 
     times = []

@@ -38,7 +38,7 @@ def has_sources(data: Path) -> bool:
 
 
 def edge_tracks(bundle: ModelBundle, corpus: Path, *, most: int) -> list[Features]:
-    """Returns features of annotated validation tracks, made with detector, encoder and normaliser of a bundle.
+    """Returns features of annotated validation tracks, made with detector, encoder and normalizer of a bundle.
 
     Args:
         bundle: of preset `edge`.

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.parity_rows import Subject, describe_tracks, labelled_set, measure_rows
+from benchmarks.parity_rows import Subject, describe_tracks, labeled_set, measure_rows
 from edgeaff.backends import load_graph
 from edgeaff.backends.onnx_edit import to_half
 from edgeaff.bundle import ModelBundle
-from edgeaff.export.qdq import quantise_dynamic
+from edgeaff.export.qdq import quantize_dynamic
 from edgeaff.export.window_step import export_window_step, window_values
 from edgeaff.inference import WINDOW_TICKS, Predictor, StreamingPredictor
 from edgeaff.training.models.transformer import AudioVideoTransformer
@@ -58,7 +58,7 @@ def compare_paper(
     system = read_tail(work / "run" / "best.safetensors")
     chosen = [track for track in features if track.split == "valid" and len(track.labels) >= ticks][:most]
     rows, left_out = measure_rows(
-        paper_subject(system), CASES, [labelled_set(track, ticks) for track in chosen], say=say
+        paper_subject(system), CASES, [labeled_set(track, ticks) for track in chosen], say=say
     )
     data = {
         "reference": "the whole window in torch at every tick, its newest row",
@@ -81,7 +81,7 @@ def read_tail(path: Path) -> AudioVideoTransformer:
 def paper_subject(system: AudioVideoTransformer) -> Subject:
     """Returns the windowed system and its exported steps."""
     step, _ = export_window_step(system, parity_ticks=3)
-    forms = {"fp32": lambda: step, "fp16": lambda: to_half(step), "int8": lambda: quantise_dynamic(step)}
+    forms = {"fp32": lambda: step, "fp16": lambda: to_half(step), "int8": lambda: quantize_dynamic(step)}
 
     def make(backend: str, precision: str) -> Predictor:
         return StreamingPredictor(load_graph(forms[precision](), backend=backend), precision=precision)

@@ -35,10 +35,10 @@ def plot_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     names = [
         f"{row['model']}  {row['backend']} {row['precision']}  {row['modalities'].replace('_', '+')}" for row in rows
     ]
-    for shift, dimension, colour in ((-0.15, "valence", "#b5482a"), (0.15, "arousal", "#2a6fb5")):
+    for shift, dimension, color in ((-0.15, "valence", "#b5482a"), (0.15, "arousal", "#2a6fb5")):
         distance = [max(NEAREST, 1 - row[f"ccc_reference_{dimension}"]) for row in rows]
         places = [place + shift for place in range(len(rows))]
-        axes.scatter(distance, places, s=22, color=colour, label=dimension, zorder=3)
+        axes.scatter(distance, places, s=22, color=color, label=dimension, zorder=3)
     for place, row in enumerate(rows):
         floor = 1 - LEAST_CCC[row["precision"]]
         axes.plot([floor, floor], [place - 0.4, place + 0.4], color="black", linewidth=1.5)

@@ -19,7 +19,7 @@ from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
 from edgeaff.errors import BackendUnavailableError
 from edgeaff.export.from_onnx import read_step, reference_values, require_same
 from edgeaff.export.pack_step import pack_step
-from edgeaff.export.qdq import quantise_dynamic
+from edgeaff.export.qdq import quantize_dynamic
 from edgeaff.golden import Agreement
 from edgeaff.inference import Predictor, StreamingPredictor, load_predictor, replay
 from edgeaff.measures import ccc
@@ -117,7 +117,7 @@ def with_modalities(inputs: Arrays, kept: tuple[float, float]) -> Arrays:
     return changed | {name: inputs[name] * np.float32(keep) for name, keep in zip(INPUTS, kept, strict=False)}
 
 
-def labelled_set(track: Features, ticks: int) -> Arrays:
+def labeled_set(track: Features, ticks: int) -> Arrays:
     """Returns the first ticks of a track as one sequence with labels: arrays (1, T, ...), labels -5 where there are none."""
     present = np.asarray(track.present[:ticks], np.float32)
     return {
@@ -134,7 +134,7 @@ def edge_subject(bundle: ModelBundle) -> tuple[Subject, float]:
     rebuilt = require_same(edge, bundle.arrays(GOLDEN))
 
     def make(backend: str, precision: str) -> Predictor:
-        """Returns the predictor; int8 = native: the weights packed again; else the graph quantised dynamically.
+        """Returns the predictor; int8 = native: the weights packed again; else the graph quantized dynamically.
 
         Raises:
             BackendUnavailableError: the bundle has no packed step.
@@ -149,7 +149,7 @@ def edge_subject(bundle: ModelBundle) -> tuple[Subject, float]:
             return StreamingPredictor(NativeStep(packed))
         model = bundle.graph_bytes("affect_step")
         return StreamingPredictor(
-            load_graph(model if precision == "fp32" else quantise_dynamic(model), backend=backend)
+            load_graph(model if precision == "fp32" else quantize_dynamic(model), backend=backend)
         )
 
     def reference(video: np.ndarray, audio: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -182,7 +182,7 @@ def compare(
     golden = bundle.arrays(GOLDEN)
     subject, rebuilt = edge_subject(bundle)
     drawn = draw_sequences(golden, count=count, ticks=ticks, seed=seed)
-    sets = [{name: golden[name] for name in INPUTS}, drawn, *(labelled_set(track, ticks) for track in tracks)]
+    sets = [{name: golden[name] for name in INPUTS}, drawn, *(labeled_set(track, ticks) for track in tracks)]
     rows, left_out = measure_rows(subject, CASES, sets, say=say)
     data = {
         "reference": "torch system made again from affect_step.onnx",
@@ -242,16 +242,16 @@ def _figures(values: Sequence[np.ndarray], reference: Sequence[np.ndarray], sets
         np.concatenate([one.reshape(1, -1, 2) for one in kind], axis=1) for kind in (values, reference)
     )
     found: dict[str, Any] = {**Agreement.of(export, torch_system).figures("ccc_reference_"), "ticks": export.shape[1]}
-    labelled = [index for index, inputs in enumerate(sets) if "labels" in inputs]
+    labeled = [index for index, inputs in enumerate(sets) if "labels" in inputs]
     for column, name in enumerate(DIMENSIONS):
         found[f"ccc_label_{name}"] = found[f"ccc_label_loss_{name}"] = None
-        if not labelled:
+        if not labeled:
             continue
-        labels = np.concatenate([sets[index]["labels"].reshape(-1, 2) for index in labelled])
+        labels = np.concatenate([sets[index]["labels"].reshape(-1, 2) for index in labeled])
         there = (np.abs(labels) <= 1).all(axis=1)
         before, after = (
             ccc(
-                np.concatenate([kind[index].reshape(-1, 2) for index in labelled])[there, column], labels[there, column]
+                np.concatenate([kind[index].reshape(-1, 2) for index in labeled])[there, column], labels[there, column]
             )
             for kind in (reference, values)
         )

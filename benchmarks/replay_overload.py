@@ -202,7 +202,7 @@ def run_seed(folder: Path, seed: int, *, seconds: float = 8.0, media: Media | No
     )
 
 
-def summarise(results: list[OverloadResult]) -> dict[str, Any]:
+def summarize(results: list[OverloadResult]) -> dict[str, Any]:
     """Returns what the seeds came to, ready for JSON."""
     return {
         "seeds": len(results),
@@ -231,7 +231,7 @@ def main() -> int:
                 f"{found.frames_replaced} pictures dropped, {found.degradations} steps down",
                 flush=True,
             )
-    summary = {**stamp(), **summarise(results)}
+    summary = {**stamp(), **summarize(results)}
     print(f"{summary['equal']} of {summary['seeds']} equal")
     if options.json:
         options.json.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")

@@ -63,7 +63,7 @@ class RuntimeShare:
 
 
 def quadrant(image: np.ndarray, place: int) -> np.ndarray:
-    """Returns a grey picture twice as wide and high with the image in one of its quarters, 0 to 3 in reading order."""
+    """Returns a gray picture twice as wide and high with the image in one of its quarters, 0 to 3 in reading order."""
     canvas = np.full((2 * HEIGHT, 2 * WIDTH, 3), 96, np.uint8)
     y, x = place // 2 * HEIGHT, place % 2 * WIDTH
     canvas[y : y + HEIGHT, x : x + WIDTH] = image

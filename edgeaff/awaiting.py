@@ -72,7 +72,7 @@ class BackgroundLoop:
             return self._loop
 
     def close(self) -> None:
-        """Ends the loop after cancelling what still runs in it; does not wait. May be called again."""
+        """Ends the loop after canceling what still runs in it; does not wait. May be called again."""
         with self._lock:
             loop, self._loop, self._closed = self._loop, None, True
             if loop is not None:
@@ -133,7 +133,7 @@ def _wait(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> None:
     """Waits on this thread until `awaitable` is done in `loop`.
 
     Raises:
-        SessionStateError: the loop does not run any more, or cancelled it.
+        SessionStateError: the loop does not run any more, or canceled it.
     """
     coroutine = _completed(awaitable)
     try:
@@ -157,7 +157,7 @@ def _wait(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> None:
         future.result()
     except concurrent.futures.CancelledError as error:
         raise SessionStateError(
-            "async callbacks must run to their end, got one cancelled; stop the runtime before its event loop."
+            "async callbacks must run to their end, got one canceled; stop the runtime before its event loop."
         ) from error
 
 

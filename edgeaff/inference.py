@@ -454,7 +454,7 @@ def replay(predictor: Predictor, video: np.ndarray, audio: np.ndarray, present: 
     Args:
         predictor: from `load_predictor`.
         video: (S, T, D) float32 descriptors.
-        audio: (S, T, A) float32 normalised audio vectors.
+        audio: (S, T, A) float32 normalized audio vectors.
         present: (S, T, 2) 0 or 1: video, audio; what is absent is not looked at.
 
     Returns:

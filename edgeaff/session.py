@@ -413,7 +413,7 @@ class Session(ProcessBound):
             arousal_std=estimate.arousal_std if say_arousal else None,
             status=status,
             video_age_ms=age_ms(tick.pts_ns, tick.frame_pts_ns if face is None else face.encoded_pts_ns),
-            audio_age_ms=age_ms(tick.pts_ns, tick.audio_centre_ns),
+            audio_age_ms=age_ms(tick.pts_ns, tick.audio_center_ns),
             video_coverage=estimate.video_coverage if self._preprocessor.video else None,
             audio_coverage=estimate.audio_coverage if self._preprocessor.audio else None,
             face=face.face if face is not None else None,

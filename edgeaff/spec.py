@@ -131,7 +131,7 @@ class PreprocessSpec:
         return (2 * tick * NANOSECONDS + self.model_rate_hz) // (2 * self.model_rate_hz)
 
     def frame_tick(self, pts_ns: int) -> int:
-        """Returns the tick that a frame belongs to; the 1 ms keeps both neighbours of 60 fps on one side."""
+        """Returns the tick that a frame belongs to; the 1 ms keeps both neighbors of 60 fps on one side."""
         return (self.model_rate_hz * (pts_ns - 1_000_000) + NANOSECONDS // 2) // NANOSECONDS
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 ```
 frames   |  F0      F1        F2 F3          F4     a frame belongs to the tick nearest to it (spec.frame_tick)
 ticks    T0    T1    T2    T3    T4    T5           T1 takes the first frame that belongs to it, else the newest older one
-LLD rows ..r..r..r..r..r..r..r..r..r..r..r..        tick minus audio lag takes the row whose window centre is nearest
+LLD rows ..r..r..r..r..r..r..r..r..r..r..r..        tick minus audio lag takes the row whose window center is nearest
 ```
 Nothing here knows pictures, samples or models: payloads are opaque, times are int nanoseconds. Events depend on the data alone:
 protected by tests/test_sync.py and tests/test_session.py (chunking and interleaving).
@@ -169,21 +169,21 @@ class ColumnGroup:
     """Columns that share one analysis window. offsets from the start of the row, nanoseconds."""
 
     columns: tuple[int, ...]
-    centre_ns: int
+    center_ns: int
     window_ns: int
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one tick takes from the sound. lld: (65,) float32, not normalised; centre_ns: of its newest column group."""
+    """What one tick takes from the sound. lld: (65,) float32, not normalized; center_ns: of its newest column group."""
 
     lld: np.ndarray
-    centre_ns: int
+    center_ns: int
     row: int
 
 
 class RowTimeline:
-    """LLD rows with their times; gives, per column group, the row whose window centre is nearest to an instant.
+    """LLD rows with their times; gives, per column group, the row whose window center is nearest to an instant.
 
     A row that touches a hole is masked. An instant without an unmasked row at most HOLD_NS before it has no audio. Starts
     rise: a stream that begins before the end of the one before it (a change of rate) replaces the rows that it overlaps. So a
@@ -191,7 +191,7 @@ class RowTimeline:
     """
 
     def __init__(self, groups: tuple[ColumnGroup, ...]) -> None:
-        self._groups = tuple((index, group.centre_ns, np.array(group.columns)) for index, group in enumerate(groups))
+        self._groups = tuple((index, group.center_ns, np.array(group.columns)) for index, group in enumerate(groups))
         self._rows: list[_Row] = []
         self._forgotten = 0  # rows at the head that no instant takes any more; cut off once they are half of the list
         self._count = 0
@@ -206,19 +206,19 @@ class RowTimeline:
     def select(self, instant_ns: int) -> Step | None:
         """Returns the step at an instant, or None when audio is missing there.
 
-        Per column group it takes the row with the greatest centre below instant + 5 ms: on the 10 ms grid the nearest, the
+        Per column group it takes the row with the greatest center below instant + 5 ms: on the 10 ms grid the nearest, the
         earlier one on a tie; in a hole the newest unmasked row before it.
         """
         lld: np.ndarray | None = None
         newest: tuple[int, int] | None = None
-        for index, centre_ns, columns in self._groups:
-            found = self._newest(instant_ns - centre_ns, index)
+        for index, center_ns, columns in self._groups:
+            found = self._newest(instant_ns - center_ns, index)
             if found is None:
                 return None
             if lld is None:
                 lld = np.empty_like(found.lld)
             lld[columns] = found.lld[columns]
-            reached = (found.start_ns + centre_ns, found.number)
+            reached = (found.start_ns + center_ns, found.number)
             newest = reached if newest is None else max(newest, reached)
         return None if lld is None or newest is None else Step(lld, newest[0], newest[1])
 

@@ -290,7 +290,7 @@ def circumplex(valence: float, arousal: float) -> str:
     """Returns the nearest label of the circumplex of affect. Paper: figure 1.
 
     Choice: twelve anchors read off the usual drawings of the circumplex; the paper gives a figure without coordinates. A label is a
-    reading aid for a point of the plane, not a statement that the person feels that emotion; near the centre all labels are close.
+    reading aid for a point of the plane, not a statement that the person feels that emotion; near the center all labels are close.
 
     Args:
         valence: in [-1, 1].

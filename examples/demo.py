@@ -14,7 +14,7 @@ from edgeaff import circumplex
 from edgeaff.cli.main import main as edgeaff_command
 
 
-def summarise(path: Path) -> str:
+def summarize(path: Path) -> str:
     """Returns a few lines: one per second or so, from the events file."""
     events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     lines = [f"{'time':>6}  {'status':<8} {'valence':>8} {'arousal':>8}  reads as"]
@@ -35,7 +35,7 @@ def run(source: str, folder: Path) -> int:
     events, table, picture = folder / "events.jsonl", folder / "events.csv", folder / "affect.png"
     code = edgeaff_command(["run", source, "--output", str(events), "--output", str(table), "--plot", str(picture)])
     if code == 0:
-        print(summarise(events))
+        print(summarize(events))
         print(f"\nEvery tick: {events} and {table}\nThe picture: {picture}")
     return code
 

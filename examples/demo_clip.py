@@ -52,8 +52,8 @@ def displacement(handles: tuple[tuple[float, ...], ...]) -> Fields:
     """Returns (dx, dy) of every pixel of the face, portrait pixels, for the full expression."""
     x, y = np.meshgrid(np.arange(FACE[0], FACE[2]), np.arange(FACE[1], FACE[3]))
     along_x, along_y = np.zeros(x.shape), np.zeros(x.shape)
-    for centre_x, centre_y, radius_x, radius_y, dx, dy in handles:
-        weight = np.exp(-(((x - centre_x) / radius_x) ** 2 + ((y - centre_y) / radius_y) ** 2) / 2)
+    for center_x, center_y, radius_x, radius_y, dx, dy in handles:
+        weight = np.exp(-(((x - center_x) / radius_x) ** 2 + ((y - center_y) / radius_y) ** 2) / 2)
         along_x += dx * weight
         along_y += dy * weight
     return along_x, along_y
@@ -92,7 +92,7 @@ def voice() -> np.ndarray:
     sound = np.zeros_like(seconds)
     for harmonic in range(1, 25):
         frequency = harmonic * pitch
-        gain = 0.02 + sum(weight * np.exp(-(((frequency - centre) / band) ** 2)) for centre, band, weight in FORMANTS)
+        gain = 0.02 + sum(weight * np.exp(-(((frequency - center) / band) ** 2)) for center, band, weight in FORMANTS)
         sound += gain * np.sin(harmonic * phase) / harmonic**0.5
     syllables = np.clip(np.sin(2 * np.pi * (2.5 + excitement) * seconds), 0, 1) ** 0.5
     noise = np.random.default_rng(0).normal(0, 0.002, len(seconds))

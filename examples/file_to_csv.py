@@ -11,7 +11,7 @@ import edgeaff
 
 
 def main() -> None:
-    """Analyses one file."""
+    """Analyzes one file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input", help="video or sound file")
     parser.add_argument("output", help="CSV file to write")

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeaff.training.trainer.checkpoint import optimiser_tensors, part_of, restore_optimiser
+from edgeaff.training.trainer.checkpoint import optimizer_tensors, part_of, restore_optimizer
 
 CHECKPOINT = "checkpoint.safetensors"  # in the folder of a run
 NETWORK, AVERAGE, OPTIMIZER = "network.", "average.", "optimizer."
@@ -131,7 +131,7 @@ class Loop:
 
         tensors = {f"{NETWORK}{name}": value for name, value in self.network.state_dict().items()}
         tensors |= {f"{AVERAGE}{name}": value for name, value in self.average.state_dict().items()}
-        tensors |= {f"{OPTIMIZER}{name}": value for name, value in optimiser_tensors(self.optimizer).items()}
+        tensors |= {f"{OPTIMIZER}{name}": value for name, value in optimizer_tensors(self.optimizer).items()}
         tensors |= dict(extra or {})
         part = path.with_name(f".{path.name}.part")
         held = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
@@ -150,7 +150,7 @@ class Loop:
         tensors, note = read_checkpoint(path)
         self.network.load_state_dict(part_of(tensors, NETWORK))
         self.average.load_state_dict(part_of(tensors, AVERAGE))
-        restore_optimiser(self.optimizer, part_of(tensors, OPTIMIZER))
+        restore_optimizer(self.optimizer, part_of(tensors, OPTIMIZER))
         self.step = int(note["step"])
         return note, tensors
 

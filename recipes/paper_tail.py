@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.bundle import GOLDEN, ModelBundle
-from edgeaff.features.normalise import make_normaliser
+from edgeaff.features.normalize import make_normalizer
 from edgeaff.preprocess import PreprocessParts, parts_from_bundle
 from edgeaff.preprocess.inputs import FaceEncoder
 from edgeaff.spec import paper_spec_of
@@ -76,7 +76,7 @@ def tail_parts(bundle: ModelBundle) -> PreprocessParts:
     scale = float(np.sqrt(np.square(golden[np.abs(golden).sum(axis=-1) > 0]).mean()))
     encoder = ProjectedEncoder(parts.encoder, size=golden.shape[-1], scale=scale)
     spec = paper_spec_of(bundle.spec)
-    return PreprocessParts(spec, parts.detector, encoder, make_normaliser(spec, bundle.manifest.statistics))
+    return PreprocessParts(spec, parts.detector, encoder, make_normalizer(spec, bundle.manifest.statistics))
 
 
 def extract_features(

@@ -58,7 +58,7 @@ class TrackPlan:
 
 @dataclass(frozen=True, slots=True)
 class FacePictures:
-    """Photographs by affect. images: (N, H, W) uint8 grey; affect: (N, 2) valence, arousal."""
+    """Photographs by affect. images: (N, H, W) uint8 gray; affect: (N, 2) valence, arousal."""
 
     images: np.ndarray
     affect: np.ndarray
@@ -206,7 +206,7 @@ def _speech(rng: np.random.Generator, clips: Sequence[Clip], affect: np.ndarray,
 
 
 def _enlarged(image: np.ndarray, size: int) -> np.ndarray:
-    """Returns a grey picture at (size, size), bilinear."""
+    """Returns a gray picture at (size, size), bilinear."""
     from PIL import Image
 
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
@@ -255,15 +255,15 @@ def _write_crops(rng: np.random.Generator, folder: Path, pictures: Sequence[np.n
 
 
 def _composed(pictures: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
-    """Returns the frames (H, W, 3) uint8: the faces side by side on grey."""
+    """Returns the frames (H, W, 3) uint8: the faces side by side on gray."""
     width, height = FRAME_SIZE_PX
     result = []
     for together in zip(*pictures, strict=True):
         frame = np.full((height, width), 110, np.uint8)
         top = (height - FACE_PX) // 2
         for index, picture in enumerate(together):
-            centre = width * (2 * index + 1) // (2 * len(together))
-            frame[top : top + FACE_PX, centre - FACE_PX // 2 : centre + FACE_PX // 2] = _enlarged(picture, FACE_PX)
+            center = width * (2 * index + 1) // (2 * len(together))
+            frame[top : top + FACE_PX, center - FACE_PX // 2 : center + FACE_PX // 2] = _enlarged(picture, FACE_PX)
         result.append(np.repeat(frame[..., None], 3, axis=2))
     return result
 

@@ -115,8 +115,8 @@ def test_other_schema_is_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_spec_field_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SpecMismatchError, match="colour"):
-        ModelBundle.load(save(tmp_path / "a.eaff", spec={**PreprocessSpec().to_dict(), "colour": "bgr"}))
+    with pytest.raises(SpecMismatchError, match="color"):
+        ModelBundle.load(save(tmp_path / "a.eaff", spec={**PreprocessSpec().to_dict(), "color": "bgr"}))
 
 
 @pytest.mark.parametrize("data", [b"", b"text", b"PK\x03\x04" + b"\0" * 50])

@@ -150,7 +150,7 @@ def timeline(count: int, masked: set[int] = frozenset()) -> RowTimeline:
 
 
 @pytest.mark.parametrize("instant_ms", [31, 42, 100, 333, 505])
-def test_rows_are_taken_by_nearest_centre_per_group(instant_ms: int) -> None:
+def test_rows_are_taken_by_nearest_center_per_group(instant_ms: int) -> None:
     step = timeline(100).select(instant_ms * MS)
     assert step is not None
     slow = min(range(100), key=lambda row: abs(row * 10 + 30 - instant_ms))
@@ -190,8 +190,8 @@ def test_rows_are_those_of_a_search_through_all_of_them() -> None:
         for _ in range(int(rng.integers(0, 2))):
             instant += int(rng.integers(0, 25))
             expected: list[int] = []
-            for group, centre in enumerate((10, 30)):
-                near = [row for row in pushed if -500 <= row[0] + centre - instant < 5 and not row[2][group]]
+            for group, center in enumerate((10, 30)):
+                near = [row for row in pushed if -500 <= row[0] + center - instant < 5 and not row[2][group]]
                 expected += [near[-1][1]] if near else []
             step = rows.select(instant * MS)
             found = [] if step is None else [int(step.lld[1]), int(step.lld[0])]

@@ -87,7 +87,7 @@ bool FaceTracker::IsUsable(const Track& track, int64_t pts_ns) const {
 }
 
 // Whether the frame differs from the one before, brightness removed: a lamp switched on is no cut. With n cells and sums of
-// kGreyScale per level: mean |(a - mean a) - (b - mean b)| > kCutLevels, multiplied by n^2 kGreyScale.
+// kGrayScale per level: mean |(a - mean a) - (b - mean b)| > kCutLevels, multiplied by n^2 kGrayScale.
 bool FaceTracker::IsCut(const int32_t* thumbnail) {
   constexpr int64_t kCells = kThumbnailSize * kThumbnailSize;
   bool is_cut = false;
@@ -95,7 +95,7 @@ bool FaceTracker::IsCut(const int32_t* thumbnail) {
     int64_t total = 0, difference = 0;
     for (int64_t i = 0; i < kCells; ++i) total += thumbnail[i] - thumbnail_[i];
     for (int64_t i = 0; i < kCells; ++i) difference += std::llabs(kCells * (thumbnail[i] - thumbnail_[i]) - total);
-    is_cut = difference > kCutLevels * kCells * kCells * kGreyScale;
+    is_cut = difference > kCutLevels * kCells * kCells * kGrayScale;
   }
   std::memcpy(thumbnail_, thumbnail, sizeof(thumbnail_));
   has_thumbnail_ = true;

@@ -44,7 +44,7 @@ class FaceTracker {
   // Gives the usable faces of one more frame, the primary one first, then by weight (area x age); valid until the next call.
   // Usable is what was detected at most staleness_ns ago and is confirmed, or was strong the last time that the detector ran.
   //   pts_ns: above that of the call before.
-  //   thumbnail: (32, 32) sums of GreySums, to notice shot cuts; null where there is no image.
+  //   thumbnail: (32, 32) sums of GraySums, to notice shot cuts; null where there is no image.
   //   detections: of this frame; null when the detector did not run on it.
   const std::vector<TrackedFace>& Update(int64_t pts_ns, const int32_t* thumbnail, const std::vector<FaceDetection>* detections);
 

@@ -76,7 +76,7 @@ class StepRunner {
     if (has_video) Accumulate(m.present, tokens_, d_);
     if (has_audio) Accumulate(m.present + d_, tokens_, d_);
     for (const StepLayer& layer : m.layers) {
-      Normalise(tokens_, norm_);
+      Normalize(tokens_, norm_);
       Apply(layer.qkv, norm_, packed_);
       float* const keys = rings_used_ + ring_ + 2 * (d_ + 2 * sizes_.num_heads) * padded_;
       float* const held = keys + d_ * padded_;
@@ -89,13 +89,13 @@ class StepRunner {
       }
       Apply(layer.out, mixed_, packed_);
       Accumulate(packed_, tokens_, d_);
-      Normalise(tokens_, norm_);
+      Normalize(tokens_, norm_);
       Apply(layer.ffn1, norm_, hidden_);
       for (int i = 0; i < sizes_.ffn_size; i += W) V::Store(hidden_ + i, V::Max(V::Load(hidden_ + i), V::Zero()));
       Apply(layer.ffn2, hidden_, packed_);
       Accumulate(packed_, tokens_, d_);
     }
-    Normalise(tokens_, norm_);
+    Normalize(tokens_, norm_);
     Apply(m.cross, norm_, cross);
   }
 
@@ -108,7 +108,7 @@ class StepRunner {
   }
 
   // (x - mean) / sqrt(variance + 1e-5); the affine part is folded into what follows.
-  void Normalise(const float* x, float* out) const {
+  void Normalize(const float* x, float* out) const {
     Reg total = V::Zero();
     for (int64_t i = 0; i < d_; i += W) total = V::Add(total, V::Load(x + i));
     const Moments<V> moments(x, d_, total);

@@ -98,7 +98,7 @@ struct HalfWarp {
     }
   }
 
-  // scores -> unnormalised probabilities; what was summed before is rescaled to the new maximum.
+  // scores -> unnormalized probabilities; what was summed before is rescaled to the new maximum.
   __device__ __forceinline__ void Softmax(float (&scores)[kScoreTiles][4], const TileView& tile, int row, float scale, int lane) {
     const int g = lane / 4, t = lane % 4;
 #pragma unroll

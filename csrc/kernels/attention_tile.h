@@ -2,7 +2,7 @@
 //
 // Per direction: keys are packed transposed into panels of kScoreCols vectors, values into panels of kValueCols vectors, both
 // small enough for the first cache. Scores of a block of queries are made panel by panel with a kRows x kCols tile of
-// accumulators, one softmax pass turns them into unnormalised probabilities in place, and the same tile multiplies them with
+// accumulators, one softmax pass turns them into unnormalized probabilities in place, and the same tile multiplies them with
 // the values; 1 / sum, alpha or beta and the residual join as the tile is written. Both operands are read as 32-bit units: one
 // fp32, or a pair of bf16 for the dot-product instruction.
 // The last few keys beyond full vectors (T = 100 leaves 4 of 16) are done as plain dot products, which saves up to 12 % of the

@@ -5,7 +5,7 @@
 namespace edgeaff {
 namespace {
 
-// x normalised is (x + minus_mean) * scale, scale = 1 / sqrt(variance + 1e-5).
+// x normalized is (x + minus_mean) * scale, scale = 1 / sqrt(variance + 1e-5).
 template <class V>
 struct Moments {
   typename V::Reg minus_mean, scale;
@@ -15,8 +15,8 @@ struct Moments {
       : minus_mean(V::Set(-V::ReduceAdd(total) / static_cast<float>(count))) {
     typename V::Reg squares = V::Zero();
     for (int64_t i = 0; i < count; i += V::kWidth) {
-      const typename V::Reg centred = V::Add(V::Load(x + i), minus_mean);
-      squares = V::Fma(centred, centred, squares);
+      const typename V::Reg centered = V::Add(V::Load(x + i), minus_mean);
+      squares = V::Fma(centered, centered, squares);
     }
     scale = V::Set(1.0f / __builtin_sqrtf(V::ReduceAdd(squares) / static_cast<float>(count) + 1e-5f));
   }

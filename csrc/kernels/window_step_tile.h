@@ -1,7 +1,7 @@
 // window_step for any instruction set: included by window_step_*.cc alone.
 //
 // The encoders of the two modalities do not depend on each other: each is one work item, so that two threads meet once per tick.
-// A matrix product quantises its rows, then goes panel by panel (64 outputs, 32 KB at 512 inputs) over all rows. `Dot` makes the
+// A matrix product quantizes its rows, then goes panel by panel (64 outputs, 32 KB at 512 inputs) over all rows. `Dot` makes the
 // product of bytes; PlainDot below is the form for instruction sets that have no such product.
 #pragma once
 #include <math.h>
@@ -129,10 +129,10 @@ class WindowRunner {
       if (i > 0) Multiply(side, layer.qkv, side.tokens, d_, ticks_, side.packed, 3 * d_);
       Attend(side);
       Multiply(side, layer.out, side.mixed, d_, ticks_, side.packed, d_);
-      AddAndNormalise(side, side.packed, layer.norm1_weight, layer.norm1_bias);
+      AddAndNormalize(side, side.packed, layer.norm1_weight, layer.norm1_bias);
       Multiply(side, layer.ffn1, side.tokens, d_, ticks_, side.hidden, sizes_.ffn_size, false, true);
       Multiply(side, layer.ffn2, side.hidden, sizes_.ffn_size, ticks_, side.packed, d_, true);
-      AddAndNormalise(side, side.packed, layer.norm2_weight, layer.norm2_bias);
+      AddAndNormalize(side, side.packed, layer.norm2_weight, layer.norm2_bias);
     }
   }
 
@@ -210,7 +210,7 @@ class WindowRunner {
   }
 
   // tokens = (tokens + more - mean) / sqrt(variance + 1e-5) * weight + bias, row by row.
-  void AddAndNormalise(Side& side, const float* more, const float* weight, const float* bias) const {
+  void AddAndNormalize(Side& side, const float* more, const float* weight, const float* bias) const {
     for (int64_t t = 0; t < ticks_; ++t) {
       float* const x = side.tokens + t * d_;
       Reg total = V::Zero();
@@ -230,13 +230,13 @@ class WindowRunner {
   static void Multiply(Side& side, const ByteLinear& linear, const float* x, int64_t x_stride, int64_t rows, float* y, int64_t y_stride,
                        bool positive = false, bool relu = false) {
     for (int64_t r = 0; r < rows; ++r) {
-      side.scales[r] = Quantise(x + r * x_stride, linear.inputs, positive, side.bytes + r * linear.inputs);
+      side.scales[r] = Quantize(x + r * x_stride, linear.inputs, positive, side.bytes + r * linear.inputs);
     }
     Dot::Multiply(linear, side.bytes, side.scales, rows, positive ? 0 : kZeroPoint, relu, y, y_stride);
   }
 
   // Returns the value of one step of the bytes; 255 steps from 0 where no value is negative, else 127 to either side of 128.
-  static float Quantise(const float* x, int64_t count, bool positive, uint8_t* out) {
+  static float Quantize(const float* x, int64_t count, bool positive, uint8_t* out) {
     Reg high = V::Zero();
     const Reg minus = V::Set(-1.0f);
     int64_t i = 0;

@@ -1,9 +1,9 @@
 // Real FFT of 512 and 1024 points, as vectors: every butterfly works on whole vectors of independent columns.
 //
 // A complex FFT of N = 16 C points (C = 16 or 32) in two steps, with n = C n1 + n2 and k = k1 + 16 k2:
-//   1. for each column n2: 16-point FFT over n1, times W_N^(n2 k1)      (lanes are neighbouring n2)
+//   1. for each column n2: 16-point FFT over n1, times W_N^(n2 k1)      (lanes are neighboring n2)
 //   2. transpose to (n2, k1)
-//   3. for each k1: C-point FFT over n2, result k1 + 16 k2 in order     (lanes are neighbouring k1)
+//   3. for each k1: C-point FFT over n2, result k1 + 16 k2 in order     (lanes are neighboring k1)
 // 2N real samples enter as N complex ones (even samples real, odd ones imaginary), and are taken apart at the end.
 // Choice: in double. Then only the peer's own float32 FFT contributes to the difference (MFCC 1e-5 instead of 1e-4).
 #pragma once

@@ -31,7 +31,7 @@ Complex Mirrored(Complex w) { return {w.im, w.re}; }  // of angle a: angle pi/2 
 struct Tables {
   float eighth;                    // cos(pi/4)
   Complex first[17], third[17];    // angle a = pi/64 k, k = 0..16: e^{i a}, e^{-i 3 a}
-  Complex first_odd[16], third_odd[16];  // k + 1/2, from their neighbours
+  Complex first_odd[16], third_odd[16];  // k + 1/2, from their neighbors
   float half[128];                       // cos(pi/256 j) / 2
 
   Tables() {

@@ -69,7 +69,7 @@ PitchCandidates FindPitchCandidates(const VectorOps& ops, const float* octaves) 
   const int count = HighestPeaks(ops, sums, peaks);
   int kept = 0, best = 0;
   for (int k = 0; k < count; ++k) {
-    // A parabola through the peak and its neighbours, on the octave axis.
+    // A parabola through the peak and its neighbors, on the octave axis.
     const int j = peaks[k];
     const double before = sums[j - 1], here = sums[j], after = sums[j + 1];
     const double offset = 0.5 * (before - after) / (before - 2.0 * here + after);

@@ -8,7 +8,7 @@
 // fc = half the lower rate (-6 dB there). Choice: H spans 2.5 ms where the lower rate is at least 16 kHz, up to 4 ms
 // below: the transition band must narrow with the rate. With 110 dB it is fc -+ 0.7 kHz at 16 kHz, so aliases and
 // images reach no lower than 7.3 kHz. Rates with more than 512 phases (44,101 Hz has 16,000) interpolate linearly
-// between the outputs of two neighbouring ones of 512 phases; the error of that is below -105 dB. Twin:
+// between the outputs of two neighboring ones of 512 phases; the error of that is below -105 dB. Twin:
 // edgeaff/features/resample_reference.py.
 #include "lld/resample.h"
 

@@ -55,7 +55,7 @@ class Resampler {
   std::vector<float> buffer_;   // input not yet left behind
   size_t fill_;             // samples in buffer_
   size_t start_;            // first tap of the next output in buffer_
-  int64_t fraction_;        // next output lies fraction_ / up_ input samples after its centre sample
+  int64_t fraction_;        // next output lies fraction_ / up_ input samples after its center sample
   int64_t inputs_, outputs_;
 };
 

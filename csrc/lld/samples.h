@@ -21,7 +21,7 @@ inline float ToLldScale(float x) {
 
 // Index of the first NaN or infinity, -1 if all are finite.
 inline ptrdiff_t FirstNonFinite(const float* samples, size_t n) {
-  constexpr size_t kBlock = 256;  // x - x is 0 for finite x: a sum over a block vectorises, a search does not
+  constexpr size_t kBlock = 256;  // x - x is 0 for finite x: a sum over a block vectorizes, a search does not
   for (size_t start = 0; start < n; start += kBlock) {
     const size_t end = start + kBlock < n ? start + kBlock : n;
     bool finite = true;

@@ -1,9 +1,9 @@
-// Average over rows t-1, t, t+1, in float32. At the ends of the sound the missing neighbour is the row at the end.
+// Average over rows t-1, t, t+1, in float32. At the ends of the sound the missing neighbor is the row at the end.
 #pragma once
 
 namespace edgeaff::lld {
 
-// For `kWidth` columns. kSkipZeros (pitch group): a value of exactly 0 stays 0, and neighbours that are 0 do not count.
+// For `kWidth` columns. kSkipZeros (pitch group): a value of exactly 0 stays 0, and neighbors that are 0 do not count.
 template <int kWidth, bool kSkipZeros>
 class Smoother {
  public:

@@ -77,7 +77,7 @@ double RollOffs(const float* power, const float* windowed, float* out) {
 }
 
 // Half of how far the power swings between its extrema in bins 3..254, over 256. power: bins 0..256, not rounded: two
-// neighbours that are equal in float32 would hide an extremum that the peer's noise shows (it differs by no value).
+// neighbors that are equal in float32 would hide an extremum that the peer's noise shows (it differs by no value).
 float Harmonicity(const VectorOps& ops, const double* power) {
   uint8_t extremum[kShortBins];
   ops.extremum_flags(power, kShortBins, extremum);

@@ -49,8 +49,8 @@ struct VectorOps {
   void (*exp_f64)(const double* x, double* out, int n);
   // Sum of p log p with p = max(a[i], floor) * scale.
   double (*entropy_sum)(const double* a, double floor, double scale, int n);
-  // sums[m] = sum of (f[i] - centre)^(m + 2) a[i], m = 0, 1, 2.
-  void (*central_moments)(const double* a, const double* f, double centre, int n, double* sums);
+  // sums[m] = sum of (f[i] - center)^(m + 2) a[i], m = 0, 1, 2.
+  void (*central_moments)(const double* a, const double* f, double center, int n, double* sums);
   // Solves a recurrence in place: x (Recurrence::kSize) becomes y.
   void (*solve_recurrence)(const Recurrence& recurrence, double* x);
   // out[i] = a[i] where one of flags[i-2..i+2] is set, else 0. flags must be readable from -2 to n + 1.
@@ -64,7 +64,7 @@ struct VectorOps {
   int (*zero_crossings)(const float* x, int n);
   // flags[i] = 1 where a[i] > a[i-1] and a[i] > a[i+1] (rise_only: a[i] >= a[i+1]), i = 1..n-2; else 0.
   void (*peak_flags)(const float* a, int n, bool rise_only, uint8_t* flags);
-  // flags[i] = 1 where a[i] is strictly above, or strictly below, both neighbours on both sides, i = 2..n-3; else 0.
+  // flags[i] = 1 where a[i] is strictly above, or strictly below, both neighbors on both sides, i = 2..n-3; else 0.
   void (*extremum_flags)(const double* a, int n, uint8_t* flags);
 };
 

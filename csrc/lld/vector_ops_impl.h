@@ -1,5 +1,5 @@
 // The functions of VectorOps, written once over simd.h; each vector_ops_*.cc compiles them for its instruction set.
-// Plain loops without a sum are left to the compiler's vectoriser.
+// Plain loops without a sum are left to the compiler's vectorizer.
 #pragma once
 #include "lld/fft_impl.h"
 #include "lld/math_impl.h"
@@ -76,7 +76,7 @@ static inline double FinishLag(const double* x, int lag, int i, F64 sum) {
   return total;
 }
 
-// Four neighbouring lags at a time share the loads of x[i]. The bits for a lag must not depend on which lags are asked
+// Four neighboring lags at a time share the loads of x[i]. The bits for a lag must not depend on which lags are asked
 // for beside it (voice_quality.cc says why), so each is finished as if it stood alone.
 static void LagDots(const double* x, int low, int high, double* out) {
   int lag = low;
@@ -157,11 +157,11 @@ static double EntropySum(const double* a, double floor, double scale, int n) {
   return total;
 }
 
-static void CentralMoments(const double* a, const double* f, double centre, int n, double* sums) {
+static void CentralMoments(const double* a, const double* f, double center, int n, double* sums) {
   F64 second = {}, third = {}, fourth = {};
   int i = 0;
   for (; i + kLanes64 <= n; i += kLanes64) {
-    const F64 d = Load(f + i) - centre;
+    const F64 d = Load(f + i) - center;
     const F64 d2a = d * d * Load(a + i);
     second += d2a;
     third = MulAdd(d, d2a, third);
@@ -171,7 +171,7 @@ static void CentralMoments(const double* a, const double* f, double centre, int 
   sums[1] = SumLanes(third);
   sums[2] = SumLanes(fourth);
   for (; i < n; ++i) {
-    const double d = f[i] - centre, d2a = d * d * a[i];
+    const double d = f[i] - center, d2a = d * d * a[i];
     sums[0] += d2a;
     sums[1] += d * d2a;
     sums[2] += d * d * d2a;

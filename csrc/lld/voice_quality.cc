@@ -154,7 +154,7 @@ void VoiceQuality::Search(const VectorOps& ops, Walk& walk, int base) {
   walk.end = start;
 }
 
-Quality VoiceQuality::Summarise(const Walk& walk) {
+Quality VoiceQuality::Summarize(const Walk& walk) {
   if (walk.lengths == 0) return {held_jitter_, held_ddp_, held_shimmer_, 0.0f};
   Quality quality = {};
   const auto bounded = [](float value) { return value < 1.0f ? value : 1.0f; };
@@ -191,7 +191,7 @@ Quality VoiceQuality::Step(const VectorOps& ops, int64_t frame, float f0_hz, con
   Search(ops, walk, base);
   carry_ = base - walk.last;
   next_ += walk.last;
-  Quality quality = Summarise(walk);
+  Quality quality = Summarize(walk);
   quality.log_hnr = walk.LogHnr();
   return quality;
 }

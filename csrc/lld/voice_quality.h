@@ -29,7 +29,7 @@ class VoiceQuality {
   struct Walk;  // one frame's samples and sums
   void Search(const VectorOps& ops, Walk& walk, int base);
   void Count(const VectorOps& ops, Walk& walk, int start, int lag, float length);
-  Quality Summarise(const Walk& walk);
+  Quality Summarize(const Walk& walk);
 
   int64_t next_;  // sample where the walk goes on
   int carry_;

@@ -27,7 +27,7 @@ py::list Update(FaceTracker& self, int64_t pts_ns, const std::optional<py::array
     if (image->ndim() != 3 || image->shape(2) != 3 || image->size() == 0 || image->shape(0) > 1 << 24 || image->shape(1) > 1 << 24) {
       throw py::value_error("image must be (H, W, 3) uint8");
     }
-    GreySums(image->data(), static_cast<int>(image->shape(0)), static_cast<int>(image->shape(1)), image->strides(0),
+    GraySums(image->data(), static_cast<int>(image->shape(0)), static_cast<int>(image->shape(1)), image->strides(0),
              image->strides(1), image->strides(2), sums);
   }
   std::vector<FaceDetection> found;

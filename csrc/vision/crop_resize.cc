@@ -1,4 +1,4 @@
-// See crop_resize.h. Here: weight tables, the scalar kernels, the run-time choice, colour.
+// See crop_resize.h. Here: weight tables, the scalar kernels, the run-time choice, color.
 #include "vision/crop_resize.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace {
 constexpr int kOne = 1 << kWeightBits;
 constexpr int kMaxSize = 16384;
 
-int Quantise(double weight) { return static_cast<int>(std::floor(weight * kOne + 0.5)); }
+int Quantize(double weight) { return static_cast<int>(std::floor(weight * kOne + 0.5)); }
 
 int Clamp(double value, int high) { return static_cast<int>(std::min(std::max(value, 0.0), static_cast<double>(high))); }
 
@@ -32,9 +32,9 @@ void TapsOf(double start, double step, int j, int source_size, Taps* taps) {
   const int high = source_size - 1;
   taps->weights.clear();
   if (step < 1.0) {
-    const double centre = start + (j + 0.5) * step - 0.5;
-    const double left = std::floor(centre);
-    const int second = Quantise(centre - left);
+    const double center = start + (j + 0.5) * step - 0.5;
+    const double left = std::floor(center);
+    const int second = Quantize(center - left);
     const int first = Clamp(left, high), last = Clamp(left + 1.0, high);
     taps->first = first;
     if (first == last) {
@@ -50,7 +50,7 @@ void TapsOf(double start, double step, int j, int source_size, Taps* taps) {
   taps->first = first;
   int before = 0;
   for (int i = first; i <= last; ++i) {
-    const int until = i == last ? kOne : Quantise(std::min(std::max((i + 1 - a) / step, 0.0), 1.0));
+    const int until = i == last ? kOne : Quantize(std::min(std::max((i + 1 - a) / step, 0.0), 1.0));
     taps->weights.push_back(until - before);
     before = until;
   }
@@ -307,7 +307,7 @@ bool CropResize(const ImageView& image, const CropBox& box, int height, int widt
     }
     return true;
   }
-  const int channels = image.format == PixelFormat::kGrey ? 1 : 3;
+  const int channels = image.format == PixelFormat::kGray ? 1 : 3;
   bool swap = image.format == PixelFormat::kBgr;
   const uint8_t* data = image.data;
   ptrdiff_t row_stride = image.row_stride;

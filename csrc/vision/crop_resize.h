@@ -7,11 +7,11 @@
 
 namespace edgeaff {
 
-enum class PixelFormat { kRgb = 0, kBgr = 1, kGrey = 2, kNv12 = 3 };
+enum class PixelFormat { kRgb = 0, kBgr = 1, kGray = 2, kNv12 = 3 };
 
 // A picture in memory that stays the caller's. Strides in bytes, of any sign.
 //   kRgb, kBgr: data + y * row_stride + x * pixel_stride + c * channel_stride, c in 0..2.
-//   kGrey:      data + y * row_stride + x * pixel_stride.
+//   kGray:      data + y * row_stride + x * pixel_stride.
 //   kNv12:      `height` rows of luma, then height / 2 rows of interleaved U, V from row `height` on;
 //               pixel_stride must be 1, width and height even. BT.601 limited range, chroma not interpolated.
 struct ImageView {

@@ -44,9 +44,9 @@ DecodedFace Decode(const DetectorMap& map, const Candidate& candidate) {
   const auto half = [&](int k) {
     return std::exp(std::min(std::max(value[k * plane], -kLogSizeLimit), kLogSizeLimit)) * (stride / 2);
   };
-  const float centre_x = x + value[plane] * stride, centre_y = y + value[2 * plane] * stride;
+  const float center_x = x + value[plane] * stride, center_y = y + value[2 * plane] * stride;
   const float half_width = half(3), half_height = half(4);
-  DecodedFace face{{centre_x - half_width, centre_y - half_height, centre_x + half_width, centre_y + half_height},
+  DecodedFace face{{center_x - half_width, center_y - half_height, center_x + half_width, center_y + half_height},
                    1.0f / (1.0f + std::exp(-candidate.logit)),
                    {}};
   for (int k = 0; k < 2 * kFacePoints; ++k) face.points[k] = value[(5 + k) * plane] * stride + (k % 2 == 0 ? x : y);

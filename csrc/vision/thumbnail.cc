@@ -14,7 +14,7 @@ ptrdiff_t PointAt(int i, int size) { return static_cast<ptrdiff_t>((2 * i + 1) *
 
 }  // namespace
 
-void GreySums(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride, ptrdiff_t channel_stride,
+void GraySums(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride, ptrdiff_t channel_stride,
               int32_t* out) {
   std::array<ptrdiff_t, kSide> columns;
   for (int i = 0; i < kSide; ++i) columns[i] = PointAt(i, width) * pixel_stride;
@@ -31,11 +31,11 @@ void GreySums(const uint8_t* data, int height, int width, ptrdiff_t row_stride, 
   }
 }
 
-void GreyThumbnail(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride,
+void GrayThumbnail(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride,
                    ptrdiff_t channel_stride, float* out) {
   std::array<int32_t, kThumbnailSize * kThumbnailSize> sums;
-  GreySums(data, height, width, row_stride, pixel_stride, channel_stride, sums.data());
-  for (size_t i = 0; i < sums.size(); ++i) out[i] = static_cast<float>(sums[i] / static_cast<double>(kGreyScale));
+  GraySums(data, height, width, row_stride, pixel_stride, channel_stride, sums.data());
+  for (size_t i = 0; i < sums.size(); ++i) out[i] = static_cast<float>(sums[i] / static_cast<double>(kGrayScale));
 }
 
 }  // namespace edgeaff

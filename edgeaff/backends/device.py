@@ -40,7 +40,7 @@ class Memory(Protocol):
         ...
 
     def copy(self, target: int, source: int, size_bytes: int, stream: int) -> None:
-        """Queues a copy between any two places, host or device; host memory must stay until the stream is synchronised."""
+        """Queues a copy between any two places, host or device; host memory must stay until the stream is synchronized."""
         ...
 
     def create_stream(self) -> int:

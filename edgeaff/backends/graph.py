@@ -32,6 +32,6 @@ class Graph(Protocol):
 
 
 def precision_in(model: bytes) -> str:
-    """Returns the precision of an ONNX file: int8 where it quantises, else float32."""
-    quantises = any(b'"' + bytes([len(name)]) + name in model for name in (b"QuantizeLinear", b"DynamicQuantizeLinear"))
-    return "int8" if quantises else "float32"  # `"` and a length: how protobuf writes a node's type
+    """Returns the precision of an ONNX file: int8 where it quantizes, else float32."""
+    quantizes = any(b'"' + bytes([len(name)]) + name in model for name in (b"QuantizeLinear", b"DynamicQuantizeLinear"))
+    return "int8" if quantizes else "float32"  # `"` and a length: how protobuf writes a node's type

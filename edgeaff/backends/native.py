@@ -173,7 +173,7 @@ class NativeStep:
         Args:
             state: from `initial_state`; changed.
             video: (D,) float32 descriptor, or None.
-            audio: (A,) float32 normalised audio vector, or None.
+            audio: (A,) float32 normalized audio vector, or None.
 
         Returns:
             (2,) float32: valence, arousal in [-1, 1].

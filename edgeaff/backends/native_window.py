@@ -54,7 +54,7 @@ class NativeWindow:
         Args:
             rows: of at most T - 1 ticks before, oldest first.
             video: (video_size,) float32 descriptor, or None.
-            audio: (audio_size,) float32 normalised audio vector, or None.
+            audio: (audio_size,) float32 normalized audio vector, or None.
 
         Raises:
             BundleError: an input has another size or type than the packed model.

@@ -1,4 +1,4 @@
-"""Graphs changed in memory before an engine is built from them: half precision, no quantisation, the fusion node for a plugin.
+"""Graphs changed in memory before an engine is built from them: half precision, no quantization, the fusion node for a plugin.
 
 Needs the package onnx. Every function takes and gives the bytes of an ONNX file and leaves inputs and outputs as they are.
 """
@@ -140,10 +140,10 @@ def to_half(model: bytes) -> bytes:
     return bytes(parsed.SerializeToString())
 
 
-def without_quantisation(model: bytes) -> bytes:
+def without_quantization(model: bytes) -> bytes:
     """Returns a graph with QDQ nodes as the float32 graph with the same weights; activations are no longer rounded.
 
-    They are still clipped to the range that their integers had: quantisers leave out a Relu whose zero is the lowest integer.
+    They are still clipped to the range that their integers had: quantizers leave out a Relu whose zero is the lowest integer.
     """
     import onnx
 
@@ -163,7 +163,7 @@ def without_quantisation(model: bytes) -> bytes:
                 onnx.helper.make_node("Clip", [source, *bounds], [node.output[0]], name=f"clip_{node.output[0]}")
             )
         elif node.op_type == "DequantizeLinear" and node.input[0] in constants:
-            array = _dequantise(node, constants)
+            array = _dequantize(node, constants)
             graph.initializer.append(onnx.numpy_helper.from_array(array, node.output[0]))
         elif node.op_type == "DequantizeLinear":
             same[node.output[0]] = same.get(node.input[0], node.input[0])
@@ -184,7 +184,7 @@ def without_quantisation(model: bytes) -> bytes:
     return bytes(parsed.SerializeToString())
 
 
-def _dequantise(node: Any, constants: dict[str, np.ndarray]) -> np.ndarray:
+def _dequantize(node: Any, constants: dict[str, np.ndarray]) -> np.ndarray:
     """Returns the float32 values of a stored integer tensor: (q - zero point) * scale, along the node's axis."""
     stored, scale = constants[node.input[0]], constants[node.input[1]]
     zero = constants[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros_like(scale, stored.dtype)
@@ -199,7 +199,7 @@ def _dequantise(node: Any, constants: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _range(node: Any, constants: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the lowest and highest value, 0-d float32, that a quantised activation can have."""
+    """Returns the lowest and highest value, 0-d float32, that a quantized activation can have."""
     scale, zero = (constants[name].reshape(()) for name in node.input[1:3])
     limits = np.iinfo(zero.dtype)
     low, high = ((limit - zero.astype(np.float64)) * scale for limit in (limits.min, limits.max))

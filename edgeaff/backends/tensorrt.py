@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeaff.backends.device import CudaMemory, DeviceArray, Memory, Pool, find_device
 from edgeaff.backends.graph import NEXT, STATE, Progress
-from edgeaff.backends.onnx_edit import head_sizes, load, to_half, without_quantisation
+from edgeaff.backends.onnx_edit import head_sizes, load, to_half, without_quantization
 from edgeaff.backends.tensorrt_build import (
     BuildRequest,
     Engine,
@@ -109,7 +109,7 @@ class TensorRtGraph(ProcessBound):
             ArgumentError: an input is missing, or has another shape or type.
             DeviceError: the device refuses the work.
         """
-        kept: list[Any] = []  # memory that must stay until the stream is synchronised
+        kept: list[Any] = []  # memory that must stay until the stream is synchronized
         on_device = False
         for name in self.inputs:
             if name not in feeds:
@@ -279,23 +279,23 @@ def prepare_model(model: bytes, precision: str) -> bytes:
     """Returns the graph that an engine of a precision is built from.
 
     Args:
-        model: float32, or quantised for the CPU; int8: quantised by `edgeaff.export.gpu_precision` already.
+        model: float32, or quantized for the CPU; int8: quantized by `edgeaff.export.gpu_precision` already.
         precision: float32, float16 or int8.
 
     Raises:
         ArgumentError: precision is another one, or the graph is not the int8 that TensorRT takes.
     """
     kinds = {node.op_type for node in load(model).graph.node}
-    quantised = "QuantizeLinear" in kinds
+    quantized = "QuantizeLinear" in kinds
     if precision == "int8":
-        if not quantised:
+        if not quantized:
             raise ArgumentError(
-                "model must be quantised for int8, got a float graph; make it with edgeaff.export.gpu_precision.to_symmetric_int8."
+                "model must be quantized for int8, got a float graph; make it with edgeaff.export.gpu_precision.to_symmetric_int8."
             )
         return model
     if precision not in ("float32", "float16"):
         raise ArgumentError(f"precision must be float32, float16 or int8, got {precision!r}; choose one of them.")
-    plain = without_quantisation(model) if quantised else model
+    plain = without_quantization(model) if quantized else model
     return to_half(plain) if precision == "float16" else plain
 
 

@@ -118,7 +118,7 @@ def opensmile_call(media: Media) -> Callable[[], Any]:
 
 
 def sync_call(bundle: ModelBundle, media: Media) -> Callable[[], Any]:
-    """Returns a call that takes the LLD rows of one frame and gives its tick: clock, timeline, normaliser."""
+    """Returns a call that takes the LLD rows of one frame and gives its tick: clock, timeline, normalizer."""
     stream = LldStream(sample_rate_hz=RATE_HZ)
     stream.push(media.samples)
     held = stream.pop()

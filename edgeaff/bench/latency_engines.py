@@ -27,7 +27,7 @@ from edgeaff.session import Session
 from edgeaff.types import AffectEvent
 
 OURS = "edgeaff"
-SHARED = "Letterbox, crop, tracker, clock and normaliser are edgeaff's own."
+SHARED = "Letterbox, crop, tracker, clock and normalizer are edgeaff's own."
 WORDS = {
     "edgeaff": "The bundle as it ships: one step per tick, with keys and values of the last 100 ticks kept.",
     "edgeaff, stride 1": "The bundle as it ships, with the detector on every frame.",
@@ -278,7 +278,7 @@ def paper_engines(
         path = bundle_path
         if path is None:
             path = Path(folder) / "paper_int8.eaff"
-            logging.disable(logging.WARNING)  # the quantiser warns on the root logger
+            logging.disable(logging.WARNING)  # the quantizer warns on the root logger
             try:
                 paper.assemble_paper(parts, path, precision="int8", faces=paper.drawn_faces())
             finally:

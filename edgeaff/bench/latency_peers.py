@@ -17,7 +17,7 @@ from edgeaff.backends import Graph, load_graph
 from edgeaff.bench.latency_media import RATE_HZ, Media
 from edgeaff.export.from_onnx import read_step
 from edgeaff.export.to_onnx import SymbolicOperator, to_model
-from edgeaff.features.face import FaceEncoder, normalise
+from edgeaff.features.face import FaceEncoder, normalize
 from edgeaff.features.lld import extract
 from edgeaff.inference import WINDOW_TICKS, Prediction, WindowPredictor
 
@@ -164,7 +164,7 @@ class WholeWindow:
         sound = np.stack([self._silence if row is None else row for _, row in ticks])
         seen, heard = (torch.tensor([[tick[index] is not None for tick in ticks]]) for index in (0, 1))
         with torch.inference_mode():
-            described = self._encoder(torch.from_numpy(normalise(crops)))[None]
+            described = self._encoder(torch.from_numpy(normalize(crops)))[None]
             found = self._window(described, torch.from_numpy(sound)[None], seen, heard)[0, -1]
         return Prediction(float(found[0]), float(found[1]))
 

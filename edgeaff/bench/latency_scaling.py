@@ -13,7 +13,7 @@ from edgeaff.bench.interleave import interleave
 from edgeaff.bench.latency_engines import make_session
 from edgeaff.bench.latency_media import FPS, RATE_HZ, Media, pts_ns
 from edgeaff.bundle import ModelBundle
-from edgeaff.features.face import normalise
+from edgeaff.features.face import normalize
 from edgeaff.machine import resident_mib
 from edgeaff.ops.cross_modal_attention import cross_modal_attention
 from edgeaff.session import Session
@@ -70,7 +70,7 @@ def _attention(query: np.ndarray, keys: np.ndarray) -> Callable[[], Any]:
 
 def thread_rows(bundle: ModelBundle, rounds: int) -> list[dict[str, Any]]:
     """Returns the cost of the face encoder against threads."""
-    face = normalise(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8))[None]
+    face = normalize(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8))[None]
     model = bundle.graph_bytes("face_encoder")
     calls = {str(n): _graph_call(load_graph(model, threads=n), face) for n in THREADS}
     times = interleave(calls, rounds=rounds)

@@ -36,7 +36,7 @@ from edgeaff.detection.boxes import fit_letterbox
 from edgeaff.detection.detector import load_detector
 from edgeaff.detection.ssd import place_planes
 from edgeaff.errors import BundleError, EdgeaffError
-from edgeaff.features.face import FaceEncoder, normalise
+from edgeaff.features.face import FaceEncoder, normalize
 from edgeaff.inference import WINDOW_TICKS, load_predictor, replay
 from edgeaff.machine import resident_mib
 
@@ -109,14 +109,14 @@ def edge_stages(bundle: ModelBundle, media: Media, *, peers: bool, compile_peer:
     found.add("detector with letterbox and decoding", "edgeaff", lambda: lambda: own.detect(image), "int8")
     found.add("crop", "edgeaff", lambda: lambda: encoder.crop(image, box))
     feeds = {"face_detector": {"image": place_planes(image, fit_letterbox(image.shape[1], image.shape[0], long_side=320))},
-             "face_encoder": {"face": normalise(crop)[None]}}  # fmt: skip
+             "face_encoder": {"face": normalize(crop)[None]}}  # fmt: skip
     add_networks(found, bundle, feeds, threads=1, peers=peers, compile_peer=compile_peer)
     if peers:
         _add_other_detectors(found, bundle, media, image)
     found.add("LLDs of one video frame", "edgeaff", lambda: lld_call(media))
     if peers:
         found.add("LLDs of one video frame", "opensmile, last 2 s again", lambda: opensmile_call(media))
-    found.add("normalise and sync", "edgeaff", lambda: sync_call(bundle, media))
+    found.add("normalize and sync", "edgeaff", lambda: sync_call(bundle, media))
     descriptor = encoder.encode_crops([crop])[0]
     for backend in ("native", "onnxruntime", *(("openvino",) if peers else ())):
         found.add("step", backend, lambda name=backend: step_call(load_predictor(bundle, name), descriptor), "fp32")  # type: ignore[misc]

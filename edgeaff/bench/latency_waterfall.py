@@ -11,7 +11,7 @@ from edgeaff.bench.latency_engines import Engine
 from edgeaff.bench.latency_media import Media
 
 TICKS = 120
-COLOURS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#bbbbbb")
+COLORS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#bbbbbb")
 Span = dict[str, Any]
 
 
@@ -63,7 +63,7 @@ def _watch(engine: Engine, spans: list[Span]) -> list[Callable[[], None]]:
         (segment._faces._tracker, "update", "tracker, shot cuts"),
         (parts.encoder, "crop", "crop"),
         (parts.encoder, "encode_crops", "face encoder"),
-        (segment, "_make", "sync, normalise"),
+        (segment, "_make", "sync, normalize"),
         (session._predictor, "step", "step"),
         (session, "_event", "event"),
     ]
@@ -98,8 +98,8 @@ def draw_waterfall(spans: list[Span], path: Path, title: str) -> None:
     axes = figure.add_subplot()
     for row, span in enumerate(spans):
         length = span["end_ms"] - span["start_ms"]
-        colour = "#dddddd" if span["depth"] == 0 else COLOURS[row % len(COLOURS)]
-        axes.barh(row, length, left=span["start_ms"], height=0.7 if span["depth"] < 2 else 0.35, color=colour)
+        color = "#dddddd" if span["depth"] == 0 else COLORS[row % len(COLORS)]
+        axes.barh(row, length, left=span["start_ms"], height=0.7 if span["depth"] < 2 else 0.35, color=color)
         axes.annotate(
             f"{length:.3f} ms",
             (span["end_ms"], row),

@@ -1,6 +1,6 @@
 """What the latency benchmark does to ONNX graphs: the float32 twin of an 8-bit graph, work counted, and the same graph in torch eager.
 
-Peers run the very networks of the bundle in float32: 8-bit weights are taken back to floats, and quantisation between layers goes.
+Peers run the very networks of the bundle in float32: 8-bit weights are taken back to floats, and quantization between layers goes.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 
-QUANTISERS = ("QuantizeLinear", "DequantizeLinear")
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 BEFORE_RELU = ("Conv", "Add", "Gemm", "MatMul")
 
 
 def is_int8(model: bytes) -> bool:
-    """Returns whether a graph computes with 8 bits: whether it quantises anything."""
+    """Returns whether a graph computes with 8 bits: whether it quantizes anything."""
     import onnx
 
     kinds = {node.op_type for node in onnx.load_from_string(model).graph.node}
@@ -27,7 +27,7 @@ def is_int8(model: bytes) -> bool:
 def float_graph(model: bytes) -> bytes:
     """Returns the graph without its QuantizeLinear and DequantizeLinear nodes, weights as float32. A float graph stays as it is.
 
-    A quantiser whose range begins at 0 stands for the ReLU that was merged into it, which comes back.
+    A quantizer whose range begins at 0 stands for the ReLU that was merged into it, which comes back.
     """
     import onnx
     from onnx.numpy_helper import from_array, to_array
@@ -39,10 +39,10 @@ def float_graph(model: bytes) -> bytes:
     aliases: dict[str, str] = {}
     kept = []
     for node in graph.node:
-        if node.op_type not in QUANTISERS:
+        if node.op_type not in QUANTIZERS:
             kept.append(node)
         elif node.op_type == "DequantizeLinear" and node.input[0] in held:
-            graph.initializer.append(from_array(_dequantised(node, held), node.output[0]))
+            graph.initializer.append(from_array(_dequantized(node, held), node.output[0]))
         elif (
             node.op_type == "QuantizeLinear"
             and _begins_at_zero(held[node.input[2]])
@@ -64,7 +64,7 @@ def _begins_at_zero(zero_point: np.ndarray) -> bool:
     return bool(zero_point == np.iinfo(zero_point.dtype).min)
 
 
-def _dequantised(node: Any, arrays: dict[str, np.ndarray]) -> np.ndarray:
+def _dequantized(node: Any, arrays: dict[str, np.ndarray]) -> np.ndarray:
     values, scale = (arrays[name] for name in node.input[:2])
     zero = arrays[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros_like(scale, values.dtype)
     axis = next((item.i for item in node.attribute if item.name == "axis"), 1)
@@ -82,7 +82,7 @@ def _origin(aliases: dict[str, str], name: str) -> str:
 
 
 def _rename_outputs(graph: Any, aliases: dict[str, str]) -> None:
-    """Gives outputs that came out of a dequantiser their names back."""
+    """Gives outputs that came out of a dequantizer their names back."""
     for output in graph.output:
         source = _origin(aliases, output.name)
         if source == output.name:

@@ -5,12 +5,12 @@ The voice is what counts here, and a voice sits in the middle. The weights keep 
 | layout | weights |
 |---|---|
 | mono | 1, samples unchanged |
-| without a centre (stereo, quad, microphone arrays) | the mean of all channels but the low-frequency one |
-| with a centre (5.1, 7.1, ...) | centre 1, front left and right 0.5, all others 0.25, low frequency 0 |
+| without a center (stereo, quad, microphone arrays) | the mean of all channels but the low-frequency one |
+| with a center (5.1, 7.1, ...) | center 1, front left and right 0.5, all others 0.25, low frequency 0 |
 | unknown, 6 or 8 channels | as 5.1 or 7.1 in the order FL FR FC LFE ... |
 | unknown, any other number | the mean |
 
-Choice: not normalised by the sum of the weights, so a voice in the centre of 5.1 is as loud as the same voice in
+Choice: not normalized by the sum of the weights, so a voice in the center of 5.1 is as loud as the same voice in
 stereo. A loud film mix can then pass 1.0; it is not clipped here. The mean of antiphase stereo (right = -left) is
 silence: no weights help against a wrong plug, so `ChannelCancellation` notices it and the source warns.
 """
@@ -44,14 +44,14 @@ def downmix_weights(channels: Sequence[str]) -> np.ndarray:
     if not set(names) - {"NONE", "UNK"}:
         names = _UNKNOWN_LAYOUTS.get(len(names), names)
     if len(names) > 1 and "FC" in names:
-        weights = [_centre_layout_weight(name) for name in names]
+        weights = [_center_layout_weight(name) for name in names]
     else:
         weights = [0.0 if name in _LOW_FREQUENCY and len(names) > 1 else 1.0 for name in names]
         weights = [weight / max(sum(weights), 1.0) for weight in weights]
     return np.asarray(weights, dtype=np.float32)
 
 
-def _centre_layout_weight(name: str) -> float:
+def _center_layout_weight(name: str) -> float:
     if name == "FC":
         return 1.0
     if name in _FRONT_SIDES:

@@ -12,7 +12,7 @@ from edgeaff.errors import ArgumentError, BackendUnavailableError
 from edgeaff.types import AffectEvent, VideoFrame
 
 TIME_BASE = Fraction(1, 90_000)
-VALENCE_COLOUR, AROUSAL_COLOUR, BOX_COLOUR = (31, 111, 178), (200, 68, 44), (80, 200, 120)
+VALENCE_COLOR, AROUSAL_COLOR, BOX_COLOR = (31, 111, 178), (200, 68, 44), (80, 200, 120)
 
 
 def write_overlay(events: Sequence[AffectEvent], source: str, path: str) -> None:
@@ -69,7 +69,7 @@ def with_events(media: Any, events: Sequence[AffectEvent]) -> Iterator[tuple[Vid
 
 
 def draw(cv2: Any, image: np.ndarray, events: Sequence[AffectEvent]) -> np.ndarray:
-    """Returns the frame with boxes, and bars of valence and arousal from the centre of each box's lower edge."""
+    """Returns the frame with boxes, and bars of valence and arousal from the center of each box's lower edge."""
     scale = max(0.4, image.shape[0] / 720)
     for event in events:
         text = event.status.value
@@ -79,13 +79,13 @@ def draw(cv2: Any, image: np.ndarray, events: Sequence[AffectEvent]) -> np.ndarr
             origin = (10, int(30 * scale))
         else:
             x0, y0, x1, y1 = (int(round(value)) for value in event.face.box)
-            cv2.rectangle(image, (x0, y0), (x1, y1), BOX_COLOUR, max(1, int(2 * scale)))
+            cv2.rectangle(image, (x0, y0), (x1, y1), BOX_COLOR, max(1, int(2 * scale)))
             origin = (x0, max(int(18 * scale), y0 - int(8 * scale)))
-            for row, (value, colour) in enumerate(((event.valence, VALENCE_COLOUR), (event.arousal, AROUSAL_COLOUR))):
+            for row, (value, color) in enumerate(((event.valence, VALENCE_COLOR), (event.arousal, AROUSAL_COLOR))):
                 if value is not None:
                     top, middle = y1 + int((6 + 10 * row) * scale), (x0 + x1) // 2
                     tip = middle + int(value * (x1 - x0) / 2)
-                    cv2.rectangle(image, (min(middle, tip), top), (max(middle, tip), top + int(8 * scale)), colour, -1)
+                    cv2.rectangle(image, (min(middle, tip), top), (max(middle, tip), top + int(8 * scale)), color, -1)
         cv2.putText(
             image,
             text,

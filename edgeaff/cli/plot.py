@@ -11,7 +11,7 @@ from edgeaff.errors import BackendUnavailableError
 from edgeaff.types import AffectEvent, Status, VideoFrame
 
 FACES = 8
-COLOURS = {"valence": "#1f6fb2", "arousal": "#c8442c"}
+COLORS = {"valence": "#1f6fb2", "arousal": "#c8442c"}
 STYLES = ("-", "--", ":", "-.")  # by face
 SHADES = {
     Status.NO_FACE: "#d9d9d9",
@@ -55,11 +55,11 @@ def draw_values(axes: Any, events: Sequence[AffectEvent]) -> None:
     """Draws both values over time, a band of one standard deviation, and shades what is not OK."""
     seconds = np.unique([event.pts_ns for event in events]) / 1e9
     for index, series in enumerate(series_of(events)):
-        for name, colour in COLOURS.items():
+        for name, color in COLORS.items():
             value, std = column(series, name), column(series, f"{name}_std")
-            axes.fill_between(seconds, value - std, value + std, color=colour, alpha=0.15, linewidth=0)
+            axes.fill_between(seconds, value - std, value + std, color=color, alpha=0.15, linewidth=0)
             label, style = (name, "-") if index == 0 else (None, STYLES[index % len(STYLES)])
-            axes.plot(seconds, value, color=colour, label=label, linestyle=style, linewidth=1.6)
+            axes.plot(seconds, value, color=color, label=label, linestyle=style, linewidth=1.6)
     for status, start, end in runs(events):
         if status in SHADES:
             axes.axvspan(start / 1e9, end / 1e9, color=SHADES[status], zorder=0, linewidth=0)

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--smoke",
         metavar="SYSTEM",
-        help="one optimisation step at full size on a made-up sequence; the last line of stdout is one JSON object",
+        help="one optimization step at full size on a made-up sequence; the last line of stdout is one JSON object",
     )
 
 

@@ -23,8 +23,8 @@ LARGEST_COORDINATE = 1e5  # in the network's pixels
 def decode_maps(maps: list[np.ndarray], *, score_threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the faces of one picture in input pixels, best first.
 
-    Each cell of each map answers: score logit; box centre (dx, dy) in strides from the cell's centre and logarithm of
-    width and height in strides; five points (x, y) in strides from the cell's centre.
+    Each cell of each map answers: score logit; box center (dx, dy) in strides from the cell's center and logarithm of
+    width and height in strides; five points (x, y) in strides from the cell's center.
 
     Args:
         maps: per stride (8, 16, 32) one (15, H/stride, W/stride) float32.
@@ -61,13 +61,13 @@ def decode_maps_reference(
         return np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, 5, 2), np.float32)
     if len(chosen) > MOST_CANDIDATES:
         chosen = chosen[np.argsort(-raw[0, chosen], kind="stable")[:MOST_CANDIDATES]]
-    centre, stride = _cells(*maps[0].shape[1:])
-    values, middle, pixels = raw[:, chosen].T, centre[chosen], stride[chosen, None]
-    box_centre = middle + values[:, 1:3] * pixels
+    center, stride = _cells(*maps[0].shape[1:])
+    values, middle, pixels = raw[:, chosen].T, center[chosen], stride[chosen, None]
+    box_center = middle + values[:, 1:3] * pixels
     half = np.exp(np.clip(values[:, 3:5], -4, 4)) * (pixels / 2)
     points = values[:, 5:15] * pixels + np.tile(middle, 5)
     scores = 1 / (1 + np.exp(-values[:, 0]))
-    boxes = np.concatenate([box_centre - half, box_centre + half], 1)
+    boxes = np.concatenate([box_center - half, box_center + half], 1)
     usable = (np.abs(boxes) <= LARGEST_COORDINATE).all(1) & (np.abs(points) <= LARGEST_COORDINATE).all(1)
     boxes, scores, points = boxes[usable], scores[usable], points[usable]
     boxes, scores, points = merge_candidates(
@@ -84,15 +84,15 @@ def decode_maps_reference(
 def decode_all(maps: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Returns the boxes (N, 4) in input pixels and score logits (N,) of all cells of three small maps."""
     raw = np.concatenate([grid.reshape(15, -1) for grid in maps], 1)
-    centre, stride = _cells(*maps[0].shape[1:])
-    middle = centre + raw[1:3].T * stride[:, None]
+    center, stride = _cells(*maps[0].shape[1:])
+    middle = center + raw[1:3].T * stride[:, None]
     half = np.exp(np.clip(raw[3:5].T, -4, 4)) * (stride[:, None] / 2)
     return np.concatenate([middle - half, middle + half], 1), raw[0]
 
 
 @lru_cache(maxsize=32)
 def _cells(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns centres (N, 2) in pixels and strides (N,) of all cells, for a map of this size at the finest stride."""
+    """Returns centers (N, 2) in pixels and strides (N,) of all cells, for a map of this size at the finest stride."""
     parts, strides = [], []
     for stride in STRIDES:
         ratio = stride // STRIDES[0]

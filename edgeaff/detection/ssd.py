@@ -28,8 +28,8 @@ LOOK_MARGIN = 1.7  # side of the enlarged square, in longer sides of the box
 LOOK_WEIGHT = 0.75  # of the second look's logit against the first one's
 LOOK_IOU = 0.4
 COVER_LIMIT = 0.4
-"""Share of the smaller of two boxes that a worse face may have in common with a better one. Of the 698 labelled faces of
-the training pictures with three or more, none shares as much with its neighbour."""
+"""Share of the smaller of two boxes that a worse face may have in common with a better one. Of the 698 labeled faces of
+the training pictures with three or more, none shares as much with its neighbor."""
 
 
 def place_picture(image: np.ndarray, box: Letterbox) -> np.ndarray:
@@ -165,13 +165,13 @@ class SsdDetector:
         """Returns the scores (n,), those of unsure candidates averaged with a second look (weighted mean of logits)."""
         scores = scores.copy()
         for index in np.flatnonzero(scores < CLEAR_SCORE)[:MOST_SECOND_LOOKS]:
-            centre, extent = (boxes[index, :2] + boxes[index, 2:]) / 2, boxes[index, 2:] - boxes[index, :2]
+            center, extent = (boxes[index, :2] + boxes[index, 2:]) / 2, boxes[index, 2:] - boxes[index, :2]
             half = LOOK_MARGIN * float(extent.max()) / 2
             square = (
-                float(centre[0] - half),
-                float(centre[1] - half),
-                float(centre[0] + half),
-                float(centre[1] + half),
+                float(center[0] - half),
+                float(center[1] - half),
+                float(center[0] + half),
+                float(center[1] + half),
             )
             crop_resize_planes(image, square, self._look[0], width=LOOK_SIZE_PX, height=LOOK_SIZE_PX)
             cells, logits = decode_all(self._run(self._look))

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgeaff.detection.assignment import assign
 from edgeaff.errors import ArgumentError
-from edgeaff.ops.thumbnail import grey_thumbnail
+from edgeaff.ops.thumbnail import gray_thumbnail
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import FaceBox, FaceDetection, TrackedFace
 
@@ -30,7 +30,7 @@ COAST_SECONDS = 0.2  # a box moves on without detections for this long, then sta
 PRIMARY_HYSTERESIS = 1.3
 AGE_LIMIT_SECONDS = 3.0
 CUT_LEVELS = 26  # of gray, mean over the cells
-GREY_SCALE = 16_000  # of the sums behind a thumbnail, per level of gray
+GRAY_SCALE = 16_000  # of the sums behind a thumbnail, per level of gray
 TICK_SECONDS = 1 / 30
 LEAST_STEP_SECONDS = 0.01  # floor under a time step that divides: frames may come 1 ns apart, detections tremble by pixels
 LEAST_SIDE = 1e-3  # pixels; so that a box without extent, of a foreign detector, divides nothing by zero
@@ -40,7 +40,7 @@ Pair = tuple[float, float]
 
 @dataclass(slots=True)
 class _Track:
-    """centre, size: last measured box (pixels); velocity: pixels per second; smooth: centre and size shown.
+    """center, size: last measured box (pixels); velocity: pixels per second; smooth: center and size shown.
 
     Pairs of Python floats, not arrays: a track is a handful of numbers, and NumPy's cost per call is many times theirs.
     """
@@ -48,7 +48,7 @@ class _Track:
     track_id: int
     first_pts_ns: int
     detected_pts_ns: int
-    centre: Pair
+    center: Pair
     size: Pair
     score: float
     smooth: tuple[Pair, Pair]
@@ -58,8 +58,8 @@ class _Track:
     confirmed: bool = False
 
     def predict(self, pts_ns: int) -> Pair:
-        """Returns the centre expected at a time."""
-        return _moved(self.centre, self.velocity, (pts_ns - self.detected_pts_ns) / NANOSECONDS)
+        """Returns the center expected at a time."""
+        return _moved(self.center, self.velocity, (pts_ns - self.detected_pts_ns) / NANOSECONDS)
 
 
 class FaceTracker:
@@ -150,15 +150,15 @@ class FaceTracker:
 
     def _is_cut(self, image: np.ndarray) -> bool:
         """Returns whether the frame differs from the one before, brightness removed: a lamp switched on is no cut."""
-        sums = np.rint(grey_thumbnail(image).astype(np.float64) * GREY_SCALE).astype(np.int64)  # exact: whole numbers below 2^22
+        sums = np.rint(gray_thumbnail(image).astype(np.float64) * GRAY_SCALE).astype(np.int64)  # exact: whole numbers below 2^22
         before, self._thumbnail = self._thumbnail, sums
         if before is None:
             return False
         change, cells = sums - before, sums.size
-        return int(np.abs(cells * change - change.sum()).sum()) > CUT_LEVELS * cells * cells * GREY_SCALE
+        return int(np.abs(cells * change - change.sum()).sum()) > CUT_LEVELS * cells * cells * GRAY_SCALE
 
     def _match(self, pts_ns: int, detections: list[FaceDetection]) -> None:
-        boxes = [_centre_and_size(found.box) for found in detections]
+        boxes = [_center_and_size(found.box) for found in detections]
         free = set(range(len(detections)))
         for group in ([t for t in self._tracks if t.confirmed], [t for t in self._tracks if not t.confirmed]):
             rest = sorted(free)
@@ -185,12 +185,12 @@ class FaceTracker:
 
     def _correct(self, track: _Track, box: tuple[Pair, Pair], score: float, pts_ns: int) -> None:
         elapsed = (pts_ns - track.detected_pts_ns) / NANOSECONDS
-        centre, size = box
-        expected = _moved(track.centre, track.velocity, elapsed)
+        center, size = box
+        expected = _moved(track.center, track.velocity, elapsed)
         gain = 1 - (1 - VELOCITY_GAIN) ** max(elapsed / TICK_SECONDS, 1.0)
         if track.hits == 1:
             gain = 0.7  # nothing is known of the velocity yet
-        residual = (centre[0] - expected[0], centre[1] - expected[1])
+        residual = (center[0] - expected[0], center[1] - expected[1])
         track.velocity = _moved(track.velocity, residual, gain / max(elapsed, LEAST_STEP_SECONDS))
         track.hits += 1
         waited = (pts_ns - track.first_pts_ns) / NANOSECONDS
@@ -198,7 +198,7 @@ class FaceTracker:
         lasting = track.hits >= CONFIRMING_HITS or waited >= CONFIRMING_SECONDS
         track.confirmed = track.confirmed or (lasting and track.peak >= CONFIRMING_SCORE)
         track.smooth = self._smooth(track.smooth, box, elapsed) if track.confirmed else box
-        track.centre, track.size, track.score, track.detected_pts_ns = centre, size, score, pts_ns
+        track.center, track.size, track.score, track.detected_pts_ns = center, size, score, pts_ns
 
     @staticmethod
     def _smooth(shown: tuple[Pair, Pair], measured: tuple[Pair, Pair], elapsed: float) -> tuple[Pair, Pair]:
@@ -238,16 +238,16 @@ def _moved(start: Pair, direction: Pair, amount: float) -> Pair:
     return start[0] + direction[0] * amount, start[1] + direction[1] * amount
 
 
-def _centre_and_size(box: FaceBox) -> tuple[Pair, Pair]:
+def _center_and_size(box: FaceBox) -> tuple[Pair, Pair]:
     x0, y0, x1, y1 = (float(value) for value in box)
     return ((x0 + x1) / 2, (y0 + y1) / 2), (max(x1 - x0, LEAST_SIDE), max(y1 - y0, LEAST_SIDE))
 
 
 def _cost(track: _Track, box: tuple[Pair, Pair], pts_ns: int) -> float | None:
     """Returns distance in sizes + lost overlap + change of size between track and box; None outside the gate."""
-    expected, (centre, size) = track.predict(pts_ns), box
+    expected, (center, size) = track.predict(pts_ns), box
     size_a, size_b = math.sqrt(track.size[0] * track.size[1]), math.sqrt(size[0] * size[1])
-    dx, dy = expected[0] - centre[0], expected[1] - centre[1]
+    dx, dy = expected[0] - center[0], expected[1] - center[1]
     distance = math.sqrt(dx * dx + dy * dy) / min(size_a, size_b)
     change = abs(math.log(size_a / size_b))
     overlap = _overlap((expected, track.size), box)
@@ -259,7 +259,7 @@ def _cost(track: _Track, box: tuple[Pair, Pair], pts_ns: int) -> float | None:
 
 
 def _overlap(a: tuple[Pair, Pair], b: tuple[Pair, Pair]) -> float:
-    """Returns the intersection over union of two boxes given by centre and size."""
+    """Returns the intersection over union of two boxes given by center and size."""
     inter = 1.0
     for axis in (0, 1):
         end = min(a[0][axis] + a[1][axis] / 2, b[0][axis] + b[1][axis] / 2)

@@ -97,9 +97,9 @@ def decode_yunet(
             continue
         corner = np.stack([chosen % (canvas_width // stride), chosen // (canvas_width // stride)], 1)
         raw = outputs[f"bbox_{stride}"][0, chosen]
-        centre, half = corner + raw[:, :2], np.exp(raw[:, 2:]) / 2
+        center, half = corner + raw[:, :2], np.exp(raw[:, 2:]) / 2
         points = outputs[f"kps_{stride}"][0, chosen].reshape(-1, 5, 2) + corner[:, None]
-        values = [np.sqrt(chance[chosen])[:, None], stride * (centre - half), stride * (centre + half)]
+        values = [np.sqrt(chance[chosen])[:, None], stride * (center - half), stride * (center + half)]
         parts.append(np.concatenate([*values, stride * points.reshape(-1, 10)], 1).astype(np.float32))
     found = np.concatenate(parts) if parts else np.zeros((0, 15), np.float32)
     return merge_candidates(

@@ -93,7 +93,7 @@ def reference_values(edge: Edge, video: np.ndarray, audio: np.ndarray, present: 
     Args:
         edge: the system.
         video: (S, T, D) float32 descriptors.
-        audio: (S, T, A) float32 normalised audio vectors.
+        audio: (S, T, A) float32 normalized audio vectors.
         present: (S, T, 2) float32 0 or 1: video, audio.
 
     Returns:

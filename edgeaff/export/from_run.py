@@ -35,7 +35,7 @@ from edgeaff.export.paper import (
     read_encoder,
     tail_graphs,
 )
-from edgeaff.export.qdq import quantise_dynamic
+from edgeaff.export.qdq import quantize_dynamic
 from edgeaff.export.to_onnx import export_step
 from edgeaff.golden import require_parity
 from edgeaff.manifest import Manifest
@@ -73,7 +73,7 @@ def export_run(
         targets: of TARGETS; "onnx" alone is float32, "int8" makes the CPU's 8-bit form, "tensorrt" builds engines beside the bundle.
         base: gives detector, statistics and encoder; None = the bundle that ships.
         vggface: weights of `edgeaff models import`, for a run on descriptors of VGGFace.
-        statistics: JSON with lld_mean and lld_std, where the run's sound was normalised with its own.
+        statistics: JSON with lld_mean and lld_std, where the run's sound was normalized with its own.
 
     Returns:
         What was written.
@@ -124,7 +124,7 @@ def edge_members(edge: Any, base: ModelBundle, precision: str) -> dict[str, byte
     values = reference_values(edge, *golden.values())
     return {
         **base.members,
-        "affect_step.onnx": quantise_dynamic(step) if precision == "int8" else step,
+        "affect_step.onnx": quantize_dynamic(step) if precision == "int8" else step,
         PACKED: pack_arrays(packed),
         GOLDEN: pack_arrays({**golden, "values": values}),
     }

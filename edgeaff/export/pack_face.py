@@ -24,13 +24,13 @@ import numpy as np
 
 from edgeaff.backends.engines import import_onnxruntime, session_options
 from edgeaff.backends.native_face import ARCHITECTURE, FACE_NETS, FORMAT, NETS
-from edgeaff.backends.onnx_edit import load, without_quantisation
+from edgeaff.backends.onnx_edit import load, without_quantization
 from edgeaff.bundle import ModelBundle, pack_arrays
 from edgeaff.errors import BundleError
 from edgeaff.export.certificate import versions
 from edgeaff.export.face_graphs import exact_front, snap_image_layer
 from edgeaff.export.pack_net import NetPacker
-from edgeaff.features.face import normalise
+from edgeaff.features.face import normalize
 from edgeaff.ops.face_nets import FaceNet, net_arrays
 
 CONTRASTS = (1.0, 0.3, 0.1, 0.04, 0.02, 0.0)
@@ -86,7 +86,7 @@ def certify_face(
     made: dict[str, Any] = {"graph": "face_nets", "backend": "native", "precision": "int8"}
     made["versions"] = versions("native") | {"onnxruntime": versions("onnxruntime")["onnxruntime"]}
     feeds = [{"image": image[None]} for image in images]
-    faces = [{"face": normalise(crop)[None]} for crop in crops]
+    faces = [{"face": normalize(crop)[None]} for crop in crops]
     for name, model, inputs, feed in zip(NETS, (detector, encoder), (images, crops), (feeds, faces), strict=True):
         figures = _compare(NetPacker(model), FaceNet(net_arrays(packed, name), strips=False), model, inputs, feed)
         made |= {f"{name}_{key}": value for key, value in figures.items()}
@@ -116,7 +116,7 @@ def _compare(
 ) -> dict[str, Any]:
     """Returns the figures of one network. packer: of its graph; feeds: the inputs as ONNX Runtime takes them."""
     packer.pack()
-    engine, wide = _session(model, packer.names), _session(without_quantisation(model))
+    engine, wide = _session(model, packer.names), _session(without_quantization(model))
     compared = differing = first_layer = 0
     largest = 0.0
     squares = np.zeros(3)  # of the float32 outputs, of the packed network's error, of ONNX Runtime's

@@ -27,11 +27,11 @@ from torch import nn
 
 from edgeaff.bundle import GOLDEN, PACKED, ModelBundle, pack_arrays
 from edgeaff.export.pack_window import pack_window, takes
-from edgeaff.export.qdq import quantise_dynamic, quantise_static
+from edgeaff.export.qdq import quantize_dynamic, quantize_static
 from edgeaff.export.to_onnx import PARITY_BATCHES, SymbolicOperator, check_parity, to_model, with_batch
 from edgeaff.export.window import export_window
 from edgeaff.export.window_step import export_window_step, window_values
-from edgeaff.features.face import normalise
+from edgeaff.features.face import normalize
 from edgeaff.inference import WINDOW_TICKS
 from edgeaff.manifest import Manifest
 from edgeaff.spec import paper_spec_of
@@ -106,8 +106,8 @@ def drawn_faces(count: int = CALIBRATION_FACES, seed: int = 0) -> np.ndarray:
     for _ in range(count):
         picture = np.full((96, 96, 3), rng.uniform(20, 120))
         for _ in range(12):
-            centre, width, level = rng.uniform(0.1, 0.9, 2), rng.uniform(0.03, 0.3), rng.uniform(-120, 160, 3)
-            picture += level * np.exp(-((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / (2 * width**2))[..., None]
+            center, width, level = rng.uniform(0.1, 0.9, 2), rng.uniform(0.03, 0.3), rng.uniform(-120, 160, 3)
+            picture += level * np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / (2 * width**2))[..., None]
         faces.append(np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8))
     return np.stack(faces)
 
@@ -126,7 +126,7 @@ def export_encoder(encoder: VggFace) -> tuple[bytes, bytes]:
     for data, sizes in ((dynamic, PARITY_BATCHES), (static, (1,))):
         runs = []
         for size in sizes:
-            face = torch.from_numpy(normalise(drawn_faces(size, seed=size)))
+            face = torch.from_numpy(normalize(drawn_faces(size, seed=size)))
             with torch.no_grad():
                 runs.append(({"face": face.numpy()}, {"descriptor": encoder(face).numpy()}))
         check_parity(data, runs)
@@ -150,7 +150,7 @@ def encoder_graphs(
     if precision == "fp32":
         return graphs
     shown = drawn_faces() if faces is None else faces
-    return {name: quantise_static(graph, _feeds(shown)) for name, graph in graphs.items()}
+    return {name: quantize_static(graph, _feeds(shown)) for name, graph in graphs.items()}
 
 
 def tail_graphs(system: AudioVideoTransformer, *, precision: str, any_batch: bool = False) -> Graphs:
@@ -165,11 +165,11 @@ def tail_graphs(system: AudioVideoTransformer, *, precision: str, any_batch: boo
     if any_batch:
         graphs["affect_window_dynamic"] = export_window(system, batch=None)
     graphs["affect_step"], graphs["affect_append"] = export_window_step(system)
-    return graphs if precision == "fp32" else {name: quantise_dynamic(graph) for name, graph in graphs.items()}
+    return graphs if precision == "fp32" else {name: quantize_dynamic(graph) for name, graph in graphs.items()}
 
 
 def _feeds(faces: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    return ({"face": normalise(face)[None]} for face in faces)
+    return ({"face": normalize(face)[None]} for face in faces)
 
 
 @torch.no_grad()
@@ -272,7 +272,7 @@ def pack_system(system: AudioVideoTransformer) -> dict[str, np.ndarray]:
 @torch.no_grad()
 def describe_drawn(encoder: VggFace, count: int = 12) -> np.ndarray:
     """Returns (count, D) float32 descriptors of drawn faces."""
-    return np.asarray(encoder(torch.from_numpy(normalise(drawn_faces(count)))).numpy())
+    return np.asarray(encoder(torch.from_numpy(normalize(drawn_faces(count)))).numpy())
 
 
 def read_encoder(path: Path, mode: str = PUBLISHED_MODES[0]) -> tuple[VggFace, str]:

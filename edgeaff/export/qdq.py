@@ -18,7 +18,7 @@ from edgeaff.backends.engines import import_onnxruntime
 from edgeaff.backends.onnx_edit import IR_VERSION
 
 
-def quantise_static(
+def quantize_static(
     model: bytes,
     feeds: Iterable[dict[str, np.ndarray]],
     *,
@@ -29,9 +29,9 @@ def quantise_static(
     """Returns a graph with 8-bit weights and activations.
 
     Args:
-        model: ONNX, float32, with plain float32 initialisers.
+        model: ONNX, float32, with plain float32 initializers.
         feeds: inputs by name on which the ranges of the activations are measured (smallest and largest value).
-        op_types: kinds of nodes to quantise; None = all that can be.
+        op_types: kinds of nodes to quantize; None = all that can be.
         left_float: names of nodes that stay float32.
         gpu: the symmetric form that TensorRT takes, instead of that for the CPU.
 
@@ -54,7 +54,7 @@ def quantise_static(
             return next(self._feeds, None)
 
     options = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False, "AddQDQPairToWeight": False}
-    quantised = _through_files(
+    quantized = _through_files(
         quantize_static,
         model,
         Reader(),
@@ -67,16 +67,16 @@ def quantise_static(
         nodes_to_exclude=list(left_float),
         extra_options=options if gpu else None,
     )
-    onnx.checker.check_model(quantised, full_check=True)
-    return bytes(quantised.SerializeToString())
+    onnx.checker.check_model(quantized, full_check=True)
+    return bytes(quantized.SerializeToString())
 
 
-def quantise_dynamic(model: bytes, *, op_types: Collection[str] = ("MatMul",)) -> bytes:
-    """Returns a graph whose matrix products have 8-bit weights; their other side is quantised anew at every run.
+def quantize_dynamic(model: bytes, *, op_types: Collection[str] = ("MatMul",)) -> bytes:
+    """Returns a graph whose matrix products have 8-bit weights; their other side is quantized anew at every run.
 
     Args:
         model: ONNX, float32. A node with a model-local function stays whole.
-        op_types: kinds of nodes to quantise.
+        op_types: kinds of nodes to quantize.
 
     Returns:
         ONNX; inputs, outputs and states as before, float32.
@@ -86,7 +86,7 @@ def quantise_dynamic(model: bytes, *, op_types: Collection[str] = ("MatMul",)) -
     import_onnxruntime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    quantised = _through_files(
+    quantized = _through_files(
         quantize_dynamic,
         model,
         op_types_to_quantize=list(op_types),
@@ -94,18 +94,18 @@ def quantise_dynamic(model: bytes, *, op_types: Collection[str] = ("MatMul",)) -
         reduce_range=True,
         weight_type=QuantType.QInt8,
     )
-    onnx.checker.check_model(quantised)
-    return bytes(quantised.SerializeToString())
+    onnx.checker.check_model(quantized)
+    return bytes(quantized.SerializeToString())
 
 
-def _through_files(quantise: Callable[..., None], model: bytes, *arguments: Any, **options: Any) -> Any:
-    """Returns the parsed graph that ONNX Runtime's quantisation, which reads and writes files, makes of a graph."""
+def _through_files(quantize: Callable[..., None], model: bytes, *arguments: Any, **options: Any) -> Any:
+    """Returns the parsed graph that ONNX Runtime's quantization, which reads and writes files, makes of a graph."""
     import onnx
 
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "float.onnx", Path(folder) / "quantised.onnx"
+        source, target = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
         source.write_bytes(model)
-        quantise(source, target, *arguments, **options)
-        quantised = onnx.load(target)
-    quantised.ir_version = IR_VERSION
-    return quantised
+        quantize(source, target, *arguments, **options)
+        quantized = onnx.load(target)
+    quantized.ir_version = IR_VERSION
+    return quantized

@@ -167,7 +167,7 @@ def check_parity(model: bytes, runs: Sequence[tuple[dict[str, np.ndarray], dict[
     """Returns the largest difference between a graph in ONNX Runtime and expected outputs.
 
     Args:
-        model: serialised graph.
+        model: serialized graph.
         runs: pairs of inputs by name and expected outputs by name.
 
     Returns:
@@ -207,7 +207,7 @@ def export_step(edge: Edge, *, parity_ticks: int = 130) -> bytes:
         parity_ticks: ticks of random input, with gaps, on which graph and torch are compared.
 
     Returns:
-        The serialised model.
+        The serialized model.
     """
     config = edge.config
     operator = SymbolicOperator()

@@ -30,7 +30,7 @@ from edgeaff.inference import Predictor, StreamingPredictor, WindowPredictor, re
 AFFECT = ("affect_step", "affect_window", "affect_append")
 FACE = ("face_encoder", "face_detector")
 NAMES = {"fp32": "float32", "fp16": "float16", "int8": "int8"}
-QUANTISED = ("Conv", "MatMul", "Gemm")
+QUANTIZED = ("Conv", "MatMul", "Gemm")
 MOST_FEEDS = 200
 logger = logging.getLogger(__name__)
 
@@ -73,13 +73,13 @@ def make_int8(bundle: ModelBundle, role: str) -> bytes:
     Raises:
         ArgumentError: the role is another one; a face graph needs faces, which no bundle holds.
     """
-    from edgeaff.export.qdq import quantise_static
+    from edgeaff.export.qdq import quantize_static
 
     if role not in AFFECT:
         raise ArgumentError(f"role must be one of {', '.join(AFFECT)} for int8, got {role!r}; build it in fp16.")
     model = prepare_model(bundle.graph_bytes(role), "float32")
     feeds = golden_feeds(bundle, role)
-    return quantise_static(model, feeds, op_types=QUANTISED, left_float=_without_weights(model), gpu=True)
+    return quantize_static(model, feeds, op_types=QUANTIZED, left_float=_without_weights(model), gpu=True)
 
 
 def _without_weights(model: bytes) -> list[str]:

@@ -98,7 +98,7 @@ def export_window(system: AudioVideoTransformer, *, ticks: int = WINDOW_TICKS, b
         batch: B; None = any.
 
     Returns:
-        The serialised model.
+        The serialized model.
     """
     check_transformer(system)
     operator = SymbolicOperator()

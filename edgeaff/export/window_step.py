@@ -142,7 +142,7 @@ def export_window_step(
         parity_ticks: ticks of random input, with gaps, on which the graphs and the whole window in torch are compared.
 
     Returns:
-        Both serialised models.
+        Both serialized models.
     """
     check_transformer(system)
     operator = SymbolicOperator()

@@ -36,7 +36,7 @@ def crop_square(box: Sequence[float], *, margin: float) -> FaceBox:
         margin: side of the square = margin * longer side of the box.
 
     Returns:
-        The square around the box's centre; it may reach outside the picture.
+        The square around the box's center; it may reach outside the picture.
 
     Raises:
         ArgumentError: the box is empty or not finite, or margin is not positive.
@@ -58,7 +58,7 @@ def crop(image: np.ndarray, box: Sequence[float], spec: PreprocessSpec, *, pixel
         image: the picture, uint8, as `crop_resize` takes it.
         box: (x0, y0, x1, y1) of the face as the spec's detector gives it, float pixels.
         spec: gives margin and size.
-        pixel_format: what `image` holds: rgb, bgr, grey or nv12.
+        pixel_format: what `image` holds: rgb, bgr, gray or nv12.
 
     Returns:
         (S, S, 3) uint8 RGB, S = spec.crop_size_px (96. Paper: section 4.2.1).
@@ -67,7 +67,7 @@ def crop(image: np.ndarray, box: Sequence[float], spec: PreprocessSpec, *, pixel
     return crop_resize(image, square, width=spec.crop_size_px, height=spec.crop_size_px, pixel_format=pixel_format)
 
 
-def normalise(crops: np.ndarray) -> np.ndarray:
+def normalize(crops: np.ndarray) -> np.ndarray:
     """Returns crops as the network's input: x / 127.5 - 1. Paper: section 4.2.1 (pixels in [-1, 1]).
 
     Args:
@@ -157,5 +157,5 @@ class FaceEncoder:
             if self._describe is not None:
                 rows.append(self._describe(one)[None])
             else:
-                rows.append(self._graph.run({INPUT_NAME: normalise(one)[None]})[OUTPUT_NAME])
+                rows.append(self._graph.run({INPUT_NAME: normalize(one)[None]})[OUTPUT_NAME])
         return np.concatenate(rows).astype(np.float32, copy=False) if rows else np.zeros((0, 0), np.float32)

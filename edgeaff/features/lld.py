@@ -37,7 +37,7 @@ class LldStream:
     """Extracts the 65 descriptors while the sound comes in; the same bits for any chunking, with bounded memory.
 
     Row i describes the sound from 10 ms * i on (`row_time_ns`). The column groups (`GROUPS`: "pitch" 0 to 5, "zcr" 9,
-    "spectral" all others) look at windows centred `centre_offset_ns` later. A row can be popped once all its columns
+    "spectral" all others) look at windows centered `center_offset_ns` later. A row can be popped once all its columns
     are final, at most `latency_ns` after its start. Rows are kept until popped. One stream is for one thread at a time.
 
     Args:
@@ -52,13 +52,13 @@ class LldStream:
 
     def __init__(self, *, sample_rate_hz: int = SAMPLE_RATE_HZ, max_pitch_lag: int = 4, variant: str = "compare2016") -> None:
         timing = lld_stream.check_arguments(sample_rate_hz, max_pitch_lag, variant)
-        self._centre_offset_ns, self._latency_ns = timing
+        self._center_offset_ns, self._latency_ns = timing
         self._stream = _engine(sample_rate_hz=int(sample_rate_hz), max_pitch_lag=int(max_pitch_lag), variant=variant)
 
     @property
-    def centre_offset_ns(self) -> Mapping[str, int]:
-        """Per column group, the centre of the window minus the start of the row, in ns."""
-        return self._centre_offset_ns
+    def center_offset_ns(self) -> Mapping[str, int]:
+        """Per column group, the center of the window minus the start of the row, in ns."""
+        return self._center_offset_ns
 
     @property
     def latency_ns(self) -> Mapping[str, int]:

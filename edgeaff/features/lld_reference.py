@@ -23,7 +23,7 @@ PITCH_COLUMNS = (0, 1, 2, 3, 4, 5)
 ZCR_COLUMNS = (9,)
 SPECTRAL_COLUMNS = (6, 7, 8, *range(10, LLD_SIZE))
 GROUPS = {"pitch": PITCH_COLUMNS, "zcr": ZCR_COLUMNS, "spectral": SPECTRAL_COLUMNS}
-CENTRE_OFFSET_NS = {"pitch": 30_000_000, "zcr": 30_000_000, "spectral": 10_000_000}
+CENTER_OFFSET_NS = {"pitch": 30_000_000, "zcr": 30_000_000, "spectral": 10_000_000}
 
 
 def scale_samples(samples: np.ndarray) -> np.ndarray:
@@ -54,11 +54,11 @@ def frames(samples: np.ndarray, window: int) -> np.ndarray:
 
 
 class Smoother:
-    """Average over rows t-1, t, t+1, in float32; at the ends of the sound the missing neighbour is the row at the end.
+    """Average over rows t-1, t, t+1, in float32; at the ends of the sound the missing neighbor is the row at the end.
 
     Args:
         columns: how many.
-        nonzero: the rule of the pitch group: 0 stays 0, and neighbours that are 0 do not count.
+        nonzero: the rule of the pitch group: 0 stays 0, and neighbors that are 0 do not count.
     """
 
     def __init__(self, columns: int, *, nonzero: bool = False) -> None:

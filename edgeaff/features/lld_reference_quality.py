@@ -1,7 +1,7 @@
 """Voice quality from the waveform, in NumPy: jitter, shimmer and harmonics-to-noise ratio, period by period.
 
 The pitch (after the energy gate) says how long a period should be; within 25 % of that the lag with the highest
-normalised correlation of a stretch with the one that follows is the period found.
+normalized correlation of a stretch with the one that follows is the period found.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def stretch_correlations(samples: np.ndarray, low: int, high: int) -> np.ndarray
 
     Returns:
         (high - low + 1,) float64 in [-1, 1]; NaN where one of the two is constant (no comparison with it is true, so
-        neither this lag nor its neighbours are peaks).
+        neither this lag nor its neighbors are peaks).
     """
     x = samples[
         : 2 * high

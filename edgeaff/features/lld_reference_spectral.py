@@ -2,7 +2,7 @@
 
 Every function takes a batch of frames, (T, ...), and treats each frame by itself; what reaches over time (RASTA, flux)
 says so and keeps its state in an object. What is handed from stage to stage is float32; sums inside a stage are
-float64. All reductions run along the last, contiguous axis, so a frame's values do not depend on its neighbours in the
+float64. All reductions run along the last, contiguous axis, so a frame's values do not depend on its neighbors in the
 batch, and chunking changes no bit (tests/features/test_lld_stream.py).
 """
 
@@ -48,7 +48,7 @@ def magnitudes(frames: np.ndarray, window: np.ndarray, fft_size: int) -> np.ndar
         fft_size: at least W.
 
     Returns:
-        (T, fft_size // 2 + 1) float32, not normalised.
+        (T, fft_size // 2 + 1) float32, not normalized.
     """
     return np.sqrt(exact_power(frames, window, fft_size)).astype(np.float32)
 
@@ -74,13 +74,13 @@ def _mel(frequency_hz: np.ndarray | float) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def mel_filters() -> tuple[np.ndarray, np.ndarray]:
-    """Returns the 26 triangles and their centres.
+    """Returns the 26 triangles and their centers.
 
     28 points lie equidistant in mel from 20 Hz to 8 kHz; filter k rises from point k to 1 at point k + 1 and falls to
     point k + 2, linearly in mel. Only bins 2 to 255 take part.
 
     Returns:
-        weights (26, 257) float64, and centre frequencies (26,) in Hz.
+        weights (26, 257) float64, and center frequencies (26,) in Hz.
     """
     points = np.linspace(_mel(20.0), _mel(8_000.0), NUM_BANDS + 2)
     weights = np.zeros((NUM_BANDS, SHORT_FFT // 2 + 1))
@@ -97,7 +97,7 @@ def mel_filters() -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=1)
 def equal_loudness() -> np.ndarray:
-    """Returns the equal-loudness weight E of each band at its centre frequency, (26,) float64."""
+    """Returns the equal-loudness weight E of each band at its center frequency, (26,) float64."""
     w2 = (2 * np.pi * mel_filters()[1]) ** 2
     return 1e32 * (w2 + 56.8e6) * w2**2 / ((w2 + 6.3e6) ** 2 * (w2 + 0.38e9) * (w2**3.5 + 1.7e31))
 
@@ -271,8 +271,8 @@ def sharpness(power: np.ndarray) -> np.ndarray:
 def harmonicity(power: np.ndarray) -> np.ndarray:
     """Returns how far the power swings between its extrema, (T,) float32. power: (T, 257) float64, bins 0 to 256.
 
-    An extremum (bins 3 to 254) is strictly above, or strictly below, its two neighbours on either side. The power is
-    that before rounding: neighbours equal in float32 would hide an extremum that the noise of the peer's FFT shows.
+    An extremum (bins 3 to 254) is strictly above, or strictly below, its two neighbors on either side. The power is
+    that before rounding: neighbors equal in float32 would hide an extremum that the noise of the peer's FFT shows.
     """
     middle = power[:, 3:255]
     around = [power[:, 3 + step : 255 + step] for step in (-2, -1, 1, 2)]

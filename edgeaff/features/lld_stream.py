@@ -28,7 +28,7 @@ def check_arguments(
     (which at 29 forces with more than 30 frames pending: 30 hops).
 
     Returns:
-        Per column group, in ns: centre of the window minus start of the row, and the longest time from the start of a
+        Per column group, in ns: center of the window minus start of the row, and the longest time from the start of a
         row to the last sample that it needs.
 
     Raises:
@@ -45,7 +45,7 @@ def check_arguments(
     hops = max_pitch_lag if max_pitch_lag < OFFLINE_LAG else OFFLINE_LAG + 1
     base = HOP_NS + Resampler(rate_hz, SAMPLE_RATE_HZ).delay_ns
     latency_ns = {"pitch": base + 60_000_000 + hops * HOP_NS, "zcr": base + 60_000_000, "spectral": base + 20_000_000}
-    return MappingProxyType(reference.CENTRE_OFFSET_NS), MappingProxyType(latency_ns)
+    return MappingProxyType(reference.CENTER_OFFSET_NS), MappingProxyType(latency_ns)
 
 
 class RowQueue:
@@ -76,7 +76,7 @@ class LldStream:
     """Extracts the 65 descriptors while the sound comes in.
 
     Row i describes the sound from 10 ms * i on (`row_time_ns`); the groups of columns ("pitch": 0 to 5, "zcr": 9,
-    "spectral": all others) look at windows centred `centre_offset_ns` later. Each group advances as its sound comes in;
+    "spectral": all others) look at windows centered `center_offset_ns` later. Each group advances as its sound comes in;
     a row can be popped once all its columns are final, `latency_ns` after its start at most.
 
     Args:
@@ -89,7 +89,7 @@ class LldStream:
     def __init__(
         self, *, sample_rate_hz: int = SAMPLE_RATE_HZ, max_pitch_lag: int = 4, variant: str = "compare2016"
     ) -> None:
-        self.centre_offset_ns, self.latency_ns = check_arguments(sample_rate_hz, max_pitch_lag, variant)
+        self.center_offset_ns, self.latency_ns = check_arguments(sample_rate_hz, max_pitch_lag, variant)
         self.sample_rate_hz = int(sample_rate_hz)
         self._resampler = Resampler(self.sample_rate_hz, SAMPLE_RATE_HZ)
         self._spectral = reference.SpectralGroup()
@@ -184,11 +184,11 @@ class LldStream:
         if self.sample_rate_hz != SAMPLE_RATE_HZ:
             self._take(self._resampled(self._resampler.finish()))
         smoother = self._smoothers["pitch"]
-        artefact = smoother.edge()
+        artifact = smoother.edge()
         rest = smoother.push(self._pitch.finish(self._buffer, self._first))
         rest = np.concatenate([rest, smoother.edge()])
-        if compatible and len(artefact):
-            rest[:2, 2:] = artefact[:, 2:]
+        if compatible and len(artifact):
+            rest[:2, 2:] = artifact[:, 2:]
         self._rows["pitch"].append(rest)
         for group in ("zcr", "spectral"):
             self._rows[group].append(self._smoothers[group].edge())

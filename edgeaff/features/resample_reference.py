@@ -42,7 +42,7 @@ def kernel_table(input_rate_hz: int, output_rate_hz: int) -> np.ndarray:
     """Returns the filter taps for every phase.
 
     Row p holds the taps for the fractional position p / P, tap k belonging to input sample floor(t) - H + 1 + k. With
-    at most 512 phases P is their number, and rows 0..P-1 are used; with more, P = 512 and neighbouring rows are
+    at most 512 phases P is their number, and rows 0..P-1 are used; with more, P = 512 and neighboring rows are
     interpolated linearly (error below -105 dB). Each row is scaled to sum 1, so a constant stays that constant.
 
     Returns:

@@ -142,7 +142,7 @@ def empty_like(array: Any, shape: tuple[int, ...]) -> Any:
         shape: of the new array.
 
     Returns:
-        An uninitialised array, in native byte order.
+        An uninitialized array, in native byte order.
 
     Raises:
         ArgumentError: the library offers no way that we know, or has no memory.

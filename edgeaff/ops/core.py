@@ -35,10 +35,10 @@ class Placement(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The audio of one tick. lld: (65,) float32, not normalized; centre_ns: of its newest column group; row: its number."""
+    """The audio of one tick. lld: (65,) float32, not normalized; center_ns: of its newest column group; row: its number."""
 
     lld: np.ndarray
-    centre_ns: int
+    center_ns: int
     row: int
 
 
@@ -61,7 +61,7 @@ class Group(Protocol):
     """Columns that share one analysis window; see `edgeaff.sync.ColumnGroup`."""
 
     columns: tuple[int, ...]
-    centre_ns: int
+    center_ns: int
     window_ns: int
 
 
@@ -111,7 +111,7 @@ class RowTimeline:
     """LLD rows with their times; gives, per column group, the row whose window center is nearest to an instant."""
 
     def __init__(self, groups: Sequence[Group]) -> None:
-        self._core = native().RowTimeline([(list(one.columns), one.centre_ns, one.window_ns) for one in groups])
+        self._core = native().RowTimeline([(list(one.columns), one.center_ns, one.window_ns) for one in groups])
 
     def push(self, start_pts_ns: int, lld: np.ndarray, masked: tuple[bool, ...]) -> None:
         """Appends one final row. lld: (width,) float32; masked: one flag per column group."""

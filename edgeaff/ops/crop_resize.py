@@ -13,7 +13,7 @@ from edgeaff.ops import native
 from edgeaff.ops.arrays import check_whole
 from edgeaff.parsing.boundary import boundary
 
-PIXEL_FORMATS = ("rgb", "bgr", "grey", "nv12")
+PIXEL_FORMATS = ("rgb", "bgr", "gray", "nv12")
 MAX_COORDINATE = 1e6
 MAX_SIZE_PX = 16384
 MAX_SOURCE_PX = 1 << 24
@@ -31,7 +31,7 @@ def check_image(image: np.ndarray, pixel_format: str) -> None:
     shape, dtype = (image.shape, image.dtype) if is_array else ((), None)
     if pixel_format in ("rgb", "bgr"):
         expected, good = "(H, W, 3) uint8", len(shape) == 3 and shape[2] == 3
-    elif pixel_format == "grey":
+    elif pixel_format == "gray":
         expected, good = "(H, W) uint8", len(shape) == 2
     else:
         expected = "(H * 3 / 2, W) uint8 with H and W even, luma rows then interleaved UV rows that are contiguous"
@@ -74,7 +74,7 @@ def crop_resize(
     nearest edge pixel. The bytes are the same on every processor.
 
     Args:
-        image: uint8; "rgb", "bgr": (H, W, 3); "grey": (H, W); "nv12": (H * 3 / 2, W), BT.601 limited range. Any strides
+        image: uint8; "rgb", "bgr": (H, W, 3); "gray": (H, W); "nv12": (H * 3 / 2, W), BT.601 limited range. Any strides
             (for "nv12": of its rows); nothing is copied unless pixels are not packed.
         box: (x0, y0, x1, y1) float pixels, half-open, pixel i covers [i, i + 1); may reach outside the picture.
         width: of the result, pixels.
@@ -82,7 +82,7 @@ def crop_resize(
         pixel_format: what `image` holds.
 
     Returns:
-        (height, width, 3) uint8 RGB; a grey picture fills all three.
+        (height, width, 3) uint8 RGB; a gray picture fills all three.
 
     Raises:
         ArgumentError: image, box, width, height or pixel_format is not as above.

@@ -12,7 +12,7 @@ import numpy as np
 ONE = 1 << 14
 
 
-def quantise(weight: float) -> int:
+def quantize(weight: float) -> int:
     """Returns the weight in Q14, halves rounded up."""
     return int(np.floor(weight * ONE + 0.5))
 
@@ -22,13 +22,13 @@ def taps_of(start: float, step: float, index: int, source_size: int) -> dict[int
 
     Output index j covers [a, b) = [start + j step, start + (j + 1) step) of the source. Shrinking (step >= 1): the
     weight of pixel i is the difference of the rounded cumulative shares at i + 1 and i. Growing: bilinear around the
-    centre. What lies outside goes to the edge pixel.
+    center. What lies outside goes to the edge pixel.
     """
     high = source_size - 1
     if step < 1.0:
-        centre = start + (index + 0.5) * step - 0.5
-        left = np.floor(centre)
-        second = quantise(centre - left)
+        center = start + (index + 0.5) * step - 0.5
+        left = np.floor(center)
+        second = quantize(center - left)
         first, last = (int(min(max(value, 0.0), high)) for value in (left, left + 1.0))
         return {first: ONE} if first == last else {first: ONE - second, last: second}
     a, b = start + index * step, start + (index + 1) * step
@@ -36,7 +36,7 @@ def taps_of(start: float, step: float, index: int, source_size: int) -> dict[int
     last = max(first, int(min(max(np.ceil(b) - 1.0, 0.0), high)))
     taps, before = {}, 0
     for i in range(first, last + 1):
-        until = ONE if i == last else quantise(min(max((i + 1 - a) / step, 0.0), 1.0))
+        until = ONE if i == last else quantize(min(max((i + 1 - a) / step, 0.0), 1.0))
         taps[i], before = until - before, until
     return taps
 
@@ -80,17 +80,17 @@ def crop_resize(
         chroma_columns = axis_weights(x0, x1, width, source_width, halve=True)
         luma = resample(image[:source_height, :, None], rows, columns)
         return nv12_to_rgb(luma, resample(chroma, chroma_rows, chroma_columns))
-    plane = image[:, :, None] if pixel_format == "grey" else image
+    plane = image[:, :, None] if pixel_format == "gray" else image
     result = ((resample(plane, rows, columns) + (1 << 20)) >> 21).astype(np.uint8)
-    if pixel_format == "grey":
+    if pixel_format == "gray":
         return np.repeat(result, 3, axis=2)
     return np.ascontiguousarray(result[..., ::-1]) if pixel_format == "bgr" else result
 
 
-def grey_thumbnail(image: np.ndarray, *, size: int = 32) -> np.ndarray:
-    """Returns what `edgeaff.ops.thumbnail.grey_thumbnail` returns: (size, size) float32 of (H, W, 3) uint8 RGB."""
+def gray_thumbnail(image: np.ndarray, *, size: int = 32) -> np.ndarray:
+    """Returns what `edgeaff.ops.thumbnail.gray_thumbnail` returns: (size, size) float32 of (H, W, 3) uint8 RGB."""
     points = 4  # a side, in each cell
     steps = 2 * np.arange(size * points, dtype=np.int64) + 1
     rows, columns = (steps * length // (2 * size * points) for length in image.shape[:2])
-    grey = image[rows[:, None], columns[None]].astype(np.int64) @ np.array([299, 587, 114])
-    return (grey.reshape(size, points, size, points).sum((1, 3)) / (1000 * points * points)).astype(np.float32)
+    gray = image[rows[:, None], columns[None]].astype(np.int64) @ np.array([299, 587, 114])
+    return (gray.reshape(size, points, size, points).sum((1, 3)) / (1000 * points * points)).astype(np.float32)

@@ -37,10 +37,10 @@ class FaceEncoder(Protocol):
         ...
 
 
-class Normaliser(Protocol):
+class Normalizer(Protocol):
     """Maps LLDs to the model's scale, causally."""
 
-    def update_and_normalise(self, lld: np.ndarray) -> np.ndarray:
+    def update_and_normalize(self, lld: np.ndarray) -> np.ndarray:
         """Returns (65,) float32 for (65,) float32, its statistics updated first."""
         ...
 
@@ -69,9 +69,9 @@ class TickInput:
         restart: all state starts anew with this tick (first tick, or after a jump).
         faces: usable faces, the primary one first; empty without one.
         frame_pts_ns: time of the frame taken, or None.
-        audio: (audio_vector_size,) float32, normalised, or None when sound is missing.
-        lld: (65,) float32 of this step before normalisation, or None.
-        audio_centre_ns: centre of the newest analysis window used, or None.
+        audio: (audio_vector_size,) float32, normalized, or None when sound is missing.
+        lld: (65,) float32 of this step before normalization, or None.
+        audio_center_ns: center of the newest analysis window used, or None.
         stale: no declared modality has delivered anything for the staleness time.
     """
 
@@ -82,7 +82,7 @@ class TickInput:
     frame_pts_ns: int | None
     audio: np.ndarray | None
     lld: np.ndarray | None
-    audio_centre_ns: int | None
+    audio_center_ns: int | None
     stale: bool
 
 
@@ -152,12 +152,12 @@ class InputTap(Protocol):
 
 @dataclass(frozen=True)
 class PreprocessParts:
-    """The parts that a bundle provides. detector and encoder may be None when video is off, normaliser when audio is."""
+    """The parts that a bundle provides. detector and encoder may be None when video is off, normalizer when audio is."""
 
     spec: PreprocessSpec
     detector: FaceDetector | None = None
     encoder: FaceEncoder | None = None
-    normaliser: Normaliser | None = None
+    normalizer: Normalizer | None = None
     tap: InputTap | None = None
 
 

@@ -12,7 +12,7 @@ from edgeaff.detection import load_detector
 from edgeaff.detection.ssd import SsdDetector
 from edgeaff.errors import BundleError, SpecMismatchError
 from edgeaff.features.face import FaceEncoder
-from edgeaff.features.normalise import make_normaliser
+from edgeaff.features.normalize import make_normalizer
 from edgeaff.parsing.boundary import boundary
 from edgeaff.preprocess.inputs import FaceDetector, PreprocessParts
 
@@ -28,7 +28,7 @@ def parts_from_bundle(
     backend: str = "default",
     threads: int = 1,
 ) -> PreprocessParts:
-    """Returns detector, face encoder and normaliser of a bundle.
+    """Returns detector, face encoder and normalizer of a bundle.
 
     Args:
         bundle: where graphs and statistics come from.
@@ -59,8 +59,8 @@ def parts_from_bundle(
             )
         encoder = FaceEncoder(load_face_graph(bundle, "face_encoder", backend=backend, threads=threads), spec)
     with boundary(BundleError, f"{bundle.path}: LLDs must be normalized", "export the bundle again."):
-        normaliser = make_normaliser(spec, bundle.manifest.statistics) if audio else None
-    return PreprocessParts(spec, face_detector, encoder, normaliser)
+        normalizer = make_normalizer(spec, bundle.manifest.statistics) if audio else None
+    return PreprocessParts(spec, face_detector, encoder, normalizer)
 
 
 def trial_inputs(parts: PreprocessParts, bundle: ModelBundle) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -87,6 +87,6 @@ def trial_inputs(parts: PreprocessParts, bundle: ModelBundle) -> tuple[np.ndarra
                 f"{bundle.path}: face_encoder must give one descriptor per face, got shape {described.shape}; export it again."
             )
         video = described[0]
-    if parts.normaliser is not None:
+    if parts.normalizer is not None:
         audio = np.zeros(parts.spec.audio_vector_size, np.float32)
     return video, audio

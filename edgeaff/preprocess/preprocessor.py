@@ -3,7 +3,7 @@
 ```
 frame   -> detector -> tracker -> crop -> face encoder -+
                                                         +-> one TickInput per tick of the model clock
-samples -> clock -> resampler -> LLDs -> normaliser ----+
+samples -> clock -> resampler -> LLDs -> normalizer ----+
 ```
 It knows no model. The same calls give the same ticks, however the sound was cut into chunks.
 """
@@ -28,7 +28,7 @@ class Preprocessor:
     """Frames and samples in, TickInputs out; sans-IO and deterministic.
 
     Args:
-        parts: spec, detector, encoder and normaliser.
+        parts: spec, detector, encoder and normalizer.
         video: whether a video modality is declared; one that is not is never waited for.
         audio: whether an audio modality is declared.
         max_faces: most faces per tick.
@@ -156,7 +156,7 @@ class Preprocessor:
         """Returns the ticks that went out because of final LLD rows. Enters after the LLD stream.
 
         Args:
-            rows: (n, 65) float32, 10 ms apart, not normalised.
+            rows: (n, 65) float32, 10 ms apart, not normalized.
             pts_ns: start of rows[0].
 
         Raises:

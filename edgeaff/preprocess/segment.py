@@ -42,7 +42,7 @@ class Segment:
         self._faces = FaceFront(setup.parts, counts, setup.max_faces, setup.detector_stride) if setup.video else None
         self._frames = FrameTimeline(spec, _undeclared if self._faces is None else self._faces.process)
         self._sound = SoundFront(spec, counts, setup.parts.tap) if setup.audio else None
-        self._steps = AudioSteps(spec, setup.parts.normaliser) if setup.audio else None
+        self._steps = AudioSteps(spec, setup.parts.normalizer) if setup.audio else None
         self._behind: set[str] = set()  # modalities whose time has stepped back and not caught up yet
         self._started = False
 
@@ -128,17 +128,17 @@ class Segment:
         taken = self._frames.take(tick)
         limit = pts_ns - round(spec.face_staleness_seconds * NANOSECONDS)
         faces = tuple(face for face in taken.result if face.detected_pts_ns >= limit) if taken else ()
-        audio = lld = centre = None
+        audio = lld = center = None
         if self._sound is not None and self._steps is not None:
             step = self._sound.rows.select(pts_ns - spec.audio_lag_ns)
             audio = self._steps.push(step)
             if step is not None:
-                lld, centre = step.lld, step.centre_ns
+                lld, center = step.lld, step.center_ns
             self._sound.rows.forget_before(pts_ns - spec.audio_lag_ns)
         restart, self._started = not self._started, True
         self.scheduler.went(tick)
         frame_pts = taken.pts_ns if taken else None
-        return TickInput(tick, pts_ns, restart, faces, frame_pts, audio, lld, centre, self._stale(tick, pts_ns))
+        return TickInput(tick, pts_ns, restart, faces, frame_pts, audio, lld, center, self._stale(tick, pts_ns))
 
     def _stale(self, tick: int, pts_ns: int) -> bool:
         newest = [self._frames.newest_before(tick)]

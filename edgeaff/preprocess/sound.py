@@ -1,4 +1,4 @@
-"""From chunks of sound to one normalised audio vector per tick."""
+"""From chunks of sound to one normalized audio vector per tick."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from edgeaff.errors import ArgumentError
 from edgeaff.features.lld import GROUPS as COLUMNS
 from edgeaff.features.lld import LldStream
-from edgeaff.preprocess.inputs import InputCounts, InputTap, Normaliser
+from edgeaff.preprocess.inputs import InputCounts, InputTap, Normalizer
 from edgeaff.spec import HOP_NS, LLD_SIZE, MILLISECOND, NANOSECONDS, PreprocessSpec
 from edgeaff.sync import ColumnGroup, RowTimeline, SoundClock
 
@@ -22,7 +22,7 @@ WINDOW_NS = {"pitch": 60 * MILLISECOND, "zcr": 60 * MILLISECOND, "spectral": 20 
 def column_groups(stream: LldStream) -> tuple[ColumnGroup, ...]:
     """Returns the groups of columns with the timing of their analysis windows."""
     return tuple(
-        ColumnGroup(tuple(columns), stream.centre_offset_ns[name], WINDOW_NS[name]) for name, columns in COLUMNS.items()
+        ColumnGroup(tuple(columns), stream.center_offset_ns[name], WINDOW_NS[name]) for name, columns in COLUMNS.items()
     )
 
 
@@ -34,8 +34,8 @@ def row_latency_ns(stream: LldStream) -> int:
 def audio_need_ns(spec: PreprocessSpec) -> int:
     """Returns the end of the last sample that a tick's rows need, relative to the tick (negative: before it)."""
     stream = LldStream(max_pitch_lag=spec.lld_max_pitch_lag)
-    after_centre = row_latency_ns(stream) - min(group.centre_ns for group in column_groups(stream))
-    return -spec.audio_lag_ns + HOP_NS // 2 + after_centre + RESAMPLER_DELAY_NS
+    after_center = row_latency_ns(stream) - min(group.center_ns for group in column_groups(stream))
+    return -spec.audio_lag_ns + HOP_NS // 2 + after_center + RESAMPLER_DELAY_NS
 
 
 @dataclass(slots=True)
@@ -174,22 +174,22 @@ class SoundFront:
 
 @dataclass
 class AudioSteps:
-    """From the step of a tick to the model's audio vector: normalised once per new row, stacked oldest first, zero-padded.
+    """From the step of a tick to the model's audio vector: normalized once per new row, stacked oldest first, zero-padded.
 
     Paper: section 4.2.2 (63 steps x 65 LLDs and one zero: 4096). A missing step is zeros; before the first step too.
     """
 
     spec: PreprocessSpec
-    normaliser: Normaliser | None
+    normalizer: Normalizer | None
     _steps: deque[np.ndarray] = field(init=False)
     _row: int = -1
 
     def __post_init__(self) -> None:
-        if self.normaliser is None:
+        if self.normalizer is None:
             raise ArgumentError(
-                "normaliser must be given when audio is declared, got None; load a bundle with LLD statistics."
+                "normalizer must be given when audio is declared, got None; load a bundle with LLD statistics."
             )
-        self.normaliser.reset()
+        self.normalizer.reset()
         self._steps = deque(
             [np.zeros(LLD_SIZE, np.float32)] * self.spec.audio_context_steps, self.spec.audio_context_steps
         )
@@ -197,13 +197,13 @@ class AudioSteps:
 
     def push(self, step: Any) -> np.ndarray | None:
         """Returns the (audio_vector_size,) float32 vector of a tick, or None when its own step is missing."""
-        assert self.normaliser is not None
+        assert self.normalizer is not None
         if step is None:
             self._steps.append(np.zeros(LLD_SIZE, np.float32))
             return None
         if step.row != self._row:
             self._row = step.row
-            self._last = self.normaliser.update_and_normalise(step.lld).astype(np.float32)
+            self._last = self.normalizer.update_and_normalize(step.lld).astype(np.float32)
         self._steps.append(self._last)
         vector = np.zeros(self.spec.audio_vector_size, np.float32)
         stacked = np.concatenate(self._steps)

@@ -81,7 +81,7 @@ def replay(
     Args:
         recording: the session file.
         make_session: makes the session from a tap (None with recompute) and the options of the header.
-        recompute: detect and analyse again from the raw pictures and sound, which the recording must hold.
+        recompute: detect and analyze again from the raw pictures and sound, which the recording must hold.
 
     Yields:
         Each event with the latency_ms and dropped_since_last that it was delivered with, and the recorded event as a

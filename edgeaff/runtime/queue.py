@@ -81,7 +81,7 @@ class EventQueue(Generic[T]):
     async def get_async(self) -> T | None:
         """Returns the next event, or None when the queue is closed and empty; waits in the event loop, without a thread.
 
-        An event leaves the queue in the step that returns it: a wait that is cancelled loses none.
+        An event leaves the queue in the step that returns it: a wait that is canceled loses none.
         """
         loop = asyncio.get_running_loop()
         while True:

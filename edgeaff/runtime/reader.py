@@ -55,7 +55,7 @@ class EventReader(ProcessBound):
         return self._next(timeout_seconds)
 
     def __aiter__(self) -> AsyncIterator[AffectEvent]:
-        """Returns an iterator over the events that needs no thread and loses no event to a wait that is cancelled."""
+        """Returns an iterator over the events that needs no thread and loses no event to a wait that is canceled."""
         return _AsyncEvents(self)
 
     async def _next_async(self) -> AffectEvent | None:
@@ -177,7 +177,7 @@ class EventReader(ProcessBound):
 
 
 class _AsyncEvents:
-    """The events of a runtime for `async for`; a wait that is cancelled ends neither the iterator nor the runtime."""
+    """The events of a runtime for `async for`; a wait that is canceled ends neither the iterator nor the runtime."""
 
     def __init__(self, reader: EventReader) -> None:
         self._reader = reader

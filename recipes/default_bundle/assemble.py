@@ -37,13 +37,13 @@ from edgeaff.types import DIMENSIONS
 
 logger = logging.getLogger(__name__)
 GRAPHS = ("face_detector", "face_encoder", "affect_step")
-# Choice: the detector looks at every second frame and the tracker predicts between. Measured on twelve clips: the centre is no
+# Choice: the detector looks at every second frame and the tracker predicts between. Measured on twelve clips: the center is no
 # further off than with every frame (median 0.30 % of the face, 95 % within 0.97 %), and no second with a face is lost.
 DETECTOR_STRIDE = 2
-LICENCES = {
+LICENSES = {
     "code": "Apache-2.0",
     "weights": "Apache-2.0",
-    "data": "trained on FER+ (labels MIT; FER-2013 pixels without stated licence), EmoDB, CREMA-D (ODbL), JL-Corpus, EmoGator and the "
+    "data": "trained on FER+ (labels MIT; FER-2013 pixels without stated license), EmoDB, CREMA-D (ODbL), JL-Corpus, EmoGator and the "
     "face pictures listed in docs/face_detector_card.md; none of their pixels or recordings are included",
 }
 
@@ -195,7 +195,7 @@ def make_manifest(
         uncertainty=tail["uncertainty"],
         smoothing=tail.get("smoothing", {"valence_seconds": 0.3, "arousal_seconds": 0.6}),
         default_backend=tail.get("default_backend", default_backend),
-        licences=LICENCES,
+        licences=LICENSES,
         provenance=tail["provenance"],
         intended_use=INTENDED_USE,
         accuracy=tail["accuracy"],

@@ -114,7 +114,7 @@ def fit_table(errors: Errors) -> dict[str, Any]:
 
 
 def _blurred(grid: np.ndarray) -> np.ndarray:
-    """Returns the grid averaged with its neighbours, 1 2 1 along both axes, edges repeated."""
+    """Returns the grid averaged with its neighbors, 1 2 1 along both axes, edges repeated."""
     for axis in (0, 1):
         padded = np.pad(grid, [(1, 1) if axis == a else (0, 0) for a in (0, 1)], mode="edge")
         before, after = (np.take(padded, np.arange(grid.shape[axis]) + shift, axis=axis) for shift in (0, 2))
@@ -148,7 +148,7 @@ def _quantile_grid(
         ratio = magnitude / _interpolated(grid, errors)
         step = {point: _weighted_quantile(ratio, video[:, point[0]] * audio[:, point[1]], share) for point in known}
         grid *= np.array([step[point] for point in near]).reshape(grid.shape) ** 0.8
-        grid = 0.5 * grid + 0.5 * _blurred(grid)  # neighbouring ticks are alike, so a grid point holds few cases
+        grid = 0.5 * grid + 0.5 * _blurred(grid)  # neighboring ticks are alike, so a grid point holds few cases
     grid *= float(np.quantile(magnitude / _interpolated(grid, errors), share))
     grid[0] = np.maximum.accumulate(grid[0][::-1])[::-1]  # without any face, less sound is never better evidence
     return grid

@@ -35,7 +35,7 @@ class FaceBank:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A session with normalised audio (T, 65) float32 and its weight in the draw."""
+    """A session with normalized audio (T, 65) float32 and its weight in the draw."""
 
     session: VoiceSession
     audio: np.ndarray
@@ -174,7 +174,7 @@ class PseudoCorpus:
         return bank.descriptors[chosen, rendering].astype(np.float32), bank.affect[chosen]
 
     def _thin(self, audio: np.ndarray) -> np.ndarray:
-        """Returns normalised audio with a little noise, a wrong mean, and sometimes a group of columns hidden."""
+        """Returns normalized audio with a little noise, a wrong mean, and sometimes a group of columns hidden."""
         rng = self._rng
         audio = audio * rng.normal(1.0, 0.08) + 0.12 * rng.standard_normal(audio.shape[1])
         audio = audio + 0.2 * rng.standard_normal(audio.shape)

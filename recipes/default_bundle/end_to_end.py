@@ -43,7 +43,7 @@ class Said:
 
 
 def background(rng: np.random.Generator) -> np.ndarray:
-    """Returns a made-up room: soft light and dark, edges of walls and furniture, colour. (HEIGHT, WIDTH, 3) float32, 0..255."""
+    """Returns a made-up room: soft light and dark, edges of walls and furniture, color. (HEIGHT, WIDTH, 3) float32, 0..255."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     picture = np.empty((HEIGHT, WIDTH, 3), np.float32)
     picture[:] = rng.uniform(40, 200, 3)
@@ -60,7 +60,7 @@ def render(rng: np.random.Generator, tile: np.ndarray, *, frames: int) -> Iterat
 
     Args:
         rng: source of randomness.
-        tile: (48, 48) uint8 grey photograph of a face.
+        tile: (48, 48) uint8 gray photograph of a face.
         frames: how many.
 
     Yields:
@@ -71,13 +71,13 @@ def render(rng: np.random.Generator, tile: np.ndarray, *, frames: int) -> Iterat
     place = np.array([rng.uniform(0, WIDTH - side), rng.uniform(0, HEIGHT - side)])
     way = rng.normal(0, 0.6, 2)
     whole = (0.0, 0.0, float(tile.shape[1]), float(tile.shape[0]))
-    grey = np.ascontiguousarray(np.repeat(tile[..., None], 3, axis=2))
+    gray = np.ascontiguousarray(np.repeat(tile[..., None], 3, axis=2))
     grain = 2.5 * rng.standard_normal(
         (HEIGHT + SHAKE, WIDTH + SHAKE, 3), dtype=np.float32
     )  # another part of it each time
     for _ in range(frames):
         size = side + int(rng.integers(-1, 2))
-        face = crop_resize(grey, whole, width=size, height=size, pixel_format="rgb").astype(np.float32) * tint
+        face = crop_resize(gray, whole, width=size, height=size, pixel_format="rgb").astype(np.float32) * tint
         place = np.clip(place + way + rng.normal(0, 0.4, 2), 0, [WIDTH - size, HEIGHT - size])
         left, top = (int(value) for value in place)
         picture = room.copy()

@@ -15,7 +15,7 @@ from edgeaff.spec import SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.models.edge import Edge
 from edgeaff.types import DIMENSIONS
 from recipes.default_bundle.data import FaceBank
-from recipes.default_bundle.prepare import normalise
+from recipes.default_bundle.prepare import normalize
 from recipes.default_bundle.sessions import TICK_RATE_HZ, VoiceSession, lld_steps
 from recipes.default_bundle.voices import Clip
 
@@ -77,7 +77,7 @@ def _recital(clips: Sequence[Clip], spec: PreprocessSpec) -> Recital:
 
 def hear(model: Edge, recital: Recital, spec: PreprocessSpec, statistics: dict[str, Any]) -> np.ndarray:
     """Returns what the system says of each clip from sound alone: the mean over its later half, causal, (n, 2)."""
-    audio = torch.from_numpy(normalise(recital.session, spec, statistics))[None]
+    audio = torch.from_numpy(normalize(recital.session, spec, statistics))[None]
     present = torch.zeros(1, audio.shape[1], 2)
     present[0, :, 1] = torch.from_numpy(recital.session.present.astype(np.float32))
     video = torch.zeros(1, audio.shape[1], model.config.video_size)

@@ -29,7 +29,7 @@ class FitConfig:
 
     Attributes:
         minutes: wall time budget; the learning rate falls along it.
-        steps: most optimisation steps, whichever comes first.
+        steps: most optimization steps, whichever comes first.
         batch: sequences per step.
         ticks: their length.
         learning_rate: highest, after a warm-up of 3 %.

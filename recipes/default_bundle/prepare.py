@@ -1,4 +1,4 @@
-"""From clips to prepared sessions: who is held out, how many sessions of whom, statistics, normalisation."""
+"""From clips to prepared sessions: who is held out, how many sessions of whom, statistics, normalization."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.features.normalise import LldStatistics, lld_statistics, make_normaliser
+from edgeaff.features.normalize import LldStatistics, lld_statistics, make_normalizer
 from edgeaff.spec import PreprocessSpec
 from recipes.default_bundle.data import Prepared
 from recipes.default_bundle.sessions import VoiceSession, make_session
@@ -102,11 +102,11 @@ def make_sessions(
 
 
 def column_statistics(sessions: Sequence[VoiceSession], spec: PreprocessSpec) -> dict[str, Any]:
-    """Returns mean and standard deviation of the 65 columns as the runtime's normaliser wants them.
+    """Returns mean and standard deviation of the 65 columns as the runtime's normalizer wants them.
 
     Args:
         sessions: of the training speakers.
-        spec: names the normaliser and its silence gate.
+        spec: names the normalizer and its silence gate.
 
     Returns:
         lld_mean and lld_std, lists of 65 floats.
@@ -115,8 +115,8 @@ def column_statistics(sessions: Sequence[VoiceSession], spec: PreprocessSpec) ->
     return {"lld_mean": statistics.mean.tolist(), "lld_std": statistics.std.tolist()}
 
 
-def normalise(session: VoiceSession, spec: PreprocessSpec, statistics: dict[str, Any]) -> np.ndarray:
-    """Returns the session's LLD steps on the model's scale, by the runtime's own normaliser from its start.
+def normalize(session: VoiceSession, spec: PreprocessSpec, statistics: dict[str, Any]) -> np.ndarray:
+    """Returns the session's LLD steps on the model's scale, by the runtime's own normalizer from its start.
 
     Args:
         session: with raw steps.
@@ -127,16 +127,16 @@ def normalise(session: VoiceSession, spec: PreprocessSpec, statistics: dict[str,
         (T, 65) float32, zeros where sound is missing.
     """
     mean, std = (np.asarray(statistics[name]) for name in ("lld_mean", "lld_std"))
-    normaliser = make_normaliser(spec, LldStatistics(mean, std))
+    normalizer = make_normalizer(spec, LldStatistics(mean, std))
     rows = [
-        normaliser.update_and_normalise(lld) if present else np.zeros(len(lld), np.float32)
+        normalizer.update_and_normalize(lld) if present else np.zeros(len(lld), np.float32)
         for lld, present in zip(session.lld, session.present, strict=True)
     ]
     return np.stack(rows).astype(np.float32)
 
 
-def _normalise_all(sessions: Sequence[VoiceSession], spec: PreprocessSpec, statistics: dict[str, Any]) -> np.ndarray:
-    return np.concatenate([normalise(session, spec, statistics) for session in sessions])
+def _normalize_all(sessions: Sequence[VoiceSession], spec: PreprocessSpec, statistics: dict[str, Any]) -> np.ndarray:
+    return np.concatenate([normalize(session, spec, statistics) for session in sessions])
 
 
 def prepare(
@@ -148,20 +148,20 @@ def prepare(
         sessions: raw.
         spec: of the model.
         statistics: of the manifest.
-        cache: folder for the normalised steps, named by everything that they depend on.
+        cache: folder for the normalized steps, named by everything that they depend on.
 
     Returns:
         Prepared sessions, in order.
     """
     lengths = [len(session.lld) for session in sessions]
     if cache is None:
-        audio = _normalise_all(sessions, spec, statistics)
+        audio = _normalize_all(sessions, spec, statistics)
     else:
         digest = zlib.crc32(np.concatenate([session.lld.sum(axis=0) for session in sessions]).tobytes())
         digest = zlib.crc32(repr((spec.fingerprint, statistics, lengths)).encode(), digest)
-        path = cache / f"normalised-{digest:08x}.npy"
+        path = cache / f"normalized-{digest:08x}.npy"
         if not path.exists():
-            np.save(path, _normalise_all(sessions, spec, statistics))
+            np.save(path, _normalize_all(sessions, spec, statistics))
         audio = np.load(path)
     kinds = [(session.corpus, length > LONG_TICKS) for session, length in zip(sessions, lengths, strict=True)]
     counts: dict[tuple[str, bool], int] = defaultdict(int)

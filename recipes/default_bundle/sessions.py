@@ -14,13 +14,13 @@ import numpy as np
 from edgeaff.features.samples import as_float_samples
 from edgeaff.spec import NANOSECONDS, SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.features.statistics import AsMeasured, stack_steps
-from recipes.default_bundle.sound import coloured_noise, random_channel, reverberate
+from recipes.default_bundle.sound import colored_noise, random_channel, reverberate
 from recipes.default_bundle.voices import Clip, active_level_db
 
 TICK_RATE_HZ = 30
 CHUNK = 1600
 # dB per unit of arousal, and spread, of the level within a speaker. Choice: measured within the speakers of JL-Corpus
-# (14.1, 2.6; CREMA-D 22.7, 4.6); stands in for the natural level of EmoDB, whose copies are peak-normalised and would
+# (14.1, 2.6; CREMA-D 22.7, 4.6); stands in for the natural level of EmoDB, whose copies are peak-normalized and would
 # teach its opposite.
 LEVEL_SLOPE_DB, LEVEL_SPREAD_DB = 14.0, 4.0
 
@@ -30,7 +30,7 @@ class VoiceSession:
     """What one session of one voice (or one group of people) gives at each tick.
 
     Attributes:
-        lld: (T, 65) float32 LLD steps, not normalised.
+        lld: (T, 65) float32 LLD steps, not normalized.
         present: (T,) bool, sound is there.
         voice: (T, 2) float32 valence, arousal of the newest utterance; before the first one, of the first.
         speaking: (T,) bool, within an utterance.
@@ -85,7 +85,7 @@ def lld_steps(samples: np.ndarray, spec: PreprocessSpec) -> tuple[np.ndarray, np
     """
     from edgeaff.preprocess import Preprocessor, PreprocessParts
 
-    preprocessor = Preprocessor(PreprocessParts(spec, normaliser=AsMeasured()), video=False)
+    preprocessor = Preprocessor(PreprocessParts(spec, normalizer=AsMeasured()), video=False)
     ticks = []
     for start in range(0, len(samples), CHUNK):
         pts_ns = start * NANOSECONDS // SAMPLE_RATE_HZ
@@ -160,7 +160,7 @@ def through_the_room(rng: np.random.Generator, dry: np.ndarray) -> np.ndarray:
     level = active_level_db(wet[np.abs(wet) > 1e-6]) if np.any(np.abs(wet) > 1e-6) else -30.0
     if rng.random() < 0.85:
         below_db = rng.uniform(6.0, 20.0) if rng.random() < 0.25 else rng.uniform(20.0, 50.0)
-        wet = wet + 10.0 ** ((level - below_db) / 20.0) * coloured_noise(rng, len(wet))
+        wet = wet + 10.0 ** ((level - below_db) / 20.0) * colored_noise(rng, len(wet))
     target_db = np.clip(rng.normal(-24.0, 7.0), -42.0, -8.0)
     loud = wet * 10.0 ** ((target_db - level) / 20.0)
     return as_float_samples(np.clip(np.rint(loud * 32767.0), -32768, 32767).astype(np.int16))

@@ -16,7 +16,7 @@ def _frequencies(count: int) -> np.ndarray:
     return np.fft.rfftfreq(count, 1.0 / SAMPLE_RATE_HZ)
 
 
-def coloured_noise(rng: np.random.Generator, count: int) -> np.ndarray:
+def colored_noise(rng: np.random.Generator, count: int) -> np.ndarray:
     """Returns noise of unit RMS with a random slope between white and brown, sometimes with mains hum.
 
     Args:
@@ -38,7 +38,7 @@ def coloured_noise(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def random_channel(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
-    """Returns the sound after a random microphone: smooth equaliser, sometimes a low-pass as of a codec or telephone.
+    """Returns the sound after a random microphone: smooth equalizer, sometimes a low-pass as of a codec or telephone.
 
     Args:
         rng: source of randomness.

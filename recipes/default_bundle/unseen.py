@@ -72,7 +72,7 @@ def said_without(
     """Trains without some speakers and returns what the system says of their clips.
 
     Args:
-        out: the speakers left out, of training and of the statistics of the normaliser.
+        out: the speakers left out, of training and of the statistics of the normalizer.
         clips: all clips.
         sessions: raw sessions of all speakers.
         spec: of the model.

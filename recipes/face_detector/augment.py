@@ -33,7 +33,7 @@ class AugmentConfig:
         heights: (lowest pixels, highest as a multiple of the longer canvas side).
         rotation_degrees: standard deviation of the usual rotation.
         strong_rotation: share of pictures turned by up to 60 degrees.
-        grey: share turned grey (a third of the pictures is grey already).
+        gray: share turned gray (a third of the pictures is gray already).
         behind: share of the pictures with faces whose heads are painted as seen from behind, each a negative then.
         mined: share of the face-free pictures that show a mined false box as if it were a face (mine.py).
         made: share of the face-free pictures that are made up (textures.py).
@@ -47,7 +47,7 @@ class AugmentConfig:
     heights: tuple[float, float] = (24.0, 1.15)
     rotation_degrees: float = 9.0
     strong_rotation: float = 0.08
-    grey: float = 0.15
+    gray: float = 0.15
     behind: float = 0.12
     mined: float = 0.35
     made: float = 0.12
@@ -77,10 +77,10 @@ class Scene:
 
 def warp_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Returns the boxes around the warped inscribed ellipses. boxes: (n, 4); matrix: (2, 3), source to target."""
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
     halves = (boxes[:, 2:] - boxes[:, :2]) / 2
     extent = np.sqrt((halves**2) @ (matrix[:, :2] ** 2).T)
-    return np.concatenate([centres - extent, centres + extent], 1).astype(np.float32)
+    return np.concatenate([centers - extent, centers + extent], 1).astype(np.float32)
 
 
 def visible_share(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -191,7 +191,7 @@ class Augmenter:
         if scale < 0.75:
             size = [max(round(side * scale), 1) for side in source.shape[1::-1]]
             ratio = np.array([source.shape[1] / size[0], source.shape[0] / size[1]])
-            # pixel centres: x_source + 0.5 = (x_small + 0.5) * ratio
+            # pixel centers: x_source + 0.5 = (x_small + 0.5) * ratio
             shift = matrix[:, :2] @ (0.5 * ratio - 0.5)
             matrix = np.concatenate([matrix[:, :2] * ratio, (matrix[:, 2] + shift)[:, None]], 1)
             source = cv2.resize(source, size, interpolation=cv2.INTER_AREA)
@@ -202,9 +202,9 @@ class Augmenter:
         elif choice < 0.75:
             canvas, mode = None, cv2.BORDER_REPLICATE
         else:
-            colour = (0, 0, 0) if choice < 0.9 else tuple(int(value) for value in rng.integers(0, 256, 3))
+            color = (0, 0, 0) if choice < 0.9 else tuple(int(value) for value in rng.integers(0, 256, 3))
             canvas, mode = np.empty((height, width, 3), np.uint8), cv2.BORDER_TRANSPARENT
-            canvas[:] = colour
+            canvas[:] = color
         return cv2.warpAffine(source, matrix, (width, height), dst=canvas, flags=cv2.INTER_LINEAR, borderMode=mode)
 
     def _background(self, rng: Generator, width: int, height: int) -> np.ndarray:

@@ -30,8 +30,8 @@ Intended use: finding the face whose apparent affect edgeaff estimates, on the d
 surveillance, for counting people, or for any decision where a missed face has consequences.
 
 ## Training data and licences
-8,571 labelled pictures (7,518 faces, 1,618 pictures without any), none of which is part of this repository:
-- tier A, about 56 %: public domain, CC0, CC BY, or published under the repository's own licence by their makers (US Congress
+8,571 labeled pictures (7,518 faces, 1,618 pictures without any), none of which is part of this repository:
+- tier A, about 56 %: public domain, CC0, CC BY, or published under the repository's own license by their makers (US Congress
   portraits, clothing-dataset-small (CC0), flower_photos (CC BY 2.0), hands (Apache-2.0), COCO pictures with CC BY licences).
 - tier B: repositories under permissive licences whose photographs' own rights are undocumented (Face-Mask-Detection (MIT),
   facial_expressions (Apache-2.0) and smaller ones). Used for training only; only weights ship.
@@ -51,7 +51,7 @@ face-free picture, so they are harder than a webcam.
 
 {validation_kinds}
 
-"masked": photographs from the folder of masked faces. Skin tone, age and gender are not labelled in this data and were not
+"masked": photographs from the folder of masked faces. Skin tone, age and gender are not labeled in this data and were not
 measured.
 
 ## On real clips and pictures, beside others
@@ -65,7 +65,7 @@ Box jitter on still heads (per cent of the face size per frame, median), time pe
 and post-processing (detectors taking turns on a machine that other work shared: compare the processor time), and what the
 tracker makes of whole clips:
 
-{behaviour}
+{behavior}
 
 Where ours fired falsely: {false_where}.
 After the first weights had fired on heads from behind there, with scores up to 0.76, the tracker was made to ask for one
@@ -74,11 +74,11 @@ detection of at least 0.8 per track (0.1 false boxes per 100 views on the valida
 ## Against the first weights: what was tried
 {tried}
 
-What the second round added: heads painted from behind (the oval of a labelled face filled with hair, taught as no face),
+What the second round added: heads painted from behind (the oval of a labeled face filled with hair, taught as no face),
 false boxes mined on the face-free pictures and shown where faces would be, drawings, letters and balls, dim light, more
 strong rotations. The rule of the threshold was halved from 1 to 0.5 after the first weights had shown {before_false} false
 boxes per 100 on the clips, and before these weights were measured there. A box that shares more than two fifths of its
-area with a better one is dropped (no labelled pair of the training pictures does).
+area with a better one is dropped (no labeled pair of the training pictures does).
 
 The clips were measured twice. First with the second look as it had been: {again_false} false boxes per 100, and {again_middle} of the
 faces of 30 to 60 px, one face short of 0.85. Closer and heavier second looks were then compared on the validation part
@@ -106,7 +106,7 @@ second round was shortened while it ran), and its loss was still falling: more s
 ## Limits
 - About half of the faces below 30 px of 640 are missed; use `input_long_side=640` where they matter.
 - Masks with sunglasses, heads turned or rolled by more than 60 degrees, night and infrared pictures: hardly in the data.
-- Few natural colour scenes with several people, few children, few dark-skinned faces outside the portrait sources.
+- Few natural color scenes with several people, few children, few dark-skinned faces outside the portrait sources.
 - Faces in drawings, statues and prints were left open in training: it may fire on them.
 - For the last per cent load a YuNet file instead: `load_detector("yunet:PATH")`; a bundle must be trained with its boxes.
 """
@@ -139,7 +139,7 @@ def list_bars(comparison: dict[str, Any]) -> list[list[str]]:
     ]
     covered = min(row["covered"] for row in mine["tracks"].values())
     rows.append(("face-seconds covered by the tracker at least 0.99", f"{covered:.3f}", covered >= 0.99))
-    for key, word in (("centre_percent", "centre"), ("size_percent", "size")):
+    for key, word in (("center_percent", "center"), ("size_percent", "size")):
         mine_value, theirs = mine["jitter"][key], ssd["jitter"][key]
         rows.append((f"{word} jitter at most OpenCV SSD's {theirs:.3f} %", f"{mine_value:.3f} %", mine_value <= theirs))
     times = [row["latency"]["processor_median_ms"] for row in (mine, yunet)]
@@ -169,7 +169,7 @@ def compare_before(export: dict[str, Any], comparison: dict[str, Any], before: d
                 f"{facts['false_per_100']:.2f} ({facts['false_per_100_from_behind_painted']:.2f})",
                 " / ".join(format_share(value) for value in recall),
                 f"{clips['false_per_100']:.2f} [{low:.2f}, {high:.2f}]",
-                f"{clips['jitter']['centre_percent']:.2f} / {clips['jitter']['size_percent']:.2f}",
+                f"{clips['jitter']['center_percent']:.2f} / {clips['jitter']['size_percent']:.2f}",
             ]
         )
     return rows
@@ -203,7 +203,7 @@ def list_detectors(detectors: dict[str, dict[str, Any]]) -> str:
     return make_table([*head, "false boxes per 100", "of them on face-free pictures"], rows)
 
 
-def list_behaviour(detectors: dict[str, dict[str, Any]]) -> str:
+def list_behavior(detectors: dict[str, dict[str, Any]]) -> str:
     """Returns the table of jitter, time and tracks of each detector."""
     rows = []
     for name, row in detectors.items():
@@ -211,7 +211,7 @@ def list_behaviour(detectors: dict[str, dict[str, Any]]) -> str:
         rows.append(
             [
                 name,
-                f"{jitter['centre_percent']:.2f}",
+                f"{jitter['center_percent']:.2f}",
                 f"{jitter['size_percent']:.2f}",
                 f"{latency['median_ms']:.2f}",
                 f"{latency['processor_median_ms']:.2f}",
@@ -220,7 +220,7 @@ def list_behaviour(detectors: dict[str, dict[str, Any]]) -> str:
             ]
         )
     covered = "face-seconds covered at stride 1 / 3 / 5"
-    return make_table(["detector", "centre %", "size %", "ms", "processor ms", covered, "false seconds of 144"], rows)
+    return make_table(["detector", "center %", "size %", "ms", "processor ms", covered, "false seconds of 144"], rows)
 
 
 def list_tried(export: dict[str, Any], comparison: dict[str, Any], before: dict[str, Any]) -> dict[str, str]:
@@ -232,7 +232,7 @@ def list_tried(export: dict[str, Any], comparison: dict[str, Any], before: dict[
         "false per 100 (heads painted from behind)",
         "clips: recall by size",
         "false per 100",
-        "jitter centre / size %",
+        "jitter center / size %",
     ]
     return {
         "tried": make_table(head, compare_before(export, comparison, before)),
@@ -264,7 +264,7 @@ def make_card(export: dict[str, Any], comparison: dict[str, Any], before: dict[s
         pictures=comparison["pictures"],
         face_free=comparison["face_free_pictures"],
         comparison=list_detectors(detectors),
-        behaviour=list_behaviour(detectors),
+        behavior=list_behavior(detectors),
         false_where=", ".join(detectors["ours@320"]["false_where"]) or "nowhere",
         verdict="\n" + make_table(["asked on the clips", "reached", "verdict"], list_bars(comparison)) + "\n",
     )

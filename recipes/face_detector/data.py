@@ -24,12 +24,12 @@ LAST_HISTORIC_MEMBER = 10_500
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One labelled picture.
+    """One labeled picture.
 
     Attributes:
         name: file name inside the shards.
         source: key of the source it comes from.
-        grey: it has no colour.
+        gray: it has no color.
         status: "faces", "negative" (no face anywhere) or "ambiguous".
         size: (width, height) pixels.
         boxes: (n, 4) float32, x0 y0 x1 y1 pixels; faces.
@@ -41,7 +41,7 @@ class Picture:
 
     name: str
     source: str
-    grey: bool
+    gray: bool
     status: str
     size: tuple[int, int]
     boxes: np.ndarray
@@ -70,7 +70,7 @@ def _row_to_picture(row: dict) -> tuple[str, Picture]:
     picture = Picture(
         name=row["file"],
         source=row["src"],
-        grey=bool(row["grey"]),
+        gray=bool(row["gray"]),
         status=row["status"],
         size=(row["w"], row["h"]),
         boxes=np.array([box["box"] for box in faces], np.float32).reshape(-1, 4),
@@ -148,7 +148,7 @@ class PictureCache:
                     image = cv2.imdecode(np.frombuffer(stream.read(), np.uint8), cv2.IMREAD_COLOR)
                     if image.shape[1::-1] != self.pictures[index].size:
                         raise ArgumentError(
-                            f"picture {member.name} must be {self.pictures[index].size} as labelled, got "
+                            f"picture {member.name} must be {self.pictures[index].size} as labeled, got "
                             f"{image.shape[1::-1]}; fetch the shards again."
                         )
                     pixels[self._offsets[index] : self._offsets[index + 1]] = image[:, :, ::-1].reshape(-1)

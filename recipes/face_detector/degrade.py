@@ -1,4 +1,4 @@
-"""Photometric changes of a training picture: light, colour, grey, blur, noise, low resolution, JPEG, patches."""
+"""Photometric changes of a training picture: light, color, gray, blur, noise, low resolution, JPEG, patches."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.random import Generator
 from recipes.face_detector.augment import Scene
 
 
-def degrade(rng: Generator, scene: Scene, *, grey: float) -> np.ndarray:
+def degrade(rng: Generator, scene: Scene, *, gray: float) -> np.ndarray:
     """Returns the picture of the scene as a worse camera would give it, (H, W, 3) uint8; the scene is left alone.
 
     Args:
         rng: source of all choices.
         scene: geometry is kept; the boxes tell where to lay patches.
-        grey: chance of a grey picture.
+        gray: chance of a gray picture.
     """
     image = scene.image
     if len(scene.boxes) and rng.random() < 0.2:
@@ -26,7 +26,7 @@ def degrade(rng: Generator, scene: Scene, *, grey: float) -> np.ndarray:
         image = _lower_resolution(rng, image)
     if rng.random() < 0.15:
         image = _blur(rng, image)
-    if rng.random() < grey:
+    if rng.random() < gray:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
     if rng.random() < 0.08:
         image = _dim(rng, image)
@@ -96,9 +96,9 @@ def _lay_patch(rng: Generator, image: np.ndarray, box: np.ndarray) -> np.ndarray
     """Returns the picture with up to about a third of a face covered by a flat or noisy patch."""
     width, height = box[2:] - box[:2]
     size = np.array([width * rng.uniform(0.2, 0.6), height * rng.uniform(0.15, 0.5)])
-    centre = box[:2] + rng.random(2) * [width, height]
-    x0, y0 = np.maximum(np.round(centre - size / 2), 0).astype(int)
-    x1, y1 = np.minimum(np.round(centre + size / 2), image.shape[1::-1]).astype(int)
+    center = box[:2] + rng.random(2) * [width, height]
+    x0, y0 = np.maximum(np.round(center - size / 2), 0).astype(int)
+    x1, y1 = np.minimum(np.round(center + size / 2), image.shape[1::-1]).astype(int)
     if x1 <= x0 or y1 <= y0:
         return image
     if rng.random() < 0.3:

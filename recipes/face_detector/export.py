@@ -1,4 +1,4 @@
-"""Writes the face detector as ONNX: batch normalisation folded, weights stored as float16, any size that 32 divides.
+"""Writes the face detector as ONNX: batch normalization folded, weights stored as float16, any size that 32 divides.
 
     python -m recipes.face_detector.export --run FOLDER --cache FOLDER --output face_detector.onnx [--float]
 
@@ -30,14 +30,14 @@ from recipes.loop import CHECKPOINT, averaged_weights, read_checkpoint
 
 
 class _GraphWriter:
-    """Collects nodes and initialisers."""
+    """Collects nodes and initializers."""
 
     def __init__(self, half: bool) -> None:
         from onnx import helper, numpy_helper
 
         self._helper, self._numpy_helper = helper, numpy_helper
         self.nodes: list[Any] = []
-        self.initialisers: list[Any] = []
+        self.initializers: list[Any] = []
         self._half = half
 
     def add(self, kind: str, inputs: list[str], name: str, **attributes: Any) -> str:
@@ -46,11 +46,11 @@ class _GraphWriter:
         return name
 
     def constant(self, name: str, values: np.ndarray, *, half: bool = True) -> str:
-        """Returns the name under which a new initialiser is float32 (or as given)."""
+        """Returns the name under which a new initializer is float32 (or as given)."""
         half = half and self._half
         stored = name + ".half" if half else name
         array = values.astype(np.float16) if half else values
-        self.initialisers.append(self._numpy_helper.from_array(np.ascontiguousarray(array), stored))
+        self.initializers.append(self._numpy_helper.from_array(np.ascontiguousarray(array), stored))
         return self.add("Cast", [stored], name, to=1) if half else stored
 
     def convolve(self, x: str, name: str, weight: np.ndarray, bias: np.ndarray, stride: int) -> str:
@@ -62,7 +62,7 @@ class _GraphWriter:
 
 
 def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[np.ndarray, np.ndarray]:
-    """Returns weight and bias (float32) of the convolution with its batch normalisation inside."""
+    """Returns weight and bias (float32) of the convolution with its batch normalization inside."""
     scale = (norm.weight / torch.sqrt(norm.running_var + norm.eps)).detach().double()
     weight = conv.weight.detach().double() * scale[:, None, None, None]
     bias = norm.bias.detach().double() - norm.running_mean.double() * scale
@@ -113,7 +113,7 @@ def make_onnx(network: FaceDetectorNetwork, *, half: bool = True) -> bytes:
             helper.make_tensor_value_info(f"map_{s}", TensorProto.FLOAT, [1, 15, f"rows_{s}", f"columns_{s}"])
             for s in STRIDES
         ],
-        writer.initialisers,
+        writer.initializers,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="edgeaff")
     model.ir_version = IR_VERSION
@@ -133,7 +133,7 @@ def load_averaged(checkpoint: Path) -> tuple[FaceDetectorNetwork, dict[str, Any]
 
 def main(argv: list[str] | None = None) -> None:
     """Exports a run's checkpoint and validates the file."""
-    from recipes.face_detector.quantize import draw_calibration, quantise
+    from recipes.face_detector.quantize import draw_calibration, quantize
     from recipes.face_detector.validate import validate_file
 
     data = shared_folder() / "data"
@@ -148,7 +148,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.float:
         model = make_onnx(network)
     else:
-        model = quantise(make_onnx(network, half=False), draw_calibration(args.faces, args.cache))
+        model = quantize(make_onnx(network, half=False), draw_calibration(args.faces, args.cache))
     args.output.write_bytes(model)
     validation = validate_file(model, args.faces, args.cache)
     card = {

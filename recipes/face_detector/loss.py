@@ -1,4 +1,4 @@
-"""The loss: quality focal loss on scores, generalised IoU on boxes, smooth L1 on points."""
+"""The loss: quality focal loss on scores, generalized IoU on boxes, smooth L1 on points."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def flatten_maps(maps: list[Tensor]) -> Tensor:
 def decode_boxes(raw: Tensor, cells: Tensor) -> Tensor:
     """Returns boxes (..., N, 4) in pixels. raw: (..., N, 15); cells: (3, N) x, y, stride."""
     x, y, stride = cells
-    centre = torch.stack([x, y], -1) + raw[..., 1:3] * stride[:, None]
+    center = torch.stack([x, y], -1) + raw[..., 1:3] * stride[:, None]
     half = raw[..., 3:5].clamp(-4, 4).exp() * stride[:, None] / 2
-    return torch.cat([centre - half, centre + half], -1)
+    return torch.cat([center - half, center + half], -1)
 
 
-def generalised_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Returns the generalised IoU of paired boxes, (...,), in [-1, 1]."""
+def generalized_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Returns the generalized IoU of paired boxes, (...,), in [-1, 1]."""
     inter = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
     area_a, area_b = (a[..., 2:] - a[..., :2]).prod(-1), (b[..., 2:] - b[..., :2]).prod(-1)
     union = area_a + area_b - inter
@@ -55,7 +55,7 @@ def detection_loss(raw: Tensor, targets: Tensor, cells: Tensor) -> tuple[Tensor,
     batch, cell = chosen.nonzero(as_tuple=True)
     picked, goal, grid = raw[batch, cell], targets[batch, cell], cells[:, cell]
     boxes = decode_boxes(picked, grid)
-    box_loss = (share * (1 - generalised_iou(boxes, goal[:, 2:6]))).sum() / norm
+    box_loss = (share * (1 - generalized_iou(boxes, goal[:, 2:6]))).sum() / norm
 
     x, y, stride = grid
     points = picked[:, 5:15].view(-1, 5, 2) * stride[:, None, None] + torch.stack([x, y], -1)[:, None]

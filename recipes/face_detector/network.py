@@ -8,7 +8,7 @@ picture -> stem (1/2, 1/4) -> stage 1/8 -> stage 1/16 -> stage 1/32     residual
                                head          head          head         3x3, then 1x1 to 1 + 4 + 10 values per cell
 ```
 Plain 3x3 convolutions and ReLU: ONNX Runtime fuses convolution, sum and ReLU into one blocked kernel.
-The input is not centred (pixel / 255): zero padding inside the network then means black, as does the letterbox.
+The input is not centered (pixel / 255): zero padding inside the network then means black, as does the letterbox.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _conv(inputs: int, outputs: int, *, size: int = 3, stride: int = 1, relu: bo
 
 
 class ResidualBlock(nn.Module):
-    """relu(x + conv(relu(conv(x)))), batch normalisation after each convolution."""
+    """relu(x + conv(relu(conv(x)))), batch normalization after each convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -83,9 +83,9 @@ class FaceDetectorNetwork(nn.Module):
         self.laterals = nn.ModuleList(_conv(width, config.neck, size=1) for width in config.stages)
         self.heads = nn.ModuleList(_conv(config.neck, config.neck) for _ in STRIDES)
         self.outputs = nn.ModuleList(nn.Conv2d(config.neck, OUTPUTS_PER_CELL, 1) for _ in STRIDES)
-        self._initialise()
+        self._initialize()
 
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -107,7 +107,7 @@ class FaceDetectorNetwork(nn.Module):
 
         Returns:
             three tensors (B, 15, H/stride, W/stride): score logit; box (dx, dy, log w, log h) in strides from the
-            cell's centre; five points (x, y) in strides from the cell's centre.
+            cell's center; five points (x, y) in strides from the cell's center.
         """
         x = self.stem(pixels)
         features = []

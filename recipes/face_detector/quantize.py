@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgeaff.export.qdq import quantise_static
+from edgeaff.export.qdq import quantize_static
 from recipes.face_detector.augment import AugmentConfig, Augmenter
 from recipes.face_detector.data import PictureCache
 from recipes.face_detector.degrade import degrade
@@ -26,14 +26,14 @@ def draw_calibration(faces_folder: Path, cache_folder: Path) -> list[np.ndarray]
     augmenter = Augmenter(cache, *training_part(cache), AugmentConfig())
     rng = np.random.default_rng(5)
     scenes = [augmenter.draw(rng, 320, 192) for _ in range(CALIBRATION_PICTURES)]
-    return [np.ascontiguousarray(degrade(rng, scene, grey=0.2).transpose(2, 0, 1))[None] for scene in scenes]
+    return [np.ascontiguousarray(degrade(rng, scene, gray=0.2).transpose(2, 0, 1))[None] for scene in scenes]
 
 
-def quantise(model: bytes, inputs: list[np.ndarray]) -> bytes:
-    """Returns the quantised ONNX file.
+def quantize(model: bytes, inputs: list[np.ndarray]) -> bytes:
+    """Returns the quantized ONNX file.
 
     Args:
-        model: float32 ONNX file with plain float32 initialisers.
+        model: float32 ONNX file with plain float32 initializers.
         inputs: what it is calibrated on.
     """
-    return quantise_static(model, ({"image": image} for image in inputs), left_float=FLOAT_NODES)
+    return quantize_static(model, ({"image": image} for image in inputs), left_float=FLOAT_NODES)

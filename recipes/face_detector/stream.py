@@ -82,7 +82,7 @@ class BatchStream(IterableDataset):
         pixels = np.empty((len(scenes), height, width, 3), np.uint8)
         for i, scene in enumerate(scenes):
             targets[i] = make_targets(scene, cells, scores[i], boxes[i])
-            pixels[i] = degrade(rng, scene, grey=self._augment.grey)
+            pixels[i] = degrade(rng, scene, gray=self._augment.gray)
         negatives = np.array([scene.negative for scene in scenes])
         return torch.from_numpy(pixels), torch.from_numpy(targets), torch.from_numpy(negatives)
 

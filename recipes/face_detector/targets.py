@@ -1,8 +1,8 @@
 """What each cell of the three grids should answer for one picture.
 
-With a teacher (a YuNet file) the score target of a cell near a labelled face is the teacher's own score there, scaled
-so that the best cell of every labelled face asks for 0.95; without one, or where the teacher sees nothing, cells near
-the face's centre on the level that fits its size are asked. Elsewhere the target is 0: the labels decide what is no
+With a teacher (a YuNet file) the score target of a cell near a labeled face is the teacher's own score there, scaled
+so that the best cell of every labeled face asks for 0.95; without one, or where the teacher sees nothing, cells near
+the face's center on the level that fits its size are asked. Elsewhere the target is 0: the labels decide what is no
 face.
 """
 
@@ -24,7 +24,7 @@ TARGET_WIDTH = 17
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """The cells of all three grids in one list. x, y: centres in pixels; stride: pixels; all (N,) float32."""
+    """The cells of all three grids in one list. x, y: centers in pixels; stride: pixels; all (N,) float32."""
 
     x: np.ndarray
     y: np.ndarray
@@ -58,17 +58,17 @@ class Teacher:
         scores = np.sqrt(np.clip(cls[..., 0], 0, 1) * np.clip(obj[..., 0], 0, 1))
         cells = make_cells(images.shape[2], images.shape[1])
         corner = np.stack([cells.x, cells.y], 1) - cells.stride[:, None] / 2
-        centre = corner + bbox[..., :2] * cells.stride[:, None]
+        center = corner + bbox[..., :2] * cells.stride[:, None]
         half = np.exp(bbox[..., 2:]) * cells.stride[:, None] / 2
-        return scores, np.concatenate([centre - half, centre + half], 2)
+        return scores, np.concatenate([center - half, center + half], 2)
 
 
 def _fit_scores(scene: Scene, cells: Cells, which: np.ndarray) -> np.ndarray:
     """Returns score targets (n, N) from size and distance alone, for the faces `which`."""
     boxes = scene.boxes[which]
     size = np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1))
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    distance = ((cells.x - centre[:, :1]) ** 2 + (cells.y - centre[:, 1:]) ** 2) / cells.stride**2
+    center = (boxes[:, :2] + boxes[:, 2:]) / 2
+    distance = ((cells.x - center[:, :1]) ** 2 + (cells.y - center[:, 1:]) ** 2) / cells.stride**2
     level = np.searchsorted(STRIDES, cells.stride)
     low, high = np.array([s[0] for s in LEVEL_SIZES])[level], np.array([s[1] for s in LEVEL_SIZES])[level]
     fits = (size[:, None] >= low) & (size[:, None] < high)
@@ -91,7 +91,7 @@ def make_targets(scene: Scene, cells: Cells, scores: np.ndarray | None, boxes: n
     count = len(cells.x)
     targets = np.zeros((count, TARGET_WIDTH), np.float32)
     targets[:, 1] = 1
-    centres = np.stack([cells.x, cells.y, cells.x, cells.y], 1)
+    centers = np.stack([cells.x, cells.y, cells.x, cells.y], 1)
     faces = len(scene.boxes)
     wanted = np.zeros((faces, count), np.float32)
     if faces:
@@ -108,14 +108,14 @@ def make_targets(scene: Scene, cells: Cells, scores: np.ndarray | None, boxes: n
         wanted[missed] = _fit_scores(scene, cells, missed)
     if len(scene.ignore):
         low, high = scene.ignore[:, None, :2], scene.ignore[:, None, 2:]
-        inside = ((centres[None, :, :2] >= low) & (centres[None, :, :2] <= high)).all(2).any(0)
+        inside = ((centers[None, :, :2] >= low) & (centers[None, :, :2] <= high)).all(2).any(0)
         targets[inside, 1] = 0
     if scores is not None and boxes is not None and scene.negative == -1:
         # what the teacher alone holds for a face beside the labels is left open, not taught as background
         targets[scores > 0.5, 1] = 0
     if len(scene.behind):
         low, high = scene.behind[:, None, :2], scene.behind[:, None, 2:]
-        inside = ((centres[None, :, :2] >= low) & (centres[None, :, :2] <= high)).all(2).any(0)
+        inside = ((centers[None, :, :2] >= low) & (centers[None, :, :2] <= high)).all(2).any(0)
         targets[inside, 1] = BEHIND_WEIGHT
     if faces:
         owner = wanted.argmax(0)

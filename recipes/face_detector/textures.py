@@ -21,7 +21,7 @@ def texture(rng: Generator, width: int, height: int) -> np.ndarray:
 def _pattern(rng: Generator, width: int, height: int) -> np.ndarray:
     kind = rng.integers(5)
     ys, xs = np.mgrid[:height, :width]
-    colours = rng.integers(0, 256, (2, 3))
+    colors = rng.integers(0, 256, (2, 3))
     if kind == 0:
         grain = int(rng.integers(1, 24))
         noise = rng.integers(0, 256, (height // grain + 2, width // grain + 2, 3), dtype=np.uint8)
@@ -34,14 +34,14 @@ def _pattern(rng: Generator, width: int, height: int) -> np.ndarray:
     elif kind == 3:
         wave = np.zeros((height, width))
         for _ in range(int(rng.integers(1, 12))):
-            centre = (int(rng.integers(width)), int(rng.integers(height)))
-            cv2.circle(wave, centre, int(rng.integers(3, 90)), float(rng.random()), -1)
+            center = (int(rng.integers(width)), int(rng.integers(height)))
+            cv2.circle(wave, center, int(rng.integers(3, 90)), float(rng.random()), -1)
     else:
         wave = (xs * rng.normal(0, 1) / width + ys * rng.normal(0, 1) / height) * 0.5 + 0.5
-    return np.clip(colours[0] + wave[..., None] * (colours[1] - colours[0]), 0, 255).astype(np.uint8)
+    return np.clip(colors[0] + wave[..., None] * (colors[1] - colors[0]), 0, 255).astype(np.uint8)
 
 
-def _colour(rng: Generator) -> tuple[int, int, int]:
+def _color(rng: Generator) -> tuple[int, int, int]:
     red, green, blue = (int(value) for value in rng.integers(0, 256, 3))
     return red, green, blue
 
@@ -49,43 +49,43 @@ def _colour(rng: Generator) -> tuple[int, int, int]:
 def _draw_object(rng: Generator, image: np.ndarray) -> None:
     """Draws one thing into the picture: a ball, a wheel, a letter, a drawn smile, or a head without features."""
     height, width = image.shape[:2]
-    centre = (int(rng.integers(width)), int(rng.integers(height)))
+    center = (int(rng.integers(width)), int(rng.integers(height)))
     radius = int(np.exp(rng.uniform(np.log(6), np.log(0.5 * max(width, height)))))
     kind = rng.integers(5)
     if kind == 0:
-        _draw_ball(rng, image, centre, radius)
+        _draw_ball(rng, image, center, radius)
     elif kind == 1:
         for share in np.sort(rng.uniform(0.1, 1, int(rng.integers(2, 6))))[::-1]:
-            cv2.circle(image, centre, max(int(radius * share), 1), _colour(rng), -1, cv2.LINE_AA)
+            cv2.circle(image, center, max(int(radius * share), 1), _color(rng), -1, cv2.LINE_AA)
     elif kind == 2:
         letter = LETTERS[rng.integers(len(LETTERS))]
         thickness = max(int(radius * rng.uniform(0.05, 0.4)), 1)
-        cv2.putText(image, letter, centre, int(rng.integers(0, 5)), radius / 12, _colour(rng), thickness, cv2.LINE_AA)
+        cv2.putText(image, letter, center, int(rng.integers(0, 5)), radius / 12, _color(rng), thickness, cv2.LINE_AA)
     elif kind == 3:
-        _draw_smile(rng, image, centre, radius)
+        _draw_smile(rng, image, center, radius)
     else:
-        _draw_ball(rng, image, (centre[0], centre[1] + 2 * radius), int(radius * 1.6))
-        _draw_ball(rng, image, centre, radius)
+        _draw_ball(rng, image, (center[0], center[1] + 2 * radius), int(radius * 1.6))
+        _draw_ball(rng, image, center, radius)
 
 
-def _draw_ball(rng: Generator, image: np.ndarray, centre: tuple[int, int], radius: int) -> None:
+def _draw_ball(rng: Generator, image: np.ndarray, center: tuple[int, int], radius: int) -> None:
     """Draws an ellipse, shaded in steps from one side."""
-    colour, axes = np.array(_colour(rng)), (radius, max(int(radius * rng.uniform(0.7, 1.4)), 1))
+    color, axes = np.array(_color(rng)), (radius, max(int(radius * rng.uniform(0.7, 1.4)), 1))
     light, angle = rng.normal(0, 0.35, 2), float(rng.uniform(0, 180))
     for step in range(6):
         share = 1 - step / 6
-        place = (int(centre[0] + light[0] * radius * (1 - share)), int(centre[1] + light[1] * radius * (1 - share)))
+        place = (int(center[0] + light[0] * radius * (1 - share)), int(center[1] + light[1] * radius * (1 - share)))
         size = (max(int(axes[0] * share), 1), max(int(axes[1] * share), 1))
-        tone = np.clip(colour * (0.6 + 0.1 * step), 0, 255)
+        tone = np.clip(color * (0.6 + 0.1 * step), 0, 255)
         cv2.ellipse(image, place, size, angle, 0, 360, tuple(int(v) for v in tone), -1, cv2.LINE_AA)
 
 
-def _draw_smile(rng: Generator, image: np.ndarray, centre: tuple[int, int], radius: int) -> None:
+def _draw_smile(rng: Generator, image: np.ndarray, center: tuple[int, int], radius: int) -> None:
     """Draws two dots and an arc in a circle: drawings are no faces."""
-    x, y = centre
+    x, y = center
     if rng.random() < 0.8:
-        cv2.circle(image, centre, radius, _colour(rng), -1 if rng.random() < 0.7 else 2, cv2.LINE_AA)
-    ink = _colour(rng)
+        cv2.circle(image, center, radius, _color(rng), -1 if rng.random() < 0.7 else 2, cv2.LINE_AA)
+    ink = _color(rng)
     eye = max(int(radius * rng.uniform(0.06, 0.2)), 1)
     for side in (-1, 1):
         place = (int(x + side * 0.35 * radius), int(y - rng.uniform(0.2, 0.3) * radius))

@@ -59,7 +59,7 @@ def _kind(picture: Picture) -> str:
         return "face-free"
     if "with_mask" in picture.origin:
         return "masked"
-    return "grey" if picture.grey else "colour"
+    return "gray" if picture.gray else "color"
 
 
 def _place(picture: Picture, image: np.ndarray, long_side: int, *, detail: int) -> View:
@@ -142,7 +142,7 @@ def count_matches(view: View, boxes: np.ndarray, scores: np.ndarray) -> tuple[np
     return best, scores[free]
 
 
-def summarise(views: list[View], found: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
+def summarize(views: list[View], found: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
     """Returns recall by size and false boxes per 100 views at each threshold, the threshold chosen, and rows by kind.
 
     The threshold: the lowest at which there are at most FALSE_PER_100 false boxes per 100 views.
@@ -184,13 +184,13 @@ def summarise(views: list[View], found: list[tuple[np.ndarray, np.ndarray]]) -> 
 def validate_network(network: nn.Module, faces_folder: Path, cache_folder: Path) -> dict[str, Any]:
     """Returns the chosen row and the curve of a network in evaluation mode."""
     views = make_views(faces_folder, cache_folder)
-    result = summarise(views, run_network(network, views))
+    result = summarize(views, run_network(network, views))
     curve = [row for row in result["table"] if round(row["threshold"] * 50) % 5 == 0]
     return {"views": result["views"], "faces": result["faces"], "chosen": result["chosen"], "curve": curve}
 
 
 def validate_file(model: bytes, faces_folder: Path, cache_folder: Path) -> dict[str, Any]:
-    """Returns what `summarise` says of an exported file, run as it will be run."""
+    """Returns what `summarize` says of an exported file, run as it will be run."""
     graph = load_graph(model)
     views, found = make_views(faces_folder, cache_folder), []
     for view in views:
@@ -198,4 +198,4 @@ def validate_file(model: bytes, faces_folder: Path, cache_folder: Path) -> dict[
         faces = detector.detect(view.image)
         boxes = np.array([face.box for face in faces], np.float32).reshape(-1, 4)
         found.append((boxes, np.array([face.score for face in faces], np.float32)))
-    return summarise(views, found)
+    return summarize(views, found)

@@ -18,7 +18,7 @@ class AugmentConfig:
 
     Attributes:
         scale: the side of the crop varies by this factor either way (box jitter and margins of other detectors).
-        shift: standard deviation of the crop's centre, as a share of its side.
+        shift: standard deviation of the crop's center, as a share of its side.
         rotation_degrees: standard deviation of the roll of the head.
         clean: share of pictures that are only scaled to size and mirrored.
     """
@@ -52,7 +52,7 @@ def warp(
     Args:
         image: (H, W) uint8.
         scale: side of the crop / side of the tile; above 1 the face gets smaller.
-        shift: of the crop's centre in x and y, as a share of the tile.
+        shift: of the crop's center in x and y, as a share of the tile.
         degrees: rotation of the face.
         aspect: width of the face is divided, its height multiplied by the root of this.
         mirror: left and right are exchanged.
@@ -68,11 +68,11 @@ def warp(
     angle, stretch = np.deg2rad(degrees), np.sqrt(aspect)
     step = scale * side / CROP_SIZE_PX
     x_step = -step if mirror else step
-    # Crop pixel -> tile pixel, both counted from their centres.
+    # Crop pixel -> tile pixel, both counted from their centers.
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = matrix @ np.diag([x_step * stretch, step / stretch])
-    centre = (side - 1) / 2 + np.array(shift) * side
-    offset = centre - matrix @ np.full(2, (CROP_SIZE_PX - 1) / 2)
+    center = (side - 1) / 2 + np.array(shift) * side
+    offset = center - matrix @ np.full(2, (CROP_SIZE_PX - 1) / 2)
     flags = (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
     mode = cv2.BORDER_REPLICATE if border is None else border
     return cv2.warpAffine(
@@ -150,12 +150,12 @@ def augment(image: np.ndarray, random: np.random.Generator, config: AugmentConfi
     """Returns one varied crop of a face.
 
     Args:
-        image: (48, 48) uint8 grey.
+        image: (48, 48) uint8 gray.
         random: source of every choice.
         config: strengths.
 
     Returns:
-        (96, 96) uint8 grey.
+        (96, 96) uint8 gray.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""Reads FER+ (48-px grey faces with the votes of ten raters) and turns votes into soft valence/arousal.
+"""Reads FER+ (48-px gray faces with the votes of ten raters) and turns votes into soft valence/arousal.
 
 The folder holds mosaics of 20x20 tiles in row order, `SPLIT_NNN.png|webp`, `SPLIT_votes.csv` and `meta.json`.
 """
@@ -17,7 +17,7 @@ from edgeaff.training import SPLITS
 from edgeaff.training.corpora.ferplus import EMOTIONS, votes_to_affect
 
 # Side of the crop / longer side of a box at which a face looks as in these tiles. Measured: the distance from eyes to
-# mouth = 0.352 of the tile's side (733 faces of the valid part), 0.358 of the longer side (8,216 labelled boxes); YuNet's
+# mouth = 0.352 of the tile's side (733 faces of the valid part), 0.358 of the longer side (8,216 labeled boxes); YuNet's
 # own boxes on padded tiles have 1.00 of the tile as median of the longer side. (0.358 / 0.352 = 1.02.)
 CROP_MARGIN = 1.0
 
@@ -27,7 +27,7 @@ class FaceSet:
     """One split of FER+.
 
     Attributes:
-        images: (N, 48, 48) uint8 grey.
+        images: (N, 48, 48) uint8 gray.
         votes: (N, 8) float32, share of the raters per emotion, rows sum to 1.
         affect: (N, 2) float32 valence, arousal: expectation of ANCHORS over the votes.
     """

@@ -2,7 +2,7 @@
 
 `python -m recipes.face_encoder.describe FOLDER OUT.npz` reads FOLDER/face_encoder.onnx. Per split it writes
 `SPLIT_descriptor` (N, K, D) float16, `SPLIT_affect` (N, 2) and `SPLIT_votes` (N, 8); of the K views of a face the first is
-the plain crop, the others are varied as neighbouring frames of a camera are, more mildly than in training.
+the plain crop, the others are varied as neighboring frames of a camera are, more mildly than in training.
 """
 
 from __future__ import annotations

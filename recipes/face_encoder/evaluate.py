@@ -1,7 +1,7 @@
 """Scores an exported face encoder on FER+: accuracy, CCC, and how much each disturbance costs.
 
 `python -m recipes.face_encoder.evaluate FOLDER OUT.json` reads what the exporter wrote there.
-The graph that ships is scored, through the normalisation of the runtime. The result also goes into the bundle as
+The graph that ships is scored, through the normalization of the runtime. The result also goes into the bundle as
 `face_encoder.json`.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeaff.features.face import normalise
+from edgeaff.features.face import normalize
 from edgeaff.machine import stamp
 from edgeaff.measures import ccc
 from edgeaff.training.corpora.ferplus import EMOTIONS
@@ -43,13 +43,13 @@ def encoder_of(session: Any, batch: int = 64) -> Encode:
     def encode(crops: np.ndarray) -> np.ndarray:
         rgb = crops if crops.ndim == 4 else np.repeat(crops[..., None], 3, axis=3)
         parts = [rgb[start : start + batch] for start in range(0, len(rgb), batch)]
-        return np.concatenate([session.run(["descriptor"], {"face": normalise(part)})[0] for part in parts])
+        return np.concatenate([session.run(["descriptor"], {"face": normalize(part)})[0] for part in parts])
 
     return encode
 
 
 def tint(picture: np.ndarray, gains: tuple[float, float, float]) -> np.ndarray:
-    """Returns a grey picture under coloured light: (H, W) -> (H, W, 3) uint8."""
+    """Returns a gray picture under colored light: (H, W) -> (H, W, 3) uint8."""
     return np.clip(picture[..., None] * np.array(gains) + 0.5, 0, 255).astype(np.uint8)
 
 
@@ -61,7 +61,7 @@ def level(picture: np.ndarray, *, gain: float = 1.0, gamma: float = 1.0) -> np.n
 def jitter(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """Returns the crop of a box of which every edge is off by up to 10 % of its side."""
     left, top, right, bottom = random.uniform(-0.1, 0.1, 4)
-    scale = max(1 + right - left, 1 + bottom - top)  # the crop rule squares the longer side around the centre
+    scale = max(1 + right - left, 1 + bottom - top)  # the crop rule squares the longer side around the center
     return warp(image, scale=float(scale), shift=(float(left + right) / 2, float(top + bottom) / 2))
 
 

@@ -39,7 +39,7 @@ def load_model(checkpoint: Path) -> FaceModel:
 
 
 def fold(encoder: FaceEncoder) -> FaceEncoder:
-    """Returns a copy whose batch normalisations sit inside the convolutions."""
+    """Returns a copy whose batch normalizations sit inside the convolutions."""
     folded = copy.deepcopy(encoder).eval()
     for module in list(folded.modules()):
         if isinstance(module, nn.Sequential) and len(module) == 2 and isinstance(module[1], nn.BatchNorm2d):
@@ -49,7 +49,7 @@ def fold(encoder: FaceEncoder) -> FaceEncoder:
 
 
 def to_onnx(encoder: FaceEncoder) -> bytes:
-    """Returns the encoder as a serialised graph, any batch, compared with torch.
+    """Returns the encoder as a serialized graph, any batch, compared with torch.
 
     Args:
         encoder: the trained network.

@@ -1,8 +1,8 @@
 """The `edge` face encoder: 96x96 RGB crop -> 128 descriptor values, 1.0 M parameters.
 
 Choice: the paper's VGGFace (section 4.2.1) is 2.8 GMAC per face and its weights may not be shipped, so `edge` has this
-small residual network. It looks at luminance only (the training faces are grey), averaged 2x2 to 48x48 (their size) and
-standardised per image, so colour casts, exposure and contrast drop out before the first convolution.
+small residual network. It looks at luminance only (the training faces are gray), averaged 2x2 to 48x48 (their size) and
+standardized per image, so color casts, exposure and contrast drop out before the first convolution.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class FaceEncoderConfig:
 
 
 def conv_norm(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """Returns a 3x3 convolution with batch normalisation (folded into it by the exporter)."""
+    """Returns a 3x3 convolution with batch normalization (folded into it by the exporter)."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs))
 
 
@@ -78,7 +78,7 @@ class FaceEncoder(nn.Module):
         self.scale = nn.BatchNorm1d(inputs, affine=False)
         self.descriptor_size = inputs
 
-    def standardise(self, face: Tensor) -> Tensor:
+    def standardize(self, face: Tensor) -> Tensor:
         """Returns luminance at half size with zero mean and unit variance per image.
 
         Args:
@@ -88,12 +88,12 @@ class FaceEncoder(nn.Module):
             (B, 1, 48, 48) float32.
         """
         luminance = functional.conv2d(face, self.luma, stride=2)
-        centred = luminance - luminance.mean(dim=(1, 2, 3), keepdim=True)
-        # 1e-4 is (1.3 grey levels)^2: a flat picture becomes zeros instead of amplified noise.
-        return centred * torch.rsqrt(centred.square().mean(dim=(1, 2, 3), keepdim=True) + 1e-4)
+        centered = luminance - luminance.mean(dim=(1, 2, 3), keepdim=True)
+        # 1e-4 is (1.3 gray levels)^2: a flat picture becomes zeros instead of amplified noise.
+        return centered * torch.rsqrt(centered.square().mean(dim=(1, 2, 3), keepdim=True) + 1e-4)
 
     def body(self, luminance: Tensor) -> Tensor:
-        """Returns the descriptor of standardised luminance: (B, 1, 48, 48) -> (B, D)."""
+        """Returns the descriptor of standardized luminance: (B, 1, 48, 48) -> (B, D)."""
         x = self.stages(functional.relu(self.stem(luminance)))
         return self.scale(x.float().mean(dim=(2, 3)))
 
@@ -106,7 +106,7 @@ class FaceEncoder(nn.Module):
         Returns:
             (B, D) float32, about unit variance.
         """
-        return self.body(self.standardise(face))
+        return self.body(self.standardize(face))
 
 
 class FaceHeads(nn.Module):

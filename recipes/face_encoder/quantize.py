@@ -4,7 +4,7 @@
 training part, measures on the test part, and writes nothing that is below the bar: CCC with the float32 encoder at least 0.995, a
 loss of CCC with the labels of at most 0.01, and at least 1.8 times its speed on one core in the same run.
 
-Choice: convolutions and the additions between them are quantised (`edgeaff.export.qdq`). The pooled end stays float32.
+Choice: convolutions and the additions between them are quantized (`edgeaff.export.qdq`). The pooled end stays float32.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.export.certificate import require_bar
-from edgeaff.export.qdq import quantise_static
-from edgeaff.features.face import normalise
+from edgeaff.export.qdq import quantize_static
+from edgeaff.features.face import normalize
 from edgeaff.machine import stamp
 from edgeaff.measures import ccc
 from edgeaff.types import DIMENSIONS
@@ -29,13 +29,13 @@ from recipes.face_encoder.augment import plain
 from recipes.face_encoder.data import read_split
 from recipes.face_encoder.evaluate import affect_of, encoder_of, session_of
 
-QUANTISED = ("Conv", "Relu", "Clip", "Add")
+QUANTIZED = ("Conv", "Relu", "Clip", "Add")
 CALIBRATION_FACES = 200
 logger = logging.getLogger(__name__)
 
 
 def quantize_face_encoder(model: bytes, crops: np.ndarray) -> bytes:
-    """Returns the encoder with static 8-bit quantisation.
+    """Returns the encoder with static 8-bit quantization.
 
     Args:
         model: `face_encoder.onnx`, float32.
@@ -44,7 +44,7 @@ def quantize_face_encoder(model: bytes, crops: np.ndarray) -> bytes:
     Returns:
         ONNX with QDQ nodes; input and output as before, float32.
     """
-    return quantise_static(model, ({"face": normalise(face[None])} for face in crops), op_types=QUANTISED)
+    return quantize_static(model, ({"face": normalize(face[None])} for face in crops), op_types=QUANTIZED)
 
 
 def measure_speed(models: Mapping[str, bytes], face: np.ndarray, *, rounds: int) -> dict[str, float]:
@@ -69,18 +69,18 @@ def measure_speed(models: Mapping[str, bytes], face: np.ndarray, *, rounds: int)
 
 
 def measure_agreement(
-    model: bytes, quantised: bytes, heads: Mapping[str, np.ndarray], crops: np.ndarray, labels: np.ndarray
+    model: bytes, quantized: bytes, heads: Mapping[str, np.ndarray], crops: np.ndarray, labels: np.ndarray
 ) -> dict[str, float]:
     """Returns CCC of the affect heads on both encoders, with each other and with labels.
 
     Args:
         model: float32 encoder.
-        quantised: 8-bit encoder.
+        quantized: 8-bit encoder.
         heads: linear heads as the exporter writes them.
         crops: (N, 96, 96) uint8 faces.
         labels: (N, 2) valence, arousal.
     """
-    reference, export = (affect_of(encoder_of(session_of(one))(crops), heads) for one in (model, quantised))
+    reference, export = (affect_of(encoder_of(session_of(one))(crops), heads) for one in (model, quantized))
     found = {}
     for column, name in enumerate(DIMENSIONS):
         before, after = (ccc(values[:, column], labels[:, column]) for values in (reference, export))
@@ -92,7 +92,7 @@ def measure_agreement(
 
 
 def main() -> None:
-    """Quantises, measures and writes."""
+    """Quantizes, measures and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="face_encoder.onnx")
     parser.add_argument("heads", type=Path, help="heads.npz beside it")
@@ -105,17 +105,17 @@ def main() -> None:
     images = read_split(options.faces, "train").images
     picked = np.random.default_rng(0).choice(len(images), CALIBRATION_FACES, replace=False)
     crops = np.stack([np.repeat(plain(images[index])[..., None], 3, axis=2) for index in picked])
-    quantised = quantize_face_encoder(model, crops)
+    quantized = quantize_face_encoder(model, crops)
     test = read_split(options.faces, "test")
     with np.load(options.heads, allow_pickle=False) as archive:
         heads = {name: archive[name] for name in ("affect_weight", "affect_bias")}
-    figures = measure_agreement(model, quantised, heads, np.stack([plain(one) for one in test.images]), test.affect)
-    figures |= measure_speed({"fp32": model, "int8": quantised}, normalise(crops[:1]), rounds=400)
-    figures |= {"faces": len(test), "bytes_fp32": len(model), "bytes_int8": len(quantised)}
-    sums = {f"sha256_{name}": hashlib.sha256(data).hexdigest() for name, data in (("fp32", model), ("int8", quantised))}
+    figures = measure_agreement(model, quantized, heads, np.stack([plain(one) for one in test.images]), test.affect)
+    figures |= measure_speed({"fp32": model, "int8": quantized}, normalize(crops[:1]), rounds=400)
+    figures |= {"faces": len(test), "bytes_fp32": len(model), "bytes_int8": len(quantized)}
+    sums = {f"sha256_{name}": hashlib.sha256(data).hexdigest() for name, data in (("fp32", model), ("int8", quantized))}
     logger.info("%s", json.dumps(figures, indent=1))
     require_bar(figures)
-    options.output.write_bytes(quantised)
+    options.output.write_bytes(quantized)
     if options.json:
         options.json.write_text(json.dumps({**stamp(), **figures, **sums}, indent=1) + "\n")
 

@@ -61,9 +61,9 @@ class FaceModel(nn.Module):
         self.encoder = FaceEncoder(config)
         self.heads = FaceHeads(self.encoder.descriptor_size, config.dropout)
 
-    def forward(self, grey: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns emotion logits (B, 8) and valence/arousal (B, 2) of grey crops (B, 96, 96) uint8."""
-        rgb = (grey[:, None].float() / 127.5 - 1.0).expand(-1, 3, -1, -1)
+    def forward(self, gray: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns emotion logits (B, 8) and valence/arousal (B, 2) of gray crops (B, 96, 96) uint8."""
+        rgb = (gray[:, None].float() / 127.5 - 1.0).expand(-1, 3, -1, -1)
         return self.heads(self.encoder(rgb))
 
 
@@ -82,7 +82,7 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
 
 
 def predict(model: FaceModel, crops: np.ndarray, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
-    """Returns emotion probabilities (N, 8) and valence/arousal (N, 2) of grey crops (N, 96, 96) uint8."""
+    """Returns emotion probabilities (N, 8) and valence/arousal (N, 2) of gray crops (N, 96, 96) uint8."""
     model.eval()
     rows = []
     with torch.no_grad():

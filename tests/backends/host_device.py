@@ -13,7 +13,7 @@ from edgeaff.backends.tensorrt import TensorSpec
 
 
 class HostMemory:
-    """Memory (edgeaff.backends.device.Memory) that is the host's own; copies wait until the stream is synchronised, as on a GPU."""
+    """Memory (edgeaff.backends.device.Memory) that is the host's own; copies wait until the stream is synchronized, as on a GPU."""
 
     def __init__(self) -> None:
         self.held: dict[int, Any] = {}

@@ -1,4 +1,4 @@
-"""Graphs changed in memory say the same as before: half precision, no quantisation, and the fusion node left to a plugin."""
+"""Graphs changed in memory say the same as before: half precision, no quantization, and the fusion node left to a plugin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeaff.backends.onnx_edit import (
     head_sizes,
     load,
     to_half,
-    without_quantisation,
+    without_quantization,
 )
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
@@ -61,7 +61,7 @@ def test_half_step_keeps_what_the_kernel_takes_as_float() -> None:
 
 def test_half_face_encoder_gives_the_same_descriptor() -> None:
     model = bundle().graph_bytes("face_encoder")
-    model = without_quantisation(model) if precision_in(model) == "int8" else model
+    model = without_quantization(model) if precision_in(model) == "int8" else model
     face = np.random.default_rng(0).uniform(-1, 1, (1, 3, 96, 96)).astype(np.float32)
     wide, half = (load_graph(one).run({"face": face})["descriptor"][0] for one in (model, to_half(model)))
     assert half.dtype == np.float32
@@ -86,9 +86,9 @@ def test_a_constant_may_be_needed_in_both_precisions() -> None:
     assert 0 < np.abs(wide - narrow).max() < 5e-3
 
 
-def test_a_detector_without_quantisation_finds_the_same() -> None:
+def test_a_detector_without_quantization_finds_the_same() -> None:
     model = bundle().graph_bytes("face_detector")
-    plain = without_quantisation(model)
+    plain = without_quantization(model)
     kinds = {node.op_type for node in load(plain).graph.node}
     assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
     rows, columns = np.mgrid[0:96, 0:128]
@@ -116,7 +116,7 @@ def test_per_channel_weights_are_scaled_along_their_axis() -> None:
     value = [onnx.helper.make_tensor_value_info(name, 1, [2, 2]) for name in ("x", "y")]
     graph = onnx.helper.make_graph(nodes, "g", value[:1], value[1:], initializers)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
-    plain = without_quantisation(model.SerializeToString())
+    plain = without_quantization(model.SerializeToString())
     got = load_graph(plain).run({"x": np.eye(2, dtype=np.float32)})["y"]
     np.testing.assert_array_equal(got, [[0.0, 0.5], [30.0, 40.0]])
 
@@ -163,17 +163,17 @@ def test_no_onnx_file_is_refused() -> None:
 
 
 @pytest.mark.needs_torch
-def test_an_encoder_quantised_for_the_processor_comes_back_as_float() -> None:
+def test_an_encoder_quantized_for_the_processor_comes_back_as_float() -> None:
     from edgeaff.export.paper import drawn_faces
-    from edgeaff.export.qdq import quantise_static
-    from edgeaff.features.face import normalise
+    from edgeaff.export.qdq import quantize_static
+    from edgeaff.features.face import normalize
 
     model = bundle().graph_bytes("face_encoder")
-    model = without_quantisation(model) if precision_in(model) == "int8" else model
-    faces = [normalise(face)[None] for face in drawn_faces(8)]
-    quantised = quantise_static(model, ({"face": face} for face in faces))
-    assert precision_in(quantised) == "int8"
-    graphs = [load_graph(one) for one in (model, quantised, without_quantisation(quantised))]
+    model = without_quantization(model) if precision_in(model) == "int8" else model
+    faces = [normalize(face)[None] for face in drawn_faces(8)]
+    quantized = quantize_static(model, ({"face": face} for face in faces))
+    assert precision_in(quantized) == "int8"
+    graphs = [load_graph(one) for one in (model, quantized, without_quantization(quantized))]
     wide, rounded, back = (np.stack([graph.run({"face": face})["descriptor"][0] for face in faces]) for graph in graphs)
     errors = [float(np.linalg.norm(one - wide) / np.linalg.norm(wide)) for one in (rounded, back)]
     assert 1e-3 < errors[1] < errors[0] < 0.1  # the rounding of weights stays, that of activations goes

@@ -198,7 +198,7 @@ def test_graphs_are_prepared_for_their_precision() -> None:
         "float32",
     ]
     assert prepare_model(detector, "int8") is detector
-    with pytest.raises(ArgumentError, match="must be quantised for int8"):
+    with pytest.raises(ArgumentError, match="must be quantized for int8"):
         prepare_model(step, "int8")
     with pytest.raises(ArgumentError, match="precision must be float32, float16 or int8"):
         prepare_model(step, "fp8")

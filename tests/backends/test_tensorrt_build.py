@@ -48,7 +48,7 @@ def window() -> bytes:
 @cache
 def window_graph(precision: str) -> bytes:
     from edgeaff.backends.tensorrt import prepare_model
-    from edgeaff.export.qdq import quantise_static
+    from edgeaff.export.qdq import quantize_static
 
     if precision != "int8":
         return prepare_model(window(), {"fp32": "float32", "fp16": "float16"}[precision])
@@ -62,7 +62,7 @@ def window_graph(precision: str) -> bytes:
         }
         for _ in range(4)
     ]
-    return quantise_static(window(), feeds, op_types=("MatMul", "Gemm"), gpu=True)
+    return quantize_static(window(), feeds, op_types=("MatMul", "Gemm"), gpu=True)
 
 
 @cache
@@ -179,9 +179,9 @@ def test_int8_of_the_gpu_is_symmetric_and_agrees_with_the_reference() -> None:
 
     parsed = onnx.load_from_string(graph("affect_step", "int8"))
     constants = {item.name: onnx.numpy_helper.to_array(item) for item in parsed.graph.initializer}
-    quantisers = [node for node in parsed.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
-    assert len(quantisers) > 30
-    for node in quantisers:
+    quantizers = [node for node in parsed.graph.node if node.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    assert len(quantizers) > 30
+    for node in quantizers:
         assert constants[node.input[2]].dtype == np.int8
         assert not constants[node.input[2]].any()
     figures = check_graph(bundle(), "affect_step", "int8", graph("affect_step", "int8"))

@@ -23,10 +23,10 @@ def test_committed_rows_reach_the_bars():
 def test_a_pair_becomes_a_row(monkeypatch):
     from benchmarks import int8
     from edgeaff.bundle import ModelBundle
-    from edgeaff.export.qdq import quantise_dynamic
+    from edgeaff.export.qdq import quantize_dynamic
 
     step = ModelBundle.load().graph_bytes("affect_step")
-    monkeypatch.setattr(int8, "make_pairs", lambda: {"edge_step": (step, quantise_dynamic(step))})
+    monkeypatch.setattr(int8, "make_pairs", lambda: {"edge_step": (step, quantize_dynamic(step))})
     (row,) = int8.measure(rounds=3)["rows"]
     assert row["graph"] == "edge_step" and row["bar"] is None and row["met"] is None
     assert row["fp32_cpu_ms"] > 0 and row["int8_bytes"] < row["fp32_bytes"] and row["speed_up"] > 0

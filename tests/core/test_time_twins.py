@@ -84,7 +84,7 @@ def test_row_timelines_agree(start_ns: int, rows: list[tuple[int, int, int, bool
         expected, found = twin.select(instant), ours.select(instant)
         assert (expected is None) == (found is None)
         if expected is not None and found is not None:
-            assert (found.lld.tobytes(), found.centre_ns, found.row) == (expected.lld.tobytes(), expected.centre_ns, expected.row)
+            assert (found.lld.tobytes(), found.center_ns, found.row) == (expected.lld.tobytes(), expected.center_ns, expected.row)
         if forget:
             ours.forget_before(instant)
             twin.forget_before(instant)

@@ -29,7 +29,7 @@ std::vector<uint8_t> Crop(const edgeaff::ImageView& image, const edgeaff::CropBo
 void TestCrops() {
   constexpr int kHeight = 72, kWidth = 98;
   const edgeaff::CropBox boxes[] = {{10.3, 7.9, 61.2, 58.8}, {-20.5, -9.25, 130.0, 70.5}, {0, 0, 98, 72}, {30, 20, 47, 37}};
-  for (const auto format : {edgeaff::PixelFormat::kRgb, edgeaff::PixelFormat::kBgr, edgeaff::PixelFormat::kGrey, edgeaff::PixelFormat::kNv12}) {
+  for (const auto format : {edgeaff::PixelFormat::kRgb, edgeaff::PixelFormat::kBgr, edgeaff::PixelFormat::kGray, edgeaff::PixelFormat::kNv12}) {
     const bool packed = format == edgeaff::PixelFormat::kRgb || format == edgeaff::PixelFormat::kBgr;
     const int channels = packed ? 3 : 1, rows = format == edgeaff::PixelFormat::kNv12 ? kHeight * 3 / 2 : kHeight;
     const std::vector<uint8_t> data = Noise(static_cast<size_t>(rows) * kWidth * channels);
@@ -54,11 +54,11 @@ void TestCrops() {
 }
 
 void TestThumbnail() {
-  const std::vector<uint8_t> grey(480 * 640 * 3, 100);
+  const std::vector<uint8_t> gray(480 * 640 * 3, 100);
   std::vector<float> out(32 * 32);
-  edgeaff::GreyThumbnail(grey.data(), 480, 640, 640 * 3, 3, 1, out.data());
+  edgeaff::GrayThumbnail(gray.data(), 480, 640, 640 * 3, 3, 1, out.data());
   for (const float value : out) CHECK(value == 100.0f);
-  edgeaff::GreyThumbnail(grey.data(), 1, 1, 3, 3, 1, out.data());
+  edgeaff::GrayThumbnail(gray.data(), 1, 1, 3, 3, 1, out.data());
   for (const float value : out) CHECK(value == 100.0f);
 }
 
@@ -66,7 +66,7 @@ void TestDecoding() {
   std::vector<float> fine(15 * 4 * 6, 0.0f), coarse(15 * 2 * 3, 0.0f);
   for (int i = 0; i < 24; ++i) fine[i] = -9.0f;
   for (int i = 0; i < 6; ++i) coarse[i] = -9.0f;
-  fine[1 * 6 + 2] = 3.0f;  // row 1, column 2: centre (20, 12)
+  fine[1 * 6 + 2] = 3.0f;  // row 1, column 2: center (20, 12)
   const edgeaff::DetectorMap maps[] = {{fine.data(), 4, 6, 8, 24, 1}, {coarse.data(), 2, 3, 16, 6, 1}};
   const edgeaff::DecodeRules rules{0.0f, 1.0f, 400, 0.3f, 0.6f};
   const auto faces = edgeaff::DecodeMaps(maps, 2, rules);

@@ -86,8 +86,8 @@ def test_one_face_is_where_its_cell_says() -> None:
     maps = random_maps(320, 192, 3, level=-50)
     maps[1][:, 5, 7] = [4.0, 0.25, -0.5, math.log(4), math.log(5), *([0.5, 1.0] * 5)]
     boxes, scores, points = decode_maps(maps, score_threshold=0.5)
-    centre = np.array([7.5 + 0.25, 5.5 - 0.5]) * 16
-    np.testing.assert_allclose(boxes, [[*(centre - [32, 40]), *(centre + [32, 40])]], rtol=1e-5)
+    center = np.array([7.5 + 0.25, 5.5 - 0.5]) * 16
+    np.testing.assert_allclose(boxes, [[*(center - [32, 40]), *(center + [32, 40])]], rtol=1e-5)
     np.testing.assert_allclose(scores, [1 / (1 + math.exp(-4))], rtol=1e-5)
     np.testing.assert_allclose(points[0], np.broadcast_to([8 * 16, 6.5 * 16], (5, 2)), rtol=1e-5)
 

@@ -39,7 +39,7 @@ def test_ssd_letterboxes_and_maps_boxes_back_to_the_picture() -> None:
     (face,) = detector.detect(image)
     assert graph.seen.shape == (1, 3, 192, 320) and graph.seen.dtype == np.uint8
     assert (graph.seen[0, :, :180] == 200).all() and (graph.seen[0, :, 180:] == 0).all()
-    # cell (row 6, column 10) of stride 16: centre at (160, 96) of the canvas, 64 x 80; the picture is twice as large
+    # cell (row 6, column 10) of stride 16: center at (160, 96) of the canvas, 64 x 80; the picture is twice as large
     assert face.box == pytest.approx((320 - 64, 192 - 80, 320 + 64, 192 + 80), abs=0.01)
     assert face.landmarks is not None and face.landmarks.shape == (5, 2)
 

@@ -14,7 +14,7 @@ from edgeaff.detection.assignment import assign
 from edgeaff.detection.tracker import CUT_LEVELS, FaceTracker
 from edgeaff.errors import ArgumentError
 from edgeaff.ops import core
-from edgeaff.ops.thumbnail import grey_thumbnail
+from edgeaff.ops.thumbnail import gray_thumbnail
 from edgeaff.types import FaceBox, FaceDetection
 
 FRAME_NS = 33_333_333
@@ -155,7 +155,7 @@ def test_a_lamp_switched_on_is_no_cut() -> None:
 
 
 def test_two_independent_pictures_differ_by_more_than_the_cut_level() -> None:
-    a, b = (grey_thumbnail(picture(seed)) for seed in (3, 4))
+    a, b = (gray_thumbnail(picture(seed)) for seed in (3, 4))
     assert np.abs((a - a.mean()) - (b - b.mean())).mean() > CUT_LEVELS
 
 
@@ -210,8 +210,8 @@ def test_boxes_of_unconfirmed_tracks_are_not_smoothed() -> None:
 @pytest.mark.parametrize("stride", [3, 5])
 def test_prediction_between_detections_moves_the_box(stride: int) -> None:
     shown = run(FaceTracker(max_faces=1), [[detection(100 + 5 * n, 200, 100)] for n in range(60)], stride=stride)
-    centres = [(faces[0].box.x0 + faces[0].box.x1) / 2 for faces in shown[30:]]
-    np.testing.assert_allclose(centres, [100 + 5 * n for n in range(30, 60)], atol=6)
+    centers = [(faces[0].box.x0 + faces[0].box.x1) / 2 for faces in shown[30:]]
+    np.testing.assert_allclose(centers, [100 + 5 * n for n in range(30, 60)], atol=6)
 
 
 def test_same_inputs_same_tracks_and_reset_forgets() -> None:

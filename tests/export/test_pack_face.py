@@ -7,14 +7,14 @@ import pytest
 
 from edgeaff.backends import Graph, load_graph
 from edgeaff.backends.native_face import load_native_face
-from edgeaff.backends.onnx_edit import without_quantisation
+from edgeaff.backends.onnx_edit import without_quantization
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.export.face_graphs import EXACT_FLOAT, LUMA, exact_front, snap_image_layer, snapped
 from edgeaff.export.net_parts import quotient_scale, split_parts
 from edgeaff.export.pack_face import certify_face, drawn_crops, drawn_images, pack_face, require_equal
 from edgeaff.export.pack_net import NetPacker
-from edgeaff.features.face import normalise
+from edgeaff.features.face import normalize
 from edgeaff.ops.face_nets import FaceNet, net_arrays
 from edgeaff.ops.reference_nets import run_net
 
@@ -87,7 +87,7 @@ def float_encoder() -> Graph:
     """The encoder without any rounding: float32 weights and activations, a front of real numbers."""
     import onnx
 
-    parsed = onnx.load_from_string(without_quantisation(graphs()[1]))
+    parsed = onnx.load_from_string(without_quantization(graphs()[1]))
     for one in parsed.graph.node:
         if one.op_type == "Round":
             one.op_type = "Identity"
@@ -97,7 +97,7 @@ def float_encoder() -> Graph:
 @pytest.mark.parametrize("contrast", [1.0, 0.5, 0.2, 0.1, 0.08, 0.06, 0.04, 0.02])
 def test_descriptors_of_faint_faces_agree_with_float32(contrast):
     crop = face_like(contrast)
-    exact = float_encoder().run({"face": normalise(crop)[None]})["descriptor"]
+    exact = float_encoder().run({"face": normalize(crop)[None]})["descriptor"]
     native = load_native_face(packed(), "face_encoder", graphs()[1]).describe(crop)
     assert cosine(native, exact) > 0.97  # with a quantized variance: below 0 from a contrast of 0.08 on
 
@@ -106,14 +106,14 @@ def test_descriptors_of_faint_faces_agree_with_float32(contrast):
 def test_descriptors_of_flat_crops_are_finite_and_equal(value):
     flat = np.full((96, 96, 3), value, np.uint8)
     native = load_native_face(packed(), "face_encoder", graphs()[1]).describe(flat)
-    engine = load_graph(graphs()[1]).run({"face": normalise(flat)[None]})["descriptor"]
+    engine = load_graph(graphs()[1]).run({"face": normalize(flat)[None]})["descriptor"]
     assert np.isfinite(native).all() and np.isfinite(engine).all()
     np.testing.assert_allclose(native, engine[0], atol=5e-6)
 
 
 def test_graph_form_of_the_encoder_equals_its_crop_form():
     encoder, crop = load_native_face(packed(), "face_encoder", graphs()[1]), face_like(0.7)
-    np.testing.assert_array_equal(encoder.run({"face": normalise(crop)[None]})["descriptor"][0], encoder.describe(crop))
+    np.testing.assert_array_equal(encoder.run({"face": normalize(crop)[None]})["descriptor"][0], encoder.describe(crop))
 
 
 def test_editing_twice_changes_nothing():

@@ -1,10 +1,10 @@
-"""Crop rule, normalisation and encoder of edgeaff.features.face."""
+"""Crop rule, normalization and encoder of edgeaff.features.face."""
 
 import numpy as np
 import pytest
 
 from edgeaff.errors import ArgumentError, SpecMismatchError
-from edgeaff.features.face import FaceEncoder, crop, crop_square, normalise
+from edgeaff.features.face import FaceEncoder, crop, crop_square, normalize
 from edgeaff.spec import PreprocessSpec
 
 SPEC = PreprocessSpec(crop_margin=1.2)
@@ -21,7 +21,7 @@ class MeanGraph:
         return {"descriptor": inputs["face"].mean(axis=(2, 3))}
 
 
-def test_crop_square_is_around_the_centre_with_the_longer_side():
+def test_crop_square_is_around_the_center_with_the_longer_side():
     assert crop_square((10, 20, 30, 60), margin=1.5) == (-10.0, 10.0, 50.0, 70.0)
     assert crop_square((10, 20, 50, 40), margin=1.0) == (10.0, 10.0, 50.0, 50.0)
 
@@ -54,20 +54,20 @@ def test_crop_of_every_pixel_format_is_rgb():
     box = (20, 10, 60, 50)
     expected = crop(image, box, SPEC)
     np.testing.assert_array_equal(crop(image[..., ::-1], box, SPEC, pixel_format="bgr"), expected)
-    grey = crop(image[..., 1], box, SPEC, pixel_format="grey")
-    np.testing.assert_array_equal(grey[..., 0], expected[..., 1])
+    gray = crop(image[..., 1], box, SPEC, pixel_format="gray")
+    np.testing.assert_array_equal(gray[..., 0], expected[..., 1])
 
 
-def test_normalise_maps_bytes_to_minus_one_to_one():
+def test_normalize_maps_bytes_to_minus_one_to_one():
     crops = np.stack([np.full((4, 4, 3), value, np.uint8) for value in (0, 51, 255)])
     crops[1, ..., 2] = 204
-    result = normalise(crops)
+    result = normalize(crops)
     assert result.shape == (3, 3, 4, 4)
     assert result.dtype == np.float32
     np.testing.assert_allclose(result[:, 0, 0, 0], [-1.0, -0.6, 1.0], atol=1e-6)
     np.testing.assert_allclose(result[1, 2], 0.6, atol=1e-6)
     with pytest.raises(ArgumentError, match="uint8 RGB"):
-        normalise(crops.astype(np.float32))
+        normalize(crops.astype(np.float32))
 
 
 @pytest.mark.needs_native

@@ -55,7 +55,7 @@ def test_extract_of_another_rate_follows_the_sound():
 
 def test_timing_by_group():
     stream = lld.LldStream()
-    assert stream.centre_offset_ns == {"pitch": 30_000_000, "zcr": 30_000_000, "spectral": 10_000_000}
+    assert stream.center_offset_ns == {"pitch": 30_000_000, "zcr": 30_000_000, "spectral": 10_000_000}
     assert max(stream.latency_ns.values()) == 110_000_000
     assert stream.row_time_ns(7) == 70_000_000
     assert sorted(column for columns in lld.GROUPS.values() for column in columns) == list(range(65))

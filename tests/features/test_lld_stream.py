@@ -212,7 +212,7 @@ def test_only_pop_and_reset_after_finish():
 def test_row_times():
     stream = LldStream()
     assert [stream.row_time_ns(row) for row in (0, 1, 250)] == [0, 10_000_000, 2_500_000_000]
-    assert stream.centre_offset_ns == {"pitch": 30_000_000, "zcr": 30_000_000, "spectral": 10_000_000}
+    assert stream.center_offset_ns == {"pitch": 30_000_000, "zcr": 30_000_000, "spectral": 10_000_000}
 
 
 @settings(max_examples=25, deadline=None)

@@ -32,7 +32,7 @@ def picture(height: int, width: int, *, seed: int = 0, channels: int = 3) -> np.
 
 
 def smooth_picture(height: int, width: int) -> np.ndarray:
-    """Returns slow waves without saturated colours."""
+    """Returns slow waves without saturated colors."""
     y, x = np.mgrid[:height, :width]
     waves = [np.sin(y / 37 + k) + np.cos(x / 53 - k) for k in range(3)]
     return np.rint(128 + 45 * np.stack(waves, axis=-1)).astype(np.uint8)
@@ -40,10 +40,10 @@ def smooth_picture(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.needs_native
 @pytest.mark.parametrize("box", BOXES)
-@pytest.mark.parametrize("pixel_format", ["rgb", "bgr", "grey", "nv12"])
+@pytest.mark.parametrize("pixel_format", ["rgb", "bgr", "gray", "nv12"])
 def test_crop_resize_equals_the_twin(instruction_set, pixel_format, box):
     image = picture(72, 98)
-    if pixel_format == "grey":
+    if pixel_format == "gray":
         image = image[..., 0]
     if pixel_format == "nv12":
         image = np.ascontiguousarray(picture(108, 98)[..., 0])
@@ -77,10 +77,10 @@ def test_crop_resize_takes_any_strides():
         expected = crop_resize(view.copy(), (-4, 3, 31, 38), width=24, height=20)
         result = crop_resize(view, (-4, 3, 31, 38), width=24, height=20)
         np.testing.assert_array_equal(result, expected, err_msg=name)
-    grey = frame[..., 2]
+    gray = frame[..., 2]
     np.testing.assert_array_equal(
-        crop_resize(grey, (1, 2, 50, 51), width=24, height=24, pixel_format="grey"),
-        crop_resize(grey.copy(), (1, 2, 50, 51), width=24, height=24, pixel_format="grey"),
+        crop_resize(gray, (1, 2, 50, 51), width=24, height=24, pixel_format="gray"),
+        crop_resize(gray.copy(), (1, 2, 50, 51), width=24, height=24, pixel_format="gray"),
     )
     semi_planar = np.zeros((108, 200), np.uint8)
     semi_planar[:, :98] = picture(108, 98)[..., 0]
@@ -92,7 +92,7 @@ def test_crop_resize_takes_any_strides():
 
 @pytest.mark.needs_native
 def test_crop_resize_never_reads_outside_the_picture():
-    # The picture ends where the buffer ends; its neighbours in the buffer must not change anything.
+    # The picture ends where the buffer ends; its neighbors in the buffer must not change anything.
     buffer = np.full(50 * 61 * 3 + 400, 255, np.uint8)
     inside = buffer[200:-200].reshape(50, 61, 3)
     inside[:] = picture(50, 61)
@@ -133,14 +133,14 @@ def test_crop_resize_is_within_one_level_of_cv2_linear(side):
 @pytest.mark.needs_native
 @pytest.mark.needs_cv2
 @pytest.mark.parametrize("side", [300, 60])
-def test_crop_resize_of_bgr_grey_and_nv12_is_within_one_level_of_cv2(side):
+def test_crop_resize_of_bgr_gray_and_nv12_is_within_one_level_of_cv2(side):
     import cv2
 
     rgb = smooth_picture(360, 480)
     method = cv2.INTER_AREA if side > 96 else cv2.INTER_LINEAR
     pictures = {
         "bgr": (rgb[..., ::-1].copy(), rgb),
-        "grey": (rgb[..., 1].copy(), np.repeat(rgb[..., 1:2], 3, axis=2)),
+        "gray": (rgb[..., 1].copy(), np.repeat(rgb[..., 1:2], 3, axis=2)),
     }
     i420 = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420)
     nv12 = np.concatenate([i420[:360], i420[360:].reshape(2, 180, 240).transpose(1, 2, 0).reshape(180, 480)])
@@ -197,11 +197,11 @@ def test_crop_resize_says_what_is_wrong(changes, message):
 
 
 @pytest.mark.needs_native
-@pytest.mark.parametrize("pixel_format", ["rgb", "bgr", "grey", "nv12"])
+@pytest.mark.parametrize("pixel_format", ["rgb", "bgr", "gray", "nv12"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 13), (16, 5), (17, 9), (53, 40)])
 def test_planes_are_the_pixels_channels_first_on_a_black_canvas(instruction_set, pixel_format, size):
     image = picture(108 if pixel_format == "nv12" else 72, 98)
-    if pixel_format in ("grey", "nv12"):
+    if pixel_format in ("gray", "nv12"):
         image = np.ascontiguousarray(image[..., 0])
     width, height = size
     box = (-3.5, 7.0, 90.25, 60.5)

@@ -11,7 +11,7 @@ from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.features.lld import LldStream, extract
 from edgeaff.features.resample import Resampler
 from edgeaff.ops.crop_resize import crop_resize, crop_resize_planes
-from edgeaff.ops.thumbnail import grey_thumbnail
+from edgeaff.ops.thumbnail import gray_thumbnail
 
 pytestmark = pytest.mark.needs_native
 
@@ -70,7 +70,7 @@ def test_image_that_is_none_is_refused(image: Any) -> None:
     with pytest.raises(ArgumentError, match="image must"):
         crop_resize(image, (0, 0, 8, 8), width=4, height=4)
     with pytest.raises(ArgumentError, match="image must"):
-        grey_thumbnail(image)
+        gray_thumbnail(image)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class Brightness:
 class Identity:
     """Leaves LLDs as they are."""
 
-    def update_and_normalise(self, lld: np.ndarray) -> np.ndarray:
+    def update_and_normalize(self, lld: np.ndarray) -> np.ndarray:
         return lld
 
     def reset(self) -> None:
@@ -68,11 +68,11 @@ def same(one: list[TickInput], other: list[TickInput]) -> None:
     """Asserts that two runs gave bit-equal ticks."""
     assert [tick.tick for tick in one] == [tick.tick for tick in other]
     for a, b in zip(one, other, strict=True):
-        assert (a.pts_ns, a.restart, a.frame_pts_ns, a.audio_centre_ns, a.stale) == (
+        assert (a.pts_ns, a.restart, a.frame_pts_ns, a.audio_center_ns, a.stale) == (
             b.pts_ns,
             b.restart,
             b.frame_pts_ns,
-            b.audio_centre_ns,
+            b.audio_center_ns,
             b.stale,
         )
         for x, y in ((a.audio, b.audio), (a.lld, b.lld)):

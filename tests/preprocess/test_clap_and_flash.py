@@ -20,7 +20,7 @@ pytestmark = pytest.mark.needs_media
 
 
 def clap(rate: int, at_seconds: float) -> np.ndarray:
-    """Noise with a 20 ms burst centred at an instant, (n,) float32."""
+    """Noise with a 20 ms burst centered at an instant, (n,) float32."""
     time = np.arange(int(LENGTH_SECONDS * rate)) / rate
     noise = np.random.default_rng(1).normal(0, 1, len(time))
     return (noise * (0.003 + 0.3 * (np.abs(time - at_seconds) < 0.01))).astype(np.float32)

@@ -233,8 +233,8 @@ def test_a_change_of_rate_does_not_let_audio_go_back() -> None:
     ticks += pre.push_audio(tone(1.0, 48_000), pts_ns=500 * MS, sample_rate_hz=48_000)
     assert pre.counts.samples_overlapping == 48_000 and pre.counts.sound_restarts == 0
     ticks += pre.push_audio(tone(1.0, 48_000), pts_ns=1_500 * MS, sample_rate_hz=48_000) + pre.finish()
-    centres = [tick.audio_centre_ns for tick in ticks if tick.audio_centre_ns is not None]
-    assert centres == sorted(centres) and [tick.tick for tick in ticks] == list(range(75))
+    centers = [tick.audio_center_ns for tick in ticks if tick.audio_center_ns is not None]
+    assert centers == sorted(centers) and [tick.tick for tick in ticks] == list(range(75))
 
 
 def test_a_chunk_that_began_before_a_jump_is_dropped_and_counted() -> None:

@@ -125,7 +125,7 @@ def test_paper_ticks_wait_for_the_sound_their_rows_need() -> None:
     assert pre.push_audio(tone(0.1, 16_000), pts_ns=0, sample_rate_hz=16_000) == []
     ticks = pre.push_audio(tone(0.1, 16_000), pts_ns=100 * MS, sample_rate_hz=16_000)
     assert [tick.tick for tick in ticks] == [0]
-    assert ticks[0].audio is None  # no window centre at 0 yet
+    assert ticks[0].audio is None  # no window center at 0 yet
 
 
 def test_paper_context_is_63_steps_oldest_first_and_one_zero() -> None:
@@ -188,7 +188,7 @@ def test_hole_in_the_sound_is_filled_and_masked() -> None:
         for tick in ticks
         if tick.audio is not None and 1_150 * MS < tick.pts_ns - pre.spec.audio_lag_ns + 0 < 1_160 * MS
     ]
-    assert all(tick.audio_centre_ns is not None and tick.audio_centre_ns < 1_000 * MS for tick in held)
+    assert all(tick.audio_center_ns is not None and tick.audio_center_ns < 1_000 * MS for tick in held)
     assert all(tick.audio is not None for tick in ticks[6:])
 
 

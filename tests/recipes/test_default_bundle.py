@@ -45,8 +45,8 @@ def _prepared(rng, ticks=120):
 
 def _faces(rng, count=300, size=8):
     affect = np.stack([rng.uniform(-0.7, 0.8, count), rng.uniform(-0.4, 0.8, count)], axis=1).astype(np.float32)
-    centre = affect @ rng.standard_normal((2, size)) * 2
-    return FaceBank((centre[:, None] + 0.3 * rng.standard_normal((count, 3, size))).astype(np.float16), affect)
+    center = affect @ rng.standard_normal((2, size)) * 2
+    return FaceBank((center[:, None] + 0.3 * rng.standard_normal((count, 3, size))).astype(np.float16), affect)
 
 
 def test_trajectory_stays_on_the_circumplex_and_is_slow():

@@ -17,7 +17,7 @@ FACE_PICTURES, EMPTY_PICTURES = 24, 10
 
 
 def make_row(name: str, size: int, boxes: list, status: str, source: str) -> dict:
-    common = {"shard": "train_00.tar", "tier": "A", "grey": False, "blob": "", "origin": f"made/{name}"}
+    common = {"shard": "train_00.tar", "tier": "A", "gray": False, "blob": "", "origin": f"made/{name}"}
     return {"file": name, "w": size, "h": size, "src": source, "status": status, "boxes": boxes, **common}
 
 
@@ -104,8 +104,8 @@ def test_scenes_keep_points_inside_their_boxes(cache, size: tuple[int, int]) -> 
         for box, points in zip(scene.boxes, scene.landmarks, strict=True):
             faces += 1
             assert ((points >= box[:2]) & (points <= box[2:])).all()
-            centre = np.clip((box[:2] + box[2:]) / 2, 0, np.array(size) - 1).astype(int)
-            assert scene.image[centre[1], centre[0]].shape == (3,)
+            center = np.clip((box[:2] + box[2:]) / 2, 0, np.array(size) - 1).astype(int)
+            assert scene.image[center[1], center[0]].shape == (3,)
     assert faces > 30
 
 
@@ -132,7 +132,7 @@ def test_degrade_leaves_the_scene_alone(cache) -> None:
         rng = np.random.default_rng(seed)
         scene = augmenter.draw(rng, 192, 192)
         before = scene.image.copy()
-        worse = degrade(rng, scene, grey=0.5)
+        worse = degrade(rng, scene, gray=0.5)
         np.testing.assert_array_equal(scene.image, before)
         assert worse.shape == before.shape and worse.dtype == np.uint8
 
@@ -143,7 +143,7 @@ def make_scene(**fields):
     return Scene(np.zeros((192, 320, 3), np.uint8), **fields)
 
 
-def test_without_a_teacher_the_cells_at_the_centre_of_the_fitting_level_are_asked() -> None:
+def test_without_a_teacher_the_cells_at_the_center_of_the_fitting_level_are_asked() -> None:
     from recipes.face_detector.targets import make_cells, make_targets
 
     cells = make_cells(320, 192)
@@ -187,7 +187,7 @@ def test_loss_is_zero_for_the_right_answer_and_iou_equals_the_loop() -> None:
     import torch
 
     from edgeaff.detection.boxes import pair_iou
-    from recipes.face_detector.loss import decode_boxes, detection_loss, generalised_iou
+    from recipes.face_detector.loss import decode_boxes, detection_loss, generalized_iou
     from recipes.face_detector.targets import make_cells, make_targets
 
     cells = make_cells(320, 192)
@@ -216,7 +216,7 @@ def test_loss_is_zero_for_the_right_answer_and_iou_equals_the_loop() -> None:
     hull = np.prod(np.asarray(high - low), 1)
     area = lambda boxes: np.prod(np.asarray(boxes[:300, 2:] - boxes[:300, :2]), 1)  # noqa: E731
     union = (area(a) + area(b)) / (1 + plain)
-    np.testing.assert_allclose(generalised_iou(a, b)[:300], plain - (hull - union) / hull, atol=2e-3)
+    np.testing.assert_allclose(generalized_iou(a, b)[:300], plain - (hull - union) / hull, atol=2e-3)
 
 
 CONFIG = """
@@ -322,16 +322,16 @@ def test_exported_file_equals_the_network(run_folder: Path, half: bool) -> None:
 
 
 @pytest.mark.needs_onnx
-def test_quantised_file_stays_near_the_float_one(run_folder: Path, faces: Path, cache) -> None:
+def test_quantized_file_stays_near_the_float_one(run_folder: Path, faces: Path, cache) -> None:
     from edgeaff.backends import load_graph
     from edgeaff.detection.ssd import SsdDetector
     from recipes.face_detector.export import load_averaged, make_onnx
-    from recipes.face_detector.quantize import draw_calibration, quantise
+    from recipes.face_detector.quantize import draw_calibration, quantize
 
     network, _ = load_averaged(run_folder / "checkpoint.safetensors")
     plain = make_onnx(network, half=False)
     inputs = draw_calibration(faces, cache._path.parent)[:20]
-    small = quantise(plain, inputs)
+    small = quantize(plain, inputs)
     a, b = load_graph(plain).run({"image": inputs[0]}), load_graph(small).run({"image": inputs[0]})
     for name in a:
         spread = np.abs(a[name]).max()
@@ -340,15 +340,15 @@ def test_quantised_file_stays_near_the_float_one(run_folder: Path, faces: Path, 
 
 
 def test_summary_counts_hits_false_boxes_and_fixes_the_threshold() -> None:
-    from recipes.face_detector.validate import View, summarise
+    from recipes.face_detector.validate import View, summarize
 
     image = np.zeros((32, 32, 3), np.uint8)
     box = np.array([[0, 0, 40, 50]], np.float32)
     none = np.zeros((0, 4), np.float32)
     views = [
-        View(image, box, none, 32, "colour"),
+        View(image, box, none, 32, "color"),
         View(image, none, none, 32, "face-free"),
-        View(image, none, box, 32, "grey"),
+        View(image, none, box, 32, "gray"),
     ]
     wrong = np.array([[100, 100, 140, 150]], np.float32)
     found = [
@@ -356,7 +356,7 @@ def test_summary_counts_hits_false_boxes_and_fixes_the_threshold() -> None:
         (wrong, np.array([0.62], np.float32)),
         (box, np.array([0.8], np.float32)),
     ]
-    result = summarise(views * 10, found * 10)
+    result = summarize(views * 10, found * 10)
     assert result["chosen"]["threshold"] == 0.62, "the lowest without the box of 0.62"
     assert result["chosen"]["large"] == 1.0
     assert result["table"][0]["false_per_100"] == pytest.approx(66.667, abs=1e-3)

@@ -57,13 +57,13 @@ def test_painting_the_same_twice_is_equal_and_a_head_at_the_border_works() -> No
         assert paint_behind(np.random.default_rng(1), image, shifted, np.float32(points + move)).shape == image.shape
 
 
-def test_grey_heads_stay_grey() -> None:
+def test_gray_heads_stay_gray() -> None:
     from recipes.face_detector.back_of_head import paint_behind
 
     image, box, points = make_portrait()
-    grey = np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, 2)
+    gray = np.repeat(image.mean(2, keepdims=True).astype(np.uint8), 3, 2)
     for seed in range(10):
-        painted = paint_behind(np.random.default_rng(seed), grey, box, points).astype(int)
+        painted = paint_behind(np.random.default_rng(seed), gray, box, points).astype(int)
         assert np.abs(painted - painted.mean(2, keepdims=True)).max() <= 4
 
 

@@ -40,8 +40,8 @@ def smile_or_frown(count: int, *, seed: int = 0) -> FaceSet:
         mouth = 35 + curve * (3 - ((x - 24) / 4.0) ** 2)
         picture = np.full((48, 48), random.uniform(120, 200))
         picture[(np.abs(y - mouth) < 2) & (np.abs(x - 24) < 11)] = 30
-        for centre in (14, 34):
-            picture[(y - 17) ** 2 + (x - centre) ** 2 < 12] = 20
+        for center in (14, 34):
+            picture[(y - 17) ** 2 + (x - center) ** 2 < 12] = 20
         images.append(np.clip(picture + random.normal(0, 4, picture.shape), 0, 255).astype(np.uint8))
         votes[index, EMOTIONS.index("happiness" if curve > 0 else "sadness")] = 0.8
         votes[index, 0] = 0.2
@@ -97,12 +97,12 @@ def test_warp_without_change_is_the_plain_crop():
 
 def test_warp_scales_shifts_and_turns_the_way_it_says():
     image = np.zeros((48, 48), np.uint8)
-    image[20:28, 30:38] = 255  # centre (34, 24): 10 px right of the tile's centre
-    centre = lambda crop: np.array(np.nonzero(crop > 127)).mean(axis=1)[::-1] / 2  # noqa: E731
-    np.testing.assert_allclose(centre(warp(image)), [33.75, 23.75], atol=0.3)
-    np.testing.assert_allclose(centre(warp(image, scale=2.0)), [28.75, 23.75], atol=0.3)  # half as far, half as large
-    np.testing.assert_allclose(centre(warp(image, shift=(0.25, 0.0))), [21.75, 23.75], atol=0.3)
-    turned = centre(warp(image, degrees=90.0))
+    image[20:28, 30:38] = 255  # center (34, 24): 10 px right of the tile's center
+    center = lambda crop: np.array(np.nonzero(crop > 127)).mean(axis=1)[::-1] / 2  # noqa: E731
+    np.testing.assert_allclose(center(warp(image)), [33.75, 23.75], atol=0.3)
+    np.testing.assert_allclose(center(warp(image, scale=2.0)), [28.75, 23.75], atol=0.3)  # half as far, half as large
+    np.testing.assert_allclose(center(warp(image, shift=(0.25, 0.0))), [21.75, 23.75], atol=0.3)
+    turned = center(warp(image, degrees=90.0))
     np.testing.assert_allclose(np.abs(turned - 23.75), [0.0, 10.0], atol=0.3)
 
 
@@ -120,13 +120,13 @@ def test_augment_depends_on_the_generator_alone_and_varies():
     assert kept == {plain(image).tobytes(), plain(np.ascontiguousarray(image[:, ::-1])).tobytes()}
 
 
-def test_encoder_ignores_colour_exposure_and_contrast():
+def test_encoder_ignores_color_exposure_and_contrast():
     torch.manual_seed(0)
     encoder = FaceEncoder(TINY).eval()
-    grey = torch.nn.functional.interpolate(torch.rand(2, 1, 8, 8), size=(96, 96), mode="bicubic") - 0.5
-    before = encoder(grey.expand(-1, 3, -1, -1))
-    tinted = (grey + 1.0) * torch.tensor([1.0, 0.8, 0.6]).view(1, 3, 1, 1) - 1.0
-    for changed in (grey.expand(-1, 3, -1, -1) * 0.5 + 0.3, tinted):
+    gray = torch.nn.functional.interpolate(torch.rand(2, 1, 8, 8), size=(96, 96), mode="bicubic") - 0.5
+    before = encoder(gray.expand(-1, 3, -1, -1))
+    tinted = (gray + 1.0) * torch.tensor([1.0, 0.8, 0.6]).view(1, 3, 1, 1) - 1.0
+    for changed in (gray.expand(-1, 3, -1, -1) * 0.5 + 0.3, tinted):
         assert (encoder(changed) - before).abs().max() < 0.02 * before.abs().max()
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BundleError
-from edgeaff.features.face import normalise
+from edgeaff.features.face import normalize
 from edgeaff.measures import ccc
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_onnx, pytest.mark.needs_cv2]
@@ -15,7 +15,7 @@ GOOD = {
 }  # fmt: skip
 
 
-def grey_crops(images):
+def gray_crops(images):
     from recipes.face_encoder.augment import plain
 
     return np.stack([np.repeat(plain(image)[..., None], 3, axis=2) for image in images])
@@ -34,11 +34,11 @@ def blobs(count, seed):
 @pytest.fixture(scope="module")
 def model():
     """The shipped encoder in float32; where the bundle holds it with 8 bits, made float32 again."""
-    from edgeaff.backends.onnx_edit import without_quantisation
+    from edgeaff.backends.onnx_edit import without_quantization
 
     bundle = ModelBundle.load()
     held = bundle.graph_bytes("face_encoder")
-    return without_quantisation(held) if bundle.precision("face_encoder") == "int8" else held
+    return without_quantization(held) if bundle.precision("face_encoder") == "int8" else held
 
 
 def descriptors(model, crops):
@@ -47,50 +47,50 @@ def descriptors(model, crops):
     return encoder_of(session_of(model))(crops)
 
 
-def test_quantised_encoder_is_small_and_near(model):
+def test_quantized_encoder_is_small_and_near(model):
     import onnx
 
     from recipes.face_encoder.quantize import quantize_face_encoder
 
-    quantised = quantize_face_encoder(model, grey_crops(blobs(16, 0)))
-    graph = onnx.load_from_string(quantised).graph
+    quantized = quantize_face_encoder(model, gray_crops(blobs(16, 0)))
+    graph = onnx.load_from_string(quantized).graph
     assert [item.name for item in graph.input] == ["face"] and [item.name for item in graph.output] == ["descriptor"]
     weights = {item.name: item for item in graph.initializer}
-    dequantised = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    dequantized = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     assert len(convolutions) == 15
     for node in convolutions:  # every weight is 8 bits wide and uses 7 of them
-        values = onnx.numpy_helper.to_array(weights[dequantised[node.input[1]]])
+        values = onnx.numpy_helper.to_array(weights[dequantized[node.input[1]]])
         assert values.dtype == np.int8 and np.abs(values.astype(int)).max() <= 64
-    assert len(quantised) < 0.3 * len(model)
-    crops = grey_crops(blobs(24, 1))
-    found = ccc(descriptors(quantised, crops), descriptors(model, crops))
+    assert len(quantized) < 0.3 * len(model)
+    crops = gray_crops(blobs(24, 1))
+    found = ccc(descriptors(quantized, crops), descriptors(model, crops))
     assert 0.99 < found < 0.999999
 
 
-def test_dequantised_encoder_is_nearer_than_the_quantised_one(model):
+def test_dequantized_encoder_is_nearer_than_the_quantized_one(model):
     import onnx
 
-    from edgeaff.backends.onnx_edit import without_quantisation
+    from edgeaff.backends.onnx_edit import without_quantization
     from recipes.face_encoder.quantize import quantize_face_encoder
 
-    quantised = quantize_face_encoder(model, grey_crops(blobs(16, 0)))
-    back = without_quantisation(quantised)
+    quantized = quantize_face_encoder(model, gray_crops(blobs(16, 0)))
+    back = without_quantization(quantized)
     assert not {"QuantizeLinear", "DequantizeLinear"} & {
         node.op_type for node in onnx.load_from_string(back).graph.node
     }
-    crops = grey_crops(blobs(24, 1))
+    crops = gray_crops(blobs(24, 1))
     reference = descriptors(model, crops)
-    assert ccc(descriptors(back, crops), reference) > max(0.99, ccc(descriptors(quantised, crops), reference))
+    assert ccc(descriptors(back, crops), reference) > max(0.99, ccc(descriptors(quantized, crops), reference))
 
 
-def test_quantised_step_keeps_the_fusion_node():
+def test_quantized_step_keeps_the_fusion_node():
     import onnx
 
-    from edgeaff.export.qdq import quantise_dynamic
+    from edgeaff.export.qdq import quantize_dynamic
 
     step = ModelBundle.load().graph_bytes("affect_step")
-    before, after = (onnx.load_from_string(one) for one in (step, quantise_dynamic(step)))
+    before, after = (onnx.load_from_string(one) for one in (step, quantize_dynamic(step)))
     kinds = [node.op_type for node in after.graph.node]
     assert kinds.count("CrossModalAttention") == 1 and len(after.functions) >= 1
     assert kinds.count("MatMulInteger") >= 20
@@ -101,7 +101,7 @@ def test_quantised_step_keeps_the_fusion_node():
 def test_speed_is_measured_for_both(model):
     from recipes.face_encoder.quantize import measure_speed
 
-    found = measure_speed({"a": model, "b": model}, normalise(grey_crops(blobs(1, 2))), rounds=8)
+    found = measure_speed({"a": model, "b": model}, normalize(gray_crops(blobs(1, 2))), rounds=8)
     assert set(found) == {"a_ms", "b_ms", "speed_up"}
     assert min(found.values()) > 0
 
@@ -140,6 +140,6 @@ def test_real_faces_keep_their_descriptors(shared, model):
     from recipes.face_encoder.quantize import quantize_face_encoder
 
     folder = shared / "data" / "affect" / "fer2013plus"
-    quantised = quantize_face_encoder(model, grey_crops(read_split(folder, "valid").images[:100]))
-    crops = grey_crops(read_split(folder, "test").images[:200])
-    assert ccc(descriptors(quantised, crops), descriptors(model, crops)) >= 0.995
+    quantized = quantize_face_encoder(model, gray_crops(read_split(folder, "valid").images[:100]))
+    crops = gray_crops(read_split(folder, "test").images[:200])
+    assert ccc(descriptors(quantized, crops), descriptors(model, crops)) >= 0.995

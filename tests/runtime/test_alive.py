@@ -25,14 +25,14 @@ from tests.waiting import wait_until
 
 from ..capture.test_live import ScriptedSource, endless, frame
 
-GREY = np.full((120, 160, 3), 128, np.uint8)
+GRAY = np.full((120, 160, 3), 128, np.uint8)
 
 
 class Pusher:
     """Pushes pictures on a thread of its own."""
 
     def __init__(self, runtime: edgeaff.Runtime, *, fps: float = 30.0, images: list[np.ndarray] | None = None) -> None:
-        self.runtime, self.fps, self.images = runtime, fps, images or [GREY]
+        self.runtime, self.fps, self.images = runtime, fps, images or [GRAY]
         self.running = True
         self.thread = threading.Thread(target=self._work, daemon=True)
 
@@ -325,7 +325,7 @@ def child_of_a_fork(runtime: edgeaff.Runtime, answers: Any) -> None:
         answers.put(str(error))
     runtime.stop()
     with edgeaff.Runtime(video=edgeaff.PushVideo()) as mine:
-        mine.push_frame(GREY)
+        mine.push_frame(GRAY)
         answers.put(type(mine.poll(10.0)).__name__)
     os._exit(0)
 

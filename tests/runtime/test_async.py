@@ -1,4 +1,4 @@
-"""asyncio: callbacks and sinks that are async run, `async for` takes no thread and loses no event, whatever is cancelled."""
+"""asyncio: callbacks and sinks that are async run, `async for` takes no thread and loses no event, whatever is canceled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgeaff.types import AffectEvent
 
 from ..waiting import wait_until
 
-GREY = np.full((48, 64, 3), 128, np.uint8)
+GRAY = np.full((48, 64, 3), 128, np.uint8)
 TICK_NS = 33_333_333
 
 
@@ -30,7 +30,7 @@ def push(runtime: edgeaff.Runtime, ticks: int) -> None:
     video = runtime._source.sources[0]
     for tick in range(ticks):
         wait_until(lambda: video.inbox.sizes()[0] == 0)
-        runtime.push_frame(GREY, pts_ns=tick * TICK_NS)
+        runtime.push_frame(GRAY, pts_ns=tick * TICK_NS)
     wait_until(lambda: video.inbox.sizes()[0] == 0)
     runtime.finish()
 
@@ -209,7 +209,7 @@ def test_what_would_never_run_is_no_callback(register: str, callback: Any) -> No
 # --- async iteration ------------------------------------------------------------------------------------------------------------
 
 
-def test_async_iteration_needs_no_thread_and_cancelled_waits_lose_nothing() -> None:
+def test_async_iteration_needs_no_thread_and_canceled_waits_lose_nothing() -> None:
     async def main() -> list[int]:
         runtime = make_runtime()
         with runtime:
@@ -272,7 +272,7 @@ def test_async_iteration_raises_what_went_wrong() -> None:
         runtime = make_runtime()
         runtime.on_event(lambda event: 1 / 0)
         with runtime:
-            runtime.push_frame(GREY)
+            runtime.push_frame(GRAY)
             async for _ in runtime:
                 pass
 

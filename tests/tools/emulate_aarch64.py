@@ -30,7 +30,7 @@ DEBIAN = {"cp311": "bookworm", "cp313": "trixie"}  # the suites that have these 
 QEMU_SUITE, PROCESSOR = "trixie", "cortex-a76"  # the processor of a Raspberry Pi 5; a Jetson Orin has the A78AE, its next
 TESTS = (
     "tests/test_default_bundle.py", "tests/features/test_lld_native.py", "tests/features/test_lld_own_golden.py",
-    "tests/features/test_resample_native.py", "tests/features/test_normalise.py", "tests/ops", "tests/test_bundle.py",
+    "tests/features/test_resample_native.py", "tests/features/test_normalize.py", "tests/ops", "tests/test_bundle.py",
     "tests/test_session.py",
 )  # fmt: skip; what is compiled, and the Session that uses it: the rest is Python, and hours under emulation
 NOT_THERE = (

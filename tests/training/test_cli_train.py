@@ -129,11 +129,11 @@ def test_the_recipe_of_the_paper_is_the_paper_s():
     # AdamW without decay is Adam, to the bit
     values = [torch.nn.Parameter(torch.linspace(-1, 1, 7)) for _ in range(2)]
     makers = (torch.optim.AdamW, torch.optim.Adam)
-    optimisers = [
+    optimizers = [
         make([value], lr=config.learning_rate, weight_decay=0.0) for make, value in zip(makers, values, strict=True)
     ]
     for _ in range(5):
-        for value, optimiser in zip(values, optimisers, strict=True):
+        for value, optimizer in zip(values, optimizers, strict=True):
             value.grad = value.detach().sin()
-            optimiser.step()
+            optimizer.step()
     assert torch.equal(*values)

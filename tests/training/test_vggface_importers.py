@@ -153,13 +153,13 @@ def test_a_damaged_file_is_an_argument_error(tmp_path, name, damage):
         import_vggface(tmp_path / name, channel_order=named, config=files.CONFIG)
 
 
-def test_torch7_wants_its_colour_order_named(tmp_path):
+def test_torch7_wants_its_color_order_named(tmp_path):
     files.write_torch7(tmp_path / "VGG_FACE.t7", files.known_layers(7))
     with pytest.raises(ArgumentError, match="channel_order must be 'rgb' or 'bgr'"):
         import_vggface(tmp_path / "VGG_FACE.t7", config=files.CONFIG)
 
 
-def test_colour_order_changes_the_first_layer_and_nothing_else(tmp_path):
+def test_color_order_changes_the_first_layer_and_nothing_else(tmp_path):
     files.write_torch7(tmp_path / "x.t7", files.known_layers(7))
     rgb = import_vggface(tmp_path / "x.t7", channel_order="rgb", config=files.CONFIG)
     bgr = import_vggface(tmp_path / "x.t7", channel_order="bgr", config=files.CONFIG)

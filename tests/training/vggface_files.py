@@ -33,8 +33,8 @@ def known_layers(map_px: int, *, seed: int = 0) -> dict[str, tuple[np.ndarray, n
 def reference(layers, face, *, channel_order, mean=PUBLISHED_RGB, scale=1.0, upsample=False, enlarge_map=False):
     """Returns every layer's output as the original framework would give it, its own channel order and all."""
     pixels = (face + 1) * 127.5
-    centre = torch.tensor(mean).view(1, 3, 1, 1)
-    x = ((pixels - centre) if channel_order == "rgb" else (pixels.flip(1) - centre.flip(1))) * scale
+    center = torch.tensor(mean).view(1, 3, 1, 1)
+    x = ((pixels - center) if channel_order == "rgb" else (pixels.flip(1) - center.flip(1))) * scale
     if upsample:
         x = functional.interpolate(x, size=(224, 224), mode="bilinear", align_corners=False)
     outputs = {}
@@ -119,7 +119,7 @@ def write_caffe(path: Path, layers, *, version: int = 1) -> None:
 
 
 class Torch7Writer:
-    """Serialises as Lua Torch does in binary mode."""
+    """Serializes as Lua Torch does in binary mode."""
 
     def __init__(self) -> None:
         self.data = bytearray()

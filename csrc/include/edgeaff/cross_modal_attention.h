@@ -58,7 +58,7 @@ struct CrossModalAttentionParams {
 bool CrossModalAttentionCpu(const CrossModalAttentionParams& params, int threads);
 
 #if defined(EDGEAFF_WITH_CUDA) || defined(__CUDACC__)
-// Queues one kernel on `stream`: fp32, fp16, bf16. Neither allocates nor synchronises, so it can be captured in a graph. All
+// Queues one kernel on `stream`: fp32, fp16, bf16. Neither allocates nor synchronizes, so it can be captured in a graph. All
 // pointers are device memory. Returns cudaErrorInvalidValue for sizes it does not have, else the error of the launch.
 cudaError_t CrossModalAttentionCuda(const CrossModalAttentionParams& params, cudaStream_t stream);
 #endif

@@ -22,7 +22,7 @@ LEAST_PAIRS = 3
 _QUIET_SECONDS = 0.3  # after a flash or clap none is looked for
 _PAIR_SECONDS = 0.45
 _HOP_SECONDS = 0.001
-_LEAST_RISE = 10.0  # grey levels of 255, mean of the picture
+_LEAST_RISE = 10.0  # gray levels of 255, mean of the picture
 _LEAST_PEAK = 0.01  # of full scale
 _TICK_MS, _SKEW_MS, _UNSTEADY_MS = 1000 / 30, 250.0, 25.0
 

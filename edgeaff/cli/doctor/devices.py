@@ -67,7 +67,7 @@ def _describe_camera(camera: CameraInfo, ioctl: Ioctl | None) -> Finding:
 
 def best_mode(modes: list[CameraMode]) -> CameraMode | None:
     """Returns the mode to use: 30 fps or the nearest to it, then the size nearest to 640 x 480; None without any."""
-    readable = [mode for mode in modes if mode.pixel_format in ("MJPG", "YUYV", "NV12", "UYVY", "BGR3", "RGB3", "GREY")]
+    readable = [mode for mode in modes if mode.pixel_format in ("MJPG", "YUYV", "NV12", "UYVY", "BGR3", "RGB3", "GRAY")]
     return min(
         readable or modes,
         key=lambda mode: (max(0.0, 30 - mode.fps) > 6, abs(mode.width * mode.height - _FACE_SIZE), abs(mode.fps - 30)),

@@ -180,7 +180,7 @@ def read_afew_va(root: Path, *, split: str = "train", rate_hz: float = 25.0) -> 
 
 
 def read_omg(path: Path, *, split: str = "train") -> list[Track]:
-    """Returns OMG-Emotion's utterances, `VIDEO_UTTERANCE`, labelled from start to end; arousal stays on its scale of 0 to 1.
+    """Returns OMG-Emotion's utterances, `VIDEO_UTTERANCE`, labeled from start to end; arousal stays on its scale of 0 to 1.
 
     Args:
         path: csv with the columns start, end, video, utterance, arousal, valence.

@@ -63,7 +63,7 @@ class FeatureCache:
         spec: what the features are made for.
         encoder_id: which face encoder made the descriptors.
         encoder_mode: how it was applied, where it has several modes and this is not the default one.
-        statistics: with which sound was normalised; None = not said.
+        statistics: with which sound was normalized; None = not said.
 
     Attributes:
         folder: of the features.
@@ -71,7 +71,7 @@ class FeatureCache:
         spec: what the features are made for.
 
     Raises:
-        SpecMismatchError: the folder holds features of another preprocessing, encoder or normalisation.
+        SpecMismatchError: the folder holds features of another preprocessing, encoder or normalization.
     """
 
     def __init__(

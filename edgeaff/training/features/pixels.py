@@ -29,7 +29,7 @@ MEL_LEAST_STD = 1e-3
 
 @lru_cache(maxsize=60_000)
 def read_crop(path: Path, size: int) -> np.ndarray:
-    """Returns a picture, (size, size) uint8 if it is grey, else (size, size, 3) RGB; the newest 60,000 are kept.
+    """Returns a picture, (size, size) uint8 if it is gray, else (size, size, 3) RGB; the newest 60,000 are kept.
 
     Args:
         path: of the picture.
@@ -44,8 +44,8 @@ def read_crop(path: Path, size: int) -> np.ndarray:
         picture = image if image.mode == "L" else image.convert("RGB")
         scaled = picture if picture.size == (size, size) else picture.resize((size, size), Image.Resampling.BOX)
         values = np.asarray(scaled)
-    grey = values.ndim == 3 and bool((values[..., :1] == values).all())
-    return np.ascontiguousarray(values[..., 0] if grey else values)
+    gray = values.ndim == 3 and bool((values[..., :1] == values).all())
+    return np.ascontiguousarray(values[..., 0] if gray else values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class PixelTrack:
         split: "train", "valid" or "test".
         labels: (T, 2) float32, -5 = not annotated.
         crops: file of each tick, None where no face is.
-        mel: (T, 200) float32 log-mel, normalised.
+        mel: (T, 200) float32 log-mel, normalized.
         heard: (T,) bool, sound is there.
     """
 
@@ -119,7 +119,7 @@ def _sound(media: Path) -> np.ndarray:
 
 
 def read_pixel_track(track: Track, spec: PreprocessSpec) -> PixelTrack:
-    """Returns a track with its crops; log-mel is not normalised yet.
+    """Returns a track with its crops; log-mel is not normalized yet.
 
     Args:
         track: with a video file and a folder of crops.
@@ -153,7 +153,7 @@ def read_pixel_track(track: Track, spec: PreprocessSpec) -> PixelTrack:
     return PixelTrack(track.name, track.split, labels, tuple(crops), mel, heard)
 
 
-def normalise_mel(tracks: Sequence[PixelTrack]) -> list[PixelTrack]:
+def normalize_mel(tracks: Sequence[PixelTrack]) -> list[PixelTrack]:
     """Returns the tracks with log-mel on the scale of the training tracks; where no sound is, zeros.
 
     Args:

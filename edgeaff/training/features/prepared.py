@@ -2,8 +2,8 @@
 
 | form | video | audio | for |
 |---|---|---|---|
-| `edge` | descriptor of the bundle's face encoder | 65 LLDs, normalised as in the bundle, after its lag | `edge` |
-| `paper` | the same, for VGGFace's | 63 x 65 LLDs and a zero, normalised by the training tracks | other transformers, VGGFace-RNN |
+| `edge` | descriptor of the bundle's face encoder | 65 LLDs, normalized as in the bundle, after its lag | `edge` |
+| `paper` | the same, for VGGFace's | 63 x 65 LLDs and a zero, normalized by the training tracks | other transformers, VGGFace-RNN |
 | `steps` | the same | the newest 65 of those | RNN (A) |
 | `pixels` | crops of the corpus | log-mel | AffWildNet, NISL, M3T |
 
@@ -23,13 +23,13 @@ import numpy as np
 from edgeaff.bundle import ModelBundle
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError, EdgeaffError
-from edgeaff.features.normalise import lld_statistics
+from edgeaff.features.normalize import lld_statistics
 from edgeaff.preprocess import Preprocessor, PreprocessParts
 from edgeaff.spec import LLD_SIZE, paper_spec
 from edgeaff.training.corpora.affwild2 import CROP_FOLDERS, read_corpus
 from edgeaff.training.features.cache import FeatureCache, Features
 from edgeaff.training.features.corpus import extract_corpus
-from edgeaff.training.features.pixels import PixelTrack, normalise_mel, read_pixel_track
+from edgeaff.training.features.pixels import PixelTrack, normalize_mel, read_pixel_track
 from edgeaff.training.features.recipe import ExtractRecipe
 from edgeaff.training.features.statistics import AsMeasured, stack_steps
 from edgeaff.types import AudioChunk
@@ -45,7 +45,7 @@ class StackedSteps:
     Paper: section 4.2.2. Row k holds the steps k - 62 to k, oldest first, and one zero; before the first step zeros.
 
     Args:
-        steps: (T, 65) float32, normalised, zeros where sound is missing.
+        steps: (T, 65) float32, normalized, zeros where sound is missing.
     """
 
     def __init__(self, steps: np.ndarray) -> None:
@@ -73,7 +73,7 @@ def lld_ticks(media: Path, parts: PreprocessParts) -> tuple[np.ndarray, np.ndarr
         parts: of the bundle; its face parts are declared and not asked.
 
     Returns:
-        (T, 65) float32, not normalised, zeros where sound is missing, and (T,) bool where it is there.
+        (T, 65) float32, not normalized, zeros where sound is missing, and (T,) bool where it is there.
     """
     with MediaFile(media) as source:
         has_video, has_audio = source.has_video, source.has_audio
@@ -83,7 +83,7 @@ def lld_ticks(media: Path, parts: PreprocessParts) -> tuple[np.ndarray, np.ndarr
     if has_audio:
         with MediaFile(media, video=False) as source:
             deliveries += [(chunk.pts_ns, chunk) for chunk in source if isinstance(chunk, AudioChunk)]
-    parts = replace(parts, spec=STEPS_SPEC, normaliser=AsMeasured())
+    parts = replace(parts, spec=STEPS_SPEC, normalizer=AsMeasured())
     preprocessor = Preprocessor(parts, video=has_video, audio=has_audio, live=False)
     ticks = []
     for pts_ns, chunk in sorted(deliveries, key=lambda delivery: delivery[0]):
@@ -169,8 +169,8 @@ class PreparedCorpus:
         return cache.read_all()
 
     def _raw_steps(self) -> list[Features]:
-        """Returns the tracks with LLD steps, not normalised, in place of the bundle's audio vectors."""
-        cache = FeatureCache(self._cache / "steps", STEPS_SPEC, encoder_id="LLD steps, not normalised")
+        """Returns the tracks with LLD steps, not normalized, in place of the bundle's audio vectors."""
+        cache = FeatureCache(self._cache / "steps", STEPS_SPEC, encoder_id="LLD steps, not normalized")
         edge = {track.name: track for track in self._edge()}
         parts = self._recipe.load().parts if cache.missing(edge) else None
 
@@ -190,7 +190,7 @@ class PreparedCorpus:
 
     def _steps(self) -> list[Features]:
         tracks = self._raw_steps()
-        return normalise_steps(tracks)
+        return normalize_steps(tracks)
 
     def _paper(self) -> list[Features]:
         return [replace(track, audio=StackedSteps(track.audio)) for track in self._steps()]
@@ -210,10 +210,10 @@ class PreparedCorpus:
                 f"corpus must hold {' or '.join(CROP_FOLDERS)} for the systems on pixels, got no crops of its "
                 f"{len(self.tracks)} tracks with a video; unpack the crops beside the videos, or leave those runs out (--only)."
             )
-        return normalise_mel(tracks)
+        return normalize_mel(tracks)
 
 
-def normalise_steps(tracks: Sequence[Features]) -> list[Features]:
+def normalize_steps(tracks: Sequence[Features]) -> list[Features]:
     """Returns the tracks with LLD steps on the scale of the training tracks. Paper: section 4.2.2.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
 from edgeaff.features.face import FaceEncoder
-from edgeaff.features.normalise import make_normaliser
+from edgeaff.features.normalize import make_normalizer
 from edgeaff.preprocess import PreprocessParts
 from edgeaff.preprocess.parts import parts_from_bundle
 from edgeaff.spec import PreprocessSpec, paper_spec_of
@@ -41,7 +41,7 @@ class ExtractRecipe:
 
     Attributes:
         bundle: file; None = the one that ships.
-        preset: "edge" (one LLD step per tick, running normalisation) or "paper" (63 steps of 2 s stacked to 4,096 values, without
+        preset: "edge" (one LLD step per tick, running normalization) or "paper" (63 steps of 2 s stacked to 4,096 values, without
             lag, fixed statistics. Paper: section 4.2.2).
         vggface: file with VGGFace weights for descriptors of 4,096 values (Paper: section 4.2.1), in a published layout or as
             `edgeaff models import` wrote them; None = the bundle's encoder.
@@ -107,11 +107,11 @@ class ExtractRecipe:
         bundle = ModelBundle.load(self.bundle)
         spec, from_bundle = self.spec(bundle), parts_from_bundle(bundle)
         encoder = from_bundle.encoder if self.vggface is None else FaceEncoder(self._vggface_graph(), spec)
-        normaliser = make_normaliser(spec, self.statistics or bundle.manifest.statistics)
+        normalizer = make_normalizer(spec, self.statistics or bundle.manifest.statistics)
         assert encoder is not None
         blank = np.zeros((spec.crop_size_px, spec.crop_size_px, 3), np.uint8)
         size = encoder.encode_crops([blank]).shape[1]
-        return LoadedParts(PreprocessParts(spec, from_bundle.detector, encoder, normaliser), size)
+        return LoadedParts(PreprocessParts(spec, from_bundle.detector, encoder, normalizer), size)
 
     def _vggface_graph(self) -> Any:
         assert self.vggface is not None

@@ -1,4 +1,4 @@
-"""Mean and deviation of the LLDs over the training tracks, for fixed normalisation. Paper: section 4.2.2.
+"""Mean and deviation of the LLDs over the training tracks, for fixed normalization. Paper: section 4.2.2.
 
 Validation and test tracks do not enter. Each video leaves its sums on disk, so that a killed run goes on.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.errors import ArgumentError, EdgeaffError
-from edgeaff.features.normalise import LEAST_STD, LldStatistics
+from edgeaff.features.normalize import LEAST_STD, LldStatistics
 from edgeaff.preprocess import Preprocessor, PreprocessParts
 from edgeaff.preprocess.inputs import TickInput
 from edgeaff.spec import LLD_SIZE, PreprocessSpec
@@ -27,9 +27,9 @@ SILENCE_SECONDS = 600.0  # without samples: the file holds its decoder up
 
 
 class AsMeasured:
-    """Stands where the normaliser is and leaves the LLDs as they are, where statistics are not known yet."""
+    """Stands where the normalizer is and leaves the LLDs as they are, where statistics are not known yet."""
 
-    def update_and_normalise(self, lld: np.ndarray) -> np.ndarray:
+    def update_and_normalize(self, lld: np.ndarray) -> np.ndarray:
         """Returns the same values."""
         return lld
 
@@ -91,7 +91,7 @@ def training_statistics(
 
 def sum_up(job: SumJob) -> None:
     """Writes count, sum and sum of squares of a video's LLDs at the ticks, (3 * 65,) float64; nothing where it cannot be read."""
-    preprocessor = Preprocessor(PreprocessParts(job.spec, normaliser=AsMeasured()), video=False, live=False)
+    preprocessor = Preprocessor(PreprocessParts(job.spec, normalizer=AsMeasured()), video=False, live=False)
     rows = []
     try:
         with MediaFile(job.media, video=False) as source:

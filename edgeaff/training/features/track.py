@@ -30,7 +30,7 @@ def extract_track(
 
     Args:
         track: with a video file.
-        parts: detector, encoder, normaliser and spec, as in the bundle.
+        parts: detector, encoder, normalizer and spec, as in the bundle.
         descriptor_size: of the encoder; a track without any face has zeros of this width.
         side: "left" or "right": which of two people in the video the track is; None = the primary face.
         warn: called with what is wrong with the video but does not prevent features, one sentence each.
@@ -124,11 +124,11 @@ def _face_of(faces: tuple[FaceInput, ...], side: str | None, width: int) -> Face
     """
     if side is None or not faces:
         return faces[0] if faces else None
-    centres = [(face.face.box.x0 + face.face.box.x1) / 2 for face in faces]
+    centers = [(face.face.box.x0 + face.face.box.x1) / 2 for face in faces]
     if len(faces) == 1:
-        return faces[0] if (centres[0] < width / 2) == (side == "left") else None
+        return faces[0] if (centers[0] < width / 2) == (side == "left") else None
     pick = np.argmin if side == "left" else np.argmax
-    return faces[int(pick(centres))]
+    return faces[int(pick(centers))]
 
 
 def _labels_of_frames(

@@ -14,7 +14,7 @@ from edgeaff.training.models.vggface import VggFaceConfig
 
 
 def average_of(variables: dict[str, Any]) -> tuple[float, float, float] | None:
-    """Returns the mean colour in the file, from `meta.normalization` or `normalization`; an image is averaged."""
+    """Returns the mean color in the file, from `meta.normalization` or `normalization`; an image is averaged."""
     meta = variables.get("meta")
     holder = meta if isinstance(meta, dict) else variables
     normalization = holder.get("normalization")

@@ -1,4 +1,4 @@
-"""Torch7: VGG_FACE.t7 (binary serialisation of Lua Torch). Lua functions in the file are skipped, never run.
+"""Torch7: VGG_FACE.t7 (binary serialization of Lua Torch). Lua functions in the file are skipped, never run.
 
 The channel order is the caller's to name: the usual port feeds BGR while it subtracts the means in RGB order.
 """
@@ -55,7 +55,7 @@ class Torch7Reader:
         """Returns the next object.
 
         Raises:
-            ArgumentError: the bytes are not Torch7 serialisation, or nested beyond reason.
+            ArgumentError: the bytes are not Torch7 serialization, or nested beyond reason.
         """
         self._depth += 1
         if self._depth > MAX_DEPTH:

@@ -14,10 +14,10 @@ from edgeaff.spec import CROP_SIZE_PX
 VGG16_CHANNELS = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 
 
-def _initialised(layer: nn.Conv2d | nn.Linear) -> nn.Module:
+def _initialized(layer: nn.Conv2d | nn.Linear) -> nn.Module:
     """Returns the layer with weights that keep the size of what comes through a ReLU (He et al.), and no bias.
 
-    Choice: 13 layers without normalisation do not start from torch's own initial weights; the published nets were
+    Choice: 13 layers without normalization do not start from torch's own initial weights; the published nets were
     trained before.
 
     Args:
@@ -48,7 +48,7 @@ def vgg16_convolutions(*, width: float = 1.0) -> nn.Sequential:
             layers.append(nn.MaxPool2d(2))
             continue
         following = max(4, round(planned * width))
-        layers += [_initialised(nn.Conv2d(channels, following, 3, padding=1)), nn.ReLU(inplace=True)]
+        layers += [_initialized(nn.Conv2d(channels, following, 3, padding=1)), nn.ReLU(inplace=True)]
         channels = following
     return nn.Sequential(*layers)
 
@@ -59,7 +59,7 @@ def _fully_connected(width: float, *sizes: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for size in sizes:
         after = max(4, round(size * width))
-        layers += [_initialised(nn.Linear(before, after)), nn.ReLU(inplace=True), nn.Dropout(0.5)]
+        layers += [_initialized(nn.Linear(before, after)), nn.ReLU(inplace=True), nn.Dropout(0.5)]
         before = after
     return nn.Sequential(*layers)
 

@@ -142,7 +142,7 @@ class CausalLayer(nn.Module):
 
 
 class CausalEncoder(nn.Module):
-    """N causal layers and a last normalisation."""
+    """N causal layers and a last normalization."""
 
     def __init__(self, config: EdgeConfig) -> None:
         super().__init__()
@@ -212,7 +212,7 @@ class Edge(nn.Module):
 
         Args:
             video: (B, T, video_size) face descriptors.
-            audio: (B, T, audio_size) normalised audio vectors.
+            audio: (B, T, audio_size) normalized audio vectors.
             present: (B, T, 2) float 0 or 1: video, audio.
             tick_mask: (B, T) bool, False = before the start of the stream. None = all exist.
 

@@ -71,7 +71,7 @@ def resnet50_features(*, width: float = 1.0) -> nn.Sequential:
 class Nisl(nn.Module):
     """Frames through ResNet-50, a bidirectional GRU, expectation over bins of valence and arousal."""
 
-    centres: Tensor
+    centers: Tensor
 
     def __init__(self, *, width: float = 1.0, feature: int = 128, units: int = 64) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Nisl(nn.Module):
         self.gru = nn.GRU(feature, units, batch_first=True, bidirectional=True)
         self.bins = nn.Linear(2 * units, 2 * BINS)
         edges = torch.linspace(-1.0, 1.0, BINS + 1)
-        self.register_buffer("centres", (edges[1:] + edges[:-1]) / 2, persistent=False)
+        self.register_buffer("centers", (edges[1:] + edges[:-1]) / 2, persistent=False)
 
     def logits(self, crops: Tensor) -> Tensor:
         """Returns (B, T, 2, 20) bin logits. crops: (B, T, 3, 112, 112) in [-1, 1]."""
@@ -90,4 +90,4 @@ class Nisl(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Returns (B, T, 2). crops: (B, T, 3, 112, 112) in [-1, 1]."""
-        return torch.softmax(self.logits(crops), dim=-1) @ self.centres
+        return torch.softmax(self.logits(crops), dim=-1) @ self.centers

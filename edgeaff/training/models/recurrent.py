@@ -32,7 +32,7 @@ class AudioRnn(nn.Module):
         self.head = RecurrentHead(audio_size, units=units)
 
     def forward(self, audio: Tensor) -> Tensor:
-        """Returns (B, T, 2). audio: (B, T, 65) normalised LLDs."""
+        """Returns (B, T, 2). audio: (B, T, 65) normalized LLDs."""
         return self.head(audio)
 
 

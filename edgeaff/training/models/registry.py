@@ -62,7 +62,7 @@ class System:
                 (`video_size`, `audio_size`, `size`, `units` ...); None = as published.
 
         Returns:
-            The network, freshly initialised from torch's global random state.
+            The network, freshly initialized from torch's global random state.
 
         Raises:
             ArgumentError: width or sizes is given for a system without it, or a size has another name.

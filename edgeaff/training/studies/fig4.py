@@ -241,15 +241,15 @@ def draw_figure(path: Path, curves: dict[str, Sequence[AblationPoint]], *, split
     kinds = list(dict.fromkeys((point.modality, point.way) for points in curves.values() for point in points))
     figure = Figure(figsize=(4.2 * len(kinds), 3.6), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(kinds), sharey=True))
-    colours = ("#1b6ca8", "#c8553d", "#3d8c40", "#7d4fa8", "#8a6d1b", "#444444")
+    colors = ("#1b6ca8", "#c8553d", "#3d8c40", "#7d4fa8", "#8a6d1b", "#444444")
     for axes, (modality, way) in zip(panels, kinds, strict=True):
-        for (name, points), colour in zip(curves.items(), colours * len(curves), strict=False):
+        for (name, points), color in zip(curves.items(), colors * len(curves), strict=False):
             own = [point for point in points if (point.modality, point.way) == (modality, way)]
             shares = [100 * point.share for point in own]
             for what, line in (("valence", "-"), ("arousal", "--")):
                 values = [getattr(point, f"ccc_{what}") for point in own]
                 errors = [getattr(point, f"ccc_{what}_sd") for point in own]
-                axes.errorbar(shares, values, errors, fmt=line, color=colour, label=f"{name}, {what}", linewidth=1.2)
+                axes.errorbar(shares, values, errors, fmt=line, color=color, label=f"{name}, {what}", linewidth=1.2)
         axes.set(xlabel=f"{modality} present, % of {way}", xticks=[0, 25, 50, 75, 100])
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel(f"CCC on the {SPLIT_NAMES[split]} tracks")

@@ -284,10 +284,10 @@ def draw_table(path: Path, rows: Sequence[TableRow], *, split: str = "test") -> 
     figure = Figure(figsize=(8, 0.42 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(rows))[::-1]
-    for offset, what, colour in ((0.2, "valence", "#1b6ca8"), (-0.2, "arousal", "#c8553d")):
+    for offset, what, color in ((0.2, "valence", "#1b6ca8"), (-0.2, "arousal", "#c8553d")):
         values = [getattr(row, f"ccc_{what}") for row in rows]
         errors = [getattr(row, f"ccc_{what}_sd") for row in rows]
-        axes.barh(places + offset, values, 0.38, xerr=errors, color=colour, label=what, error_kw={"linewidth": 0.8})
+        axes.barh(places + offset, values, 0.38, xerr=errors, color=color, label=what, error_kw={"linewidth": 0.8})
     axes.set_yticks(places, [f"{row.title}{' *' if row.reduced_width else ''}" for row in rows])
     axes.set(xlabel=f"CCC on the {SPLIT_NAMES[split]} tracks (* trained at reduced size)")
     axes.spines[["top", "right"]].set_visible(False)

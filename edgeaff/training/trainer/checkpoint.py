@@ -1,6 +1,6 @@
 """What a run leaves on disk: everything that its next step depends on, and weights that can be rebuilt without the run.
 
-`last-N.safetensors` holds weights, averages, optimiser and random states of epoch N, `last.json` (written last, so that it
+`last-N.safetensors` holds weights, averages, optimizer and random states of epoch N, `last.json` (written last, so that it
 vouches for the tensors) the rest. `best.safetensors` holds the weights to use; its metadata says of what they are.
 """
 
@@ -130,22 +130,22 @@ def load_state(
     return load_file(folder / note["tensors"]), note
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Returns the state of an optimiser as tensors by name: `INDEX.NAME`."""
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Returns the state of an optimizer as tensors by name: `INDEX.NAME`."""
     return {
         f"{index}.{name}": value
-        for index, state in optimiser.state_dict()["state"].items()
+        for index, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()
     }
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Puts what `optimiser_tensors` gave back into an optimiser of the same parameters."""
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Puts what `optimizer_tensors` gave back into an optimizer of the same parameters."""
     states: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         index, _, name = key.partition(".")
         states.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

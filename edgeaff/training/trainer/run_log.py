@@ -87,8 +87,8 @@ def draw_curves(path: Path, rows: Sequence[Row], best_epoch: int) -> None:
     epochs = [row["epoch"] for row in rows]
     loss.plot(epochs, [row["loss"] for row in rows], marker=".", color="#444444")
     loss.set(xlabel="epoch", ylabel="loss on training batches")
-    for name, colour in (("valence", "#1b6ca8"), ("arousal", "#c8553d"), ("mean", "#444444")):
-        agreement.plot(epochs, [row[f"ccc_{name}"] for row in rows], marker=".", color=colour, label=name)
+    for name, color in (("valence", "#1b6ca8"), ("arousal", "#c8553d"), ("mean", "#444444")):
+        agreement.plot(epochs, [row[f"ccc_{name}"] for row in rows], marker=".", color=color, label=name)
     agreement.axvline(best_epoch, color="#999999", linestyle=":", label="kept")
     agreement.set(xlabel="epoch", ylabel="CCC on validation")
     agreement.legend(frameon=False)

@@ -1,4 +1,4 @@
-"""One optimisation step of a system at full size on a made-up sequence: proof that it can learn, without any data."""
+"""One optimization step of a system at full size on a made-up sequence: proof that it can learn, without any data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SmokeResult:
 def lowering_step(module: nn.Module, loss_of: Callable[[], Tensor], before: float) -> float:
     """Makes one step down the gradient, as long as the loss allows: a step that overshoots is taken back and halved.
 
-    Initial weights differ in how far their gradient can be trusted: networks of many layers without normalisation overshoot
+    Initial weights differ in how far their gradient can be trusted: networks of many layers without normalization overshoot
     with a step that others hardly feel.
 
     Args:
@@ -61,7 +61,7 @@ def lowering_step(module: nn.Module, loss_of: Callable[[], Tensor], before: floa
 
 
 def smoke(name: str, *, seed: int = 0) -> SmokeResult:
-    """Makes one optimisation step.
+    """Makes one optimization step.
 
     Args:
         name: of SYSTEMS.

@@ -22,9 +22,9 @@ from edgeaff.training.models.registry import System
 from edgeaff.training.trainer.checkpoint import (
     BEST,
     load_state,
-    optimiser_tensors,
+    optimizer_tensors,
     part_of,
-    restore_optimiser,
+    restore_optimizer,
     save_state,
     save_weights,
 )
@@ -116,7 +116,7 @@ class Trainer:
             torch.manual_seed(config.seed + 7919 * self._ranks.rank)
         self._valid, self._made_from = data.valid, dict(data.made_from)
         self._draw = Draw(data.train, system, config)
-        self._optimiser = torch.optim.AdamW(
+        self._optimizer = torch.optim.AdamW(
             self.module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
         self._half = config.amp and self.device.type == "cuda"
@@ -171,7 +171,7 @@ class Trainer:
         return sum(self._step(self.epoch * steps + step) for step in range(steps)) / steps
 
     def _step(self, number: int) -> float:
-        """Makes one optimisation step and returns the loss of the whole batch.
+        """Makes one optimization step and returns the loss of the whole batch.
 
         Args:
             number: of the step, from 0 over all epochs.
@@ -183,7 +183,7 @@ class Trainer:
             ArgumentError: the loss is not finite.
         """
         config, ranks = self.config, self._ranks
-        for entry in self._optimiser.param_groups:
+        for entry in self._optimizer.param_groups:
             entry["lr"] = self._rate(number)
         inputs, labels, valid = self._draw.batch(ranks.rank, ranks.count)
         inputs = {name: value.to(self.device) for name, value in inputs.items()}
@@ -197,12 +197,12 @@ class Trainer:
                 f"loss must stay finite, got {loss.item()} in epoch {self.epoch}; lower learning_rate, set clip, or turn "
                 "amp off."
             )
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss * ranks.count).backward()  # processes average their gradients; the sum is wanted
         if config.clip:
-            self._scaler.unscale_(self._optimiser)
+            self._scaler.unscale_(self._optimizer)
             nn.utils.clip_grad_norm_(self.module.parameters(), config.clip)
-        self._scaler.step(self._optimiser)
+        self._scaler.step(self._optimizer)
         self._scaler.update()
         if config.average:
             # The first steps count for less, or a short run would keep the random weights that it began with.
@@ -244,7 +244,7 @@ class Trainer:
             return
         tensors = {f"module.{name}": value for name, value in self.module.state_dict().items()}
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
-        tensors |= {f"optimiser.{name}": value for name, value in optimiser_tensors(self._optimiser).items()}
+        tensors |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self._optimizer).items()}
         for rank, states in enumerate(random):
             tensors |= {f"random.{rank}.{name}": value for name, value in states.items()}
         note = {
@@ -274,7 +274,7 @@ class Trainer:
         tensors, note = found
         self.module.load_state_dict(part_of(tensors, "module."))
         self.average.load_state_dict(part_of(tensors, "average."))
-        restore_optimiser(self._optimiser, part_of(tensors, "optimiser."))
+        restore_optimizer(self._optimizer, part_of(tensors, "optimizer."))
         states = part_of(tensors, f"random.{self._ranks.rank}.")
         torch.set_rng_state(states["cpu"])
         if "cuda" in states and self.device.type == "cuda":

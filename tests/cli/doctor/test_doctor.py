@@ -1,4 +1,4 @@
-"""`edgeaff doctor`: one real run, one with nothing but the core installed, and every judgement at its seam."""
+"""`edgeaff doctor`: one real run, one with nothing but the core installed, and every judgment at its seam."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class _Brightness:
 
 
 class _Plain:
-    def update_and_normalise(self, lld):
+    def update_and_normalize(self, lld):
         return lld
 
     def reset(self):
@@ -161,10 +161,10 @@ def test_label_rows_belong_to_frames_whatever_their_times(tmp_path, repeated, ga
     rows = np.repeat(np.arange(100, dtype=np.float32)[:, None] / 100, 2, axis=1)
     parts = PreprocessParts(PreprocessSpec(), _WholePicture(), _Brightness(), _Plain())
     features = extract_track(Track("clip", "train", rows, tmp_path / "clip.mkv"), parts, descriptor_size=1)
-    labelled = features.labels[:, 0] >= 0
-    frames = np.rint(100 * features.labels[labelled, 0]).astype(int)
-    shown = features.video[labelled, 0]
-    seen = features.present[labelled, 0]
+    labeled = features.labels[:, 0] >= 0
+    frames = np.rint(100 * features.labels[labeled, 0]).astype(int)
+    shown = features.video[labeled, 0]
+    seen = features.present[labeled, 0]
     assert np.abs(shown[seen] / 2 - frames[seen]).max() <= 1  # what JPEG rounds to
     assert frames[-1] == 99 and len(set(frames)) >= 93
     assert len(features.ticks) < 300, "no ticks inside a gap of more than 10 s"

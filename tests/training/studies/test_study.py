@@ -9,7 +9,7 @@ import pytest
 
 from edgeaff.cli.main import main
 from edgeaff.errors import ArgumentError
-from edgeaff.training.features.prepared import PreparedCorpus, StackedSteps, normalise_steps
+from edgeaff.training.features.prepared import PreparedCorpus, StackedSteps, normalize_steps
 from edgeaff.training.models import SYSTEMS
 from edgeaff.training.studies.study import measured_on, read_study
 from edgeaff.training.studies.table1 import TableRow, markdown, significance, spread
@@ -339,7 +339,7 @@ def test_stacked_steps_are_the_newest_63_oldest_first():
 
 def test_stacked_steps_are_those_of_the_preprocessor(made):
     """The cache stacks when it is read; the runtime stacks as it goes: the same vectors."""
-    from edgeaff.features.normalise import lld_statistics
+    from edgeaff.features.normalize import lld_statistics
     from edgeaff.preprocess.sound import AudioSteps
     from edgeaff.spec import paper_spec
 
@@ -348,8 +348,8 @@ def test_stacked_steps_are_those_of_the_preprocessor(made):
     rows = np.concatenate([track.audio[track.present[:, 1]] for track in raw if track.split == "train"])
     statistics = lld_statistics(rows, paper_spec())
 
-    class Normaliser:
-        def update_and_normalise(self, lld):
+    class Normalizer:
+        def update_and_normalize(self, lld):
             return ((lld - statistics.mean) / statistics.std).astype(np.float32)
 
         def reset(self):
@@ -360,7 +360,7 @@ def test_stacked_steps_are_those_of_the_preprocessor(made):
             self.row, self.lld = row, lld
 
     for before, after in zip(raw, ready, strict=True):
-        steps = AudioSteps(paper_spec(), Normaliser())
+        steps = AudioSteps(paper_spec(), Normalizer())
         for tick, (lld, heard) in enumerate(zip(before.audio, before.present[:, 1], strict=True)):
             vector = steps.push(Step(tick, lld) if heard else None)
             if vector is not None:
@@ -370,11 +370,11 @@ def test_stacked_steps_are_those_of_the_preprocessor(made):
 def test_statistics_are_of_the_training_tracks_alone(made):
     corpus = PreparedCorpus(made / "corpus", made / "out" / "features")
     tracks = list(corpus._raw_steps())
-    before = {track.name: track.audio for track in normalise_steps(tracks)}
+    before = {track.name: track.audio for track in normalize_steps(tracks)}
     from dataclasses import replace
 
     changed = [track if track.split == "train" else replace(track, audio=track.audio + 5.0) for track in tracks]
-    for track in normalise_steps(changed):
+    for track in normalize_steps(changed):
         if track.split == "train":
             np.testing.assert_array_equal(track.audio, before[track.name])
         else:

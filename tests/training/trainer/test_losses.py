@@ -77,13 +77,13 @@ def test_binned_loss_is_cross_entropy_and_ccc_of_the_expectation():
     torch.manual_seed(0)
     logits, target = torch.randn(2, 7, 2, 20, dtype=torch.float64), torch.rand(2, 7, 2, dtype=torch.float64) * 2 - 1
     mask = torch.rand(2, 7) > 0.3
-    centres = torch.linspace(-0.95, 0.95, 20, dtype=torch.float64)
+    centers = torch.linspace(-0.95, 0.95, 20, dtype=torch.float64)
     weights = torch.softmax(logits, dim=-1)
     entropies, kept = [], []
     for b in range(2):
         for t in range(7):
             if mask[b, t]:
-                kept.append(((weights[b, t] * centres).sum(-1), target[b, t]))
+                kept.append(((weights[b, t] * centers).sum(-1), target[b, t]))
                 for c in range(2):
                     index = min(19, math.floor((target[b, t, c].item() + 1) / 0.1))
                     entropies.append(-math.log(weights[b, t, c, index].item()))
@@ -103,13 +103,13 @@ def test_binned_loss_wants_bins_and_lets_nisl_learn():
         torch.tensor([[[0.5, -0.5], [0.1, 0.9], [-1.0, 1.0], [0.3, 0.2]]]),
         torch.ones(1, 4, dtype=torch.bool),
     )
-    optimiser = torch.optim.Adam(module.parameters(), lr=3e-3)
+    optimizer = torch.optim.Adam(module.parameters(), lr=3e-3)
     losses = []
     for _ in range(12):
         loss = training_loss(module, "binned", training_outputs(module, "binned", inputs), labels, valid)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
     with pytest.raises(ArgumentError, match="that one is nisl_v's"):

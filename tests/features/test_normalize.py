@@ -1,4 +1,4 @@
-"""Fixed and adaptive normalisation of LLD rows."""
+"""Fixed and adaptive normalization of LLD rows."""
 
 import json
 
@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from edgeaff.errors import ArgumentError
-from edgeaff.features.normalise import (
-    AdaptiveNormaliser,
-    FixedNormaliser,
+from edgeaff.features.normalize import (
+    AdaptiveNormalizer,
+    FixedNormalizer,
     lld_statistics,
-    make_normaliser,
+    make_normalizer,
 )
 from edgeaff.spec import PreprocessSpec, paper_spec
 
@@ -30,21 +30,21 @@ def rows_like(mean, std, count, seed=0, voiced=1.0) -> np.ndarray:
     return rows.astype(np.float32)
 
 
-def run(normaliser, rows) -> np.ndarray:
-    return np.array([normaliser.update_and_normalise(row) for row in rows])
+def run(normalizer, rows) -> np.ndarray:
+    return np.array([normalizer.update_and_normalize(row) for row in rows])
 
 
 def test_fixed_is_the_plain_z_score():
     rows = rows_like(MEAN, STD, 20, voiced=0.5)
-    np.testing.assert_allclose(run(FixedNormaliser(MEAN, STD), rows), (rows - MEAN) / STD, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run(FixedNormalizer(MEAN, STD), rows), (rows - MEAN) / STD, rtol=1e-5, atol=1e-6)
 
 
 def test_adaptive_starts_at_the_fixed_statistics():
     row = rows_like(MEAN, STD, 1)[0]
     row[8] = 0.0005  # below the gate: no update
-    statistics = AdaptiveNormaliser(MEAN, STD)
+    statistics = AdaptiveNormalizer(MEAN, STD)
     expected = np.clip((row - MEAN) / STD, -8, 8)
-    np.testing.assert_allclose(statistics.update_and_normalise(row), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(statistics.update_and_normalize(row), expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(statistics.statistics.mean, MEAN)
     np.testing.assert_allclose(statistics.statistics.std, STD)
 
@@ -52,8 +52,8 @@ def test_adaptive_starts_at_the_fixed_statistics():
 def test_adaptive_follows_the_sound():
     target_mean, target_std = MEAN + 10, 2 * STD
     rows = rows_like(target_mean, target_std, 30 * 600)
-    normaliser = AdaptiveNormaliser(MEAN, STD)
-    out = run(normaliser, rows)[-30 * 300 :]
+    normalizer = AdaptiveNormalizer(MEAN, STD)
+    out = run(normalizer, rows)[-30 * 300 :]
     others = [column for column in range(65) if column not in (0, 8)]
     assert np.abs(out[:, others].mean(axis=0)).max() < 0.15
     np.testing.assert_allclose(out[:, others].std(axis=0), 1, atol=0.1)
@@ -61,41 +61,41 @@ def test_adaptive_follows_the_sound():
 
 def test_adaptive_equals_weighted_statistics():
     rows = rows_like(MEAN, STD, 40).astype(np.float64)
-    normaliser = AdaptiveNormaliser(MEAN, STD, 2.0, 1.5, step_seconds=0.25)
-    run(normaliser, rows)
+    normalizer = AdaptiveNormalizer(MEAN, STD, 2.0, 1.5, step_seconds=0.25)
+    run(normalizer, rows)
     decay = 0.5 ** (0.25 / 2.0)
     weights = 0.25 * decay ** np.arange(39, -1, -1)
     prior = 1.5 * decay**40
     total = weights.sum() + prior
     mean = (weights @ rows + prior * MEAN) / total
     variance = (weights @ (rows - mean) ** 2 + prior * (STD**2 + (MEAN - mean) ** 2)) / total
-    np.testing.assert_allclose(normaliser.statistics.mean, mean, rtol=1e-10)
-    np.testing.assert_allclose(normaliser.statistics.std, np.sqrt(variance), rtol=1e-10)
+    np.testing.assert_allclose(normalizer.statistics.mean, mean, rtol=1e-10)
+    np.testing.assert_allclose(normalizer.statistics.std, np.sqrt(variance), rtol=1e-10)
 
 
 def test_half_life_is_the_time_after_which_half_is_forgotten():
-    normaliser = AdaptiveNormaliser(np.zeros(65), np.ones(65), 60.0, 1e6)  # a prior so heavy that only fading shows
+    normalizer = AdaptiveNormalizer(np.zeros(65), np.ones(65), 60.0, 1e6)  # a prior so heavy that only fading shows
     row = np.ones(65)
-    run(normaliser, np.tile(row, (30 * 60, 1)))
+    run(normalizer, np.tile(row, (30 * 60, 1)))
     added = 60 / np.log(2) * 0.5
-    np.testing.assert_allclose(normaliser.statistics.mean[1], added / (added + 5e5), rtol=1e-3)
+    np.testing.assert_allclose(normalizer.statistics.mean[1], added / (added + 5e5), rtol=1e-3)
 
 
 def test_silence_does_not_enter_the_statistics():
-    normaliser = AdaptiveNormaliser(MEAN, STD, silence_gate_rms=0.01)
-    run(normaliser, rows_like(MEAN, STD, 50))
-    before = normaliser.statistics
+    normalizer = AdaptiveNormalizer(MEAN, STD, silence_gate_rms=0.01)
+    run(normalizer, rows_like(MEAN, STD, 50))
+    before = normalizer.statistics
     quiet = rows_like(MEAN + 100, STD, 500, seed=1)
     quiet[:, 8] = 0.01
-    run(normaliser, quiet)
-    np.testing.assert_array_equal(normaliser.statistics.mean, before.mean)
+    run(normalizer, quiet)
+    np.testing.assert_array_equal(normalizer.statistics.mean, before.mean)
 
 
 def test_unvoiced_rows_hold_constants_and_do_not_enter_coded_columns():
     rows = rows_like(MEAN, STD, 300, voiced=0.4)
     mixed = rows_like(MEAN, STD, 300, voiced=0.4)
     voiced = rows[:, 0] > 0
-    alone, together = AdaptiveNormaliser(MEAN, STD), AdaptiveNormaliser(MEAN, STD)
+    alone, together = AdaptiveNormalizer(MEAN, STD), AdaptiveNormalizer(MEAN, STD)
     run(alone, rows[voiced])
     out = run(together, mixed)
     coded = [0, 2, 3, 4, 5]
@@ -105,36 +105,36 @@ def test_unvoiced_rows_hold_constants_and_do_not_enter_coded_columns():
 
 
 def test_row_with_mixed_in_code_counts_as_unvoiced_for_log_hnr():
-    normaliser = AdaptiveNormaliser(MEAN, STD)
+    normalizer = AdaptiveNormalizer(MEAN, STD)
     row = rows_like(MEAN, STD, 1)[0]
     row[5] = -27.0
-    out = normaliser.update_and_normalise(row)
+    out = normalizer.update_and_normalize(row)
     assert out[5] == -2.0
     assert out[0] != -2.0
-    np.testing.assert_allclose(normaliser.statistics.mean[5], MEAN[5])
+    np.testing.assert_allclose(normalizer.statistics.mean[5], MEAN[5])
 
 
 def test_constant_sound_does_not_blow_up():
-    normaliser = AdaptiveNormaliser(MEAN, STD)
+    normalizer = AdaptiveNormalizer(MEAN, STD)
     row = rows_like(MEAN, STD, 1)[0]
-    run(normaliser, np.tile(row, (20_000, 1)))
-    assert (normaliser.statistics.std >= 0.1 * STD - 1e-12).all()
+    run(normalizer, np.tile(row, (20_000, 1)))
+    assert (normalizer.statistics.std >= 0.1 * STD - 1e-12).all()
     changed = row + 0.01 * STD.astype(np.float32)
     changed[8] = row[8]
-    assert np.abs(normaliser.update_and_normalise(changed)).max() < 0.2
+    assert np.abs(normalizer.update_and_normalize(changed)).max() < 0.2
 
 
 def test_outliers_are_clipped():
-    out = AdaptiveNormaliser(MEAN, STD, prior_seconds=1000.0).update_and_normalise(np.full(65, 1e6))
+    out = AdaptiveNormalizer(MEAN, STD, prior_seconds=1000.0).update_and_normalize(np.full(65, 1e6))
     np.testing.assert_array_equal(out[6:], 8)
 
 
 def test_reset_goes_back_to_the_start():
     rows = rows_like(MEAN, STD, 60, voiced=0.7)
-    normaliser = AdaptiveNormaliser(MEAN, STD)
-    first = run(normaliser, rows)
-    normaliser.reset()
-    np.testing.assert_array_equal(run(normaliser, rows), first)
+    normalizer = AdaptiveNormalizer(MEAN, STD)
+    first = run(normalizer, rows)
+    normalizer.reset()
+    np.testing.assert_array_equal(run(normalizer, rows), first)
 
 
 def test_statistics_of_a_set():
@@ -152,11 +152,11 @@ def test_factory_follows_the_spec():
     rows = rows_like(MEAN, STD, 500, voiced=0.5)
     spec = PreprocessSpec(adaptive_half_life_seconds=7.0, adaptive_prior_seconds=2.0, silence_gate_rms=0.05)
     statistics = lld_statistics(rows, spec)
-    made = make_normaliser(spec, statistics)
-    by_hand = AdaptiveNormaliser(*statistics, 7.0, 2.0, 0.05, step_seconds=1 / 30)
+    made = make_normalizer(spec, statistics)
+    by_hand = AdaptiveNormalizer(*statistics, 7.0, 2.0, 0.05, step_seconds=1 / 30)
     np.testing.assert_array_equal(run(made, rows), run(by_hand, rows))
-    assert isinstance(make_normaliser(paper_spec(), statistics), FixedNormaliser)
-    from_manifest = make_normaliser(spec, json.loads(json.dumps(statistics.to_dict())))
+    assert isinstance(make_normalizer(paper_spec(), statistics), FixedNormalizer)
+    from_manifest = make_normalizer(spec, json.loads(json.dumps(statistics.to_dict())))
     by_hand.reset()
     np.testing.assert_array_equal(run(from_manifest, rows), run(by_hand, rows))
 
@@ -164,14 +164,14 @@ def test_factory_follows_the_spec():
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: FixedNormaliser(MEAN[:64], STD), "mean must be"),
-        (lambda: FixedNormaliser(MEAN, STD * np.nan), "std must be"),
-        (lambda: AdaptiveNormaliser(MEAN, 0 * STD), "std must be positive"),
-        (lambda: AdaptiveNormaliser(MEAN, STD, half_life_seconds=0.0), "half_life_seconds must be positive"),
-        (lambda: AdaptiveNormaliser(MEAN, STD, prior_seconds=np.inf), "prior_seconds must be positive"),
-        (lambda: AdaptiveNormaliser(MEAN, STD).update_and_normalise(MEAN[None]), "row must have shape"),
-        (lambda: AdaptiveNormaliser(MEAN, STD).update_and_normalise(np.full(65, np.nan)), "row must be finite"),
-        (lambda: make_normaliser(PreprocessSpec(), {"mean": [0.0]}), "statistics must have lld_mean"),
+        (lambda: FixedNormalizer(MEAN[:64], STD), "mean must be"),
+        (lambda: FixedNormalizer(MEAN, STD * np.nan), "std must be"),
+        (lambda: AdaptiveNormalizer(MEAN, 0 * STD), "std must be positive"),
+        (lambda: AdaptiveNormalizer(MEAN, STD, half_life_seconds=0.0), "half_life_seconds must be positive"),
+        (lambda: AdaptiveNormalizer(MEAN, STD, prior_seconds=np.inf), "prior_seconds must be positive"),
+        (lambda: AdaptiveNormalizer(MEAN, STD).update_and_normalize(MEAN[None]), "row must have shape"),
+        (lambda: AdaptiveNormalizer(MEAN, STD).update_and_normalize(np.full(65, np.nan)), "row must be finite"),
+        (lambda: make_normalizer(PreprocessSpec(), {"mean": [0.0]}), "statistics must have lld_mean"),
         (lambda: lld_statistics(np.zeros((0, 65)), PreprocessSpec()), "rows must have shape"),
         (lambda: lld_statistics(np.zeros((9, 65)), PreprocessSpec()), "rows must have values"),
     ],

@@ -1,12 +1,12 @@
-"""Normalisation of the 65 LLDs before the model: fixed statistics, or running ones that follow voice and microphone.
+"""Normalization of the 65 LLDs before the model: fixed statistics, or running ones that follow voice and microphone.
 
 Both take one row at a time, in order, and keep their state in float64, so chunking changes nothing. Masked
 rows are not handed in at all; silent ones are, but do not enter the running statistics.
 
 Five columns carry codes where there is no voice (F0, jitter and shimmer 0, logHNR -100). `Choice:` the adaptive
-normaliser takes the statistics of those columns over voiced rows alone and maps unvoiced rows to a constant: -2 for F0
+normalizer takes the statistics of those columns over voiced rows alone and maps unvoiced rows to a constant: -2 for F0
 and logHNR (the side on which the code lies), 0 for jitter and shimmer. A row where the three-row average mixed the code
-into logHNR (below -20 dB) counts as unvoiced in that column. The fixed normaliser is the plain one of the paper
+into logHNR (below -20 dB) counts as unvoiced in that column. The fixed normalizer is the plain one of the paper
 (section 4.2.2).
 """
 
@@ -68,13 +68,13 @@ def present_values(rows: np.ndarray) -> np.ndarray:
 
 
 def lld_statistics(rows: np.ndarray, spec: PreprocessSpec) -> LldStatistics:
-    """Returns the statistics of a training set for the normaliser that the spec names.
+    """Returns the statistics of a training set for the normalizer that the spec names.
 
     For "fixed" they are plain. For "adaptive" rows at or below the silence gate do not count, and coded columns count
     where there is voice.
 
     Args:
-        rows: (T, 65), not normalised.
+        rows: (T, 65), not normalized.
         spec: audio_normalisation and silence_gate_rms are used.
 
     Returns:
@@ -122,7 +122,7 @@ def _checked_row(row: np.ndarray) -> np.ndarray:
     return row
 
 
-class FixedNormaliser:
+class FixedNormalizer:
     """(row - mean) / std with the statistics of the training set. Paper: section 4.2.2.
 
     Args:
@@ -136,13 +136,13 @@ class FixedNormaliser:
     def reset(self) -> None:
         """Does nothing; there is no state."""
 
-    def update_and_normalise(self, row: np.ndarray) -> np.ndarray:
-        """Returns the normalised row, (65,) float32. row: (65,), not normalised."""
+    def update_and_normalize(self, row: np.ndarray) -> np.ndarray:
+        """Returns the normalized row, (65,) float32. row: (65,), not normalized."""
         mean, std = self._statistics
         return ((_checked_row(row) - mean) / std).astype(np.float32)
 
 
-class AdaptiveNormaliser:
+class AdaptiveNormalizer:
     """(row - mean) / std with running statistics that start from fixed ones; causal.
 
     Each column keeps its own weight W (seconds counted), mean m and variance v. A row x that counts moves them,
@@ -151,7 +151,7 @@ class AdaptiveNormaliser:
         W' = d W + dt,  g = dt / W',  m' = m + g (x - m),  v' = (1 - g) (v + g (x - m)^2)
 
     At the start W = prior_seconds and m, v are the fixed statistics, which so fade like everything older. The row is
-    normalised with the statistics that include it. `Choice:` v is at least (0.1 std)^2, so that a held tone does
+    normalized with the statistics that include it. `Choice:` v is at least (0.1 std)^2, so that a held tone does
     not blow up small changes, and results are clipped to -8..8.
 
     Args:
@@ -199,14 +199,14 @@ class AdaptiveNormaliser:
 
     @property
     def statistics(self) -> LldStatistics:
-        """The statistics that the next silent row would be normalised with."""
+        """The statistics that the next silent row would be normalized with."""
         return LldStatistics(self._mean.copy(), np.sqrt(np.maximum(self._variance, self._least_variance)))
 
-    def update_and_normalise(self, row: np.ndarray) -> np.ndarray:
-        """Takes one row and normalises it.
+    def update_and_normalize(self, row: np.ndarray) -> np.ndarray:
+        """Takes one row and normalizes it.
 
         Args:
-            row: (65,), not normalised, one step after the row before.
+            row: (65,), not normalized, one step after the row before.
 
         Returns:
             (65,) float32 in -8..8; coded columns of unvoiced rows hold their constant.
@@ -232,10 +232,10 @@ class AdaptiveNormaliser:
         self._variance = (1 - gain) * (self._variance + gain * change * change)
 
 
-def make_normaliser(
+def make_normalizer(
     spec: PreprocessSpec, statistics: LldStatistics | Mapping[str, Sequence[float]]
-) -> FixedNormaliser | AdaptiveNormaliser:
-    """Returns the normaliser that the spec names, for rows at the model rate.
+) -> FixedNormalizer | AdaptiveNormalizer:
+    """Returns the normalizer that the spec names, for rows at the model rate.
 
     Args:
         spec: audio_normalisation, the adaptive fields and model_rate_hz are used.
@@ -244,8 +244,8 @@ def make_normaliser(
     if not isinstance(statistics, LldStatistics):
         statistics = LldStatistics.from_dict(statistics)
     if spec.audio_normalisation == "fixed":
-        return FixedNormaliser(*statistics)
-    return AdaptiveNormaliser(
+        return FixedNormalizer(*statistics)
+    return AdaptiveNormalizer(
         *statistics,
         spec.adaptive_half_life_seconds,
         spec.adaptive_prior_seconds,
