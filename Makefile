@@ -103,6 +103,10 @@ soak: dev                    ## SECONDS in real time and the fault matrix, figur
 	sh tests/tools/install_system_packages.sh
 	$(VENV)/bin/python -m tests.soak --seconds '$(SECONDS)' $(if $(JSON),--json '$(JSON)')
 
+.PHONY: fuzz
+fuzz: dev                    ## SECONDS of changed inputs at every door (files, configurations, arguments), figures into JSON
+	$(VENV)/bin/python -m tests.fuzz --seconds '$(SECONDS)' $(if $(JSON),--json '$(JSON)') --keep build/fuzz
+
 # --- the C++ core: sanitizers, and aarch64 under qemu ---------------------------------------------------------------------
 .PHONY: test-sanitize test-aarch64
 test-sanitize: dev           ## the C++ tests under the address and undefined-behavior sanitizers

@@ -20,14 +20,16 @@ _HARMLESS = frozenset(
         "subtype", "loop", "speed", "timeout", "transport", "ttl", "video", "width",
     )
 )  # options whose values are shown; any other value of a URI may be a secret  # fmt: skip
-_KEY = r"([\w.-]*(?:pass|pwd|pw|token|key|secret|auth|sig|cred|session|jwt|login|user)[\w.-]*\s*=\s*)"
-_IN_PATH = re.compile(_KEY + r"[^&;]+", re.IGNORECASE)
-_IN_TEXT = re.compile(_KEY + r"[^&;\s'\"]+", re.IGNORECASE)
+# A name begins where no word does before it: without that, a long word would be searched from each of its letters.
+_NAMED = re.compile(r"(?<![\w.-])([\w.-]+)\s*=\s*")
+_PATH_VALUE_END = re.compile(r"[&;]|\Z")
+_TEXT_VALUE_END = re.compile(r"[&;\s'\"]|\Z")
+_SECRET = re.compile("pass|pwd|pw|token|key|secret|auth|sig|cred|session|jwt|login|user", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _GST_TOKEN = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\\.|[^\s"'\\])+""", re.DOTALL)
 _GST_ELEMENT = re.compile(r"[A-Za-z0-9_./-]+")
 _GST_HARMLESS = frozenset(("device", "sensor-id", "sensor_id", "camera-name"))
-_URI_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_URI_IN_TEXT = re.compile(r"(?<![A-Za-z0-9+.-])[0-9+.-]*[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
 
 
 def public_name(source: object) -> str:
@@ -57,7 +59,20 @@ def without_secrets(text: str, source: object = None) -> str:
     """
     if isinstance(source, str) and source:
         text = text.replace(source, public_name(source))
-    return _IN_TEXT.sub(rf"\1{HIDDEN}", _URI_IN_TEXT.sub(lambda match: _hidden(match[0]), text))
+    return _without_values(_URI_IN_TEXT.sub(lambda match: _hidden(match[0]), text), _TEXT_VALUE_END)
+
+
+def _without_values(text: str, value_end: re.Pattern[str]) -> str:
+    """Returns a text with the value of every name that may mean a secret hidden: `password=...`."""
+    shown, position = "", 0
+    for match in _NAMED.finditer(text):
+        if match.start() < position or _SECRET.search(match[1]) is None:
+            continue
+        end = value_end.search(text, match.end())
+        if end is not None and end.start() > match.end():
+            shown += text[position : match.end()] + HIDDEN
+            position = end.start()
+    return shown + text[position:]
 
 
 def _hidden(text: str) -> str:
@@ -100,7 +115,7 @@ def _options(text: str) -> str:
     """Returns a host and path, or a path, with the values of the options behind it hidden, but for the harmless ones."""
     text, hash_sign, _ = text.partition("#") if "?" in text else (text, "", "")
     path, question, query = text.partition("?")
-    path = _IN_PATH.sub(rf"\1{HIDDEN}", path)
+    path = _without_values(path, _PATH_VALUE_END)
     if not question:
         return path
     pairs = []

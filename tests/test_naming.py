@@ -188,3 +188,24 @@ def test_running_source_and_sink_show_no_secret() -> None:
             (runtime.health(), runtime.stats(), runtime.warnings, [thread.name for thread in threading.enumerate()])
         )
     assert said and SECRET not in text + "".join(said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 60_000, "pass" * 15_000, "a.b-" * 15_000, "x=" * 30_000, "pass=" * 12_000, " =" * 30_000, "a" * 30_000 + "://" + "b" * 30_000,
+        "rtsp://" + "u:" * 30_000, "rtsp://" + "@" * 60_000, "gst:" + "'" * 60_000, "gst:" + "a\\" * 30_000, "gst:" + "\"a " * 20_000,
+        "camera:" * 9_000, "?&;" * 20_000, "#" * 60_000,
+    ],
+    ids=lambda text: text[:8],
+)  # fmt: skip
+def test_long_text_costs_little(text: str) -> None:
+    started = time.process_time()
+    public_name(text)
+    without_secrets(text)
+    assert time.process_time() - started < 1.0
+
+
+def test_secret_behind_a_harmless_name_is_hidden() -> None:
+    for text in (f"a=1/password={SECRET}", f"dir/a=b=token={SECRET}", f"x = 1 password = {SECRET}"):
+        assert SECRET not in public_name(text) and SECRET not in without_secrets(text)

@@ -5,6 +5,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
+#include <cmath>
 #include <cstdint>
 
 #include "bindings.h"
@@ -122,6 +123,7 @@ py::object PlainAttention(const py::object& q_audio, const py::object& kv_audio,
     if (Py_TYPE(arrays[i].ptr()) != Py_TYPE(q_audio.ptr())) return py::none();
     if (!(numpy ? ViewNumpy(arrays[i], &views[i]) : ViewDlpack(arrays[i], *api, &views[i]))) return py::none();
   }
+  if (!std::isfinite(alpha) || !std::isfinite(beta)) return py::none();
   if (threads < 1 || !FitsPlainCall(views, heads)) return py::none();
   const int64_t batch = views[0].shape[0], queries = views[0].shape[1], channels = views[0].shape[2];
   py::object out = numpy ? py::object(py::array_t<float>({batch, queries, channels}))

@@ -25,6 +25,7 @@ REQUIRED_INPUTS = NODE_INPUTS[:6]
 TYPE_CODES = {"float32": 0, "float16": 1, "bfloat16": 2}  # of edgeaff::DataType
 _CPU_TYPES = ("float32", "bfloat16")
 CUDA_HEAD_SIZES = (16, 32, 64, 128)
+MOST_WEIGHT = 3.4e38
 MOST_HEADS, MOST_THREADS, MOST_HEAD_SIZE = 1 << 16, 256, 256
 SMALLER = "pass smaller arrays."
 _ABSENT = (0, 0, 0, 0, 0, 0)  # mask and its stride, bias, residual and its strides
@@ -123,7 +124,9 @@ class _Call(NamedTuple):
 def _run_checked(call: _Call, *, threads: int, stream: int | None, out: Any) -> Any:
     """Returns the weighted sum after checking every argument, on the device where the arrays lie."""
     arrays, weights, num_heads, band = call
-    found = {name: describe(array, name) for name, array in arrays.items() if array is not None}
+    found = {
+        name: describe(array, name) for name, array in arrays.items() if array is not None or name in REQUIRED_INPUTS
+    }
     num_heads = check_whole("num_heads", num_heads, 1, MOST_HEADS, "pass the model's heads.")
     sizes = _check_sizes(found, num_heads, band)
     batch, query_count, _, _, head_size = sizes
@@ -256,13 +259,25 @@ def _weights(alpha: Any, beta: Any, target: Operand) -> tuple[float, float, int,
             addresses.append(operand.address)
             continue
         try:
-            values.append(float(weight))
+            values.append(_finite(weight))
         except Exception as error:  # of whatever __float__ the object has
             raise ArgumentError(
                 f"{name} must be a number or a 0-d array, got {shown(weight)} ({reason_of(error)}); pass the learned weight."
             ) from error
         addresses.append(0)
     return values[0], values[1], addresses[0], addresses[1]
+
+
+def _finite(weight: Any) -> float:
+    """Returns a weight as the kernel takes it.
+
+    Raises:
+        ValueError: it is no finite number of float32.
+    """
+    value = float(weight)
+    if not abs(value) <= MOST_WEIGHT:
+        raise ValueError(f"{value} is not finite in float32")
+    return value
 
 
 def _run_cpu(packed: tuple[Any, ...], dtype: str, head_size: int, threads: int) -> None:

@@ -16,6 +16,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.ops.crop_resize import crop_resize_planes
 from edgeaff.ops.cross_modal_attention import cross_modal_attention
 from tests.ops.attention_cases import make_case
+from tests.ops.exporters import Forged, Raising
 
 pytestmark = pytest.mark.needs_native
 BATCH, QUERIES, KEYS, HEADS, HEAD_SIZE = 1, 3, 5, 2, 16
@@ -143,71 +144,6 @@ def test_read_only_exporter_is_refused_as_out() -> None:
 
 
 # --- DLPack ---------------------------------------------------------------------------------------------------------------
-
-
-class Tensor(ctypes.Structure):
-    _fields_ = [
-        ("data", ctypes.c_void_p),
-        ("device_type", ctypes.c_int32),
-        ("device_id", ctypes.c_int32),
-        ("ndim", ctypes.c_int32),
-        ("code", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-        ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)),
-        ("byte_offset", ctypes.c_uint64),
-    ]
-
-
-class Forged:
-    """An exporter whose capsule says whatever a test wants."""
-
-    def __init__(
-        self,
-        shape: tuple[int, ...] = (BATCH, QUERIES, 32),
-        *,
-        device: tuple[int, int] = (1, 0),
-        name: bytes = b"dltensor",
-        **fields: Any,
-    ) -> None:
-        self.memory = np.zeros(1 << 12, np.float32)
-        self.sizes = (ctypes.c_int64 * max(len(shape), 1))(*shape)
-        place = fields.pop("sizes_at", ctypes.cast(self.sizes, ctypes.POINTER(ctypes.c_int64)))
-        self.tensor = Tensor(
-            **{
-                "data": self.memory.ctypes.data,
-                "device_type": 1,
-                "ndim": len(shape),
-                "code": 2,
-                "bits": 32,
-                "lanes": 1,
-                "shape": place,
-                **fields,
-            }
-        )
-        self.device, self.name = device, name
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return self.device
-
-    def __dlpack__(self, **_: Any) -> Any:
-        make = ctypes.pythonapi.PyCapsule_New
-        make.restype, make.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-        return make(ctypes.addressof(self.tensor), self.name, None)
-
-
-class Raising:
-    """An exporter that fails in its own way."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        raise self.error
-
-    def __dlpack__(self, **_: Any) -> Any:
-        raise self.error
 
 
 FORGED = {
