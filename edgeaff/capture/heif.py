@@ -18,6 +18,8 @@ from typing import BinaryIO
 BRANDS = frozenset(
     (b"mif1", b"mif2", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"avif", b"avis", b"avci", b"jpeg", b"miaf")
 )
+SEQUENCE_BRANDS = frozenset((b"avis", b"msf1", b"hevc", b"hevx"))  # in the first place: an animation, with a still beside it
+ANIMATION = "animation"
 _MOST_BYTES = 1 << 24  # of a meta box
 _MOST_ITEMS = 1 << 14
 _MOST_DEPTH = 4  # derived images of derived images
@@ -34,7 +36,7 @@ class HeifImage:
         size: (width, height) in pixels that the tiles are cut to, or None.
         operations: what is done to it then, in order: ("turn", quarter turns counter-clockwise), ("mirror", 0 = upper and lower
             half change places, 1 = left and right), ("crop", (x0, y0, x1, y1)).
-        kind: type of the primary item where it cannot be read ("iovl", ...), else "".
+        kind: `ANIMATION` where the file is one; type of the primary item where it cannot be read ("iovl", ...); else "".
     """
 
     tiles: tuple[int, ...]
@@ -80,8 +82,11 @@ def read_heif(path: Path) -> HeifImage | None:
     """
     try:
         with path.open("rb") as stream:
-            if brand_of(stream.read(256)) is None:
+            head = stream.read(256)
+            if brand_of(head) is None:
                 return None
+            if head[8:12] in SEQUENCE_BRANDS and any(kind == b"moov" for kind, _, _ in boxes_of(stream)):
+                return HeifImage((), kind=ANIMATION)
             body = _meta_body(stream)
             if body is None:
                 return None

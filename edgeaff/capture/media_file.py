@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.capture.container import open_file, require_regular_file, too_large_message
-from edgeaff.capture.heif import HeifImage, read_heif
+from edgeaff.capture.heif import ANIMATION, HeifImage, read_heif
 from edgeaff.capture.tiles import StillReader
 from edgeaff.capture.timeline import Timeline, order_of, to_ns
 from edgeaff.capture.track import TrackReader, storage_of
@@ -111,7 +111,15 @@ class MediaFile(Closing):
         self._heif = read_heif(self.path)
         if self._heif is None:
             return
-        indices = {stream.id: int(stream.index) for stream in container.streams if stream.type == "video"}
+        if self._heif.kind == ANIMATION:  # the still beside it is a track of one frame
+            self._heif = None
+            animated = (stream.index for stream in container.streams if stream.type == "video" and stream.frames > 1)
+            tracks["video"] = next(animated, tracks["video"])
+            return
+        indices: dict[int, int] = {}
+        for stream in container.streams:
+            if stream.type == "video":
+                indices.setdefault(stream.id, int(stream.index))
         if self._heif.kind or not self._heif.tiles or not set(self._heif.tiles) <= set(indices):
             what = f"of type {self._heif.kind!r}" if self._heif.kind else f"of {len(self._heif.tiles)} tiles that FFmpeg does not show"
             raise MediaError(

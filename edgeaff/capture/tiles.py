@@ -50,7 +50,10 @@ class StillReader(ProcessBound):
             container: an open PyAV container that nobody else reads.
             image: whose tiles are tracks of it.
         """
-        by_id = {stream.id: stream for stream in container.streams if stream.type == "video"}
+        by_id: dict[int, Any] = {}
+        for stream in container.streams:
+            if stream.type == "video":
+                by_id.setdefault(stream.id, stream)  # an animation beside the items may have the same number
         self._container, self._image = container, image
         self._places: dict[int, list[int]] = {}
         for place, item in enumerate(image.tiles):

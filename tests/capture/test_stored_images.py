@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from edgeaff.capture import image as image_module
-from edgeaff.capture.heif import read_heif
+from edgeaff.capture.heif import ANIMATION, read_heif
 from edgeaff.capture.image import square_size
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.capture.still import exif_orientation, image_size
 from edgeaff.errors import MediaError
 from edgeaff.types import VideoFrame
-from tests.heif_maker import write_heif
+from tests.heif_maker import box, write_heif
 from tests.media_maker import write_clip
 
 pytestmark = pytest.mark.needs_media
@@ -162,6 +162,15 @@ def test_a_lost_tile_is_a_warning(tmp_path):
     (frame,) = list(source)
     assert frame.image.shape == (100, 150, 3)
     assert source.counts["damaged_frames"] == 1 and "1 of 1 frames are damaged" in source.warnings[1]
+
+
+def test_an_animation_is_no_still(tmp_path):
+    path = write_heif(tmp_path / "a.heic", gradient(20, 20))
+    data = path.read_bytes().replace(b"ftypheic", b"ftypavis", 1)
+    path.write_bytes(data)
+    assert read_heif(path).kind == ""  # without tracks the still is all there is
+    path.write_bytes(data + box(b"moov", box(b"trak")))
+    assert read_heif(path).kind == ANIMATION
 
 
 def test_an_image_that_cannot_be_put_together_is_refused(tmp_path):
