@@ -198,7 +198,7 @@ class NativeWindowPredictor(Predictor):
 class WindowPredictor(Predictor):
     """The `paper` model: the whole window of 100 ticks again at each tick; its newest row is the value.
 
-    Choice: ticks missing at the start are masked (design section 4); the paper evaluates whole sequences only.
+    Choice: ticks missing at the start are masked; the paper evaluates whole sequences only.
     """
 
     def __init__(self, graph: Graph, *, precision: str | None = None) -> None:

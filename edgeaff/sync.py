@@ -1,4 +1,4 @@
-"""One clock: frames and sound of any rate onto the ticks of the model (design: 30 Hz), gaps masked.
+"""One clock: frames and sound of any rate onto the ticks of the model, 30 a second, gaps masked.
 
 ```
 frames   |  F0      F1        F2 F3          F4     a frame belongs to the tick nearest to it (spec.frame_tick)
@@ -372,7 +372,7 @@ class _Modality:
 
 @dataclass(slots=True)
 class TickScheduler:
-    """Decides which tick may go (design section 3).
+    """Decides which tick may go (docs/live.md, "Clocks").
 
     For a tick, a modality has a last instant that it can use. The tick waits for that modality until it has delivered what is
     taken, or anything later, or until another declared modality or `advance` has reached that instant + `skew_ns`.

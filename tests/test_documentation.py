@@ -26,13 +26,17 @@ else:
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = [*PAGES, *sorted((ROOT / "examples").iterdir())]
+MODULES = sorted(path for folder in ("edgeaff", "recipes", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py"))
+NATIVE = sorted(path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".h", ".cc", ".cu", ".cuh"})
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<![\w.-])(?:edgeaff|-m edgeaff) ([a-z]+)\b((?:(?!edgeaff )[^\n`#;])*)")
 MODULE = re.compile(r"-m (edgeaff(?:\.\w+)+|recipes(?:\.\w+)+)((?:(?!python )[^\n`#;])*)")
 SCRIPT = re.compile(r"python ((?:benchmarks|examples)/\w+\.py)((?:(?!python )[^\n`#;])*)")
-OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
+OPTION = re.compile(r"(?<![\w-])--(?!help\b)[a-z][a-z0-9-]*")
 DOTTED = re.compile(r"(?<![\w./-])(?:edgeaff|recipes)(?:\.[A-Za-z_]\w*)+(?![\w/]|\.\w)")
 PLACE = re.compile(r"`((?:edgeaff|recipes|tests|benchmarks|examples|csrc|cmake|docs)/[\w./-]*[\w/])`")
+FILE = re.compile(r"(?<![\w./*<{-])((?:[\w-]+/)*[\w-]+\.(?:py|h|cc|cu|cuh))(?![\w/*])")
+FOREIGN = {"linux/videodev2.h"}  # files of others
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#([^)\s]+))?\)")
 
 
@@ -160,6 +164,40 @@ def test_every_argument_of_a_command_has_its_help(command: str) -> None:
 def test_every_script_of_benchmarks_takes_json(path: Path) -> None:
     assert path.name == "latency.py" or '"--json"' in path.read_text(encoding="utf-8")
     assert "--json" in commands()["bench"]  # which latency.py is
+
+
+def strings_of(path: Path) -> str:
+    """Returns docstrings, messages and comments of a Python file, comments of a C++ one."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return "\n".join(re.findall(r"//.*", text))
+    strings = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return "\n".join([*strings, *re.findall(r"(?:^|\s)# .*", text)])
+
+
+@cache
+def known_files() -> frozenset[str]:
+    """Returns the ends of the paths of all files, such as `edgeaff/sync.py` and `sync.py`."""
+    folders = ("edgeaff", "recipes", "benchmarks", "examples", "tests", "csrc", "cmake", "docs")
+    paths = [path.relative_to(ROOT).parts for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    return frozenset("/".join(parts[index:]) for parts in (*paths, ("setup.py",)) for index in range(len(parts)))
+
+
+def dangling(text: str) -> list[str]:
+    """Returns what a text of the source names and is not there: modules, members, commands, options, files, pages of a design."""
+    text = text.replace("edgeaff.ops._C", "")  # compiled
+    files = [file for file in FILE.findall(text) if file not in known_files() | FOREIGN and "NAME" not in file]
+    return wrong_names(text) + wrong_options(text) + files + re.findall(r"\bdesign section \d+", text)
+
+
+@pytest.mark.parametrize("path", [*MODULES, *NATIVE], ids=name)
+def test_docstrings_messages_and_comments_name_what_is_there(path: Path) -> None:
+    assert not dangling(strings_of(path))
+
+
+def test_dangling_references_of_the_source_are_found() -> None:
+    text = "see design section 3, edgeaff.export.none, ops/none.py, sync.py and csrc/lld/lld_stream.h; run edgeaff run a --never"
+    assert dangling(text) == ["edgeaff.export.none", "edgeaff run --never", "ops/none.py", "design section 3"]
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name)

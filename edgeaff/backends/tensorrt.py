@@ -279,7 +279,7 @@ def prepare_model(model: bytes, precision: str) -> bytes:
     """Returns the graph that an engine of a precision is built from.
 
     Args:
-        model: float32, or quantized for the CPU; int8: quantized by `edgeaff.export.gpu_precision` already.
+        model: float32, or quantized for the CPU; int8: quantized by `edgeaff.export.to_tensorrt.make_int8` already.
         precision: float32, float16 or int8.
 
     Raises:
@@ -290,7 +290,7 @@ def prepare_model(model: bytes, precision: str) -> bytes:
     if precision == "int8":
         if not quantized:
             raise ArgumentError(
-                "model must be quantized for int8, got a float graph; make it with edgeaff.export.gpu_precision.to_symmetric_int8."
+                "model must be quantized for int8, got a float graph; make it with edgeaff.export.to_tensorrt.make_int8."
             )
         return model
     if precision not in ("float32", "float16"):

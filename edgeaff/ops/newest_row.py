@@ -8,7 +8,7 @@ answer  = dense (weight * sum_j p_j (x_j W_v + b_v)) = (sum_j p_j x_j) . F + con
 ```
 so that a row costs two products of a vector with D x D, and two passes over x, instead of three products of the window with
 D x D. Equal to the unfolded form within rounding (tests/ops/test_newest_row.py), because nothing nonlinear lies
-between the attention and the dense layer (design: fusion stays linear after the attention).
+between the attention and the dense layer.
 """
 
 from __future__ import annotations
