@@ -8,6 +8,7 @@ void BindAffectStep(pybind11::module_& module);
 void BindArrays(pybind11::module_& module);
 void BindBuildInfo(pybind11::module_& module);
 void BindConvNet(pybind11::module_& module);
+void BindCoreEstimate(pybind11::module_& module);
 void BindCoreFaces(pybind11::module_& module);
 void BindCoreTime(pybind11::module_& module);
 void BindCropResize(pybind11::module_& module);

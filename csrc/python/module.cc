@@ -9,6 +9,7 @@ PYBIND11_MODULE(_C, module) {
   edgeaff::BindArrays(module);
   edgeaff::BindBuildInfo(module);
   edgeaff::BindConvNet(module);
+  edgeaff::BindCoreEstimate(module);
   edgeaff::BindCoreFaces(module);
   edgeaff::BindCoreTime(module);
   edgeaff::BindCropResize(module);

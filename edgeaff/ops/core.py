@@ -4,6 +4,8 @@
 |---|---|
 | AudioClock, RowTimeline, FrameTimeline, TickScheduler | `edgeaff.sync` (AudioClock is SoundClock there) |
 | ClockGate | `edgeaff.preprocess.gate` |
+| Coverage, Smoother, Uncertainty | `edgeaff.inference` |
+| LldNormalizer | `edgeaff.features.normalize` |
 | FaceTracker, assign | `edgeaff.detection.tracker`, `edgeaff.detection.assignment` |
 
 Times are int nanoseconds of 64 bits, as the gate lets them through; both twins give the same bytes for the same calls (tests/core).
@@ -11,7 +13,7 @@ Times are int nanoseconds of 64 bits, as the gate lets them through; both twins 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -287,3 +289,61 @@ class FaceTracker:
 def assign(cost: np.ndarray) -> list[tuple[int, int]]:
     """Returns the pairs (row, column) of the cheapest complete assignment of the shorter side, by row. cost: (n, m), finite."""
     return native().assign(cost)
+
+
+class LldNormalizer:
+    """(row - mean) / std with fixed or running statistics, as the spec says."""
+
+    def __init__(self, spec: PreprocessSpec, statistics: Mapping[str, Sequence[float]]) -> None:
+        self._core = native().LldNormalizer(
+            np.asarray(statistics["lld_mean"], np.float64), np.asarray(statistics["lld_std"], np.float64),
+            spec.audio_normalisation == "adaptive", spec.adaptive_half_life_seconds, spec.adaptive_prior_seconds,
+            spec.silence_gate_rms, 1 / spec.model_rate_hz,
+        )  # fmt: skip
+
+    def reset(self) -> None:
+        """Goes back to the fixed statistics."""
+        self._core.reset()
+
+    def update_and_normalize(self, row: np.ndarray) -> np.ndarray:
+        """Returns the normalized row, (65,) float32. row: (65,) float32, finite."""
+        return self._core.update_and_normalize(row)
+
+
+class Coverage:
+    """Share of the last 100 ticks in which a modality was there."""
+
+    def __init__(self) -> None:
+        self._core = native().Coverage()
+
+    def push(self, present: bool) -> float:
+        """Returns the coverage with this tick counted."""
+        return self._core.push(present)
+
+
+class Smoother:
+    """Causal exponential smoothing of one value."""
+
+    def __init__(self, time_constant_seconds: float) -> None:
+        self._core = native().Smoother(time_constant_seconds)
+
+    def push(self, pts_ns: int, value: float | None) -> float | None:
+        """Returns the smoothed value, None for None."""
+        return self._core.push(pts_ns, value)
+
+
+class Uncertainty:
+    """Standard deviation of the expected error by coverage. table: of a manifest, checked there."""
+
+    def __init__(self, table: Mapping[str, Any]) -> None:
+        grids = [np.asarray(table[name], float).ravel().tolist() for name in ("valence_std", "arousal_std")]
+        self._core = native().UncertaintyTable(list(table["video_coverage"]), list(table["audio_coverage"]), *grids)
+
+    def std(self, video_coverage: float, audio_coverage: float) -> tuple[float, float]:
+        """Returns (valence_std, arousal_std), interpolated between the calibrated coverages."""
+        return self._core.std(video_coverage, audio_coverage)
+
+
+def age_ms(now_ns: int, then_ns: int) -> float:
+    """Returns the age in milliseconds, rounded to 1 us; 0 for a frame just after its tick."""
+    return native().age_ms(now_ns, then_ns)
