@@ -137,3 +137,11 @@ def test_error_about_a_file_changes_no_terminal(tmp_path: Path, capsys: pytest.C
 def test_session_of_a_bundle_that_was_verified_runs(signed: Path, keys: tuple[Path, Path]) -> None:
     session = edgeaff.Session(ModelBundle.load(signed, key=keys[1]), video=False)
     assert session.push_lld(np.zeros((30, 65), np.float32), pts_ns=0)
+
+
+def test_archive_is_annotated_with_a_signed_bundle_alone(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    from edgeaff.archive.annotate import annotate
+
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    with pytest.raises(BundleError, match="signature beside it"):
+        annotate([tmp_path / "a.wav"], tmp_path / "out", kind="jsonl", key=keys[1])

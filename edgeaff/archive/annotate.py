@@ -40,6 +40,8 @@ def annotate(
     address: str | None = None,
     options: Mapping[str, Any] | None = None,
     progress: Callable[[Progress], None] | None = None,
+    key: str | os.PathLike[str] | None = None,
+    minimum_version: int | None = None,
 ) -> dict[str, Any]:
     """Annotates every file of the sources once.
 
@@ -55,6 +57,8 @@ def annotate(
         address: of the Ray cluster; None for the one that Ray finds.
         options: backend, max_faces, detector_stride, smoothing, as in Runtime.
         progress: called twice a second.
+        key: PEM file of the public key that must have signed the bundle, as for Runtime; every worker checks it.
+        minimum_version: lowest version of the bundle that is taken.
 
     Returns:
         `{"done": N, "failed": [{"file", "reason"}], "poison": [...], "output": ...}` of the output as a whole.
@@ -67,7 +71,8 @@ def annotate(
     _check(engine, kind, workers, shard, options)
     tasks = [task for task in find_tasks(sources) if shard is None or task.in_shard(*shard)]
     path = None if bundle is None else os.fspath(bundle)
-    loaded = open_bundle(path)
+    trust = {"key": None if key is None else os.fspath(key), "minimum_version": minimum_version}
+    loaded = open_bundle(path, key=key, minimum_version=minimum_version)
     run = {
         "bundle": str(loaded.manifest.model_id),
         "bundle_sha256": hashlib.sha256(Path(loaded.path).read_bytes()).hexdigest(),
@@ -83,7 +88,7 @@ def annotate(
         if shard is None:
             store.clean()
         settings = {
-            "bundle": path, "output": store.root, "format": kind, "memory_mb": memory_mb,
+            "bundle": path, "trust": trust, "output": store.root, "format": kind, "memory_mb": memory_mb,
             "options": {**{name: value for name, value in (options or {}).items() if value is not None}, "threads": 1},
         }  # fmt: skip
         _run_all(ledger, tasks, lambda: _engine(engine, settings, workers, address), progress)

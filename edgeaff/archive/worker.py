@@ -31,7 +31,7 @@ def main() -> int:
     settings = orders.get()
     limit_memory(settings["memory_mb"])
     lower_priority()
-    bundle = open_bundle(settings["bundle"])
+    bundle = open_bundle(settings["bundle"], **settings["trust"])
     store = open_store(settings["output"])
 
     def report(message: dict[str, Any]) -> None:

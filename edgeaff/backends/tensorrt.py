@@ -30,6 +30,7 @@ from edgeaff.forking import ProcessBound
 from edgeaff.ops import native
 from edgeaff.ops.arrays import Operand, describe
 from edgeaff.ops.cross_modal_attention import CUDA_HEAD_SIZES
+from edgeaff.parsing.onnx_graph import require_onnx
 
 PRECISIONS = {"tensorrt": "float16", "tensorrt:fp32": "float32", "tensorrt:int8": "int8"}
 MOST_FACES = 4
@@ -335,6 +336,7 @@ def load_tensorrt_graph(
         library: path of the C++ plugin, libedgeaff_tensorrt.so; empty for the Python one.
         progress: see `edgeaff.backends.tensorrt_build.build_engine`.
     """
+    require_onnx(model)
     chosen = find_toolchain(toolchain)
     device = find_device()
     targets = (device.compute_capability,) if chosen == "tensorrt_rtx" else ()

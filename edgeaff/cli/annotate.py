@@ -15,6 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", default="local", help="local (default), ray, or slurm, which prints a job script")
     parser.add_argument("--workers", metavar="N", type=int, help="processes (default: one per core)")
     parser.add_argument("--format", default="parquet", help="parquet (default) or jsonl")
-    parser.add_argument("--bundle", metavar="B", help="model bundle (.eaff); default: the one that ships")
+    add_bundle_arguments(parser)
     parser.add_argument("--backend", metavar="NAME", help="backend; default: the bundle's")
     parser.add_argument("--max-faces", metavar="N", type=int, help="most faces with events of their own (default 1)")
     parser.add_argument("--memory-mb", metavar="MB", type=int, default=4096, help="limit of a worker's address space")
@@ -78,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
             address=options.address,
             options={"backend": options.backend, "max_faces": options.max_faces},
             progress=line.show,
+            key=options.key,
+            minimum_version=options.minimum_version,
         )
     return _print(report, alone=options.quiet)
 
