@@ -39,7 +39,7 @@ def write_overlay(events: Sequence[AffectEvent], source: str, path: str) -> None
 
     if parse_uri(source).scheme != "file":
         raise ArgumentError(f"--overlay needs a file that can be read again, got {source}; record it first.")
-    with open_source(source, audio=False) as media, av.open(path, "w") as container:
+    with open_source(source, audio=False) as media, av.open(f"file:{path}", "w") as container:
         stream: Any = None
         for unit, now in with_events(media, events):
             if stream is None:

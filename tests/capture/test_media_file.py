@@ -1,8 +1,10 @@
 """MediaFile on files made here: exact pixels, exact samples, exact times."""
 
+import contextlib
 import gc
 import os
 import wave
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -286,6 +288,33 @@ def test_ffmpeg_stays_silent_about_damage(tmp_path, capfd):
     assert [frame.pts_ns // 1_000_000 for frame in frames] == [0, 40, 120, 160]
     assert source.warnings == ["c.mov: 1 damaged packets were skipped."]
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mkv", "avi", "ts", "mp4"])
+def test_a_file_damaged_anywhere_is_read_or_refused(tmp_path, suffix):
+    """Nothing but MediaError leaves a MediaFile, times rise and images have pixels, whatever bytes are changed."""
+    codec = {"video_codec": "mpeg2video", "pix_fmt": "yuv420p", "time_base": Fraction(1, 25)}
+    audio = {"audio_codec": "mp2"} if suffix in ("ts", "mp4", "avi") else {}
+    path = write_clip(
+        tmp_path / f"c.{suffix}",
+        frames=noise_pictures(8, (32, 48)),
+        times=frame_times(25, 0.32),
+        samples=np.sin(np.arange(12_800, dtype=np.float32) / 9),
+        sample_rate_hz=32_000,
+        **codec,
+        **audio,
+    )
+    whole, rng = path.read_bytes(), np.random.default_rng(3)
+    for _ in range(40):
+        data = bytearray(whole[: int(rng.integers(64, len(whole)))] if rng.random() < 0.3 else whole)
+        places = rng.integers(0, min(len(data), 1_500) if rng.random() < 0.5 else len(data), int(rng.integers(1, 12)))
+        for place in places:
+            data[place] = rng.integers(0, 256)
+        path.write_bytes(data)
+        with contextlib.suppress(MediaError):
+            frames, chunks = parts(MediaFile(path))
+            assert all(0 not in frame.image.shape for frame in frames)
+            assert all(chunk.samples.size for chunk in chunks)
 
 
 def write_wav(path, rate, samples):

@@ -17,11 +17,13 @@ import numpy as np
 import pytest
 
 import edgeaff
+from edgeaff.capture.media_file import MediaFile
 from edgeaff.cli.main import main
 from edgeaff.cli.plot import series_of
 from edgeaff.cli.run import losses
 from edgeaff.delivery.files import CSV_COLUMNS
-from edgeaff.types import FaceBox, TrackedFace
+from edgeaff.types import FaceBox, TrackedFace, VideoFrame
+from tests.media_maker import write_clip
 
 pytestmark = pytest.mark.needs_media
 TICK_NS = 1_000_000_000 / 30
@@ -152,6 +154,15 @@ def test_overlay_never_writes_over_the_input(tmp_path: Path, capsys: pytest.Capt
     before = clip.read_bytes()
     assert main(["run", str(clip), "--overlay", str(clip)]) == 2
     assert "another file" in capsys.readouterr().err and clip.read_bytes() == before
+
+
+@pytest.mark.needs_cv2
+def test_an_overlay_may_be_named_like_a_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = [np.full((64, 96, 3), 90, np.uint8)] * 5
+    write_clip(tmp_path / "a.mov", frames=images, times=[number / 25 for number in range(5)])
+    assert main(["run", "a.mov", "--overlay", "take:1.mp4", "--quiet"]) == 0
+    assert sum(isinstance(unit, VideoFrame) for unit in MediaFile(tmp_path / "take:1.mp4")) == 5
 
 
 def test_events_that_no_sink_got_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

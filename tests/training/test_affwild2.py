@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edgeaff.capture.media_file import MediaFile
-from edgeaff.errors import ArgumentError
+from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.spec import PreprocessSpec
 from edgeaff.training.corpora import fit_rows, rows_of_ticks
 from edgeaff.training.corpora.affwild2 import crop_files, read_annotation, read_corpus, side_of, video_name
@@ -280,6 +280,14 @@ def test_a_stopped_camera_leaves_ticks_without_a_row():
     assert (rows[29:44] == 29).all()
     assert (rows[46:90] == -1).all()
     assert (rows[90:] == np.arange(30, 60)).all()
+
+
+def test_a_crop_that_cannot_be_read_is_named(tmp_path):
+    from edgeaff.training.features.pixels import read_crop
+
+    (tmp_path / "00001.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
+    with pytest.raises(MediaError, match="00001.jpg must be a crop that can be read"):
+        read_crop(tmp_path / "00001.jpg", 32)
 
 
 def test_a_gap_of_more_than_ten_seconds_has_no_ticks():

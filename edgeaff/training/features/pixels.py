@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeaff.capture.media_file import MediaFile
-from edgeaff.errors import ArgumentError
+from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.features.resample import Resampler
+from edgeaff.parsing.boundary import boundary
 from edgeaff.spec import NANOSECONDS, SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.corpora.affwild2 import crop_files
 from edgeaff.training.corpora.record import UNANNOTATED, Track, fit_rows, rows_of_ticks
@@ -36,11 +37,14 @@ def read_crop(path: Path, size: int) -> np.ndarray:
         size: side in pixels; another size is resized by area.
 
     Returns:
-        The picture.
+        The image.
+
+    Raises:
+        MediaError: the file cannot be read.
     """
     from PIL import Image
 
-    with Image.open(path) as image:
+    with boundary(MediaError, f"{path} must be a crop that can be read", "unpack it again."), Image.open(path) as image:
         picture = image if image.mode == "L" else image.convert("RGB")
         scaled = picture if picture.size == (size, size) else picture.resize((size, size), Image.Resampling.BOX)
         values = np.asarray(scaled)
