@@ -24,13 +24,13 @@ _CODES = {status: float(index) for index, status in enumerate(STATUSES)}
 _HEADER = struct.Struct("<I")
 
 REASONS: dict[str, str] = {
-    "STALE": "Nothing has come from camera or microphone for a moment, so there is no value.",
+    "STALE": "Nothing has come from any source for a moment, so there is no value.",
     "NO_FACE": "No face can be used. What is left comes from the voice alone.",
     "NO_AUDIO": "No audio arrives. The values come from the face alone.",
     "NO_SPEECH": "Nobody speaks, and there is no camera to go by.",
     "WARMUP": "The first half second of evidence; values are still settling.",
-    "ABSTAIN": "There is evidence, but the error to expect is too large for a value to mean anything.",
-    "OK": "Camera and microphone deliver; both values are estimates with the uncertainty drawn around them.",
+    "ABSTAIN": "There is evidence, but the expected error is too large for a value.",
+    "OK": "Every source delivers; both values are estimates, with their uncertainty drawn around them.",
 }
 
 

@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs the Debian packages that the tests in tests/system need, and fails unless every component then answers. They run
-# real components: PulseAudio, PortAudio, GStreamer's RTSP server, mosquitto. Needs root (or sudo) where something is missing.
+# real components: PulseAudio, PortAudio, GStreamer's RTSP server, mosquitto, Chromium. Needs root (or sudo) where something is missing.
 set -eu
 PACKAGES="pulseaudio pulseaudio-utils libportaudio2 libasound2-plugins mosquitto python3-gi gir1.2-gst-rtsp-server-1.0
-gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
+gstreamer1.0-rtsp gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
+chromium chromium-driver"
 missing=""
 for package in $PACKAGES; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -17,7 +18,7 @@ if [ -n "$missing" ]; then
 fi
 
 absent=""
-for program in pulseaudio paplay mosquitto; do
+for program in pulseaudio paplay mosquitto chromium chromedriver; do
     PATH="$PATH:/usr/sbin:/usr/bin" command -v "$program" >/dev/null || absent="$absent $program"
 done
 /sbin/ldconfig -p | grep -q 'libportaudio\.so\.2' || absent="$absent libportaudio.so.2"

@@ -148,10 +148,10 @@ function times(context, data, colors, x, y) {
 }
 
 function flags(context, data, colors, x, top, bottom) {
-  let free = -Infinity;
-  for (const note of data.notes) {
-    if (note.seconds < data.from || note.seconds > data.to) continue;
+  const notes = data.notes.filter((note) => note.seconds >= data.from && note.seconds <= data.to);
+  notes.forEach((note, index) => {
     const at = x(note.seconds);
+    const next = index + 1 < notes.length ? x(notes[index + 1].seconds) : x(data.to);
     context.strokeStyle = colors.flag;
     context.lineWidth = 1;
     context.setLineDash([3, 3]);
@@ -168,12 +168,8 @@ function flags(context, data, colors, x, top, bottom) {
     context.fill();
     context.font = "10px system-ui, sans-serif";
     const words = note.kind.replaceAll("_", " ");
-    const wide = context.measureText(words).width;
-    if (at + 12 > free && at + 14 + wide < x(data.to)) {
-      text(context, words, at + 12, bottom - 8, colors.ink, "left", "10px system-ui, sans-serif");
-      free = at + 16 + wide;
-    }
-  }
+    if (at + 14 + context.measureText(words).width < next) text(context, words, at + 12, bottom - 8, colors.ink, "left", "10px system-ui, sans-serif");
+  });
 }
 
 function cursor(context, x, top, bottom, colors) {

@@ -72,7 +72,7 @@ function hello(message) {
   document.title = `edgeaff: ${message.input}`;
   $("mode").textContent = isView ? "stored session" : "live";
   $("source").textContent = [message.input, message.bundle, message.backend].filter(Boolean).join(" · ");
-  $("box-note").textContent = { crop: "as the model sees it", frame: "" }[message.images] ?? "position only, no image leaves the device";
+  $("box-note").textContent = { crop: "as the model sees it", frame: "" }[message.images] ?? (isView ? "position in the frame" : "position only: no image is sent");
   $("text").href = `live.txt?token=${encodeURIComponent(token)}`;
   $("raw").hidden = !isView;
   $("clocks").hidden = $("events").hidden = isView;
@@ -354,7 +354,7 @@ function why(state, point) {
 function sure(value, half) {
   if (Number.isNaN(value)) return "";
   if (Number.isNaN(half)) return "without a range";
-  const word = half <= 0.35 ? "well determined" : half <= 0.7 ? "a rough value" : "hardly determined";
+  const word = half <= 0.25 ? "well determined" : half <= 0.5 ? "a rough value" : "hardly determined";
   return `${word}; 95 %: ${signed(Math.max(-1, value - half))} to ${signed(Math.min(1, value + half))}`;
 }
 
@@ -481,7 +481,10 @@ function log() {
 }
 
 function legend() {
-  $("legend").replaceChildren(...page.hello.statuses.filter(({ name }) => name !== "OK").map(({ name, words }) => {
+  const head = document.createElement("li");
+  head.className = "head";
+  head.textContent = "shaded where the status is not OK:";
+  $("legend").replaceChildren(head, ...page.hello.statuses.filter(({ name }) => name !== "OK").map(({ name, words }) => {
     const item = document.createElement("li");
     item.textContent = name.replaceAll("_", " ");
     item.title = words;
