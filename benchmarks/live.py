@@ -2,7 +2,7 @@
 
 python benchmarks/live.py --json benchmarks/results/live.json
 
-Each trial is a process of its own; the kinds take turns, round after round. A trial runs the made camera and microphone of the latency
+Each trial is its own process; the kinds take turns, round after round. A trial runs the made camera and microphone of the latency
 benchmark in real time, after its page, if it has one, was given ten minutes of history. The viewer is another process.
 """
 
@@ -90,7 +90,7 @@ def fill(runtime: Runtime, event: AffectEvent) -> None:
 
 
 def trial(kind: str, seconds: float) -> dict[str, float]:
-    """Returns what one run cost.
+    """Returns the cost of one run.
 
     Args:
         kind: of KINDS.

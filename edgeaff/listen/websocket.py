@@ -110,7 +110,7 @@ class WebSocket:
     # --- for the server -----------------------------------------------------------------------------------------------
 
     def look(self, seconds: float) -> None:
-        """Ends a client that has taken or said nothing for too long; asks the others whether they are there.
+        """Ends a client that has taken or sent nothing for too long; pings the others.
 
         Args:
             seconds: since the last look.
@@ -159,7 +159,7 @@ class WebSocket:
         self.gone()
 
     def end(self) -> None:
-        """Says goodbye: the listener closes."""
+        """Ends it in an orderly way: the listener closes."""
         self.say_goodbye(_GOING_AWAY)
 
     @property

@@ -72,7 +72,7 @@ class Hello:
         mode: "live", or "view" for a stored session.
         input: name of what is read.
         bundle: model id.
-        backend: what computes.
+        backend: its name.
         tick_hz: ticks per second.
         columns: names of the numbers of a tick, in order.
         statuses: name and words of each status; a tick gives its place in this list.

@@ -1,6 +1,6 @@
 """`LivePage`: the page, its stream and the status on one port.
 
-Whoever delivers to it never waits: everything goes through queues of fixed length to the one thread of the listener.
+Delivering to it never waits: everything goes through queues of fixed length to the one thread of the listener.
 
 ```
 worker --write--> deque -+                        +-> Viewer (WebSocket), at most 8
@@ -66,7 +66,7 @@ class Shown:
     Attributes:
         input: name of what is read.
         bundle: model id.
-        backend: what computes.
+        backend: its name.
         limits: of the bundle: `abstain_above_std`.
         smoothing: of the bundle, seconds.
         max_faces: most faces per tick.

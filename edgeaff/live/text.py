@@ -30,15 +30,15 @@ def text_of(ring: Ring, *, title: str) -> str:
     for place in newest:
         row = dict(zip(VALUES, values[place].tolist(), strict=True))
         latency = "" if math.isnan(row["latency_ms"]) else f"{row['latency_ms']:.0f} ms"
-        said = " ".join(f"{_said(row, name):<22}" for name in DIMENSIONS)
-        line = f"{exact[place, 1] / NANOSECONDS:>9.1f}s  {STATUSES[int(row['status'])].value:<10} {said} {latency}"
+        stated = " ".join(f"{_stated(row, name):<22}" for name in DIMENSIONS)
+        line = f"{exact[place, 1] / NANOSECONDS:>9.1f}s  {STATUSES[int(row['status'])].value:<10} {stated} {latency}"
         lines.append(line.rstrip())
     if not len(exact):
         lines.append("no tick yet")
     return "\n".join(lines) + "\n"
 
 
-def _said(row: dict[str, float], name: str) -> str:
+def _stated(row: dict[str, float], name: str) -> str:
     value, std = row[name], row[f"{name}_std"]
     if math.isnan(value):
         return "no value"

@@ -1,4 +1,4 @@
-"""`Thumbnails`: JPEGs of crops or frames, made on a thread of its own, at most one at a time; the newest frame wins."""
+"""`Thumbnails`: JPEGs of crops or frames, made on their own thread, at most one at a time; the newest frame wins."""
 
 from __future__ import annotations
 

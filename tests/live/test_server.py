@@ -283,7 +283,7 @@ def test_stored_event_is_its_line_of_json():
 # --- its end --------------------------------------------------------------------------------------------------------------
 
 
-def test_closing_says_goodbye_and_leaves_no_thread():
+def test_closing_ends_every_stream_and_leaves_no_thread():
     before = threading.active_count()
     server = page(images="frame")
     with watching(server) as watcher:

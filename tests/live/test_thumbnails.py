@@ -71,7 +71,7 @@ def test_either_package_writes_the_same_colors(monkeypatch, package):
     assert image[60, 80, 0] > 180 and image[60, 80, 2] < 40
 
 
-def test_no_package_for_jpeg_says_what_to_install(monkeypatch):
+def test_no_package_for_jpeg_names_the_extra(monkeypatch):
     monkeypatch.setattr(thumbnails.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BackendUnavailableError, match=r"pip install 'edgeaff\[live\]'"):
         jpeg_encoder()

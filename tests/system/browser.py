@@ -1,4 +1,4 @@
-"""Debian's Chromium for tests, driven by selenium: what it draws, what it asks the network for, what its console says."""
+"""Debian's Chromium for tests, driven by selenium: drawings, requests, console."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ return found.size;
 
 
 class Browser:
-    """One Chromium with a profile of its own."""
+    """One Chromium with its own profile."""
 
     def __init__(self, profile: Path, *, width: int = 1280, height: int = 1000) -> None:
         from selenium import webdriver
@@ -65,16 +65,16 @@ class Browser:
         self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
     def state(self) -> dict[str, Any] | None:
-        """Returns what the page knows, None before its first message."""
+        """Returns the state of the page, None before its first message."""
         found: dict[str, Any] | None = self.run(_STATE)
         return found
 
     def colors(self, canvas: str) -> int:
-        """Returns how many different colors a canvas shows; a blank one shows one."""
+        """Returns the number of different colors on a canvas; a blank one has one."""
         return int(self.run(_COLORS, canvas))
 
     def console(self) -> list[str]:
-        """Returns what the console says since the last call; a report of the content security policy is an error there."""
+        """Returns the lines of the console since the last call; a report of the content security policy is an error there."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def hosts(self) -> set[str]:

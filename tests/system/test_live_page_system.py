@@ -1,4 +1,4 @@
-"""The live page in a real browser, fed by a Runtime: what a person sees, what leaves the machine, and what it costs."""
+"""The live page in a real browser, fed by a Runtime: drawings, requests, memory."""
 
 from __future__ import annotations
 
@@ -286,7 +286,7 @@ def test_reload_keeps_the_history(open_browser: Open, runtime: edgeaff.Runtime) 
     assert browser.run(MISSING, 0, before["high"]) == 0
 
 
-def test_page_of_a_former_run_says_that_its_address_expired(open_browser: Open) -> None:
+def test_page_of_a_former_run_reports_that_its_address_expired(open_browser: Open) -> None:
     browser = open_browser()
     with LivePage("127.0.0.1:0", Shown("x")) as page:
         browser.driver.get(f"http://127.0.0.1:{page.port}/#former")
