@@ -18,6 +18,7 @@ from edgeaff.errors import BundleError
 from edgeaff.inference import load_predictor
 from edgeaff.manifest import Manifest
 from edgeaff.parsing.archives import read_npz
+from edgeaff.parsing.boundary import Refused
 from tests.bundles import field, manifest, npy, npz, sums
 from tests.fuzz.door import Door, Feed
 from tests.fuzz.mutate import json_bytes, mutate, mutate_message, mutate_value
@@ -185,6 +186,14 @@ def make_npz(rng: Random, data: bytes) -> bytes:
         array = array.copy()
         array.flat[rng.randrange(array.size)] = rng.choice((np.nan, np.inf, 1e38, -1e38, 0.0))
         arrays[name] = array.astype(rng.choice(("f4", "f4", ">f4", "f8", "f2", "i1")))
+    elif array.size and array.dtype.kind in "iu":
+        array = array.copy()
+        limits = np.iinfo(array.dtype)
+        for _ in range(rng.choice((1, 1, 3))):
+            near = int(array.flat[rng.randrange(array.size)]) + rng.choice((-1, 1, 16))
+            value = rng.choice((limits.min, limits.max, 0, 1, -1, 1 << 16, near))
+            array.flat[rng.randrange(array.size)] = min(max(value, limits.min), limits.max)
+        arrays[name] = array if rng.random() < 0.9 else array[: rng.randrange(len(array))] if array.ndim else array
     else:
         del arrays[name]
     return pack_arrays(arrays)
@@ -250,6 +259,22 @@ def open_packed(_: Path) -> tuple[Sequence[bytes], Feed]:
     return [pack_arrays(packed_step()), pack_arrays(packed_window())], feed
 
 
+def open_face_networks(_: Path) -> tuple[Sequence[bytes], Feed]:
+    """The bytes of face_nets.npz -> both native networks and an image."""
+    from edgeaff.ops.face_nets import FaceNet, net_arrays
+    from tests.ops.made_nets import small_detector, small_encoder
+
+    made = {"detector": (small_detector(), 64, 96), "encoder": (small_encoder(), 96, 96)}
+
+    def feed(data: bytes) -> None:
+        arrays = read_npz(data, most_unpacked=1 << 24)
+        for name, (_, height, width) in made.items():
+            FaceNet(net_arrays(arrays, name)).run(np.zeros(3 * height * width, np.uint8), height=height, width=width)
+
+    every = {f"{name}.{key}": array for name, (arrays, _, _) in made.items() for key, array in arrays.items()}
+    return [pack_arrays(every)], feed
+
+
 def open_graph(_: Path) -> tuple[Sequence[bytes], Feed]:
     """The bytes of an ONNX file -> ONNX Runtime and a run."""
     from edgeaff.backends import load_graph
@@ -300,6 +325,7 @@ DOORS = [
     Door("bundle archive", open_archive, mutate),
     Door("bundle to session", open_session, make_bundle, share=2.0),
     Door("packed step", open_packed, make_npz_alone),
+    Door("face networks", open_face_networks, make_npz_alone, refusals=(Refused,)),
     Door("onnx member", open_graph, make_graph, needs=("onnxruntime",)),
     Door("signature", open_signature, mutate, share=0.5, needs=("cryptography",)),
 ]
