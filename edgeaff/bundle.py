@@ -22,7 +22,7 @@ import numpy as np
 from edgeaff.errors import ArgumentError, BundleError, SpecMismatchError
 from edgeaff.manifest import BUNDLE_SCHEMA, MOST_VERSION, REQUIRED_KEYS, Manifest
 from edgeaff.naming import public_name
-from edgeaff.parsing.archives import check_arrays, read_npz, read_zip
+from edgeaff.parsing.archives import check_arrays, is_member_name, read_npz, read_zip
 from edgeaff.parsing.boundary import Refused, boundary, read_bounded, shown
 from edgeaff.parsing.json_text import parse_json
 from edgeaff.parsing.onnx_graph import check_onnx
@@ -192,9 +192,15 @@ class ModelBundle:
             members: name -> bytes.
 
         Raises:
-            BundleError: the manifest breaks a rule, or a name is reserved.
+            BundleError: the manifest breaks a rule, a name is reserved or unusable, or there are too many.
         """
         values = manifest.to_dict()
+        unusable = [name for name in members if not is_member_name(name)]
+        if unusable or len(members) > MOST_MEMBERS - 2:
+            raise BundleError(
+                f"members must be at most {MOST_MEMBERS - 2}, named by letters, digits and . _ : -, got {len(members)} and "
+                f"{shown(unusable[0]) if unusable else 'too many'}; rename or drop them."
+            )
         reserved = {MANIFEST, SUMS} & set(members)
         if reserved:
             raise BundleError(

@@ -181,6 +181,13 @@ def test_saving_refuses_what_loading_refuses(tmp_path: Path) -> None:
         ModelBundle.save(tmp_path / "a.eaff", hostile, {"affect_step.onnx": graph()})
 
 
+@pytest.mark.parametrize("name", ["../x", "a b", "\x1b"])
+def test_saving_refuses_names_that_loading_refuses(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BundleError, match="rename or drop"):
+        ModelBundle.save(tmp_path / "a.eaff", Manifest.from_dict(manifest()), {"affect_step.onnx": graph(), name: b""})
+    assert not (tmp_path / "a.eaff").exists()
+
+
 # --- the graphs -----------------------------------------------------------------------------------------------------------
 
 EXTERNAL = field(13, field(1, b"location") + field(2, b"weights.bin")) + field(14, 1)

@@ -74,6 +74,11 @@ def read_zip(
     return members
 
 
+def is_member_name(name: str) -> bool:
+    """Returns whether a member may have a name: letters, digits and . _ : - alone, so no path and nothing that changes a terminal."""
+    return _NAME.fullmatch(name) is not None
+
+
 def _entries(data: bytes, most_members: int) -> list[tuple[str, int, int, int, int]]:
     """Returns (name, method, offset of its local header, size, unpacked size) of every member, as the central directory states them.
 
@@ -99,7 +104,7 @@ def _entries(data: bytes, most_members: int) -> list[tuple[str, int, int, int, i
         name = raw.decode("utf-8", "replace")
         if magic != b"PK\x01\x02" or position > end or disk:
             raise Refused("a damaged directory")
-        if not _NAME.fullmatch(name):
+        if not is_member_name(name):
             raise Refused(f"member name {shown(name)}")
         if flags & ~_PLAIN_FLAGS:
             raise Refused(f"member {shown(name)} with flags {flags:#06x}, such as encryption")

@@ -8,8 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
+from edgeaff.errors import ArgumentError
 from edgeaff.features.samples import check_form
-from edgeaff.spec import PreprocessSpec, check_rate
+from edgeaff.parsing.boundary import boundary
+from edgeaff.spec import LLD_SIZE, PreprocessSpec, check_rate
 from edgeaff.types import FaceDetection, TrackedFace
 
 FoundFace = tuple[TrackedFace, np.ndarray, int]  # face, (96, 96, 3) uint8 RGB crop, pts_ns of its last detection
@@ -170,3 +172,21 @@ def check_samples(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
     samples = check_form(samples)
     check_rate("sample_rate_hz", sample_rate_hz)
     return samples if samples.dtype == np.int16 else samples.astype(np.float32)
+
+
+def check_rows(rows: np.ndarray) -> np.ndarray:
+    """Returns LLD rows as (n, 65) float32.
+
+    Raises:
+        ArgumentError: they are no finite numbers, or have another shape.
+    """
+    with boundary(ArgumentError, f"rows must be numbers with shape (n, {LLD_SIZE})", "pass LLDs without deltas."):
+        array = np.asarray(rows)
+        numbers = array.dtype.kind in "fiu" and array.ndim == 2 and array.shape[1] == LLD_SIZE
+        with np.errstate(over="ignore"):
+            found = array.astype(np.float32) if numbers else None
+    if found is None or not np.isfinite(found).all():
+        raise ArgumentError(
+            f"rows must be finite with shape (n, {LLD_SIZE}), got {array.dtype} of {array.shape}; pass LLDs without deltas."
+        )
+    return found

@@ -18,9 +18,9 @@ import numpy as np
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.preprocess.faces import MOST_DEGRADED
 from edgeaff.preprocess.gate import ClockGate, Delivery
-from edgeaff.preprocess.inputs import InputCounts, PreprocessParts, TickInput, check_samples
+from edgeaff.preprocess.inputs import InputCounts, PreprocessParts, TickInput, check_rows, check_samples
 from edgeaff.preprocess.segment import Segment, Setup
-from edgeaff.spec import HOP_NS, LLD_SIZE, NANOSECONDS
+from edgeaff.spec import HOP_NS, NANOSECONDS
 from edgeaff.types import TrackedFace, check_image, check_pts, is_face
 
 
@@ -164,15 +164,11 @@ class Preprocessor:
             SessionStateError: after finish.
         """
         self._check_open("push_lld", self.audio, "audio")
-        rows = np.asarray(rows)
-        if rows.ndim != 2 or rows.shape[1] != LLD_SIZE or not np.isfinite(rows).all():
-            raise ArgumentError(
-                f"rows must be finite with shape (n, {LLD_SIZE}), got {rows.shape}; pass LLDs without deltas."
-            )
+        rows = check_rows(rows)
         pts_ns = check_pts(pts_ns)
         if len(rows) == 0:
             return []
-        return self._offer(Delivery("rows", pts_ns, pts_ns + len(rows) * HOP_NS, rows.astype(np.float32)))
+        return self._offer(Delivery("rows", pts_ns, pts_ns + len(rows) * HOP_NS, rows))
 
     def degrade(self, step: int) -> None:
         """Leaves out work from the next frame on; see Session.degrade.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -10,14 +11,17 @@ from typing import Any
 import numpy as np
 
 from edgeaff.detection.decode import decode_maps
+from edgeaff.errors import EdgeaffError
 from edgeaff.features.lld import LldStream
 from edgeaff.features.resample import Resampler
 from edgeaff.ops import reference
 from edgeaff.ops.crop_resize import PIXEL_FORMATS, crop_resize, crop_resize_planes
 from edgeaff.ops.cross_modal_attention import cross_modal_attention
 from edgeaff.ops.thumbnail import gray_thumbnail
+from edgeaff.types import FaceBox, TrackedFace
 from tests.fuzz.door import Door, Feed
 from tests.ops.exporters import Forged, Raising
+from tests.recording.test_recorder import SumSession
 
 DTYPES = ("f4", "f4", "f4", ">f4", "f8", "f2", "i4", "u1", "?", "c8", "V0", "S0", "V4", "O", "M8[s]", "U1")
 NUMBERS = (
@@ -227,6 +231,28 @@ def feed_samples(data: bytes) -> None:
         taker(samples)
 
 
+def feed_session(data: bytes) -> None:
+    """Pushes what no caller should push, between what is right."""
+    rng, session = Random(data), SumSession()
+    for index in range(4):
+        pts_ns: Any = rng.choice((index * 33_000_000, index * 33_000_000, rng.randrange(2**62), -5, *NUMBERS))
+        odd = rng.random() < 0.6
+        crop = odd_array(rng, (96, 96, 3)) if odd else np.zeros((96, 96, 3), np.uint8)
+        faces = rng.choice((None, [], [(TrackedFace(1, FaceBox(0, 0, 9, 9), 0.9), crop)], [(None, crop)], [crop]))
+        with contextlib.suppress(EdgeaffError):
+            session.push_frame(odd_array(rng, (8, 8, 3)) if odd else np.zeros((8, 8, 3), np.uint8), pts_ns=pts_ns)
+        with contextlib.suppress(EdgeaffError):
+            samples = odd_array(rng, (300,)) if odd else np.zeros(300, np.int16)
+            session.push_audio(samples, pts_ns=pts_ns, sample_rate_hz=rng.choice((16_000, 16_000, *NUMBERS)))
+        with contextlib.suppress(EdgeaffError):
+            session.push_lld(odd_array(rng, (4, 65)) if odd else np.zeros((4, 65), np.float32), pts_ns=pts_ns)
+        with contextlib.suppress(EdgeaffError):
+            session.push_face(faces, pts_ns=pts_ns)
+        with contextlib.suppress(EdgeaffError):
+            session.advance(pts_ns)
+    session.finish()
+
+
 def opened(feed: Feed) -> Callable[[Path], tuple[Sequence[bytes], Feed]]:
     """Returns the opening of a door without files."""
     return lambda _: ([b"0", b"1"], feed)
@@ -236,4 +262,5 @@ DOORS = [
     Door("attention arguments", opened(feed_attention), make_seed, share=1.5),
     Door("image arguments", opened(feed_images), make_seed),
     Door("sample arguments", opened(feed_samples), make_seed),
+    Door("session arguments", opened(feed_session), make_seed),
 ]
