@@ -90,18 +90,23 @@ class Pool {
   int started_ = 0;
 };
 
+struct OwnedPool {
+  int owner;
+  Pool pool;
+};
+
 // The pool is never destroyed: its workers may outlive static destruction. A forked child has none of its parent's
-// threads and gets a pool of its own.
+// threads and gets a pool of its own; no lock guards the choice, for another thread may have held it at the fork.
 Pool& ProcessPool() {
-  static std::mutex mutex;
-  static Pool* pool = nullptr;
-  static int owner = -1;
-  std::lock_guard<std::mutex> lock(mutex);
-  if (owner != ProcessId()) {
-    pool = new Pool;
-    owner = ProcessId();
+  static std::atomic<OwnedPool*> current{nullptr};
+  const int process = ProcessId();
+  OwnedPool* known = current.load();
+  while (known == nullptr || known->owner != process) {
+    auto* const made = new OwnedPool{process, {}};
+    if (current.compare_exchange_strong(known, made)) return made->pool;
+    delete made;  // another thread was first; it has no workers yet
   }
-  return *pool;
+  return known->pool;
 }
 
 }  // namespace
