@@ -42,6 +42,23 @@ def require_function(function: Any) -> None:
         raise ArgumentError(f"callback must run when it is called, got the generator {function!r}; remove its yield.")
 
 
+def call_plain(name: str, function: Callable[..., Any], *arguments: Any) -> None:
+    """Calls a function that must be plain: there is no event loop where it is called, and its caller waits for it.
+
+    Args:
+        name: of the argument, for messages.
+        function: of the user.
+        arguments: of the function.
+
+    Raises:
+        ArgumentError: it is async or a generator, so that its code would never run.
+    """
+    result = function(*arguments)
+    if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
+        _dispose(result)
+        raise ArgumentError(f"{name} must be a plain function, got an async one or a generator, {function!r}; pass one with def.")
+
+
 def _forms(function: Any) -> tuple[Any, Any]:
     """Returns the function without its partials, and the `__call__` of its class."""
     while isinstance(function, (functools.partial, functools.partialmethod)):

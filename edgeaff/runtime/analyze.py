@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from edgeaff.awaiting import call_plain
 from edgeaff.delivery.provenance import provenance
 from edgeaff.delivery.table import AffectTable
 from edgeaff.errors import ArgumentError
@@ -26,7 +27,7 @@ def analyze(
     Args:
         path: video or audio file of any kind that FFmpeg reads.
         audio: another file for the sound; both start at the same instant.
-        progress: called with every event as it comes.
+        progress: called with every event as it comes; a plain function.
         options: bundle, key, minimum_version, backend, max_faces, detector_stride, smoothing, staleness_seconds as in Runtime.
 
     Raises:
@@ -40,7 +41,7 @@ def analyze(
         for event in runtime:
             events.append(event)
             if progress is not None:
-                progress(event)
+                call_plain("progress", progress, event)
         return AffectTable(
             events,
             runtime.warnings,

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import edgeaff
+from edgeaff.awaiting import call_plain
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.runtime.queue import EventQueue
 from edgeaff.types import AffectEvent
@@ -204,6 +205,14 @@ def test_what_would_never_run_is_no_callback(register: str, callback: Any) -> No
     with pytest.raises(ArgumentError, match="callback must"):
         getattr(runtime, register)(callback)
     runtime.stop()
+
+
+@pytest.mark.parametrize("function", [Collector().method, generator, async_generator, lambda event: generator(event)])
+def test_plain_call_refuses_what_would_never_run(function: Any) -> None:
+    with warnings.catch_warnings(), pytest.raises(ArgumentError, match="progress must be a plain function"):
+        warnings.simplefilter("error")
+        call_plain("progress", function, 1)
+    call_plain("progress", print, 1)
 
 
 # --- async iteration ------------------------------------------------------------------------------------------------------------
