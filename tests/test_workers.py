@@ -193,3 +193,13 @@ def test_workers_end_with_their_parent_and_leave_ctrl_c_to_it(tmp_path: Path, ro
     os.killpg(parent.pid, number) if number == signal.SIGINT else parent.send_signal(number)
     _, errors = parent.communicate(timeout=20)  # the workers hold these pipes too: it returns when all have ended
     assert errors.count("Traceback") == (number == signal.SIGINT)  # the parent's own
+
+
+def test_extraction_workers_load_no_torch(root: Path) -> None:
+    program = (
+        "import sys, edgeaff.training.features.corpus\n"
+        "from edgeaff.training.features.recipe import ExtractRecipe\n"
+        "ExtractRecipe().load()\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(root)}).returncode == 0

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from edgeaff.machine import stamp
-from tests.soak import cells_clock, cells_device, cells_sink, cells_stream
+from tests.soak import cells_clock, cells_device, cells_sink, cells_stream, cells_worker
 from tests.soak.realtime import run_realtime
 from tests.soak.rig import Rig
 from tests.soak.trial import bundle, run_cell
 
-CELLS = {**cells_device.CELLS, **cells_stream.CELLS, **cells_sink.CELLS, **cells_clock.CELLS}
+CELLS = {**cells_device.CELLS, **cells_stream.CELLS, **cells_sink.CELLS, **cells_clock.CELLS, **cells_worker.CELLS}
 QUEUE_GROWTH_BAR = 1.0  # one event, or 10 ms of sound, on a busy machine
 SLOPE_BAR_MB_PER_HOUR, P99_BAR_MS, LONG_SECONDS = 1.0, 60.0, 600.0
 

@@ -78,4 +78,5 @@ def test_matrix_covers_every_cause_and_source() -> None:
     assert causes >= {
         "lost", "frozen", "stalled", "garbage", "slow consumer", "raising callback", "full disk", "killed broker",
         "16-kHz refusal", "suspended 5 s", "clock set back an hour", "clock set forward an hour", "two clocks",
+        "killed worker",
     }  # fmt: skip

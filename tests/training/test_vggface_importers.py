@@ -10,11 +10,11 @@ import torch
 
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
-from edgeaff.training.features.recipe import ExtractRecipe, vggface_network
+from edgeaff.training.features.recipe import USUAL_MODE, ExtractRecipe, vggface_network
 from edgeaff.training.importers import import_vggface, save_weights
 from edgeaff.training.importers.matlab import read_mat
 from edgeaff.training.importers.torch7 import Torch7Reader
-from edgeaff.training.models.vggface import VggFace, VggFaceConfig
+from edgeaff.training.models.vggface import PUBLISHED_MODES, VggFace, VggFaceConfig
 from tests.training import vggface_files as files
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_onnx]
@@ -245,3 +245,7 @@ def test_published_vgg_refuses_small_files(tmp_path):
     files.write_pytorch(tmp_path / "vgg.pth", files.known_layers(7), wrapped=False)
     with pytest.raises(ArgumentError, match=r"conv1_1\.weight must be \(64, 3, 3, 3\), got \(4, 3, 3, 3\)"):
         import_vggface(tmp_path / "vgg.pth", config=dataclasses.replace(VggFaceConfig(), mode="upsample"))
+
+
+def test_usual_mode_is_the_first_of_the_published_ones():
+    assert PUBLISHED_MODES[0] == USUAL_MODE

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +17,12 @@ from edgeaff.features.normalize import make_normalizer
 from edgeaff.preprocess import PreprocessParts
 from edgeaff.preprocess.parts import parts_from_bundle
 from edgeaff.spec import PreprocessSpec, paper_spec_of
-from edgeaff.training.models.vggface import PUBLISHED_MODES, VggFace, VggFaceConfig, with_weights
+
+if TYPE_CHECKING:  # torch takes a worker longer to load than all the rest; only VGGFace needs it
+    from edgeaff.training.models.vggface import VggFace, VggFaceConfig
 
 PRESETS = ("edge", "paper")
+USUAL_MODE = "upsample"  # of models.vggface.PUBLISHED_MODES
 
 
 def encoder_id_of(bundle: ModelBundle) -> str:
@@ -54,13 +57,13 @@ class ExtractRecipe:
     preset: str = "edge"
     vggface: Path | None = None
     channel_order: str | None = None
-    vggface_mode: str = PUBLISHED_MODES[0]
+    vggface_mode: str = USUAL_MODE
     statistics: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise ArgumentError(f"preset must be one of {', '.join(PRESETS)}, got {self.preset!r}; choose one.")
-        if self.vggface is None and (self.channel_order or self.vggface_mode != PUBLISHED_MODES[0]):
+        if self.vggface is None and (self.channel_order or self.vggface_mode != USUAL_MODE):
             raise ArgumentError(
                 f"channel_order and mode must come with --vggface, got {self.channel_order} and {self.vggface_mode} alone; name the file."
             )
@@ -95,7 +98,7 @@ class ExtractRecipe:
     @property
     def encoder_mode(self) -> str | None:
         """The mode of VGGFace where it is not the default one, which needs no mention."""
-        return None if self.vggface_mode == PUBLISHED_MODES[0] else self.vggface_mode
+        return None if self.vggface_mode == USUAL_MODE else self.vggface_mode
 
     def check(self) -> None:
         """Loads the weights of VGGFace once, where they are asked for: what is wrong with them is said before any work is done."""
@@ -131,6 +134,7 @@ def vggface_network(path: Path, channel_order: str | None, mode: str, config: Vg
         The network, in evaluation mode.
     """
     from edgeaff.training.importers import import_vggface, read_weights
+    from edgeaff.training.models.vggface import with_weights
 
     imported = path.suffix.lower() == ".npz"
     weights = read_weights(path) if imported else import_vggface(path, channel_order=channel_order, config=config)
