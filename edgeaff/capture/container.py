@@ -25,17 +25,19 @@ _TEXT_AS_IMAGES = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg woul
 _PLAYLIST_HEADS = (b"#extm3u", b"ffconcat", b"v=0", b"[playlist]", b"[reference]", b"<asx", b"<smil", b"<mpd", b"rtsptext")
 
 
-def open_container(av: Any, address: str, **options: Any) -> Any:
+def open_container(av: Any, address: str, options: dict[str, str], **more: Any) -> Any:
     """Returns an open container; bad bytes in its metadata are ignored by every PyAV (from 19 on without being asked to).
 
     Args:
         av: the module.
         address: what FFmpeg opens.
-        options: of av.open.
+        options: of the demuxer. Decoders get theirs when they open: `options` of av.open crashes PyAV 15 where a stream (MPEG-PS) has
+            no header.
+        more: of av.open.
     """
     if int(av.__version__.split(".")[0]) < 19:
-        options["metadata_errors"] = "ignore"
-    return av.open(address, **options)
+        more["metadata_errors"] = "ignore"
+    return av.open(address, container_options=options, **more)
 
 
 def open_stream(av: Any, uri: str, *, timeout: tuple[float, float], options: dict[str, str]) -> Any:
@@ -51,9 +53,8 @@ def open_stream(av: Any, uri: str, *, timeout: tuple[float, float], options: dic
     guarded = {
         "protocol_whitelist": "rtsp,rtp,udp,tcp,tls",
         "format_whitelist": ",".join((_formats_that_read_themselves(av), *of_rtsp)),
-        "max_pixels": str(most_pixels()),
     }
-    return open_container(av, uri, timeout=timeout, options={**guarded, **options})
+    return open_container(av, uri, {**guarded, **options}, timeout=timeout)
 
 
 def open_file(av: Any, path: Path) -> Any:
@@ -70,10 +71,9 @@ def open_file(av: Any, path: Path) -> Any:
         "protocol_whitelist": "file",
         "format_whitelist": _formats_that_read_themselves(av),
         "pattern_type": "none",
-        "max_pixels": str(most_pixels()),
     }
     try:
-        container = open_container(av, f"file:{path}", options=options)
+        container = open_container(av, f"file:{path}", options)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(_unreadable_message(path, getattr(error, "strerror", None) or str(error))) from error
     except MemoryError as error:

@@ -75,6 +75,7 @@ class MediaFile(Closing):
         self.warnings: list[str] = []
         self._readers: list[_Reader] = []
         require_regular_file(self.path)
+        _require_size(self.path)  # of a still image before FFmpeg looks at it, and so decodes it
         self._heif: HeifImage | None = None
         self._opening_warnings: list[str] = []
         with open_file(av, self.path) as container:
@@ -85,13 +86,11 @@ class MediaFile(Closing):
             self._audio_index = self._usable_audio(container, tracks["audio"]) if audio else None
             if self._video_index is None and self._audio_index is None:
                 raise MediaError(_no_track_message(self.path, container, video=video, audio=audio))
-            self._size_is_unknown = False  # FFmpeg hides a size beyond the limit that it was given
+            self._size_is_unknown = False
             if self._video_index is not None:
                 stream = container.streams[self._video_index]
-                self._size_is_unknown = not stream.codec_context.width
-                too_large = too_large_message(self.path, stream)
-                if too_large:
-                    raise MediaError(too_large)
+                self._size_is_unknown = not stream.codec_context.width  # FFmpeg hides a size that is beyond its own limit
+                _require_size(self.path, stream)
             self._start_ns = _start_ns(container)
             self._wraps = not _WRAPS_AT_33_BITS.isdisjoint(container.format.name.split(","))
             self._declared_end_ns = _declared_ends_ns(container, self._start_ns)
@@ -223,8 +222,7 @@ class MediaFile(Closing):
         if not counts["frames"] and not counts["audio_frames"]:
             size = f"frames of at most {most_pixels():,} pixels, " if self._size_is_unknown else ""
             raise MediaError(
-                too_large_message(self.path)
-                or f"{name} must hold {size}at least one readable frame or audio chunk, got none ({counts['bad_packets']} damaged "
+                f"{name} must hold {size}at least one readable frame or audio chunk, got none ({counts['bad_packets']} damaged "
                 "packets); copy or record the file again."
             )
         if counts["bad_packets"]:
@@ -272,6 +270,21 @@ def _warnings_of(reader: _Reader, name: str, declared_end_ns: int | None) -> lis
             f"{name}: most audio samples lie far outside [-1, 1] and saturate; they are probably int16 values stored as float."
         )
     return found
+
+
+def _require_size(path: Path, stream: Any = None) -> None:
+    """Checks that frames are not too large for this machine.
+
+    Args:
+        path: of the file.
+        stream: its video track; None looks at the header of a still image.
+
+    Raises:
+        MediaError: they are.
+    """
+    too_large = too_large_message(path, stream)
+    if too_large:
+        raise MediaError(too_large)
 
 
 def _no_track_message(path: Path, container: Any, *, video: bool, audio: bool) -> str:
