@@ -121,6 +121,13 @@ class FaceBox(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class ClockTick:
+    """The present instant, given in place of a frame or chunk while nothing is delivered. pts_ns: int nanoseconds."""
+
+    pts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class FaceDetection:
     """One face found in one picture.
 

@@ -7,15 +7,16 @@ import heapq
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgeaff.capture.health import SourceHealth
 from edgeaff.capture.live import LiveSource, take_from, units_of
+from edgeaff.capture.source import Source
 from edgeaff.capture.timeline import order_of
 from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError
 from edgeaff.spec import JUMP_NS
-from edgeaff.types import AudioChunk, VideoFrame
+from edgeaff.types import AudioChunk, ClockTick, VideoFrame
 
 if TYPE_CHECKING:
     from typing import Self
@@ -26,7 +27,7 @@ class MergedSource(Closing):
 
     is_live = False
 
-    def __init__(self, video_source: Any, audio_source: Any) -> None:
+    def __init__(self, video_source: Source, audio_source: Source) -> None:
         """Takes over both sources and closes them when it is closed.
 
         Args:
@@ -89,7 +90,7 @@ class LiveGroup(Closing):
     duration_seconds: float | None = None
     reached_ns: int | None = None
 
-    def __init__(self, sources: Sequence[LiveSource]) -> None:
+    def __init__(self, sources: Sequence[LiveSource | Source]) -> None:
         """Takes over sources that are not started yet.
 
         Args:
@@ -98,6 +99,7 @@ class LiveGroup(Closing):
         Raises:
             ArgumentError: a source is not live, or two bring the same modality.
         """
+        live = [source for source in sources if isinstance(source, LiveSource)]
         for source in sources:
             if not isinstance(source, LiveSource):
                 raise ArgumentError(
@@ -105,9 +107,9 @@ class LiveGroup(Closing):
                     "with PacedFile."
                 )
         for kind in ("has_video", "has_audio"):
-            if sum(getattr(source, kind) for source in sources) > 1:
+            if sum(getattr(source, kind) for source in live) > 1:
                 raise ArgumentError(f"sources must bring each modality once, got two with {kind}; switch one off.")
-        self.sources = tuple(sources)
+        self.sources = tuple(live)
         shared = threading.Condition()
         for source in self.sources:
             source.inbox.changed = shared
@@ -161,7 +163,7 @@ class LiveGroup(Closing):
         """Yields units until all have ended."""
         yield from units_of(self)
 
-    def inputs(self, *, idle_seconds: float = 1 / 30) -> Iterator[VideoFrame | AudioChunk | int]:
+    def inputs(self, *, idle_seconds: float = 1 / 30) -> Iterator[VideoFrame | AudioChunk | ClockTick]:
         """Yields what a Session is to be given: units, and while nothing comes the present instant, for `advance`.
 
         Args:
@@ -175,7 +177,7 @@ class LiveGroup(Closing):
             self.health()
             now = self.now_ns()
             if now is not None and not self.ended:
-                yield now
+                yield ClockTick(now)
 
     def __enter__(self) -> Self:
         """Returns the group, all sources started; if one fails the others are closed again."""

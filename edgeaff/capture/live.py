@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from edgeaff.capture.health import FreezeWatch, Health, SourceHealth
 from edgeaff.capture.inbox import Inbox
@@ -330,7 +330,24 @@ class LiveSource(ProcessBound, Closing):
         yield from units_of(self)
 
 
-def units_of(source: Any) -> Iterator[VideoFrame | AudioChunk]:
+class Waiting(Protocol):
+    """What `units_of` reads: a live source, or a group of them."""
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing waits and nothing more will come."""
+        ...
+
+    def take(self, timeout_seconds: float | None = None) -> VideoFrame | AudioChunk | None:
+        """Returns the earliest unit that waits, or None after the timeout or at the end."""
+        ...
+
+    def health(self) -> object:
+        """Judges the health."""
+        ...
+
+
+def units_of(source: Waiting) -> Iterator[VideoFrame | AudioChunk]:
     """Yields the units of a live source or group until it has ended; while nothing comes, its health is judged."""
     while not source.ended:
         unit = source.take(0.25)

@@ -7,8 +7,9 @@ import re
 from typing import Any
 
 from edgeaff.capture.group import LiveGroup, MergedSource
+from edgeaff.capture.live import LiveSource
 from edgeaff.capture.media_file import MediaFile
-from edgeaff.capture.source import Source
+from edgeaff.capture.source import Source, SourceLike
 from edgeaff.capture.uri import NETWORK, SourceUri, parse_uri
 from edgeaff.errors import ArgumentError
 
@@ -59,8 +60,9 @@ def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
     if scheme == "push":
         from edgeaff.capture.push import PushAudio, PushVideo
 
-        parts: list[Any] = [part() for part, wanted in ((PushVideo, video), (PushAudio, audio)) if wanted]
-        return LiveGroup(parts) if len(parts) > 1 else parts[0]
+        if video and audio:
+            return LiveGroup([PushVideo(), PushAudio()])
+        return PushVideo() if video else PushAudio()
     _require(video, scheme, "pictures")
     from edgeaff.capture.camera import Camera
 
@@ -99,7 +101,7 @@ def _size(options: dict[str, str]) -> tuple[int, int] | None:
     return int(match[1]), int(match[2])
 
 
-def combine(video: Any, audio: Any) -> Any:
+def combine(video: SourceLike | None, audio: SourceLike | None) -> Source:
     """Returns one source for both modalities.
 
     Args:
@@ -120,19 +122,23 @@ def combine(video: Any, audio: Any) -> Any:
     picture = None if video is None else _opened(video, video=True, audio=not only_video)
     sound = None if audio is None else _opened(audio, video=False, audio=True)
     given = [source for source in (picture, sound) if source is not None]
-    if all(not source.is_live for source in given):
-        return given[0] if len(given) == 1 else MergedSource(picture, sound)
-    parts: list[Any] = []
+    if len(given) == 1 and (not given[0].is_live or isinstance(given[0], LiveGroup)):
+        return given[0]
+    if picture is not None and sound is not None and not picture.is_live and not sound.is_live:
+        return MergedSource(picture, sound)
+    parts: list[LiveSource | Source] = []
     for source in given:
         parts += source.sources if isinstance(source, LiveGroup) else (source,)
-    return given[0] if len(given) == 1 and isinstance(given[0], LiveGroup) else LiveGroup(parts)
+    return LiveGroup(parts)
 
 
-def _gives_pictures_only(video: Any) -> bool:
+def _gives_pictures_only(video: SourceLike) -> bool:
     return isinstance(video, str) and parse_uri(video).scheme in ("camera", "gst")
 
 
-def _opened(source: Any, *, video: bool, audio: bool) -> Any:
+def _opened(source: SourceLike, *, video: bool, audio: bool) -> Source:
     if isinstance(source, type):
         raise ArgumentError(f"source must be an object, got the class {source.__name__}; pass {source.__name__}().")
-    return source if hasattr(source, "is_live") else open_source(source, video=video, audio=audio)
+    if isinstance(source, (str, os.PathLike)) or not hasattr(source, "is_live"):
+        return open_source(source, video=video, audio=audio)  # type: ignore[arg-type]  # checks what it is given
+    return source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, runtime_checkable
@@ -58,3 +59,6 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Stops the source and frees its device."""
+
+
+SourceLike = str | os.PathLike[str] | Source  # a path, a URI or a source

@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
         MediaError: --verify found a difference or a cut.
     """
     from edgeaff.delivery.open import open_sink
+    from edgeaff.delivery.queued import QueuedSink
     from edgeaff.recording.format import Recording
     from edgeaff.recording.replay import first_difference, replay
 
@@ -59,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     finally:
         for sink in sinks:
             sink.close()
-    counts = {sink.name: sink.counts for sink in sinks if hasattr(sink, "counts")}
+    counts = {sink.name: sink.counts for sink in sinks if isinstance(sink, QueuedSink)}
     cut = f"{options.input}: {recording.cut}; it was replayed up to there"
     for sentence in [*losses(counts), *([cut] if recording.cut else [])]:
         say(f"warning: {printable(sentence)}")

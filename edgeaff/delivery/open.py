@@ -27,7 +27,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from edgeaff.delivery.arrow import ParquetSink
 from edgeaff.delivery.files import CsvSink, JsonlSink
-from edgeaff.delivery.queued import QueuedSink
+from edgeaff.delivery.queued import QueuedSink, Sink
 from edgeaff.delivery.subtitles import WebVttSink
 from edgeaff.errors import ArgumentError
 from edgeaff.listen.address import parse_access
@@ -42,7 +42,7 @@ _BY_SUFFIX: dict[str, Any] = {".jsonl": JsonlSink, ".csv": CsvSink, ".vtt": WebV
 _FILE_OPTIONS: dict[str, Callable[[str], Any]] = {"max_mb": float, "keep": int, "mode": lambda text: int(text, 8)}
 
 
-def open_sink(uri: str | os.PathLike[str], *, live: bool = False, append: bool = True) -> Any:
+def open_sink(uri: str | os.PathLike[str], *, live: bool = False, append: bool = True) -> Sink:
     """Opens what a path or URI names.
 
     Args:
@@ -77,7 +77,7 @@ def open_sink(uri: str | os.PathLike[str], *, live: bool = False, append: bool =
     return kind(path, append=append, **options)
 
 
-def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[tuple[Any, str | None]]:
+def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[tuple[Sink, str | None]]:
     """Returns (sink, name for messages); what is a path or URI is opened, `*.eaffrec` as a Recorder.
 
     Args:
@@ -92,7 +92,7 @@ def open_sinks(sinks: Any, opened: contextlib.ExitStack, *, live: bool) -> list[
         raise ArgumentError(
             f"sinks must be a sequence of sinks and URIs, got {public_name(sinks)}; put it into brackets."
         )
-    found: list[tuple[Any, str | None]] = []
+    found: list[tuple[Sink, str | None]] = []
     for given in sinks:
         sink, name = given, None
         if isinstance(given, (str, os.PathLike)):
@@ -151,7 +151,7 @@ def _without_rotation(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _open_network(text: str) -> Any:
+def _open_network(text: str) -> Sink:
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -185,7 +185,7 @@ def _open_network(text: str) -> Any:
     return WebSocketSink(parts.hostname, port or 0, access=access)
 
 
-def _open_mqtt(parts: SplitResult, port: int) -> Any:
+def _open_mqtt(parts: SplitResult, port: int) -> Sink:
     from edgeaff.delivery.mqtt import BrokerTls, MqttSink
 
     encrypted = parts.scheme == "mqtts"

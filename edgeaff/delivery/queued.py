@@ -22,11 +22,11 @@ class Sink(Protocol):
     Both may be async.
     """
 
-    def write(self, event: AffectEvent) -> None:
-        """Delivers one event."""
+    def write(self, event: AffectEvent) -> object:
+        """Delivers one event; returns nothing, or an awaitable."""
 
-    def close(self) -> None:
-        """Delivers what is left and frees everything."""
+    def close(self) -> object:
+        """Delivers what is left and frees everything; returns nothing, or an awaitable."""
 
 
 class QueuedSink(ProcessBound, Closing):

@@ -16,7 +16,7 @@ import queue
 import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from edgeaff.forking import ProcessBound
 from edgeaff.output_file import PRIVATE, free_name, open_output, opening
 from edgeaff.parsing.boundary import boundary, reason_of
 from edgeaff.parsing.json_text import parse_json
+from edgeaff.recording.calls import SessionCalls
 from edgeaff.recording.format import MAGIC, MOST_HEAD_BYTES, SCHEMA, Record, array_record, encode_record, faces_record
 from edgeaff.types import AffectEvent, TrackedFace
 
@@ -33,6 +34,7 @@ _MAX_WAITING = 2048  # records; at 30 Hz with sound about ten seconds
 _MAX_WAITING_BYTES = 1 << 28
 _END_BYTES = 64  # kept for the last record
 _UNRECORDABLE = (TypeError, ValueError, AttributeError, OverflowError)  # what an argument that is none raises here
+Result = TypeVar("Result")
 
 
 class Recorder(ProcessBound, Closing):
@@ -95,7 +97,7 @@ class Recorder(ProcessBound, Closing):
         if self._options is None:
             self._options = _as_json(options)
 
-    def wrap(self, session: Any) -> RecordedSession:
+    def wrap(self, session: SessionCalls) -> RecordedSession:
         """Returns the session with every call noted. The session must have been made with tap=recorder.
 
         Args:
@@ -243,7 +245,7 @@ def _as_json(options: Mapping[str, Any]) -> dict[str, Any]:
 class RecordedSession:
     """A session whose calls are noted before they are made; everything else is that of the session."""
 
-    def __init__(self, session: Any, recorder: Recorder) -> None:
+    def __init__(self, session: SessionCalls, recorder: Recorder) -> None:
         """Takes over a session; see `Recorder.wrap`."""
         self._session, self._recorder = session, recorder
 
@@ -314,7 +316,7 @@ class RecordedSession:
         """Same as Session.reset."""
         self._noted(lambda: Record("C", {"call": "reset"}), self._session.reset)
 
-    def _noted(self, record: Callable[[], Record], call: Callable[[], Any]) -> Any:
+    def _noted(self, record: Callable[[], Record], call: Callable[[], Result]) -> Result:
         """Returns what a call gives; it is noted first, and noted as undone where it raises.
 
         Arguments that cannot be noted are left to the session, which names what is wrong with them.

@@ -17,6 +17,7 @@ import numpy as np
 from edgeaff.closing import Closing
 from edgeaff.errors import MediaError
 from edgeaff.parsing.boundary import boundary, shown
+from edgeaff.recording.calls import SessionCalls
 from edgeaff.recording.format import Call, Record, Recording, array_of, faces_of
 from edgeaff.spec import HIGHEST_RATE_HZ
 from edgeaff.types import AffectEvent, AudioChunk, TrackedFace, VideoFrame
@@ -74,7 +75,7 @@ class ReplayTap:
 
 
 def replay(
-    recording: Recording, make_session: Callable[[ReplayTap | None, dict[str, Any]], Any], *, recompute: bool = False
+    recording: Recording, make_session: Callable[[ReplayTap | None, dict[str, Any]], SessionCalls], *, recompute: bool = False
 ) -> Iterator[tuple[AffectEvent, dict[str, Any] | None]]:
     """Makes the recorded calls on a session. A cut recording is replayed up to there; `recording.cut` then names the place.
 
@@ -122,7 +123,7 @@ def _as_delivered(event: AffectEvent, recorded: dict[str, Any] | None) -> Affect
     return dataclasses.replace(event, latency_ms=latency_ms, dropped_since_last=dropped)
 
 
-def first_difference(recording: Recording, make_session: Callable[[ReplayTap | None, dict[str, Any]], Any]) -> str:
+def first_difference(recording: Recording, make_session: Callable[[ReplayTap | None, dict[str, Any]], SessionCalls]) -> str:
     """Returns the first difference between a replay and the events that were recorded, empty if there is none.
 
     A cut recording is never equal: where nothing else differs, the place of the cut is returned.
@@ -146,7 +147,7 @@ def first_difference(recording: Recording, make_session: Callable[[ReplayTap | N
     return f"{recording.cut}; the {count} events before are equal" if recording.cut else ""
 
 
-def _make_call(session: Any, call: Call, recompute: bool) -> list[AffectEvent]:
+def _make_call(session: SessionCalls, call: Call, recompute: bool) -> list[AffectEvent]:
     """Returns the events of a call, made again.
 
     Raises:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgeaff.capture.health import Health
+from edgeaff.capture.live import LiveSource
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.runtime.input_watch import UNHEALTHY_KINDS, InputWatch
 from edgeaff.runtime.outlets import Outlets
@@ -108,7 +109,7 @@ class Monitor:
 
     def start(
         self,
-        sources: Sequence[Any],
+        sources: Sequence[LiveSource],
         inputs: Callable[[], Mapping[str, int]],
         goes_on: Callable[[], bool],
         *,
@@ -147,7 +148,7 @@ class Monitor:
             last = not goes_on()
             self.look(sources, inputs(), None if last else silence())
 
-    def look(self, sources: Sequence[Any], inputs: Mapping[str, int], silent_seconds: float | None = None) -> None:
+    def look(self, sources: Sequence[LiveSource], inputs: Mapping[str, int], silent_seconds: float | None = None) -> None:
         """Looks once and reports what changed.
 
         Args:
@@ -174,14 +175,14 @@ class Monitor:
         self._close_conditions(now)
 
     def _look_at_counters(
-        self, table: Mapping[str, tuple[str, str, str, float]], sources: Sequence[Any], inputs: Mapping[str, int], now: float
+        self, table: Mapping[str, tuple[str, str, str, float]], sources: Sequence[LiveSource], inputs: Mapping[str, int], now: float
     ) -> None:
         for counter, (place, kind, text, grace) in table.items():
             counts = {counter: inputs.get(counter, 0)}
             self._count(_Report(place, _name_of(place, sources), kind, text, counts, grace), now)
 
     def _look_at_input(
-        self, sources: Sequence[Any], inputs: Mapping[str, int], silent_seconds: float | None, now: float
+        self, sources: Sequence[LiveSource], inputs: Mapping[str, int], silent_seconds: float | None, now: float
     ) -> None:
         counts = {name: count for name, count in inputs.items() if count}
         for finding in self._inputs.look(inputs, silent_seconds, now):
@@ -197,7 +198,7 @@ class Monitor:
                 self._raise(_Report("runtime", "runtime", "suspended", message, {"seconds": round(gap, 1)}), now)
         self._last_look = (now, asleep)
 
-    def _look_at_source(self, source: Any, now: float) -> None:
+    def _look_at_source(self, source: LiveSource, now: float) -> None:
         health = source.health()
         kind = _BY_STATE.get(health.state)
         for state_kind in ("lost", "stalled", "frozen"):
@@ -269,7 +270,7 @@ class Monitor:
         return any(kind in UNHEALTHY_KINDS and condition.told for (_, kind), condition in list(self._conditions.items()))
 
 
-def _name_of(place: str, sources: Sequence[Any]) -> str:
+def _name_of(place: str, sources: Sequence[LiveSource]) -> str:
     """Returns the name of the source that gives what a place in a StatusEvent stands for; "session" where none does."""
     if place in ("runtime", "backend"):
         return "session"

@@ -4,15 +4,45 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
 from edgeaff.listen.address import parse_listen_address
 from edgeaff.listen.status_server import StatusServer
+from edgeaff.runtime.stats import RuntimeHealth, RuntimeStats
+from edgeaff.runtime.status import StatusChannel
+from edgeaff.version import __version__
 
 if TYPE_CHECKING:
     from edgeaff.live.server import LivePage
+
+
+class Observed(Protocol):
+    """What is shown of a Runtime."""
+
+    @property
+    def bundle(self) -> ModelBundle:
+        """The bundle."""
+        ...
+
+    @property
+    def source_name(self) -> str:
+        """The public name of the sources."""
+        ...
+
+    @property
+    def status(self) -> StatusChannel:
+        """The channel of StatusEvents."""
+        ...
+
+    def health(self) -> RuntimeHealth:
+        """Returns how it is doing now."""
+        ...
+
+    def stats(self) -> RuntimeStats:
+        """Returns its counters."""
+        ...
 
 
 def parse_address(address: Any) -> tuple[str, int]:
@@ -28,7 +58,7 @@ def parse_address(address: Any) -> tuple[str, int]:
     return host, port
 
 
-def start_server(runtime: Any, address: Any) -> StatusServer:
+def start_server(runtime: Observed, address: Any) -> StatusServer:
     """Returns the server of /metrics, /status and /healthz, started.
 
     Args:
@@ -67,7 +97,7 @@ def check_live(address: Any, images: Any) -> None:
         raise ArgumentError(f"live must be an address where live_images is {images!r}, got None; pass for example live='127.0.0.1:0'.")
 
 
-def start_page(runtime: Any, address: Any, images: Any, max_faces: int) -> LivePage:
+def start_page(runtime: Observed, address: Any, images: Any, max_faces: int) -> LivePage:
     """Returns the live page, started.
 
     Args:
@@ -98,14 +128,14 @@ def start_page(runtime: Any, address: Any, images: Any, max_faces: int) -> LiveP
     )  # fmt: skip
 
 
-def describe(runtime: Any) -> dict[str, Any]:
+def describe(runtime: Observed) -> dict[str, Any]:
     """Returns versions, health and counters as nested mappings of numbers, texts and None.
 
     Args:
         runtime: a Runtime.
     """
     return {
-        "version": import_module("edgeaff").__version__,  # a plain import would make a circle
+        "version": __version__,
         "bundle": runtime.bundle.manifest.model_id,
         "input": runtime.source_name,
         "health": runtime.health().to_dict(),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from edgeaff.awaiting import BackgroundLoop
-from edgeaff.delivery.queued import QueuedSink
+from edgeaff.delivery.queued import QueuedSink, Sink
 from edgeaff.recording.recorder import Recorder
 from edgeaff.runtime.origin import Origin
 from edgeaff.runtime.policy import Policy
@@ -27,7 +27,7 @@ class Outlets:
     """
 
     def __init__(
-        self, sinks: Sequence[Any], policy: Policy, *, live: bool, on_error: Callable[[Origin, BaseException], None]
+        self, sinks: Sequence[Sink], policy: Policy, *, live: bool, on_error: Callable[[Origin, BaseException], None]
     ) -> None:
         self.queue: EventQueue[AffectEvent] = EventQueue(policy, lossless=not live)
         self.queued_sinks: list[QueuedSink] = []
@@ -42,7 +42,7 @@ class Outlets:
             if not isinstance(sink, Recorder):
                 self.add_sink(sink)
 
-    def add_sink(self, sink: Any, name: str | None = None) -> None:
+    def add_sink(self, sink: Sink, name: str | None = None) -> None:
         """Adds a sink; name: for messages, default its class."""
         if isinstance(sink, QueuedSink):
             self.queued_sinks.append(sink)

@@ -7,8 +7,9 @@ import threading
 import time
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from edgeaff.capture.source import Source
 from edgeaff.listen.status_server import StatusServer
 from edgeaff.runtime.monitor import Monitor
 from edgeaff.runtime.outlets import Outlets
@@ -32,7 +33,7 @@ class Parts:
         page: the live page, likewise.
     """
 
-    source: Any
+    source: Source
     live: bool
     worker: Worker
     swap: BackendSwap

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgeaff.awaiting import is_async, require_function, running_loop
+from edgeaff.delivery.queued import Sink
 from edgeaff.errors import SessionStateError
 from edgeaff.forking import ProcessBound
 from edgeaff.runtime.failure import FirstError
@@ -26,7 +27,7 @@ class EventReader(ProcessBound):
     thread of its own. In a forked child every call is a SessionStateError.
     """
 
-    def __init__(self, sinks: Sequence[Any], policy: Policy, *, live: bool) -> None:
+    def __init__(self, sinks: Sequence[Sink], policy: Policy, *, live: bool) -> None:
         self._failure = FirstError()
         self._started = False
         self._outlets = Outlets(sinks, policy, live=live, on_error=self._failure.keep)
@@ -89,7 +90,7 @@ class EventReader(ProcessBound):
             raise SessionStateError("on_event must be called before start, got it after; register callbacks first.")
         self._outlets.add_callback(callback, as_policy(policy))
 
-    def add_sink(self, sink: Any, *, name: str | None = None) -> None:
+    def add_sink(self, sink: Sink, *, name: str | None = None) -> None:
         """Adds a sink to those of the constructor.
 
         Args:

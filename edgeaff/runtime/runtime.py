@@ -20,6 +20,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edgeaff.bundle import ModelBundle, open_bundle
+from edgeaff.capture.group import LiveGroup
+from edgeaff.capture.live import LiveSource
 from edgeaff.capture.open import combine
 from edgeaff.capture.push import PushAudio, PushVideo
 from edgeaff.delivery.open import open_sinks
@@ -34,7 +36,7 @@ from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.reader import EventReader
 from edgeaff.runtime.stats import RuntimeHealth, RuntimeStats
 from edgeaff.runtime.swap import BackendSwap, announce, begin
-from edgeaff.runtime.worker import Worker
+from edgeaff.runtime.worker import RunningSession, Worker
 from edgeaff.session import Session
 
 Pushable = TypeVar("Pushable", PushVideo, PushAudio)
@@ -148,7 +150,7 @@ class Runtime(EventReader):
                 self._outlets.add_sink(sink, name)
         self._assemble(session, options)
 
-    def _assemble(self, session: Any, options: dict[str, Any]) -> None:
+    def _assemble(self, session: RunningSession, options: dict[str, Any]) -> None:
         """Makes the parts that run on threads. None of them holds the runtime, so that it can be dropped."""
         steps = Ladder() if self._live and self._source.has_video and options["ladder"] else None
         self._worker = Worker(
@@ -165,7 +167,7 @@ class Runtime(EventReader):
         self._forgotten = weakref.finalize(self, self._parts.stop_forgotten, self._source_name)
         self._forgotten.atexit = False
 
-    def _make_session(self, options: dict[str, Any], recorder: Recorder | None) -> Any:
+    def _make_session(self, options: dict[str, Any], recorder: Recorder | None) -> RunningSession:
         """Returns the session, recorded with the options that make it again if there is a recorder."""
         chosen = {name: options[name] for name in SESSION_OPTIONS}
         chosen["video"] = self._source.has_video if self._live else True
@@ -282,8 +284,8 @@ class Runtime(EventReader):
             if hasattr(source, "finish"):
                 source.finish()
 
-    def _sources(self) -> tuple[Any, ...]:
-        return tuple(getattr(self._source, "sources", ())) if self._live else ()
+    def _sources(self) -> tuple[LiveSource, ...]:
+        return self._source.sources if isinstance(self._source, LiveGroup) else ()
 
     def _pushable(self, modality: str, kind: type[Pushable]) -> Pushable:
         for source in self._sources():

@@ -7,7 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from edgeaff.capture.group import LiveGroup
 from edgeaff.capture.health import Health
+from edgeaff.capture.live import LiveSource
+from edgeaff.capture.source import Source
+from edgeaff.preprocess.inputs import InputCounts
 from edgeaff.runtime.ladder import STEPS
 from edgeaff.runtime.monitor import Monitor
 from edgeaff.runtime.outlets import Outlets
@@ -17,14 +21,14 @@ from edgeaff.runtime.worker import Worker
 SILENT_SECONDS = 1.5  # a live session gives 30 events a second; the monitor reports a silence a little earlier
 
 
-def counters(counts: Any) -> dict[str, int]:
+def counters(counts: InputCounts) -> dict[str, int]:
     """Returns the counters of a session by name."""
     return dataclasses.asdict(counts)
 
 
-def stats(worker: Worker, outlets: Outlets, source: Any) -> RuntimeStats:
+def stats(worker: Worker, outlets: Outlets, source: Source) -> RuntimeStats:
     """Returns a snapshot of the counters and measures."""
-    live_sources = getattr(source, "sources", ()) if source.is_live else ()
+    live_sources = source.sources if isinstance(source, LiveGroup) else ()
     sizes = [part.inbox.sizes() for part in live_sources]
     skews = [part.skew_ppm for part in live_sources if part.skew_ppm is not None]
     queues = {
@@ -47,7 +51,7 @@ def stats(worker: Worker, outlets: Outlets, source: Any) -> RuntimeStats:
 
 
 def health(
-    worker: Worker, outlets: Outlets, monitor: Monitor, sources: Sequence[Any], *, failed: bool, swap: str = ""
+    worker: Worker, outlets: Outlets, monitor: Monitor, sources: Sequence[LiveSource], *, failed: bool, swap: str = ""
 ) -> RuntimeHealth:
     """Returns how sources, worker and sinks are doing now."""
     now = time.monotonic()
@@ -84,7 +88,7 @@ def health(
     )
 
 
-def _source(source: Any) -> dict[str, Any]:
+def _source(source: LiveSource) -> dict[str, Any]:
     found = source.health()
     frames, seconds = source.inbox.sizes()
     return {

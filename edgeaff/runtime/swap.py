@@ -20,7 +20,8 @@ from edgeaff.backends import GRAPH_BACKENDS
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BackendUnavailableError, DeviceError, EdgeaffError, SessionStateError
 from edgeaff.runtime.status import StatusChannel
-from edgeaff.runtime.worker import Worker
+from edgeaff.runtime.worker import RunningSession, Worker
+from edgeaff.session import Session
 
 PROGRESS_SECONDS = 1.0  # between two reports of one build
 BUILT = tuple(name for name in GRAPH_BACKENDS if name.startswith("tensorrt"))  # on the device, which may take minutes
@@ -37,13 +38,13 @@ class InitialBackend(NamedTuple):
         refused: why what was asked for is not there, or None.
     """
 
-    session: Any
+    session: Session
     backend: str
     wanted: str | None = None
     refused: EdgeaffError | None = None
 
 
-def begin(make: Callable[[str], Any], backend: str, *, live: bool, strict: bool) -> InitialBackend:
+def begin(make: Callable[[str], Session], backend: str, *, live: bool, strict: bool) -> InitialBackend:
     """Returns the session that a runtime begins with.
 
     Only a backend that is built on the device is replaced: live by the bundle's default until it is built, with files by the same
@@ -57,6 +58,7 @@ def begin(make: Callable[[str], Any], backend: str, *, live: bool, strict: bool)
     """
     if backend == "auto":
         session = make(backend)
+        assert session.choice is not None
         return InitialBackend(session, session.choice.backend)
     if strict or backend not in BUILT:
         return InitialBackend(make(backend), backend)
@@ -68,7 +70,7 @@ def begin(make: Callable[[str], Any], backend: str, *, live: bool, strict: bool)
         return InitialBackend(make("default"), "default", refused=error)
 
 
-def announce(session: Any, status: StatusChannel) -> None:
+def announce(session: Session, status: StatusChannel) -> None:
     """Says what a session chose by itself, and what its test at load found wrong.
 
     Args:
@@ -149,7 +151,7 @@ class BackendSwap:
             return
         self._worker.submit(lambda session: self._hand_over(session, candidate))
 
-    def _hand_over(self, session: Any, candidate: PreparedBackend) -> None:
+    def _hand_over(self, session: RunningSession, candidate: PreparedBackend) -> None:
         """Makes the swap; on the worker."""
         before, start = session.backend, time.perf_counter()
         try:

@@ -6,15 +6,21 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
+from edgeaff.capture.group import LiveGroup
+from edgeaff.capture.source import Source
+from edgeaff.recording.recorder import RecordedSession
 from edgeaff.runtime.ladder import STEPS, Ladder, Load
 from edgeaff.runtime.origin import WORKER, Origin
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.stats import Measures, RuntimeStats
 from edgeaff.runtime.status import StatusChannel
+from edgeaff.session import Session
 from edgeaff.spec import JUMP_NS, NANOSECONDS
-from edgeaff.types import AffectEvent, AudioChunk, VideoFrame
+from edgeaff.types import AffectEvent, AudioChunk, ClockTick, VideoFrame
+
+RunningSession = Session | RecordedSession
+Unit = VideoFrame | AudioChunk | ClockTick
 
 HALF_TICK_NS = NANOSECONDS // 60  # a frame belongs to the nearest of 30 ticks a second
 LONGEST_CHUNK_NS = NANOSECONDS  # longer chunks are pushed in pieces, so that a stop never waits for an hour of audio
@@ -25,8 +31,8 @@ class Worker:
     """Runs a source through a session until it ends or is stopped.
 
     Args:
-        source: a file source or a LiveGroup.
-        session: a Session or RecordedSession.
+        source: a file source, or a LiveGroup for time that goes on.
+        session: a Session, or one whose calls are recorded.
         outlets: where events go.
         status: where to say what happens.
         ladder: decides how much work is left out; None for file mode.
@@ -40,8 +46,8 @@ class Worker:
 
     def __init__(
         self,
-        source: Any,
-        session: Any,
+        source: Source,
+        session: RunningSession,
         *,
         outlets: Outlets,
         status: StatusChannel,
@@ -59,13 +65,14 @@ class Worker:
         self.last_unit: float | None = None
         self.last_event: float | None = None
         self._source, self._outlets, self._status, self._on_error = source, outlets, status, on_error
-        self._live = bool(source.is_live)
+        self._group = source if isinstance(source, LiveGroup) else None
+        self._live = self._group is not None
         self._lost = (0, 0)
         self._reached_ns: int | None = None  # time of the last event
         self._picture_ns: int | None = None  # time of the newest picture
         self._busy_ns = 0
         self._saw_face = False
-        self._calls: list[Callable[[Any], None]] = []
+        self._calls: list[Callable[[RunningSession], None]] = []
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="edgeaff-runtime", daemon=True)
 
@@ -89,16 +96,16 @@ class Worker:
         since = self.first_unit if self.last_event is None else self.last_event
         return None if since is None or not self._live else time.monotonic() - since
 
-    def submit(self, call: Callable[[Any], None]) -> None:
+    def submit(self, call: Callable[[RunningSession], None]) -> None:
         """Has `call(session)` made on the worker between two inputs; what it raises ends the worker."""
         with self._lock:
             self._calls.append(call)
 
     def _work(self) -> None:
         try:
-            with self._source as source:
+            with self._source:
                 self.state = "running"
-                for unit in source.inputs() if self._live else source:
+                for unit in self._source if self._group is None else self._group.inputs():
                     if self.stop.is_set():
                         return
                     self._make_calls()
@@ -115,25 +122,25 @@ class Worker:
             if self.state == "running":
                 self.state = "stopped" if self.stop.is_set() else "ended"
 
-    def _is_in_time(self, unit: Any) -> bool:
+    def _is_in_time(self, unit: Unit) -> bool:
         reached_ns = self._reached_ns
-        return reached_ns is None or isinstance(unit, int) or unit.pts_ns > reached_ns - LATE_CHUNK_NS
+        return reached_ns is None or isinstance(unit, ClockTick) or unit.pts_ns > reached_ns - LATE_CHUNK_NS
 
-    def _handle(self, unit: Any) -> None:
+    def _handle(self, unit: Unit) -> None:
         started = time.monotonic_ns()
         self._deliver(self._push(unit))
         ended = time.monotonic_ns()
         self._busy_ns += ended - started
-        if not isinstance(unit, int):
+        if not isinstance(unit, ClockTick):
             self.last_unit = ended / 1e9
             self.measures.add("frame" if isinstance(unit, VideoFrame) else "sound", (ended - started) / 1e6)
         if self.ladder is not None:
             self._climb(self.ladder, ended)
 
-    def _push(self, unit: Any) -> list[AffectEvent]:
+    def _push(self, unit: Unit) -> list[AffectEvent]:
         events: list[AffectEvent]
-        if isinstance(unit, int):
-            events = self.session.advance(unit)
+        if isinstance(unit, ClockTick):
+            events = self.session.advance(unit.pts_ns)
         elif isinstance(unit, VideoFrame):
             self.stats.frames += 1
             self._picture_ns = unit.pts_ns
@@ -155,7 +162,8 @@ class Worker:
 
     def _climb(self, ladder: Ladder, now_ns: int) -> None:
         counts, before = self._source.counts, ladder.step
-        waiting = max((source.inbox.sizes()[1] for source in self._source.sources), default=0.0)
+        sources = () if self._group is None else self._group.sources
+        waiting = max((source.inbox.sizes()[1] for source in sources), default=0.0)
         load = Load(self._busy_ns, counts.get("frames", 0), counts.get("frames_replaced", 0), waiting)
         step = ladder.observe(now_ns, load)
         if step is None:
@@ -170,8 +178,8 @@ class Worker:
     def _deliver(self, events: list[AffectEvent]) -> None:
         if events:
             self._reached_ns = events[-1].pts_ns
-            if self._live:
-                self._source.reached_ns = self._reached_ns
+            if self._group is not None:
+                self._group.reached_ns = self._reached_ns
         for event in self._stamped(events) if self._live else events:
             if event.face is not None and not self._saw_face:
                 self._saw_face = True
@@ -187,7 +195,7 @@ class Worker:
         """Returns the events with what only a live runtime knows: latency, and inputs dropped since the last one."""
         if not events:
             return events
-        now = self._source.now_ns()
+        now = None if self._group is None else self._group.now_ns()
         counts = self._source.counts
         lost = (counts.get("frames_replaced", 0), counts.get("samples_dropped", 0))
         new = lost[0] - self._lost[0] + (lost[1] > self._lost[1])  # frames, and 1 for sound that was lost
@@ -213,7 +221,7 @@ class Worker:
         return event.pts_ns
 
 
-def _pieces(unit: Any) -> Iterator[Any]:
+def _pieces(unit: Unit) -> Iterator[Unit]:
     """Yields the unit itself, or the pieces of a long chunk: the events do not depend on how audio is cut."""
     if not isinstance(unit, AudioChunk):
         yield unit

@@ -11,6 +11,7 @@ from edgeaff.capture.open import combine
 from edgeaff.capture.paced import PacedFile
 from edgeaff.capture.push import PushAudio, PushVideo
 from edgeaff.errors import ArgumentError
+from edgeaff.types import ClockTick
 from tests.capture.test_microphone import FakePortAudio
 from tests.media_maker import frame_times, write_clip
 
@@ -32,8 +33,9 @@ def test_inputs_are_units_and_the_instant_while_nothing_comes():
         video.push(IMAGE, pts_ns=1_000)
         audio.push(np.zeros(16, np.int16), pts_ns=500)
         assert [next(inputs).pts_ns for _ in range(2)] == [500, 1_000]
-        instants = [next(inputs) for _ in range(3)]
-        assert all(isinstance(instant, int) for instant in instants)
+        ticks = [next(inputs) for _ in range(3)]
+        assert all(isinstance(tick, ClockTick) for tick in ticks)
+        instants = [tick.pts_ns for tick in ticks]
         steps = np.diff(instants) / 1e6
         assert (steps >= 9).all() and instants[0] < 1e9  # on the caller's clock, which began at 500 ns
         video.finish()

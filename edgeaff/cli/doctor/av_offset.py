@@ -10,13 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgeaff.cli.doctor.finding import FAIL, OK, WARN, Finding
 from edgeaff.errors import ArgumentError
-from edgeaff.types import AudioChunk, VideoFrame
+from edgeaff.types import AudioChunk, ClockTick, VideoFrame
+
+if TYPE_CHECKING:
+    from edgeaff.capture.group import LiveGroup
+    from edgeaff.capture.source import SourceLike
 
 LEAST_PAIRS = 3
 _QUIET_SECONDS = 0.3  # after a flash or clap none is looked for
@@ -101,7 +105,7 @@ def _onsets(times: np.ndarray, levels: np.ndarray, threshold: float) -> np.ndarr
     return np.array(found)
 
 
-def measure(units: Iterable[VideoFrame | AudioChunk | int]) -> AvOffset:
+def measure(units: Iterable[VideoFrame | AudioChunk | ClockTick]) -> AvOffset:
     """Returns the offset between the sound and the picture of a source.
 
     Args:
@@ -175,7 +179,7 @@ def parse_sources(arguments: Sequence[str]) -> tuple[str, str | None]:
     return found["video"], found.get("audio")
 
 
-def check_av_offset(video: Any, audio: Any, *, seconds: float = 10.0) -> list[Finding]:
+def check_av_offset(video: SourceLike, audio: SourceLike | None, *, seconds: float = 10.0) -> list[Finding]:
     """Returns the offset between two sources, or in one file or stream.
 
     Args:
@@ -186,6 +190,7 @@ def check_av_offset(video: Any, audio: Any, *, seconds: float = 10.0) -> list[Fi
     Raises:
         ArgumentError: seconds is out of range, or a modality is missing.
     """
+    from edgeaff.capture.group import LiveGroup
     from edgeaff.capture.open import combine
 
     if not 2 <= seconds <= 600:
@@ -195,11 +200,11 @@ def check_av_offset(video: Any, audio: Any, *, seconds: float = 10.0) -> list[Fi
         lack = "audio" if source.has_video else "video"
         raise ArgumentError(f"--av-offset must have picture and sound, got no {lack}; add {lack}=URI.")
     with source:
-        found = measure(_for_seconds(source, seconds) if source.is_live else source)
+        found = measure(_for_seconds(source, seconds) if isinstance(source, LiveGroup) else source)
     return [judge(found)]
 
 
-def _for_seconds(source: Any, seconds: float) -> Iterable[VideoFrame | AudioChunk | int]:
+def _for_seconds(source: LiveGroup, seconds: float) -> Iterable[VideoFrame | AudioChunk | ClockTick]:
     end = time.monotonic() + seconds
     for unit in source.inputs():
         yield unit
