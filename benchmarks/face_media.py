@@ -1,8 +1,8 @@
-"""The fixed list of frames and pictures on which face detectors are compared, and the faces that are on them.
+"""The fixed list of frames and images on which face detectors are compared, and the faces that are on them.
 
 Truth is a consensus of three detector families (YuNet-n at 640, OpenCV's SSD, Ultra-Light RFB), none of which is ours: a
 face is what YuNet and at least one other support; what one family alone, or two without YuNet, hold for a face is left
-open. Where it is known that no face is in a picture (backs, cartoon, dogs, noise, texture) every box is false.
+open. Where it is known that no face is in an image (backs, cartoon, dogs, noise, texture) every box is false.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ CLIPS = {
 }  # fmt: skip
 """Clip -> every n-th decoded frame is on the list."""
 FACE_FREE_CLIPS = ("face/backs_no_face_139s.mp4", "face/no_face_cartoon.mp4")
-PICTURES = (
+IMAGES = (
     "face/multi_face.jpg", "face/single_face.jpg", "face/multiface_press.jpg", "face/dlib_2008_002079.jpg",
     "face/dlib_2008_001009.jpg", "face/dlib_bald_guys.jpg", "face/dlib_dogs.jpg",
 )  # fmt: skip
-FACE_FREE_PICTURES = ("face/dlib_dogs.jpg",)
+FACE_FREE_IMAGES = ("face/dlib_dogs.jpg",)
 SUPPORT_IOU = 0.4
 YUNET_SCORE, SSD_SCORE, ULTRA_SCORE = 0.7, 0.5, 0.7
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One picture of the list.
+    """One image of the list.
 
     Attributes:
         name: clip and frame number, or file.
@@ -70,7 +70,7 @@ class UltraLightDetector:
         self._threshold = score_threshold
 
     def detect(self, image: np.ndarray) -> list[FaceDetection]:
-        """Returns the faces of a (H, W, 3) uint8 RGB picture, best first."""
+        """Returns the faces of a (H, W, 3) uint8 RGB image, best first."""
         height, width = image.shape[:2]
         small = crop_resize(image, (0.0, 0.0, float(width), float(height)), width=320, height=240)
         pixels = ((small.astype(np.float32) - 127) / 128).transpose(2, 0, 1)[None]
@@ -93,8 +93,8 @@ def read_clip(path: Path) -> Iterator[tuple[int, np.ndarray]]:
                 yield int(frame.pts * stream.time_base * 1_000_000_000), frame.to_ndarray(format="rgb24")
 
 
-def made_up_pictures() -> Iterator[tuple[str, np.ndarray]]:
-    """Yields named face-free pictures: noise of four grains, stripes, a checkerboard, a ramp and flat gray."""
+def made_up_images() -> Iterator[tuple[str, np.ndarray]]:
+    """Yields named face-free images: noise of four grains, stripes, a checkerboard, a ramp and flat gray."""
     rng = np.random.default_rng(7)
     ys, xs = np.mgrid[:360, :640]
     for grain in (1, 4, 16, 40):
@@ -121,7 +121,7 @@ class Consensus:
         self._ultra = UltraLightDetector(weights / "ulf_version-RFB-320.onnx", score_threshold=0.5)
 
     def find(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns faces (n, 4) and open boxes (m, 4) of a picture."""
+        """Returns faces (n, 4) and open boxes (m, 4) of an image."""
         yunet, ssd, ultra = (_boxes(detector, image) for detector in (self._yunet, self._ssd, self._ultra))
         faces: list[np.ndarray] = []
         unsure: list[np.ndarray] = []
@@ -143,12 +143,12 @@ def _boxes(detector: FaceDetector, image: np.ndarray) -> tuple[np.ndarray, np.nd
     return boxes, np.array([face.score for face in found], np.float32)
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """Returns a picture file as (H, W, 3) uint8 RGB."""
-    return next(image for _, image in _decode_picture(path))
+def read_image(path: Path) -> np.ndarray:
+    """Returns an image file as (H, W, 3) uint8 RGB."""
+    return next(image for _, image in _decode_image(path))
 
 
-def _decode_picture(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+def _decode_image(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     import av
 
     with av.open(str(path)) as container:
@@ -175,8 +175,8 @@ def load_items(media: Path, weights: Path) -> list[Item]:
         for number, (_, image) in enumerate(read_clip(media / clip)):
             if number % step == 0:
                 add(f"{clip}#{number}", clip, image, clip in FACE_FREE_CLIPS)
-    for file in PICTURES:
-        add(file, file, read_picture(media / file), file in FACE_FREE_PICTURES)
-    for name, image in made_up_pictures():
+    for file in IMAGES:
+        add(file, file, read_image(media / file), file in FACE_FREE_IMAGES)
+    for name, image in made_up_images():
         add(name, "made up", image, True)
     return items

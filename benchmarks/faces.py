@@ -31,7 +31,7 @@ from edgeaff.ops.crop_resize import crop_resize
 from edgeaff.types import FaceDetection
 
 SIZES = {"large": (60.0, math.inf), "middle": (30.0, 60.0), "small": (16.0, 30.0)}
-"""Face height in pixels where the picture's longer side is 640."""
+"""Face height in pixels where the image's longer side is 640."""
 STILL_CLIPS = tuple(clip for clip in CLIPS if clip.startswith("av/grid"))
 LATENCY_ROUNDS = 60
 
@@ -48,7 +48,7 @@ def wilson_interval(hits: int, count: int) -> list[float] | None:
 
 
 def poisson_interval(events: int) -> tuple[float, float]:
-    """Returns the exact 95 % interval of a Poisson mean after so many events."""
+    """Returns the exact 95 % interval of a Poisson mean after this many events."""
 
     def tail(mean: float, most: int) -> float:
         return sum(math.exp(-mean + k * math.log(mean) - math.lgamma(k + 1)) for k in range(most + 1))
@@ -84,7 +84,7 @@ def _lies_in(box: np.ndarray, regions: np.ndarray) -> bool:
 
 
 def measure_accuracy(items: list[Item], detector: FaceDetector) -> dict[str, Any]:
-    """Returns recall by size and false boxes per 100 pictures, each with its 95 % interval."""
+    """Returns recall by size and false boxes per 100 images, each with its 95 % interval."""
     heights: list[float] = []
     hits: list[bool] = []
     fired: list[str] = []
@@ -243,7 +243,7 @@ def compare(shared: Path, *, ours: str = "ssd", tracks: bool = True) -> dict[str
         for name in ("ours@320", "YuNet-n@320"):
             rows[name]["tracks"] = measure_tracks(media, weights, detectors[name])
     return {
-        "pictures": len(items),
+        "images": len(items),
         "face_free_pictures": sum(item.face_free for item in items),
         "truth": "consensus of YuNet-n@640 with OpenCV SSD or ULFG RFB; YuNet's own rows are flattered by it",
         "detectors": rows,

@@ -34,7 +34,7 @@ _ROWS_MARK = re.compile(r"(?P<head><!--rows (?P<path>.+?) \| (?P<columns>.+?)-->
 _SOURCES = re.compile(r"<!--figures from (.+?)-->")
 _STEP = re.compile(r"\.?(?P<key>[^.\[\]]+)|\[(?P<selector>[^\]]*)\]")
 _UNITS = (
-    r"ms|µs|us|ns|fps|ticks/s|(?:(?:ticks|frames|pictures|times) )?(?:a|per) second|GFLOP/s|MB/s|GB/s|MB|MiB|kB|KiB|KB|GB|GiB"
+    r"ms|µs|us|ns|fps|ticks/s|(?:(?:ticks|frames|images|times) )?(?:a|per) second|GFLOP/s|MB/s|GB/s|MB|MiB|kB|KiB|KB|GB|GiB"
     r"|%|per ?cent|times|x(?! ?\d)|×|-fold|s|seconds|min|minutes|h|hours|kHz|Hz|W|ppm|dB|px"
     r"|parameters|multiply-accumulates|bytes|MMAC|GMAC"
 )
@@ -64,7 +64,7 @@ def load_results(folder: Path) -> Results:
 
 
 def render(text: str, results: Results) -> str:
-    """Returns a page with the content of all its marks made anew.
+    """Returns a page with the content of all its marks made again.
 
     Args:
         text: the page.

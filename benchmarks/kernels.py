@@ -151,7 +151,7 @@ def measure_bandwidth() -> float:
 
 
 def has_bfloat16_products() -> bool:
-    """Returns whether this processor multiplies bfloat16 pairs, as far as the system says."""
+    """Returns whether this processor multiplies bfloat16 pairs, as far as the system states."""
     try:
         return "avx512_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

@@ -1,6 +1,6 @@
 """The op on a card: host time, graph replay with inputs in turn, warm and cold L2; and whole models with and without it.
 
-One op is microseconds of work, so three times are told apart: `host_us` (a call and a synchronization), `warm_us` (a CUDA
+One op is microseconds of work, so three times are reported apart: `host_us` (a call and a synchronization), `warm_us` (a CUDA
 graph of 20 calls over 4 sets of inputs, per call) and `cold_us` (the same with L2 overwritten before each call, the
 overwriting's own time taken off). Replays are interleaved between competitors.
 """

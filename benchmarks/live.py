@@ -75,7 +75,7 @@ def push(runtime: Runtime, media: Media, base: int, ticks: range) -> None:
         due = base + tick * 1_000_000_000 // FPS
         time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
         runtime.push_frame(media.images[tick % len(media.images)], pts_ns=due)
-        runtime.push_audio(media.sound(tick), pts_ns=base + tick * RATE_HZ // FPS * 1_000_000_000 // RATE_HZ)
+        runtime.push_audio(media.audio(tick), pts_ns=base + tick * RATE_HZ // FPS * 1_000_000_000 // RATE_HZ)
 
 
 def fill(runtime: Runtime, event: AffectEvent) -> None:

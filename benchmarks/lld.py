@@ -1,4 +1,4 @@
-"""Measures the LLD extractors side by side: CPU per hop, cost of a video frame's sound, memory, delay, agreement.
+"""Measures the LLD extractors side by side: CPU per hop, cost of a video frame's audio_clip, memory, delay, agreement.
 
     OMP_NUM_THREADS=1 python benchmarks/lld.py --voices FOLDER --json benchmarks/results/lld.json
 
@@ -36,7 +36,7 @@ from edgeaff.spec import SAMPLE_RATE_HZ as RATE_HZ
 
 ROOT = Path(__file__).resolve().parents[1]
 HOP_SECONDS = 0.01
-FRAME_SAMPLES = 533  # sound of one video frame at 30 fps
+FRAME_SAMPLES = 533  # audio_clip of one video frame at 30 fps
 PEER_WINDOW_SECONDS = 2.0
 GROUPS_OF_COLUMNS = {
     "F0": (0,),
@@ -51,8 +51,8 @@ GROUPS_OF_COLUMNS = {
 }
 
 
-def sounds() -> dict[str, np.ndarray]:
-    """Returns sounds for the comparison of values, (n,) int16 by name; none of them is in the golden files."""
+def recordings() -> dict[str, np.ndarray]:
+    """Returns recordings for the comparison of values, (n,) int16 by name; none of them is in the golden files."""
     rng = np.random.default_rng(7)
     clock = np.arange(6 * RATE_HZ) / RATE_HZ
     chords = np.zeros(len(clock))
@@ -75,7 +75,7 @@ def real_voices(folder: Path, every: int) -> dict[str, np.ndarray]:
     """Returns recordings from below a folder, (n,) int16 at 16 kHz by name.
 
     Args:
-        folder: searched for sound files.
+        folder: searched for audio_clip files.
         every: take every so-manieth, in the order of their names.
     """
     import av
@@ -121,7 +121,7 @@ def peer() -> Callable[[np.ndarray], np.ndarray] | None:
 
 
 def run_stream(make: Callable[..., Any], samples: np.ndarray, chunk: int, max_pitch_lag: int = 4) -> np.ndarray:
-    """Returns the rows of a sound pushed in chunks, ended as openSMILE ends it."""
+    """Returns the rows of a audio_clip pushed in chunks, ended as openSMILE ends it."""
     stream = make(max_pitch_lag=max_pitch_lag)
     parts = []
     for start in range(0, len(samples), chunk):
@@ -159,7 +159,7 @@ def measure_cpu(seconds: float, rounds: int) -> dict[str, Any]:
     """Returns CPU microseconds per hop and the real-time factor of each extractor, interleaved.
 
     Args:
-        seconds: length of the sound; the NumPy twin gets a tenth of it.
+        seconds: length of the audio_clip; the NumPy twin gets a tenth of it.
         rounds: how often each runs; the first is thrown away.
     """
     samples = voice(seconds)
@@ -167,9 +167,9 @@ def measure_cpu(seconds: float, rounds: int) -> dict[str, Any]:
     all_times: dict[str, list[float]] = {name: [] for name in extractors()}
     for _ in range(rounds + 1):
         for name, run in extractors().items():
-            sound = shorter if name == "numpy" else samples
+            audio_clip = shorter if name == "numpy" else samples
             start = time.process_time()
-            rows = run(sound)
+            rows = run(audio_clip)
             all_times[name].append((time.process_time() - start) / len(rows))
     result = {}
     for name, times in all_times.items():
@@ -182,7 +182,7 @@ def measure_cpu(seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def measure_video_frame(frames: int) -> dict[str, Any]:
-    """Returns the CPU microseconds that one video frame's sound costs live.
+    """Returns the CPU microseconds that one video frame's audio_clip costs live.
 
     A stream takes the 533 new samples; openSMILE, which has no stream in Python, takes the last 2 s again.
     """
@@ -221,7 +221,7 @@ def _quantiles(call: Callable[[int], Any], count: int) -> dict[str, float]:
 
 
 def measure_delay(seconds: float, max_pitch_lag: int = 4) -> dict[str, Any]:
-    """Returns how many ms of sound after its start a row of the stream is final: median and worst, and the promise."""
+    """Returns the number of ms of audio_clip after its start a row of the stream is final: median and worst, and the promise."""
     samples = voice(seconds)
     stream = lld.LldStream(max_pitch_lag=max_pitch_lag)
     delays: list[float] = []
@@ -237,13 +237,13 @@ def measure_delay(seconds: float, max_pitch_lag: int = 4) -> dict[str, Any]:
 
 
 def measure_agreement(made: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Returns the errors of native and NumPy against openSMILE, relative to the largest magnitude of a column in a sound.
+    """Returns the errors of native and NumPy against openSMILE, relative to the largest magnitude of a column in a audio_clip.
 
     Args:
-        made: the sounds, (n,) int16 by name.
+        made: the recordings, (n,) int16 by name.
 
     Returns:
-        Per extractor the errors over all sounds; empty where openSMILE is not installed or there is no sound.
+        Per extractor the errors over all recordings; empty where openSMILE is not installed or there is no audio_clip.
     """
     other = peer()
     if other is None or not made:
@@ -252,12 +252,12 @@ def measure_agreement(made: dict[str, np.ndarray]) -> dict[str, Any]:
     if has_native():
         makers["native"] = lld.LldStream
     theirs = {name: other(samples) for name, samples in made.items()}
-    result: dict[str, Any] = {"sounds": len(made), "rows": sum(len(rows) for rows in theirs.values())}
+    result: dict[str, Any] = {"recordings": len(made), "rows": sum(len(rows) for rows in theirs.values())}
     for name, make in makers.items():
-        ours = {sound: run_stream(make, samples, RATE_HZ, 29) for sound, samples in made.items()}
+        ours = {audio_clip: run_stream(make, samples, RATE_HZ, 29) for audio_clip, samples in made.items()}
         result[name] = _agreement(ours, theirs)
-        low = {sound: run_stream(make, samples, RATE_HZ, 4) for sound, samples in made.items()}
-        same = np.concatenate([low[sound][:, 0] == ours[sound][:, 0] for sound in made])
+        low = {audio_clip: run_stream(make, samples, RATE_HZ, 4) for audio_clip, samples in made.items()}
+        same = np.concatenate([low[audio_clip][:, 0] == ours[audio_clip][:, 0] for audio_clip in made])
         result[name]["same_f0_at_lag_4"] = _rounded(same.mean(), 5)
     return result
 
@@ -291,11 +291,11 @@ def _agreement(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> di
 
 
 def measure_memory(name: str, minutes: int) -> dict[str, float]:
-    """Returns the resident memory (MiB) that extracting so many minutes adds, in a process of its own, pushing a second at a time.
+    """Returns the resident memory (MiB) that extracting this many minutes adds, in its own process, pushing a second at a time.
 
     Args:
         name: native, numpy or opensmile.
-        minutes: of sound. The rows are dropped as they come, so what a stream adds is its state.
+        minutes: of audio_clip. The rows are dropped as they come, so what a stream adds is its state.
     """
     code = f"from benchmarks.lld import _memory; _memory({name!r}, {minutes})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
@@ -308,9 +308,9 @@ def _memory(name: str, minutes: int) -> None:
         other = peer()
         assert other is not None
         other(second)
-        sound = np.tile(second, 60 * minutes)
+        audio_clip = np.tile(second, 60 * minutes)
         before = resident_mib()
-        other(sound)
+        other(audio_clip)
         added = peak_mib() - before
     else:
         stream = (lld.LldStream if name == "native" else lld_stream.LldStream)()
@@ -353,7 +353,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
             "opensmile": package_version("opensmile"),
         },
         "build": build_info() if has_native() else None,
-        "agreement": measure_agreement(sounds()),
+        "agreement": measure_agreement(recordings()),
         "agreement_real_voices": measure_agreement(voices),
         "cpu": measure_cpu(args.seconds, args.rounds),
         "video_frame_cpu_us": measure_video_frame(args.frames),
@@ -370,13 +370,13 @@ def show(result: dict[str, Any]) -> None:
             f"{name:14s} {hop_us['median']:7.1f} us/hop (p95 {hop_us['p95']:.1f}), of real time {row['real_time_factor']:.4f}"
         )
     for name, row in result["video_frame_cpu_us"].items():
-        print(f"sound of one video frame, {name}: median {row['median']:.0f} us, p99 {row['p99']:.0f} us")
+        print(f"audio_clip of one video frame, {name}: median {row['median']:.0f} us, p99 {row['p99']:.0f} us")
     for row in result["delay"]:
         print(
             f"row final after {row['median_ms']:.0f} ms, at most {row['worst_ms']:.0f} ms (lag {row['max_pitch_lag']})"
         )
     for name, row in result["memory"].items():
-        print(f"{name}: {row['added_mib']:.1f} MiB more after {row['minutes']} min of sound")
+        print(f"{name}: {row['added_mib']:.1f} MiB more after {row['minutes']} min of audio_clip")
     for name in ("native", "numpy"):
         for table in ("agreement", "agreement_real_voices"):
             for group, row in result[table].get(name, {}).get("groups", {}).items():
@@ -386,10 +386,10 @@ def show(result: dict[str, Any]) -> None:
 def main() -> None:
     """Measures, prints and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of sound per run (default 60)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of audio_clip per run (default 60)")
     parser.add_argument("--rounds", type=int, default=30, help="runs of each extractor (default 30)")
     parser.add_argument("--frames", type=int, default=1_000, help="video frames (default 1000)")
-    parser.add_argument("--minutes", type=int, default=10, help="of sound for the memory (default 10)")
+    parser.add_argument("--minutes", type=int, default=10, help="of audio_clip for the memory (default 10)")
     parser.add_argument("--voices", type=Path, help="a folder with recordings to compare on, too")
     parser.add_argument("--every", type=int, default=10, help="of the recordings take every so-manieth (default 10)")
     parser.add_argument("--json", type=Path)

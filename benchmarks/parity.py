@@ -66,7 +66,7 @@ def merged(target: Path | None, preset: str, found: dict[str, Any]) -> dict[str,
 
 
 def main() -> None:
-    """Measures, prints the table, writes JSON and picture."""
+    """Measures, prints the table, writes JSON and image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=("edge", "paper"), default="edge")
     parser.add_argument("--bundle", type=Path, help="edge: default: the one that ships")

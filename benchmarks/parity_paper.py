@@ -50,7 +50,7 @@ def compare_paper(
         most: validation tracks to compare on.
         ticks: of each, the first.
         origin: where the corpus is from, in words.
-        say: told one line per row.
+        say: reported one line per row.
     """
     parts = tail_parts(ModelBundle.load())
     features = extract_features(corpus, work / "features", parts, encoder_id=ENCODER_ID, size=DESCRIPTOR_SIZE)

@@ -1,4 +1,4 @@
-"""The parity rows as a picture: how far each export is from its reference, on a logarithmic axis, with the floors."""
+"""The parity rows as an image: how far each export is from its reference, on a logarithmic axis, with the floors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEAREST = 1e-9  # nearer is drawn here
 
 
 def plot_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Writes the picture.
+    """Writes the image.
 
     Args:
         rows: of benchmarks/parity.py.

@@ -111,7 +111,7 @@ def with_modalities(inputs: Arrays, kept: tuple[float, float]) -> Arrays:
 
     Args:
         inputs: video, audio, present.
-        kept: (video, audio), 1 = as it is, 0 = absent at every tick.
+        kept: (video, audio), 1 = unchanged, 0 = absent at every tick.
     """
     changed = {"present": inputs["present"] * np.array(kept, np.float32)}
     return changed | {name: inputs[name] * np.float32(keep) for name, keep in zip(INPUTS, kept, strict=False)}
@@ -177,7 +177,7 @@ def compare(
         seed: of the drawing.
         tracks: with labels; features made with this very bundle.
         corpus: where the tracks are from, in words.
-        say: told one line per row.
+        say: reported one line per row.
     """
     golden = bundle.arrays(GOLDEN)
     subject, rebuilt = edge_subject(bundle)
@@ -214,7 +214,7 @@ def measure_rows(
         subject: the model.
         cases: (backend, precision, modalities).
         sets: inputs, each with `labels` or without.
-        say: told one line per row.
+        say: reported one line per row.
     """
     rows: list[dict[str, Any]] = []
     left_out: dict[str, str] = {}

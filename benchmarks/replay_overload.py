@@ -3,8 +3,8 @@
     python benchmarks/replay_overload.py --seeds 20 --json benchmarks/results/replay_overload.json
 
 
-The load is real: threads that hold the interpreter while pictures are pushed twice as often as the model wants them, one to
-three faces, sound with holes and clocks that step, pauses, another engine in the middle. What is dropped, when time is advanced,
+The load is real: threads that hold the interpreter while frames are pushed twice as often as the model wants them, one to
+three faces, audio with holes and clocks that step, pauses, another engine in the middle. What is dropped, when time is advanced,
 when the ladder leaves work out and when the engine is swapped differs from run to run; all of it is in the recording.
 """
 
@@ -48,7 +48,7 @@ class OverloadResult:
         difference: the first line that differs, or empty.
         statuses: events by status.
         faces: tracks that had events.
-        frames_replaced: pictures that were dropped because newer ones came.
+        frames_replaced: frames that were dropped because newer ones came.
         degradations: steps down the ladder.
         calls: of the session, by name, as recorded.
         latency_p99_ms: capture to delivery.
@@ -96,7 +96,7 @@ class Load:
 
 
 def several(image: np.ndarray, faces: int) -> np.ndarray:
-    """Returns the picture `faces` times side by side, (H, faces * W, 3) uint8."""
+    """Returns the image `faces` times side by side, (H, faces * W, 3) uint8."""
     return np.concatenate([np.roll(image, 7 * index, axis=1) for index in range(faces)], axis=1)
 
 
@@ -135,7 +135,7 @@ def run_live(path: Path, *, seed: int, seconds: float, media: Media) -> tuple[li
 def _push(
     runtime: Runtime, load: Load, random: np.random.Generator, *, seconds: float, faces: int, media: Media
 ) -> None:
-    pictures = [several(image, faces) for image in media.images[::6]]
+    frames = [several(image, faces) for image in media.images[::6]]
     base, heard, index = time.monotonic_ns(), 0, 0
     pause_until, silent = 0.0, False
     swap_at = seconds * random.uniform(0.2, 0.8)
@@ -148,7 +148,7 @@ def _push(
         index += 1
         if now > pause_until:
             late_ns = int(random.integers(0, 80_000_000)) * (random.random() < 0.05)
-            runtime.push_frame(pictures[index % len(pictures)], pts_ns=time.monotonic_ns() - late_ns)
+            runtime.push_frame(frames[index % len(frames)], pts_ns=time.monotonic_ns() - late_ns)
             if random.random() < 0.01:
                 pause_until, silent = now + random.uniform(0.1, 0.8), random.random() < 0.5
         due = int(now * RATE_HZ)
@@ -228,7 +228,7 @@ def main() -> int:
             found = results[-1]
             print(
                 f"seed {seed}: {'equal' if found.equal else 'DIFFERS'}, {found.events} events, "
-                f"{found.frames_replaced} pictures dropped, {found.degradations} steps down",
+                f"{found.frames_replaced} frames dropped, {found.degradations} steps down",
                 flush=True,
             )
     summary = {**stamp(), **summarize(results)}

@@ -41,7 +41,7 @@ class RuntimeShare:
         events: delivered; one per tick.
         ticks_missing: ticks between its first and last event without one.
         first_seq: of its first event; each runtime counts for itself.
-        in_place: share of its faces that lie where only its own pictures have one.
+        in_place: share of its faces that lie where only its own frames have one.
         replayed_equal: its recording, replayed alone, gives the same bytes: nothing of the others is in its state.
         cpu_seconds: of its worker.
         cpu_share: of all workers.
@@ -63,7 +63,7 @@ class RuntimeShare:
 
 
 def quadrant(image: np.ndarray, place: int) -> np.ndarray:
-    """Returns a gray picture twice as wide and high with the image in one of its quarters, 0 to 3 in reading order."""
+    """Returns a gray image twice as wide and high with the image in one of its quarters, 0 to 3 in reading order."""
     canvas = np.full((2 * HEIGHT, 2 * WIDTH, 3), 96, np.uint8)
     y, x = place // 2 * HEIGHT, place % 2 * WIDTH
     canvas[y : y + HEIGHT, x : x + WIDTH] = image
@@ -78,13 +78,13 @@ def place_of(event: AffectEvent) -> int | None:
     return int((box.y0 + box.y1) / 2 >= HEIGHT) * 2 + int((box.x0 + box.x1) / 2 >= WIDTH)
 
 
-def together(pictures: list[np.ndarray]) -> np.ndarray:
-    """Returns four pictures as one, in reading order: (2H, 2W, 3) uint8."""
-    return np.concatenate([np.concatenate(pictures[:2], axis=1), np.concatenate(pictures[2:], axis=1)], axis=0)
+def together(frames: list[np.ndarray]) -> np.ndarray:
+    """Returns four frames as one, in reading order: (2H, 2W, 3) uint8."""
+    return np.concatenate([np.concatenate(frames[:2], axis=1), np.concatenate(frames[2:], axis=1)], axis=0)
 
 
 def variants(image: np.ndarray) -> list[np.ndarray]:
-    """Returns four pictures of one: itself, mirrored, darker, darker and mirrored; so that four faces differ."""
+    """Returns four frames of one: itself, mirrored, darker, darker and mirrored; so that four faces differ."""
     darker = (image * np.float32(0.7)).astype(np.uint8)
     return [image, image[:, ::-1], darker, darker[:, ::-1]]
 
@@ -97,7 +97,7 @@ def thread_seconds(native_id: int) -> float:
 
 
 def run_four(folder: Path, media: Media, *, seconds: float) -> list[RuntimeShare]:
-    """Returns how four runtimes did side by side, each with a face in a quarter of its own and its own sound.
+    """Returns the way four runtimes did side by side, each with a face in its own quarter and its own clip.
 
     Args:
         folder: where their recordings go.
@@ -126,7 +126,7 @@ def run_four(folder: Path, media: Media, *, seconds: float) -> list[RuntimeShare
 
 
 def _push_all(runtimes: list[Runtime], media: Media, seconds: float) -> None:
-    pictures = [
+    frames = [
         [quadrant(variants(image)[place], place) for image in media.images[::6]] for place in range(len(runtimes))
     ]
     base = time.monotonic_ns()
@@ -134,8 +134,8 @@ def _push_all(runtimes: list[Runtime], media: Media, seconds: float) -> None:
         due = base + tick * 1_000_000_000 // FPS
         time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
         for place, runtime in enumerate(runtimes):
-            runtime.push_frame(pictures[place][tick % len(pictures[place])], pts_ns=due)
-            samples = media.sound(tick + 97 * place)
+            runtime.push_frame(frames[place][tick % len(frames[place])], pts_ns=due)
+            samples = media.audio(tick + 97 * place)
             runtime.push_audio(samples, pts_ns=base + tick * RATE_HZ // FPS * 1_000_000_000 // RATE_HZ)
 
 
@@ -160,13 +160,13 @@ def _share(
 
 
 def run_four_faces(media: Media, *, seconds: float) -> dict[str, Any]:
-    """Returns how one live runtime did with four faces: tracks, ticks with all four, places, latency.
+    """Returns the way one live runtime did with four faces: tracks, ticks with all four, places, latency.
 
     Args:
         media: what is pushed.
         seconds: how long, in real time.
     """
-    pictures = [together(variants(image)) for image in media.images[::6]]
+    frames = [together(variants(image)) for image in media.images[::6]]
     events: list[AffectEvent] = []
     runtime = Runtime(
         video=PushVideo(), audio=PushAudio(sample_rate_hz=RATE_HZ), max_faces=4, policy=_NO_LIMIT, ladder=False
@@ -177,8 +177,8 @@ def run_four_faces(media: Media, *, seconds: float) -> dict[str, Any]:
         for tick in range(int(seconds * FPS)):
             due = base + tick * 1_000_000_000 // FPS
             time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
-            runtime.push_frame(pictures[tick % len(pictures)], pts_ns=due)
-            runtime.push_audio(media.sound(tick), pts_ns=base + tick * RATE_HZ // FPS * 1_000_000_000 // RATE_HZ)
+            runtime.push_frame(frames[tick % len(frames)], pts_ns=due)
+            runtime.push_audio(media.audio(tick), pts_ns=base + tick * RATE_HZ // FPS * 1_000_000_000 // RATE_HZ)
         runtime.finish()
         runtime.join()
         stats = runtime.stats()

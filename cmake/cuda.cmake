@@ -1,4 +1,4 @@
-# Decides whether CUDA kernels are built, with which compiler and for which architectures, and says so.
+# Decides whether CUDA kernels are built, with which compiler and for which architectures, and reports it.
 set(EDGEAFF_WITH_CUDA OFF)
 set(EDGEAFF_CUDA_ARCH_LIST "")
 set(EDGEAFF_CUDA_VERSION "")

@@ -1,4 +1,4 @@
-# The TensorRT plugin as a library of its own, where CUDA is built and NvInferRuntime.h is found (JetPack, the TensorRT packages of
+# The TensorRT plugin as its own library, where CUDA is built and NvInferRuntime.h is found (JetPack, the TensorRT packages of
 # NVIDIA's repository, or TENSORRT_ROOT of an unpacked archive). Nothing else needs those headers.
 set(EDGEAFF_TENSORRT "AUTO" CACHE STRING "Build the C++ TensorRT plugin: AUTO (where its headers are), ON, OFF")
 set(TENSORRT_ROOT "" CACHE PATH "Folder with include/NvInferRuntime.h")

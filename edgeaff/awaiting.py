@@ -1,7 +1,7 @@
 """`Caller`: functions of the user, plain or async, called from a thread that waits until they are done.
 
 An async function runs in the event loop that was running where it was registered; without one, or where it only shows when
-it is called (a lambda around a coroutine), in a `BackgroundLoop`, on a thread of its own.
+it is called (a lambda around a coroutine), in a `BackgroundLoop`, on its own thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from edgeaff.errors import ArgumentError, SessionStateError
 
 LOOK_SECONDS = 0.2
-IDLE_LOOKS = 50  # so many looks at an event loop that does not run: 10 s
+IDLE_LOOKS = 50  # this many looks at an event loop that does not run: 10 s
 
 
 def is_async(function: Any) -> bool:
@@ -67,7 +67,7 @@ def _forms(function: Any) -> tuple[Any, Any]:
 
 
 class BackgroundLoop:
-    """An event loop on a thread of its own, started when it is first needed."""
+    """An event loop on its own thread, started when it is first needed."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

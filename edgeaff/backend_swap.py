@@ -4,8 +4,8 @@
 prepare(bundle, "tensorrt")        any thread: load or build the engine, replay the golden sequences      -> PreparedBackend
 session.swap_backend(candidate)    between two ticks: the state goes over, the next tick is the new engine's
 ```
-A state that both graphs hold under the same names and shapes is handed over as it is. One that they do not share (the rings
-of the native step, whose values are folded with the output layer) is made anew from the inputs that it depends on: W - 1 past ticks for
+A state that both graphs hold under the same names and shapes is handed over unchanged. One that they do not share (the rings
+of the native step, whose values are folded with the output layer) is made again from the inputs that it depends on: W - 1 past ticks for
 each layer of attention between a token and the output, 297 in the default bundle, not the last 100 alone.
 """
 
@@ -110,7 +110,7 @@ def transfer_state(old: Predictor, new: Predictor, state: Any, history: Sequence
 
 
 def require_same_descriptors(served: Graph, candidate: Graph, crop_size_px: int) -> float:
-    """Returns the lowest cosine between descriptors of two face encoders, over made pictures.
+    """Returns the lowest cosine between descriptors of two face encoders, over made frames.
 
     Args:
         served: the graph that serves.

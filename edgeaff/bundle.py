@@ -94,7 +94,7 @@ class ModelBundle:
 
         Raises:
             ArgumentError: an argument is not what it must be.
-            BundleError: the file is missing, no bundle, damaged, not signed by the key, too old, or not what its manifest says.
+            BundleError: the file is missing, no bundle, damaged, not signed by the key, too old, or not what its manifest states.
             SpecMismatchError: it was made for another preprocessing than this edgeaff has.
         """
         if path is not None and not isinstance(path, (str, os.PathLike)):

@@ -4,7 +4,7 @@
 EdgeaffError
 ├── ArgumentError            (ValueError)     an argument is not what it must be
 ├── SpecMismatchError        (ValueError)     two parts were made for different preprocessing
-├── BundleError              (RuntimeError)   a bundle cannot be read, or is not what its manifest says
+├── BundleError              (RuntimeError)   a bundle cannot be read, or is not what its manifest states
 ├── MediaError               (RuntimeError)   a file or stream cannot be used
 ├── DeviceError              (RuntimeError)   a camera, microphone or accelerator fails
 ├── SessionStateError        (RuntimeError)   a call that is not allowed in this state (for example after finish)

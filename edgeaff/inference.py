@@ -53,7 +53,7 @@ class Predictor(Protocol):
     """Turns the inputs of one tick into a prediction. The state is a value: it may be kept, copied and handed in again.
 
     Attributes:
-        backend: what computes.
+        backend: the backend.
         precision: fp32, fp16, bf16 or int8.
         state_layout: what a state looks like; predictors with equal layouts read each other's states.
         memory_ticks: most past ticks that a state depends on.
@@ -262,7 +262,7 @@ def try_tick(predictor: Predictor, video: np.ndarray | None, audio: np.ndarray |
 
 
 def precision_of(graph: Graph) -> str:
-    """Returns the precision that a graph says it has: fp32, fp16, bf16 or int8; fp32 where it says nothing."""
+    """Returns the precision that a graph states it has: fp32, fp16, bf16 or int8; fp32 where it has no information."""
     stated = getattr(graph, "precision", "float32")
     return PRECISIONS.get(stated, stated)
 
@@ -314,10 +314,10 @@ class Uncertainty:
         return found
 
     def half_widths(self, video_coverage: float, audio_coverage: float, *, percent: int = 95) -> tuple[float, float]:
-        """Returns the half-widths of the intervals (valence, arousal) that hold so many per cent of the cases.
+        """Returns the half-widths of the intervals (valence, arousal) that hold this many per cent of the cases.
 
-        Errors are not normal: with a face they have long tails (value +- std holds about 77 %), valence from sound alone has none
-        (52 %). So 68 % has a table of its own; 95 % is 1.96 std by the way the std was made.
+        Errors are not normal: with a face they have long tails (value +- std holds about 77 %), valence from audio alone has none
+        (52 %). So 68 % has its own table; 95 % is 1.96 std by the way the std was made.
 
         Args:
             video_coverage: of an event; 0 for None.
@@ -349,7 +349,7 @@ class Uncertainty:
 class Smoother:
     """Causal exponential smoothing of one value; time_constant_seconds = 0 passes the value through.
 
-    A gap longer than `reset_seconds` starts anew. Choice: time constants from the bundle (0.3 s valence, 0.6 s arousal).
+    A gap longer than `reset_seconds` starts over. Choice: time constants from the bundle (0.3 s valence, 0.6 s arousal).
     """
 
     time_constant_seconds: float
@@ -444,7 +444,7 @@ def stated_precision(bundle: ModelBundle, role: str) -> str | None:
 
 
 def graph_bytes(bundle: ModelBundle, role: str, backend: str) -> bytes:
-    """Returns the file of a role of the model that a backend runs: the GPU's int8 is a file of its own, `ROLE_gpu_int8`."""
+    """Returns the file of a role of the model that a backend runs: the GPU's int8 is its own file, `ROLE_gpu_int8`."""
     return bundle.graph_bytes(f"{role}_gpu_int8" if backend == "tensorrt:int8" else role)
 
 

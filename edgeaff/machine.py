@@ -1,4 +1,4 @@
-"""What the machine is and what it grants, where the system says so; the versions and the moment of a run."""
+"""What the machine is and what it grants, where the system reports it; the versions and the moment of a run."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def commit(file: Path) -> str | None:
 
 
 def usable_cores() -> int:
-    """Returns how many cores this process may use, where the system says so; else how many there are."""
+    """Returns the number of cores this process may use, where the system reports it; else how many there are."""
     if hasattr(os, "process_cpu_count"):  # Python 3.13
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
@@ -84,7 +84,7 @@ def usable_cores() -> int:
 
 
 def thread_limit() -> int | None:
-    """Returns how many threads and processes the user may have, None without a limit or where the system has none."""
+    """Returns the number of threads and processes the user may have, None without a limit or where the system has none."""
     try:
         import resource
     except ImportError:  # Windows

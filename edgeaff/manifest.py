@@ -168,7 +168,7 @@ def check_manifest(manifest: Any) -> None:
     """Checks every field that code reads; free fields (cards, accuracy, provenance) are bounded in size and depth alone.
 
     Args:
-        manifest: as parsed, or as it is to be written.
+        manifest: as parsed, or unchanged to be written.
 
     Raises:
         BundleError: a key is missing, or a value has another type or lies out of its range.
@@ -267,7 +267,7 @@ def _is_grid(value: Any, rows: int, columns: int) -> bool:
 
 
 def _names_to(rule: Callable[[Any], bool], most: int) -> Callable[[Any], bool]:
-    """Returns the rule of an object with at most so many names, whose values each obey a rule."""
+    """Returns the rule of an object with at most this many names, whose values each obey a rule."""
     return lambda value: isinstance(value, dict) and len(value) <= most and all(map(_is_name, value)) and all(map(rule, value.values()))
 
 

@@ -3,7 +3,7 @@
 The concordance correlation coefficient (CCC) is the measure of the paper (section 5); training, the certificate of an
 exported engine and the benchmarks all call the functions of this module, so that one word means one formula.
 
-Convention: arrays are (N,) or (..., T) of any float dtype; a mask of the same shape says which frames are annotated;
+Convention: arrays are (N,) or (..., T) of any float dtype; a mask of the same shape states which frames are annotated;
 frames that are not annotated never enter a measure; differing shapes, or a valid frame that is not finite, raise
 `ArgumentError`. Concatenation over videos is the default (the measure of ABAW);
 `per_video` gives the mean over videos beside it.

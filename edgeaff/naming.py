@@ -99,7 +99,7 @@ def _is_file(text: str) -> bool:
 
 
 def _address(rest: str) -> str:
-    """Returns what follows `://`."""
+    """Returns the text after `://`."""
     at, question = rest.rfind("@"), rest.find("?")
     if 0 <= question < at:
         return HIDDEN  # a question mark in a password, or an @ in an option

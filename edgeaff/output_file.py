@@ -30,7 +30,7 @@ def opening(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
         ArgumentError: the path cannot be written.
         DeviceError: the disk is full, or the machine is out of file handles.
-        EdgeaffError: raised inside, as it is.
+        EdgeaffError: raised inside, unchanged.
     """
     try:
         yield
@@ -50,7 +50,7 @@ def opening(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def open_output(path: str | os.PathLike[str], *, mode: int = PRIVATE, append: bool = True) -> io.FileIO:
-    """Returns a file opened for writing, without a buffer; every write goes to its end, wherever that is by then.
+    """Returns a file opened for writing, without a buffer; every write goes to its end, where that is by then.
 
     Args:
         path: what to write; the folder must exist.

@@ -110,7 +110,7 @@ class Session(ProcessBound):
         backend: "default" (the bundle's), "onnxruntime", "openvino", "native" or "tensorrt" (docs/tensorrt.md), or "auto": the fastest
             in a short trial, see `choice`.
         face_backend: what runs the face encoder; None for the one that goes with `backend` ("auto" chooses it apart).
-        max_faces: most faces with events of their own per tick.
+        max_faces: most faces with their own events per tick.
         detector_stride: run the detector on every n-th taken frame; None for the bundle's choice.
         smoothing: None for the bundle's time constants, or (valence_seconds, arousal_seconds); 0 switches one off.
         staleness_seconds: status STALE after so long without any delivery.
@@ -124,7 +124,7 @@ class Session(ProcessBound):
         tap: what records or replaces crops and LLDs (a Recorder or a ReplayTap).
 
     Attributes:
-        bundle: what computes.
+        bundle: the backend.
         choice: what `backend="auto"` measured and chose; None with any other.
         warnings: what the test at load found wrong, and the first values that were out of range, one sentence each.
 
@@ -217,7 +217,7 @@ class Session(ProcessBound):
         return self._events(self._preprocessor.push_frame(image, pts_ns=pts_ns))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[AffectEvent]:
-        """Returns the events that this sound completes. samples: (n,) int16 or float32, mono; pts_ns: time of samples[0]."""
+        """Returns the events that this audio completes. samples: (n,) int16 or float32, mono; pts_ns: time of samples[0]."""
         self._require_own_process()
         return self._events(self._preprocessor.push_audio(samples, pts_ns=pts_ns, sample_rate_hz=sample_rate_hz))
 
@@ -251,7 +251,7 @@ class Session(ProcessBound):
         return self._events(self._preprocessor.finish())
 
     def reset(self) -> None:
-        """Starts anew: no past, seq from 0."""
+        """Starts again: no past, seq from 0."""
         self._require_own_process()
         self._preprocessor.reset()
         self._seq = 0
@@ -389,7 +389,7 @@ class Session(ProcessBound):
     def _may_say(
         self, status: Status, face: FaceInput | None, tick: TickInput, estimate: Estimate
     ) -> tuple[bool, bool]:
-        """Returns whether valence and arousal may be said."""
+        """Returns whether valence and arousal may be stated."""
         if status in (Status.STALE, Status.ABSTAIN) or (face is None and tick.audio is None):
             return False, False
         if face is None:

@@ -22,7 +22,7 @@ HOP_NS = 10 * MILLISECOND  # from one row of LLDs to the next
 JUMP_NS = 10 * NANOSECONDS  # a larger step between two inputs is a jump of the clock
 JUMP_CONFIRM_NS = 1 * NANOSECONDS  # a second input this close confirms a jump
 STEP_BACK_NS = NANOSECONDS // 2  # a smaller step back is jitter
-SAMPLE_RATE_HZ = 16_000  # of the sound that LLDs describe
+SAMPLE_RATE_HZ = 16_000  # of the audio that LLDs describe
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 768_000  # of the audio that is taken
 CROP_SIZE_PX = 96  # Paper: section 4.2.1
 CROP_RULE = "box_centre_square_v1"
@@ -60,13 +60,13 @@ class PreprocessSpec:
     Attributes:
         version: of the meaning of these fields; raised with any change.
         model_rate_hz: ticks per second. Paper: section 4.3 (30 fps video).
-        audio_lag_seconds: the audio step of tick k describes the sound this much before the tick. Edge: 4 ticks, the fewest
-            after which a whole LLD row (110 ms) nearest to that instant is final, so that nothing waits for future sound.
+        audio_lag_seconds: the audio step of tick k describes the audio this much before the tick. Edge: 4 ticks, the fewest
+            after which a whole LLD row (110 ms) nearest to that instant is final, so that nothing waits for future audio.
         audio_context_steps: LLD steps stacked per tick, oldest first. Paper: 63 (section 4.2.2); edge: 1, its attention
             looks back itself.
         audio_vector_size: audio_context_steps * 65, zero-padded at the end to this size. Paper: 4096.
         lld_version: version of the LLD definition (edgeaff.features.lld).
-        lld_max_pitch_lag: forced decision of the pitch tracker after so many hops.
+        lld_max_pitch_lag: forced decision of the pitch tracker after this many hops.
         audio_normalisation: "fixed" (statistics of the training set. Paper: section 4.2.2) or "adaptive" (running
             statistics with a silence gate, started from the fixed ones).
         adaptive_half_life_seconds: memory of the adaptive statistics, counted in unmasked, non-silent time.

@@ -1,11 +1,11 @@
-"""One clock: frames and sound of any rate onto the ticks of the model, 30 a second, gaps masked.
+"""One clock: frames and audio of any rate onto the ticks of the model, 30 a second, gaps masked.
 
 ```
 frames   |  F0      F1        F2 F3          F4     a frame belongs to the tick nearest to it (spec.frame_tick)
 ticks    T0    T1    T2    T3    T4    T5           T1 takes the first frame that belongs to it, else the newest older one
 LLD rows ..r..r..r..r..r..r..r..r..r..r..r..        tick minus audio lag takes the row whose window center is nearest
 ```
-Nothing here knows pictures, samples or models: payloads are opaque, times are int nanoseconds. Events depend on the data alone:
+Nothing here knows frames, samples or models: payloads are opaque, times are int nanoseconds. Events depend on the data alone:
 protected by tests/test_sync.py and tests/test_session.py (chunking and interleaving).
 """
 
@@ -33,7 +33,7 @@ HOLD_NS = NANOSECONDS // 2  # how long what was delivered last stands in for wha
 ROW_MEMORY_NS = 4 * NANOSECONDS
 
 
-# --- sound: sample count -> time ---------------------------------------------------------------------------------------------
+# --- audio: sample count -> time ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,11 @@ class Placement:
     fill: int
 
 
-class SoundClock:
-    """Time of every sample of one sound stream: the first chunk's pts plus samples counted, slewed slowly towards later pts.
+class AudioClock:
+    """Time of every sample of one audio stream: the first chunk's pts plus samples counted, slewed slowly towards later pts.
 
     `nominal` time is nanoseconds since the first sample by count alone; `pts_ns(nominal)` adds start and correction. The
-    correction is piecewise linear in nominal time, so it does not depend on how the sound was cut into chunks.
+    correction is piecewise linear in nominal time, so it does not depend on how the audio was cut into chunks.
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class SoundClock:
             rate_hz: their rate.
 
         Returns:
-            What to feed: `skip` leading samples are overlap, `fill` zeros go before the rest; `restart` says that a new
+            What to feed: `skip` leading samples are overlap, `fill` zeros go before the rest; `restart` states that a new
             stream (resampler and LLDs) begins with this chunk.
         """
         difference = pts_ns - self.end_pts_ns
@@ -118,7 +118,7 @@ class SoundClock:
 
     @staticmethod
     def _overlap(difference: int, count: int, rate_hz: int) -> int:
-        """Returns how many samples at the head of a chunk lie before the end of the audio so far."""
+        """Returns the number of samples at the head of a chunk lie before the end of the audio so far."""
         if difference >= -CONTINUOUS_NS:
             return 0
         return min(count, (-difference * rate_hz + NANOSECONDS // 2) // NANOSECONDS)
@@ -175,7 +175,7 @@ class ColumnGroup:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one tick takes from the sound. lld: (65,) float32, not normalized; center_ns: of its newest column group."""
+    """What one tick takes from the audio. lld: (65,) float32, not normalized; center_ns: of its newest column group."""
 
     lld: np.ndarray
     center_ns: int
@@ -272,10 +272,10 @@ class TakenFrame:
 
 
 class FrameTimeline:
-    """Frames by tick. A frame that a tick takes is processed once, in time order, and its picture is let go at once.
+    """Frames by tick. A frame that a tick takes is processed once, in time order, and its frame is let go at once.
 
     The first frame of a tick that has not gone is certain to be taken: it is processed on arrival, so that memory holds one
-    raw picture at most. The newest other frame waits, in case a tick without own frame needs it.
+    raw frame at most. The newest other frame waits, in case a tick without own frame needs it.
     """
 
     def __init__(self, spec: PreprocessSpec, process: Callable[[int, Any], Any]) -> None:
@@ -296,7 +296,7 @@ class FrameTimeline:
             payload: what `process` gets.
 
         Returns:
-            Whether the frame is late: its tick has gone without any frame of its own, so that this one can only stand in for
+            Whether the frame is late: its tick has gone without any its own frame, so that this one can only stand in for
             a later tick.
         """
         frame = _Frame(self._spec.frame_tick(pts_ns), pts_ns, payload)
@@ -365,7 +365,7 @@ class FrameTimeline:
 
 @dataclass(slots=True)
 class _Modality:
-    """How far one modality has delivered. reached_ns: pts of its last frame, or the end of its sound."""
+    """How far one modality has delivered. reached_ns: pts of its last frame, or the end of its audio."""
 
     reached_ns: int | None = None
 
@@ -398,7 +398,7 @@ class TickScheduler:
             self.first_pts_ns = start if self.first_pts_ns is None else min(self.first_pts_ns, start)
 
     def late_ns(self, pts_ns: int) -> int:
-        """Returns how much of new sound from pts_ns on only ticks that have gone could have used."""
+        """Returns the amount that of new audio from pts_ns on only ticks that have gone could have used."""
         if self.next_tick is None:
             return 0
         reached = self._reached["audio"].reached_ns
@@ -425,7 +425,7 @@ class TickScheduler:
         self.next_tick = tick + 1
 
     def last_tick(self) -> int | None:
-        """Returns the last tick of the data so far: of the last frame, or the last before the end of the sound."""
+        """Returns the last tick of the data so far: of the last frame, or the last before the end of the audio."""
         ticks = []
         video, audio = self._reached["video"].reached_ns, self._reached["audio"].reached_ns
         if video is not None:

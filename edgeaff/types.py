@@ -39,7 +39,7 @@ class Status(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class VideoFrame:
-    """One picture. image: (H, W, 3) uint8 RGB; pts_ns: its time."""
+    """One frame. image: (H, W, 3) uint8 RGB; pts_ns: its time."""
 
     pts_ns: int
     image: np.ndarray
@@ -50,7 +50,7 @@ class VideoFrame:
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """Mono sound. samples: (n,) int16 or float32 in [-1, 1]; pts_ns belongs to samples[0]; sample_rate_hz: of the samples."""
+    """Mono audio. samples: (n,) int16 or float32 in [-1, 1]; pts_ns belongs to samples[0]; sample_rate_hz: of the samples."""
 
     pts_ns: int
     samples: np.ndarray
@@ -77,7 +77,7 @@ def check_pts(pts_ns: int) -> int:
 
 @functools.lru_cache(maxsize=1)
 def most_pixels() -> int:
-    """Returns how many pixels a frame may have on this machine: 134,217,728 (16384 x 8192), fewer where memory is below 4 GB."""
+    """Returns the number of pixels a frame may have on this machine: 134,217,728 (16384 x 8192), fewer where memory is below 4 GB."""
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not on this system
@@ -112,7 +112,7 @@ def check_image(image: np.ndarray) -> np.ndarray:
 
 
 class FaceBox(NamedTuple):
-    """A box in float pixels of the picture, half-open; may reach outside the picture."""
+    """A box in float pixels of the frame, half-open; may reach outside the frame."""
 
     x0: float
     y0: float
@@ -129,7 +129,7 @@ class ClockTick:
 
 @dataclass(frozen=True, slots=True)
 class FaceDetection:
-    """One face found in one picture.
+    """One face found in one frame.
 
     Attributes:
         box: (x0, y0, x1, y1) float pixels.
@@ -176,12 +176,12 @@ class AffectEvent:
         arousal_std: standard deviation of the error expected for arousal, or None.
         status: first status that applies.
         video_age_ms: age of the frame used, against the tick; None without one.
-        audio_age_ms: age of the newest unmasked sound used, against the tick; None without one.
+        audio_age_ms: age of the newest unmasked audio used, against the tick; None without one.
         video_coverage: share of the last 100 ticks that had a face, in [0, 1].
-        audio_coverage: share of the last 100 ticks that had sound, in [0, 1].
+        audio_coverage: share of the last 100 ticks that had audio, in [0, 1].
         face: the face the numbers belong to, or None.
         latency_ms: capture to delivery, set by a live Runtime; None in Session and file mode. Captured is the tick's instant, or
-            the tick's own picture where that was taken just before it.
+            the tick's own frame where that was taken just before it.
         backend: what computed the numbers.
         dropped_since_last: inputs dropped since the previous event; None in Session.
     """
@@ -221,10 +221,10 @@ class AffectEvent:
 STATUS_SOURCES = ("camera", "mic", "stream", "sink", "reader", "backend", "runtime")
 STATUS_KINDS = {
     "lost": "a device, stream or receiver is gone; it is tried again",
-    "frozen": "a camera repeats its picture; nothing is delivered until it is opened anew",
+    "frozen": "a camera repeats its frame; nothing is delivered until it is opened again",
     "stalled": "nothing comes from a device that is open",
     "corrupt_input": "unreadable input is dropped and counted",
-    "overflow": "sound was lost before it reached us; it shows as a hole",
+    "overflow": "audio was lost before it reached us; it shows as a hole",
     "setting_rejected": "a device rejected a setting and runs with another",
     "discarded": "input is dropped because of its time, and counted",
     "late": "input comes after its ticks have gone",
@@ -239,8 +239,8 @@ STATUS_KINDS = {
     "degraded": "the worker falls behind; less work is done per frame",
     "restored": "one step of that is taken back",
     "suspended": "the process was suspended",
-    "recovered": "what was wrong is over",
-    "ended": "a source is over",
+    "recovered": "what was wrong has ended",
+    "ended": "a source has ended",
     "backend_selected": "automatic choice selected a backend after a trial",
     "self_test_failed": "the backend does not reproduce the golden outputs of its bundle",
     "building": "an engine is being built; the current backend runs meanwhile",

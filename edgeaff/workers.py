@@ -6,7 +6,7 @@ jobs --> [parent] ----------------------> [worker process] ---------------------
              ^                                  |
              +--- killed, silent, too large ----+   tried again after all others; after `attempts` the job ends without a result
 ```
-Each worker has a pipe of its own, so that the death of one reaches no other. Workers end with the process that started them,
+Each worker has its own pipe, so that the death of one reaches no other. Workers end with the process that started them,
 however that ends, and leave Ctrl-C to it.
 """
 
@@ -117,7 +117,7 @@ def run_jobs(
 
 
 def beat() -> None:
-    """Says that the job in hand goes on; for work that takes longer than `Limits.silence_seconds`. Outside of a worker: nothing."""
+    """States that the job in hand goes on; for work that takes longer than `Limits.silence_seconds`. Outside of a worker: nothing."""
     if _Reply.current is not None:
         _Reply.current.beat()
 
@@ -136,7 +136,7 @@ class _Reply:
     def send(self, kind: str, content: Any = None) -> None:
         try:
             data = pickle.dumps((kind, content))
-        except Exception as error:  # noqa: BLE001 - whatever a result raises when it is pickled
+        except Exception as error:  # noqa: BLE001 - any that a result raises when it is pickled
             data = pickle.dumps(("failed", f"its result cannot be sent: {type(error).__name__}: {error}"))
         with self._lock:
             self._connection.send_bytes(data)
@@ -289,7 +289,7 @@ class _Pool(Generic[Job, Result]):
         self._workers.clear()
 
     def _unbegun(self) -> int:
-        """Returns how many jobs wait, counting as many new ones as there are workers."""
+        """Returns the number of jobs that wait, counting as many new ones as there are workers."""
         self._waiting.extend(_Task(job) for job in islice(self._jobs, self._most - len(self._waiting)))
         return len(self._waiting) + len(self._again)
 
@@ -395,7 +395,7 @@ class _Pool(Generic[Job, Result]):
 
 
 def _ending(exit_code: int | None) -> str:
-    """Returns how a process ended, in words."""
+    """Returns the way a process ended, in words."""
     if exit_code is None or exit_code >= 0:
         return f"ended with exit code {exit_code}"
     if exit_code == -getattr(signal, "SIGKILL", 9):

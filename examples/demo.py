@@ -19,10 +19,10 @@ def summarize(path: Path) -> str:
     events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     lines = [f"{'time':>6}  {'status':<8} {'valence':>8} {'arousal':>8}  reads as"]
     for event in events[30 :: max(1, len(events) // 12)]:
-        said = event["valence"] is not None and event["arousal"] is not None
+        stated = event["valence"] is not None and event["arousal"] is not None
         values = (
             f"{event['valence']:>8.2f} {event['arousal']:>8.2f}  {circumplex(event['valence'], event['arousal'])}"
-            if said
+            if stated
             else ""
         )
         lines.append(f"{event['pts_ns'] / 1e9:>5.1f}s  {event['status']:<8} {values}")
@@ -30,13 +30,13 @@ def summarize(path: Path) -> str:
 
 
 def run(source: str, folder: Path) -> int:
-    """Returns the exit code of `edgeaff run` on the source, and says where the results are."""
+    """Returns the exit code of `edgeaff run` on the source, and states where the results are."""
     folder.mkdir(exist_ok=True)
-    events, table, picture = folder / "events.jsonl", folder / "events.csv", folder / "affect.png"
-    code = edgeaff_command(["run", source, "--output", str(events), "--output", str(table), "--plot", str(picture)])
+    events, table, image = folder / "events.jsonl", folder / "events.csv", folder / "affect.png"
+    code = edgeaff_command(["run", source, "--output", str(events), "--output", str(table), "--plot", str(image)])
     if code == 0:
         print(summarize(events))
-        print(f"\nEvery tick: {events} and {table}\nThe picture: {picture}")
+        print(f"\nEvery tick: {events} and {table}\nThe image: {image}")
     return code
 
 

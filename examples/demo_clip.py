@@ -1,6 +1,6 @@
-"""Makes a short clip of a moving face and a voice-like sound: no camera, no recording, no download.
+"""Makes a short clip of a moving face and a voice-like audio_clip: no camera, no recording, no download.
 
-The face is the public-domain NASA portrait that scikit-image ships, warped smoothly into a smile and a frown; the sound is a sum of
+The face is the public-domain NASA portrait that scikit-image ships, warped smoothly into a smile and a frown; the audio_clip is a sum of
 harmonics with a pitch and a loudness that rise and fall.
 """
 
@@ -59,10 +59,10 @@ def displacement(handles: tuple[tuple[float, ...], ...]) -> Fields:
     return along_x, along_y
 
 
-def picture(image: np.ndarray, fields: tuple[Fields, Fields], smile: float, seconds: float) -> np.ndarray:
+def animate(image: np.ndarray, fields: tuple[Fields, Fields], smile: float, seconds: float) -> np.ndarray:
     """Returns one frame, (HEIGHT, WIDTH, 3) uint8 RGB: the portrait with its face warped and its head swaying a little.
 
-    fields: displacement of a full smile and of a full frown; smile: 1 the one, -1 the other, 0 the portrait as it is.
+    fields: displacement of a full smile and of a full frown; smile: 1 the one, -1 the other, 0 the portrait unchanged.
     """
     from PIL import Image
 
@@ -84,24 +84,24 @@ def picture(image: np.ndarray, fields: tuple[Fields, Fields], smile: float, seco
 
 
 def voice() -> np.ndarray:
-    """Returns the sound, (n,) int16: harmonics of a moving pitch under vowel-like formants, in syllables, with pauses."""
+    """Returns the audio_clip, (n,) int16: harmonics of a moving pitch under vowel-like formants, in syllables, with pauses."""
     seconds = np.arange(SECONDS * RATE_HZ) / RATE_HZ
     _, excitement = mood(seconds)
     pitch = 150 + 130 * excitement + 12 * np.sin(2 * np.pi * 2.3 * seconds)
     phase = 2 * np.pi * np.cumsum(pitch) / RATE_HZ
-    sound = np.zeros_like(seconds)
+    audio_clip = np.zeros_like(seconds)
     for harmonic in range(1, 25):
         frequency = harmonic * pitch
         gain = 0.02 + sum(weight * np.exp(-(((frequency - center) / band) ** 2)) for center, band, weight in FORMANTS)
-        sound += gain * np.sin(harmonic * phase) / harmonic**0.5
+        audio_clip += gain * np.sin(harmonic * phase) / harmonic**0.5
     syllables = np.clip(np.sin(2 * np.pi * (2.5 + excitement) * seconds), 0, 1) ** 0.5
     noise = np.random.default_rng(0).normal(0, 0.002, len(seconds))
-    sound = sound / np.abs(sound).max() * syllables * (0.06 + 0.5 * excitement**1.5) + noise
-    return np.round(32767 * np.clip(sound, -1, 1)).astype(np.int16)
+    audio_clip = audio_clip / np.abs(audio_clip).max() * syllables * (0.06 + 0.5 * excitement**1.5) + noise
+    return np.round(32767 * np.clip(audio_clip, -1, 1)).astype(np.int16)
 
 
 def write_clip(path: Path) -> None:
-    """Writes the clip: H.264 or MPEG-4 video at 25 fps, AAC sound at 44.1 kHz."""
+    """Writes the clip: H.264 or MPEG-4 video at 25 fps, AAC audio_clip at 44.1 kHz."""
     import av
 
     image, samples, fields = portrait(), voice(), (displacement(SMILE), displacement(FROWN))
@@ -111,7 +111,7 @@ def write_clip(path: Path) -> None:
         audio = container.add_stream("aac", rate=RATE_HZ, layout="mono")
         for index in range(SECONDS * FPS):
             smile, _ = mood(np.array(index / FPS))
-            frame = av.VideoFrame.from_ndarray(picture(image, fields, float(smile), index / FPS), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(animate(image, fields, float(smile), index / FPS), format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, FPS)
             container.mux(video.encode(frame))
             start, end = index * RATE_HZ // FPS, (index + 1) * RATE_HZ // FPS

@@ -15,8 +15,8 @@ from edgeaff.capture.media_file import MediaFile
 from edgeaff.types import AudioChunk, VideoFrame
 
 
-def sound_rate(path: str) -> int | None:
-    """Returns the rate of a file's sound, Hz, None where it has none; a driver's is known."""
+def audio_rate(path: str) -> int | None:
+    """Returns the rate of a file's audio, Hz, None where it has none; a driver's is known."""
     with MediaFile(path) as file:
         return next((unit.sample_rate_hz for unit in file if isinstance(unit, AudioChunk)), None)
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("input")
     parser.add_argument("--speed", type=float, default=1.0, help="1 = real time")
     options = parser.parse_args()
-    rate = sound_rate(options.input)
+    rate = audio_rate(options.input)
     with MediaFile(options.input) as drivers:
         runtime = edgeaff.Runtime(
             video=edgeaff.PushVideo() if drivers.has_video else None,

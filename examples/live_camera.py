@@ -14,7 +14,7 @@ def main() -> None:
     """Prints one event a second, and what the sources report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--video", default="camera:0")
-    parser.add_argument("--audio", default=None, help="for example mic:default; a file brings its own sound")
+    parser.add_argument("--audio", default=None, help="for example mic:default; a file brings its own audio")
     options = parser.parse_args()
     runtime = edgeaff.Runtime(video=options.video, audio=options.audio)
     runtime.on_first_face(
@@ -35,7 +35,7 @@ def describe(event: edgeaff.AffectEvent) -> str:
     if event.valence is None or event.arousal is None:
         return f"{event.pts_ns / 1e9:7.1f} s  {event.status}"
     label = edgeaff.circumplex(event.valence, event.arousal)
-    late = "" if event.latency_ms is None else f"  {event.latency_ms:.0f} ms after the picture"
+    late = "" if event.latency_ms is None else f"  {event.latency_ms:.0f} ms after the frame"
     return f"{event.pts_ns / 1e9:7.1f} s  valence {event.valence:+.2f}  arousal {event.arousal:+.2f}  {label}{late}"
 
 

@@ -1,4 +1,4 @@
-"""Several people in one picture: events of their own per face, told apart by track_id.
+"""Several people in one image: their own events per face, reported apart by track_id.
 
 python examples/multi_face.py clip.mp4 [--faces 4]
 """
@@ -23,9 +23,9 @@ def main() -> None:
             if event.face is not None:
                 people[event.face.track_id].append(event)
     for track_id, events in sorted(people.items()):
-        said = [event for event in events if event.valence is not None and event.arousal is not None]
+        stated = [event for event in events if event.valence is not None and event.arousal is not None]
         seconds = (events[-1].pts_ns - events[0].pts_ns) / 1e9
-        mean = sum(event.valence for event in said) / len(said) if said else float("nan")
+        mean = sum(event.valence for event in stated) / len(stated) if stated else float("nan")
         print(f"face {track_id}: from {events[0].pts_ns / 1e9:.1f} s for {seconds:.1f} s, mean valence {mean:+.2f}")
     print(f"{len(people)} faces")
 

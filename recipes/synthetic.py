@@ -1,13 +1,13 @@
-"""Writes a made-up corpus in the exact layout of Aff-Wild2: videos with sound, crops, annotations, test list.
+"""Writes a made-up corpus in the exact layout of Aff-Wild2: videos with audio_clip, crops, annotations, test list.
 
 Track names, lengths and rates are those of the real corpus (from a public list), lengths scaled; faces and voices at hand follow
 slow random trajectories of valence and arousal. What a reader has to endure is there too: rows that do not match the
 frames, unannotated rows, missing crops, two people in a video, names that lie about the rate.
 
-Choice: the face tells valence and half of arousal, the voice arousal and little valence, as people do; and the level of a
+Choice: the face reports valence and half of arousal, the voice arousal and little valence, as people do; and the level of a
 voice rises with arousal, by as much as it does within the speakers of JL-Corpus (the copies of EmoDB at hand have lost
 theirs). Faces are split as FER+ is, speakers of one split never speak in another. Unlike the real corpus, this one has annotations of its
-test tracks, in a folder of their own.
+test tracks, in their own folder.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class TrackPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class FacePictures:
+class FaceImages:
     """Photographs by affect. images: (N, H, W) uint8 gray; affect: (N, 2) valence, arousal."""
 
     images: np.ndarray
@@ -68,7 +68,7 @@ class FacePictures:
 class Cast:
     """Whom a split shows and lets speak. faces: photographs; clips: utterances."""
 
-    faces: FacePictures
+    faces: FaceImages
     clips: Sequence[Clip]
 
 
@@ -83,20 +83,20 @@ def split_of_speaker(clip: Clip) -> str:
 
 
 def read_casts(data: Path) -> dict[str, Cast]:
-    """Returns the faces and voices of each split: FER+ as it is split, speakers dealt out.
+    """Returns the faces and voices of each split: FER+ unchanged split, speakers dealt out.
 
     Args:
         data: the folder that holds `data/affect` and `data/voices`.
 
     Returns:
-        train, valid and test; no speaker is in two of them, and no picture beyond the twins within FER-2013 itself.
+        train, valid and test; no speaker is in two of them, and no raw_image beyond the twins within FER-2013 itself.
     """
     clips = load_clips(data)
     casts = {}
     for split in LISTS:
         faces = read_split(data / "data" / "affect" / "fer2013plus", split)
         own = [clip for clip in clips if split_of_speaker(clip) == split]
-        casts[split] = Cast(FacePictures(faces.images, faces.affect), own)
+        casts[split] = Cast(FaceImages(faces.images, faces.affect), own)
     return casts
 
 
@@ -106,7 +106,7 @@ def read_plans(folder: Path, *, scale: float = 0.01, limit: int | None = None) -
     Args:
         folder: holds `frames_fps.csv` (track, frames, rate) and `train.csv`, `val.csv`, `test.csv`.
         scale: of the lengths; 1 = as in the real corpus.
-        limit: at most so many tracks of each split.
+        limit: at most this many tracks of each split.
 
     Returns:
         Plans of train, valid and test, each in the order of its list.
@@ -175,7 +175,7 @@ def _write_annotation(rng: np.random.Generator, path: Path, values: np.ndarray) 
     path.write_text("valence,arousal\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _shown(rng: np.random.Generator, faces: FacePictures, affect: np.ndarray) -> np.ndarray:
+def _shown(rng: np.random.Generator, faces: FaceImages, affect: np.ndarray) -> np.ndarray:
     """Returns which photograph each frame shows: runs of 3 to 10 frames of one near the trajectory."""
     chosen = np.empty(len(affect), dtype=np.int64)
     frame = 0
@@ -189,9 +189,9 @@ def _shown(rng: np.random.Generator, faces: FacePictures, affect: np.ndarray) ->
 
 
 def _speech(rng: np.random.Generator, clips: Sequence[Clip], affect: np.ndarray, rate: Fraction) -> np.ndarray:
-    """Returns int16 sound as long as the frames: utterances near the trajectory with pauses, louder where arousal is higher."""
+    """Returns int16 audio_clip as long as the frames: utterances near the trajectory with pauses, louder where arousal is higher."""
     total = int(len(affect) / rate * SAMPLE_RATE_HZ)
-    sound = 1e-4 * rng.standard_normal(total)
+    audio_clip = 1e-4 * rng.standard_normal(total)
     points, position = np.array([clip.affect for clip in clips]), int(0.2 * SAMPLE_RATE_HZ)
     while position < total:
         now = affect[min(len(affect) - 1, int(position / SAMPLE_RATE_HZ * rate))]
@@ -200,13 +200,13 @@ def _speech(rng: np.random.Generator, clips: Sequence[Clip], affect: np.ndarray,
         level_db = MEAN_LEVEL_DB + LEVEL_SLOPE_DB * clip.affect[1] + LEVEL_SPREAD_DB * rng.standard_normal()
         gain = 10.0 ** ((level_db - active_level_db(clip.samples)) / 20.0)
         piece = gain * clip.samples[: total - position]
-        sound[position : position + len(piece)] += piece
+        audio_clip[position : position + len(piece)] += piece
         position += len(piece) + int(rng.exponential(0.4) * SAMPLE_RATE_HZ)
-    return np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
+    return np.clip(np.rint(audio_clip * 32767), -32768, 32767).astype(np.int16)
 
 
 def _enlarged(image: np.ndarray, size: int) -> np.ndarray:
-    """Returns a gray picture at (size, size), bilinear."""
+    """Returns a gray raw_image at (size, size), bilinear."""
     from PIL import Image
 
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
@@ -230,46 +230,46 @@ def _write_video(
     frames, rate = max(plan.frames for plan in tracks), tracks[0].rate
     ticks = int(frames / rate * TICK_RATE_HZ) + 2
     at = np.minimum((np.arange(frames) / rate * TICK_RATE_HZ).astype(np.int64), ticks - 1)
-    truth, pictures = {}, []
+    truth, raw_images = {}, []
     for plan in tracks:
         affect, other = affect_trajectory(rng, ticks), affect_trajectory(rng, ticks)
         truth[plan.name] = affect[at]
         other[:, 0] = affect[:, 0]
         chosen = _shown(rng, cast.faces, (FACE_AROUSAL_SHARE * affect + (1.0 - FACE_AROUSAL_SHARE) * other)[at])
-        pictures.append([_enlarged(cast.faces.images[index], ALIGNED_PX) for index in chosen])
-        _write_crops(rng, crops / plan.name, pictures[-1])
-    sound = _speech(rng, cast.clips, truth[tracks[0].name], rate)
+        raw_images.append([_enlarged(cast.faces.images[index], ALIGNED_PX) for index in chosen])
+        _write_crops(rng, crops / plan.name, raw_images[-1])
+    audio_clip = _speech(rng, cast.clips, truth[tracks[0].name], rate)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _encode(path, rate, _composed(pictures), sound)
+    _encode(path, rate, _composed(raw_images), audio_clip)
     return truth
 
 
-def _write_crops(rng: np.random.Generator, folder: Path, pictures: Sequence[np.ndarray]) -> None:
+def _write_crops(rng: np.random.Generator, folder: Path, raw_images: Sequence[np.ndarray]) -> None:
     """Writes `00001.jpg` ...; now and then one is missing, as where no face was found."""
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)
-    for number, picture in enumerate(pictures, start=1):
+    for number, raw_image in enumerate(raw_images, start=1):
         if number == 1 or rng.random() > 0.03:
-            Image.fromarray(picture).convert("RGB").save(folder / f"{number:05d}.jpg", quality=90)
+            Image.fromarray(raw_image).convert("RGB").save(folder / f"{number:05d}.jpg", quality=90)
 
 
-def _composed(pictures: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+def _composed(raw_images: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
     """Returns the frames (H, W, 3) uint8: the faces side by side on gray."""
     width, height = FRAME_SIZE_PX
     result = []
-    for together in zip(*pictures, strict=True):
+    for together in zip(*raw_images, strict=True):
         frame = np.full((height, width), 110, np.uint8)
         top = (height - FACE_PX) // 2
-        for index, picture in enumerate(together):
+        for index, raw_image in enumerate(together):
             center = width * (2 * index + 1) // (2 * len(together))
-            frame[top : top + FACE_PX, center - FACE_PX // 2 : center + FACE_PX // 2] = _enlarged(picture, FACE_PX)
+            frame[top : top + FACE_PX, center - FACE_PX // 2 : center + FACE_PX // 2] = _enlarged(raw_image, FACE_PX)
         result.append(np.repeat(frame[..., None], 3, axis=2))
     return result
 
 
-def _encode(path: Path, rate: Fraction, frames: Sequence[np.ndarray], sound: np.ndarray) -> None:
-    """Writes MPEG-4 video and AAC sound."""
+def _encode(path: Path, rate: Fraction, frames: Sequence[np.ndarray], audio_clip: np.ndarray) -> None:
+    """Writes MPEG-4 video and AAC audio_clip."""
     import av
 
     with av.open(str(path), "w") as container:
@@ -280,8 +280,8 @@ def _encode(path: Path, rate: Fraction, frames: Sequence[np.ndarray], sound: np.
         for image in frames:
             container.mux(list(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24"))))
         container.mux(list(video.encode(None)))
-        for start in range(0, len(sound), 1024):
-            frame = av.AudioFrame.from_ndarray(sound[None, start : start + 1024], format="s16", layout="mono")
+        for start in range(0, len(audio_clip), 1024):
+            frame = av.AudioFrame.from_ndarray(audio_clip[None, start : start + 1024], format="s16", layout="mono")
             frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, start
             container.mux(list(audio.encode(frame)))
         container.mux(list(audio.encode(None)))

@@ -1,6 +1,6 @@
 """Decides every skip, in one place.
 
-A test says what it needs with a mark (`needs_torch`, `needs_shared`, ...). What is missing is skipped, unless the environment
+A test states what it needs with a mark (`needs_torch`, `needs_shared`, ...). What is missing is skipped, unless the environment
 variable EDGEAFF_REQUIRE names it (comma-separated, for example `EDGEAFF_REQUIRE=shared,torch`): then its absence is a failure.
 EDGEAFF_SHARED names the folder with real media, detector weights and golden LLDs; default: ../shared beside the source folder.
 """

@@ -1,4 +1,4 @@
-"""Makes media files for tests: any frame times, any sample rate, any offset between picture and sound."""
+"""Makes media files for tests: any frame times, any sample rate, any offset between frame and audio."""
 
 from __future__ import annotations
 
@@ -53,26 +53,26 @@ def write_clip(
 
     Args:
         path: what to write.
-        frames: pictures, (H, W, 3) uint8 RGB, as many as times.
+        frames: images, (H, W, 3) uint8 RGB, as many as times.
         times: when each is shown, in seconds, rising; on 1/90000 s.
-        samples: (n,) or (C, n) float32 in [-1, 1], or None for no sound.
+        samples: (n,) or (C, n) float32 in [-1, 1], or None for no audio.
         sample_rate_hz: rate of samples.
-        video_start_seconds: added to all times of the picture.
-        audio_start_seconds: added to all times of the sound.
+        video_start_seconds: added to all times of the frame.
+        audio_start_seconds: added to all times of the audio.
         video_codec: a codec of FFmpeg; mjpeg and ffv1 have no delay and no limit on times.
         pix_fmt: pixel format of the codec.
         audio_codec: a codec of FFmpeg.
         layout: channel layout; default mono or stereo by the shape of samples.
         colorspace: AVColorSpace to convert to and to declare (1 = BT.709), default BT.601 undeclared.
-        time_base: of the picture; MPEG codecs want one over the frame rate.
-        audio_first: hand all sound to the muxer before the first picture.
+        time_base: of the frame; MPEG codecs want one over the frame rate.
+        audio_first: hand all audio to the muxer before the first frame.
         options: options of the muxer.
     """
     import av
 
     with av.open(str(path), "w", options=options or {}) as container:
-        pictures = _pictures(frames, times, video_start_seconds, colorspace, pix_fmt, time_base)
-        first = next(pictures, None)
+        images = _frames(frames, times, video_start_seconds, colorspace, pix_fmt, time_base)
+        first = next(images, None)
         video = audio = None
         chunks = iter(())
         if first is not None:
@@ -83,21 +83,21 @@ def write_clip(
             audio = container.add_stream(audio_codec, rate=sample_rate_hz, layout=layout)
             chunks = _chunks(channels, sample_rate_hz, audio_start_seconds, audio, layout)
         if audio_first:
-            _mux_sound(container, audio, chunks)
+            _mux_audio(container, audio, chunks)
         if first is not None:
-            for picture in (first, *pictures):
-                _mux_sound(container, audio, chunks, until=picture.time)
-                container.mux(video.encode(picture))
+            for frame in (first, *images):
+                _mux_audio(container, audio, chunks, until=frame.time)
+                container.mux(video.encode(frame))
             container.mux(video.encode(None))
         if audio is not None:
-            _mux_sound(container, audio, chunks)
+            _mux_audio(container, audio, chunks)
             container.mux(audio.encode(None))
     return path
 
 
-def _video_stream(container, codec, picture, pix_fmt, time_base, colorspace):
+def _video_stream(container, codec, frame, pix_fmt, time_base, colorspace):
     video = container.add_stream(codec, rate=min(round(1 / time_base), 1000))
-    video.width, video.height, video.pix_fmt = picture.width, picture.height, pix_fmt
+    video.width, video.height, video.pix_fmt = frame.width, frame.height, pix_fmt
     video.codec_context.time_base = video.time_base = time_base
     if codec == "mjpeg":
         video.codec_context.options = {"qmin": "1", "qmax": "1"}
@@ -106,7 +106,7 @@ def _video_stream(container, codec, picture, pix_fmt, time_base, colorspace):
     return video
 
 
-def _mux_sound(container, audio, chunks, until=None):
+def _mux_audio(container, audio, chunks, until=None):
     """Hands over chunks up to the first that begins later than `until`, that one too; None = all."""
     for chunk in chunks:
         container.mux(audio.encode(chunk))
@@ -114,16 +114,16 @@ def _mux_sound(container, audio, chunks, until=None):
             break
 
 
-def _pictures(frames, times, start, colorspace, pix_fmt, time_base):
+def _frames(frames, times, start, colorspace, pix_fmt, time_base):
     import av
 
     for image, time in zip(frames, times, strict=True):
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         if colorspace is not None:
-            picture = picture.reformat(format=pix_fmt, dst_colorspace=colorspace)
-        picture.pts = round((Fraction(time) + Fraction(start).limit_denominator(90_000)) / time_base)
-        picture.time_base = time_base
-        yield picture
+            frame = frame.reformat(format=pix_fmt, dst_colorspace=colorspace)
+        frame.pts = round((Fraction(time) + Fraction(start).limit_denominator(90_000)) / time_base)
+        frame.time_base = time_base
+        yield frame
 
 
 def _chunks(channels, rate, start, stream, layout):
@@ -151,25 +151,25 @@ def clap_and_flash(
     *,
     sample_rate_hz: int,
     period_seconds: float = 1.0,
-    picture: np.ndarray | None = None,
+    frame: np.ndarray | None = None,
     audio_start_seconds: float = 0.0,
     video_start_seconds: float = 0.0,
 ) -> tuple[list[np.ndarray], np.ndarray, list[float]]:
-    """A white picture and a 5 ms burst of noise at the same instants, about once a period.
+    """A white frame and a 5 ms burst of noise at the same instants, about once a period.
 
     Args:
-        times: when the pictures are shown.
-        sample_rate_hz: rate of the sound.
+        times: when the images are shown.
+        sample_rate_hz: rate of the audio.
         period_seconds: between two claps.
-        picture: (H, W, 3) uint8 shown between the flashes, default 48 x 64 black.
-        audio_start_seconds: what `write_clip` will add to the sound; the claps still meet their flashes.
-        video_start_seconds: what `write_clip` will add to the picture.
+        frame: (H, W, 3) uint8 shown between the flashes, default 48 x 64 black.
+        audio_start_seconds: what `write_clip` will add to the audio; the claps still meet their flashes.
+        video_start_seconds: what `write_clip` will add to the frame.
 
     Returns:
         Frames, samples (n,) float32 (quiet noise between the claps), and the times of the claps on the file's timeline.
     """
     random = np.random.default_rng(1)
-    dark = np.zeros((48, 64, 3), np.uint8) if picture is None else picture
+    dark = np.zeros((48, 64, 3), np.uint8) if frame is None else frame
     bright = np.full_like(dark, 255)
     shown = [float(time) + video_start_seconds for time in times]
     end = shown[-1] + 0.5
@@ -188,7 +188,7 @@ def clap_and_flash(
 
 
 def note_clap_or_flash(unit: VideoFrame | AudioChunk, flashes: list[int], claps: list[float]) -> None:
-    """Appends the time of a bright picture, or of a loud sample well after the last one, to its list."""
+    """Appends the time of a bright frame, or of a loud sample well after the last one, to its list."""
     if isinstance(unit, VideoFrame) and unit.image.mean() > 128:
         flashes.append(unit.pts_ns)
     elif isinstance(unit, AudioChunk):

@@ -1,4 +1,4 @@
-"""The house is as docs/architecture.md says: every room has its line, and every module a layer that imports obey."""
+"""The house is as docs/architecture.md states: every room has its line, and every module a layer that imports obey."""
 
 from __future__ import annotations
 

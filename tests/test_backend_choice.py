@@ -1,4 +1,4 @@
-"""backend="auto" measures and says so; the test at load refuses, warns or stays away."""
+"""backend="auto" measures and reports it; the test at load refuses, warns or stays away."""
 
 import dataclasses
 import io

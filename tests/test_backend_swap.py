@@ -288,7 +288,7 @@ def test_an_8_bit_encoder_may_differ_more() -> None:
 
 
 class Plain:
-    """A face encoder that says it is float32."""
+    """A face encoder that states it is float32."""
 
     backend, precision = "plain", "float32"
 

@@ -1,4 +1,4 @@
-"""Bundles: what is written comes back; whatever was changed is refused, both sides named."""
+"""Bundles: what is written comes back; any that was changed is refused, both sides named."""
 
 from __future__ import annotations
 

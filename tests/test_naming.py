@@ -175,19 +175,19 @@ def test_command_line_prints_no_secret(arguments: list[str], tmp_path: Path, mon
 
 @pytest.mark.needs_media
 def test_running_source_and_sink_show_no_secret() -> None:
-    said: list[str] = []
+    stated: list[str] = []
     runtime = edgeaff.Runtime(
         video=f"rtsp://u:{SECRET}@127.0.0.1:1/cam", sinks=[f"mqtt://u:{SECRET}@127.0.0.1:1/topic"], serve=0
     )
-    runtime.on_status(lambda event: said.append(repr(event)))
+    runtime.on_status(lambda event: stated.append(repr(event)))
     with runtime:
         deadline = time.monotonic() + 3
-        while not said and time.monotonic() < deadline:
+        while not stated and time.monotonic() < deadline:
             time.sleep(0.05)
         text = repr(
             (runtime.health(), runtime.stats(), runtime.warnings, [thread.name for thread in threading.enumerate()])
         )
-    assert said and SECRET not in text + "".join(said)
+    assert stated and SECRET not in text + "".join(stated)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Nothing leaves the device: no run that was not asked for it opens a socket or writes a file, in Python or below it.
 
-Each program runs in a process of its own that the kernel kills at the first socket (tests/seccomp.py), whoever asks for it; files
+Each program runs in its own process that the kernel kills at the first socket (tests/seccomp.py), the caller that asks for it; files
 are seen by an audit hook.
 """
 
@@ -103,7 +103,7 @@ def test_analyzing_a_file_opens_no_socket_and_writes_no_file(tmp_path: Path) -> 
 
 
 def test_doctor_stays_on_the_machine(tmp_path: Path) -> None:
-    """PortAudio asks the sound server over a Unix socket which microphones there are; nothing else is allowed."""
+    """PortAudio asks the audio server over a Unix socket which microphones there are; nothing else is allowed."""
     done = run(tmp_path, DOCTOR, unix=True)
     check(done)
     assert "no socket opened, no file written" in done.stdout

@@ -34,7 +34,7 @@ def clip() -> tuple[Push, ...]:
     fields = demo_clip.displacement(demo_clip.SMILE), demo_clip.displacement(demo_clip.FROWN)
     pushes: list[Push] = []
     for index in range(75):
-        pushes.append(("video", index * SECOND // 25, demo_clip.picture(image, fields, np.sin(index / 20), index / 25)))
+        pushes.append(("video", index * SECOND // 25, demo_clip.animate(image, fields, np.sin(index / 20), index / 25)))
     voice = demo_clip.voice()[: 3 * demo_clip.RATE_HZ]
     positions = np.arange(3 * RATE) * demo_clip.RATE_HZ / RATE
     samples = np.interp(positions, np.arange(len(voice)), voice).astype(np.int16)
@@ -92,7 +92,7 @@ def test_events_do_not_depend_on_chunks_or_interleaving() -> None:
             size = int(rng.integers(1, 4000))
             pieces.append(("audio", start * SECOND // RATE, samples[start : start + size]))
             start += size
-        pushed, delayed = 0, []  # the sound comes up to 60 ms late against the frames, in its own order
+        pushed, delayed = 0, []  # the audio_clip comes up to 60 ms late against the frames, in its own order
         for piece in pieces:
             pushed = max(pushed, piece[1] + int(rng.integers(0, 60_000_000)))
             delayed.append((pushed, piece))
@@ -107,11 +107,11 @@ def test_two_runs_are_byte_equal() -> None:
 
 def test_frames_in_bursts_give_the_same() -> None:
     frames = [push for push in clip() if push[0] == "video"]
-    sound = [push for push in clip() if push[0] == "audio"]
+    audio_clip = [push for push in clip() if push[0] == "audio"]
     bursts: list[Push] = []
-    for start in range(0, 75, 5):  # 0.2 s of frames, then 0.2 s of sound
+    for start in range(0, 75, 5):  # 0.2 s of frames, then 0.2 s of audio_clip
         bursts += frames[start : start + 5] + [
-            push for push in sound if start * SECOND // 25 <= push[1] < (start + 5) * SECOND // 25
+            push for push in audio_clip if start * SECOND // 25 <= push[1] < (start + 5) * SECOND // 25
         ]
     assert lines(run(bursts)) == lines(expected())
 
@@ -142,21 +142,21 @@ def test_video_only_is_never_waited_for_and_has_no_audio_fields() -> None:
     assert events[-1].status is Status.OK and events[-1].valence is not None
 
 
-def test_sound_alone_gives_arousal_and_no_face() -> None:
+def test_audio_alone_gives_arousal_and_no_face() -> None:
     events = run([push for push in clip() if push[0] == "audio"])
     assert {event.status for event in events} == {Status.NO_FACE}
     late = [event for event in events if event.pts_ns > SECOND]
     assert all(event.arousal is not None and event.face is None for event in late)
 
 
-def test_face_without_sound_is_no_audio_with_both_numbers() -> None:
+def test_face_without_audio_is_no_audio_with_both_numbers() -> None:
     events = run([push for push in clip() if push[0] == "video"])
     late = [event for event in events if event.pts_ns > SECOND]
     assert {event.status for event in late} == {Status.NO_AUDIO}
     assert all(event.valence is not None and event.arousal is not None for event in late)
 
 
-def test_picture_without_face_and_silence_say_so() -> None:
+def test_frame_without_face_and_silence_say_so() -> None:
     image = np.full((240, 320, 3), 120, np.uint8)
     pushes = [("video", index * SECOND // 30, image) for index in range(45)]
     events = run(pushes)

@@ -26,7 +26,7 @@ IMAGE = np.full((60, 80, 3), 90, np.uint8)
 
 
 class Scripted:
-    """A predictor that gives what it is told to. Its state is what it has seen, so that a spoiled one shows."""
+    """A predictor that gives what it is reported to. Its state is what it has seen, so that a spoiled one shows."""
 
     backend, precision, state_layout, memory_ticks = "scripted", "fp32", "scripted", 100
 

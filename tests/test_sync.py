@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from edgeaff import sync
 from edgeaff.ops import core
 from edgeaff.spec import NANOSECONDS, PreprocessSpec
-from edgeaff.sync import ColumnGroup, FrameTimeline, Placement, RowTimeline, SoundClock, TickScheduler
+from edgeaff.sync import AudioClock, ColumnGroup, FrameTimeline, Placement, RowTimeline, TickScheduler
 
 MS = 1_000_000
 SPEC = PreprocessSpec()
 NATIVE = {
-    "Placement": core.Placement, "SoundClock": core.AudioClock, "RowTimeline": core.RowTimeline,
+    "Placement": core.Placement, "AudioClock": core.AudioClock, "RowTimeline": core.RowTimeline,
     "FrameTimeline": core.FrameTimeline, "TickScheduler": core.TickScheduler,
 }  # fmt: skip
 
@@ -48,10 +48,10 @@ def test_sixty_fps_gives_two_frames_to_each_tick() -> None:
     assert ticks == [index // 2 for index in range(120)]
 
 
-# --- SoundClock ---------------------------------------------------------------------------------------------------------------
+# --- AudioClock ---------------------------------------------------------------------------------------------------------------
 
 
-def feed(clock: SoundClock, pts: int, count: int, rate: int, sizes: list[int]) -> None:
+def feed(clock: AudioClock, pts: int, count: int, rate: int, sizes: list[int]) -> None:
     done = 0
     for size in sizes:
         clock.place(pts + done * NANOSECONDS // rate, size, rate)
@@ -59,24 +59,24 @@ def feed(clock: SoundClock, pts: int, count: int, rate: int, sizes: list[int]) -
     assert done == count
 
 
-def test_sound_clock_counts_samples_when_pts_agree() -> None:
-    clock = SoundClock()
+def test_audio_clock_counts_samples_when_pts_agree() -> None:
+    clock = AudioClock()
     for index in range(100):
         clock.place(5 * NANOSECONDS + index * 10 * MS, 480, 48_000)
     assert clock.end_pts_ns == 6 * NANOSECONDS
     assert clock.pts_ns(250 * MS) == 5_250 * MS
 
 
-def test_sound_clock_ignores_container_rounding_to_a_millisecond() -> None:
-    clock = SoundClock()
+def test_audio_clock_ignores_container_rounding_to_a_millisecond() -> None:
+    clock = AudioClock()
     for index in range(200):
         exact = index * 1024 * NANOSECONDS // 44_100
         clock.place(round(exact / MS) * MS, 1024, 44_100)
     assert clock.end_pts_ns == 200 * 1024 * NANOSECONDS // 44_100
 
 
-def test_sound_clock_slews_at_most_1000_ppm() -> None:
-    clock = SoundClock()
+def test_audio_clock_slews_at_most_1000_ppm() -> None:
+    clock = AudioClock()
     clock.place(0, 16_000, 16_000)
     clock.place(NANOSECONDS + 10 * MS, 16_000, 16_000)
     assert clock.end_pts_ns == 2 * NANOSECONDS + 1 * MS
@@ -87,9 +87,9 @@ def test_sound_clock_slews_at_most_1000_ppm() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(1, 4000), min_size=1, max_size=20), st.integers(-19, 19))
-def test_sound_clock_does_not_depend_on_chunking(sizes: list[int], difference_ms: int) -> None:
+def test_audio_clock_does_not_depend_on_chunking(sizes: list[int], difference_ms: int) -> None:
     rate, total = 44_100, sum(sizes)
-    whole, parts = SoundClock(), SoundClock()
+    whole, parts = AudioClock(), AudioClock()
     for clock in (whole, parts):
         clock.place(0, rate, rate)
     start = NANOSECONDS + difference_ms * MS
@@ -101,8 +101,8 @@ def test_sound_clock_does_not_depend_on_chunking(sizes: list[int], difference_ms
         )  # nanoseconds, from rounding the pts of the parts
 
 
-def test_sound_clock_fills_a_short_hole_and_marks_it() -> None:
-    clock = SoundClock()
+def test_audio_clock_fills_a_short_hole_and_marks_it() -> None:
+    clock = AudioClock()
     clock.place(0, 1600, 16_000)
     place = clock.place(200 * MS, 1600, 16_000)
     assert (place.restart, place.skip, place.fill) == (False, 0, 1600)
@@ -112,24 +112,24 @@ def test_sound_clock_fills_a_short_hole_and_marks_it() -> None:
     assert not clock.touches_hole(200 * MS, 220 * MS)
 
 
-def test_sound_clock_restarts_after_a_long_hole_or_another_rate() -> None:
-    clock = SoundClock()
+def test_audio_clock_restarts_after_a_long_hole_or_another_rate() -> None:
+    clock = AudioClock()
     clock.place(0, 1600, 16_000)
     assert clock.place(400 * MS, 1600, 16_000).restart
     assert clock.pts_ns(0) == 400 * MS
     assert clock.place(500 * MS, 480, 48_000).restart
 
 
-def test_sound_clock_drops_overlap_where_the_rate_changes() -> None:
-    clock = SoundClock()
+def test_audio_clock_drops_overlap_where_the_rate_changes() -> None:
+    clock = AudioClock()
     clock.place(0, 16_000, 16_000)
     assert clock.place(500 * MS, 4_800, 48_000) == Placement(False, 4_800, 0) and clock.rate_hz == 16_000
     assert clock.place(900 * MS, 9_600, 48_000) == Placement(True, 4_800, 0)
     assert (clock.pts_ns(0), clock.end_pts_ns) == (1_000 * MS, 1_100 * MS)
 
 
-def test_sound_clock_drops_overlap() -> None:
-    clock = SoundClock()
+def test_audio_clock_drops_overlap() -> None:
+    clock = AudioClock()
     clock.place(0, 1600, 16_000)
     place = clock.place(50 * MS, 1600, 16_000)
     assert (place.skip, place.fill, place.restart) == (800, 0, False)
@@ -163,7 +163,7 @@ def test_row_tie_goes_to_the_earlier_row() -> None:
     assert step is not None and step.lld.tolist() == [7, 9]
 
 
-def test_no_row_before_sound_and_held_for_half_a_second_after_it() -> None:
+def test_no_row_before_audio_and_held_for_half_a_second_after_it() -> None:
     rows = timeline(10)
     assert rows.select(10 * MS) is None
     assert rows.select(25 * MS + 1) is not None
@@ -320,7 +320,7 @@ def test_tick_waits_for_both_then_goes_at_the_skew() -> None:
     assert not ticks.may_go(0, video_ready=True)
     ticks.delivered("audio", 40 * MS, first_pts_ns=0)
     assert ticks.may_go(0, video_ready=True)
-    assert ticks.may_go(1, video_ready=True)  # the sound reaches as far as tick 1
+    assert ticks.may_go(1, video_ready=True)  # the audio reaches as far as tick 1
     assert not ticks.may_go(2, video_ready=True)
     need = SPEC.tick_pts_ns(2) - 24 * MS
     ticks.delivered("video", need + 250 * MS - 1)
@@ -350,7 +350,7 @@ def test_frame_window_end_is_the_first_pts_of_the_next_tick(tick: int) -> None:
     assert SPEC.frame_tick(end) == tick + 1 and SPEC.frame_tick(end - 1) == tick
 
 
-def test_last_tick_is_of_the_last_frame_or_before_the_end_of_sound() -> None:
+def test_last_tick_is_of_the_last_frame_or_before_the_end_of_audio() -> None:
     ticks = scheduler()
     ticks.delivered("audio", 100 * MS, first_pts_ns=0)
     assert ticks.last_tick() == 2

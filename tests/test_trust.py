@@ -125,8 +125,8 @@ def test_names_in_a_bundle_change_no_terminal(tmp_path: Path, capsys: pytest.Cap
     write(tmp_path / "a.eaff", manifest(model_id="\x1b[31mred\x9b2J\u202e"))
     for action in ("list", "info", "verify"):
         main(["models", action, str(tmp_path / "a.eaff")])
-        said = capsys.readouterr()
-        assert not {"\x1b", "\x9b", "\u202e"} & set(said.out + said.err)
+        stated = capsys.readouterr()
+        assert not {"\x1b", "\x9b", "\u202e"} & set(stated.out + stated.err)
 
 
 def test_error_about_a_file_changes_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ def prepare(folder: Path) -> None:
 
 
 def work(job: str) -> Any:
-    """Does what the job says."""
+    """Does what the job states."""
     what, _, rest = job.partition(" ")
     if what == "once":  # dies at the first attempt only
         mark = Worker.folder / rest

@@ -1,5 +1,5 @@
 // Time of every sample of one audio stream: the first chunk's pts plus samples counted, slewed slowly towards later pts.
-// Twin: SoundClock in edgeaff/sync.py.
+// Twin: AudioClock in edgeaff/sync.py.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -41,7 +41,7 @@ struct Verdict {
 
 // Judges inputs one by one. An input at most 10 s from the newest continues the timeline. One further away, before or after, is
 // a jump: it is held until the next input, of any kind, lies within 1 s of it; then both restart the timeline. Otherwise it is
-// dropped. A clock that goes on as before says nothing about a frame or chunk that is held.
+// dropped. A clock that goes on as before has no information about a frame or chunk that is held.
 template <class Payload>
 class ClockGate {
  public:

@@ -15,7 +15,7 @@
 namespace edgeaff {
 
 // The first frame of a tick that has not gone is certain to be taken: it is processed on arrival, so that memory holds one raw
-// image at most. The newest other frame waits, in case a tick without a frame of its own needs it.
+// image at most. The newest other frame waits, in case a tick without its own frame needs it.
 //
 // Payload: movable, Keep() makes it independent of the caller's memory, Release() lets it go and keeps its room. Result: Clear()
 // empties it and keeps its room. Frames are used again, so that nothing is allocated once as many have waited as ever do.
@@ -32,7 +32,7 @@ class FrameTimeline {
 
   FrameTimeline(TickClock clock, Process process) : clock_(clock), process_(std::move(process)) {}
 
-  // Accepts a frame newer than all before it. Returns whether it is late: its tick has gone without any frame of its own, so
+  // Accepts a frame newer than all before it. Returns whether it is late: its tick has gone without any its own frame, so
   // that this one can only stand in for a later tick.
   bool Push(int64_t pts_ns, Payload payload) {
     const int64_t tick = clock_.FrameTick(pts_ns);

@@ -135,7 +135,7 @@ class StepRunner {
     for (; o < outputs; o += W) Columns<1>(linear, weight, x, y, o, outputs);
   }
 
-  // C vectors of outputs; even and odd inputs have sums of their own, to keep the multipliers busy.
+  // C vectors of outputs; even and odd inputs have their own sums, to keep the multipliers busy.
   template <int C, class T>
   static void Columns(const StepLinear& linear, const T* weight, const float* x, float* y, int o, int outputs) {
     Reg even[C], odd[C];

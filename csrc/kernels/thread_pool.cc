@@ -46,7 +46,7 @@ class Pool {
   }
 
  private:
-  // Returns how many workers there are, at most `wanted`: fewer where the system starts no more threads.
+  // Returns the number of workers there are, at most `wanted`: fewer where the system starts no more threads.
   int Grow(int wanted) {
     try {
       for (; started_ < wanted; ++started_) std::thread(&Pool::Work, this, started_ + 1).detach();
@@ -96,7 +96,7 @@ struct OwnedPool {
 };
 
 // The pool is never destroyed: its workers may outlive static destruction. A forked child has none of its parent's
-// threads and gets a pool of its own; no lock guards the choice, for another thread may have held it at the fork.
+// threads and gets its own pool; no lock guards the choice, for another thread may have held it at the fork.
 Pool& ProcessPool() {
   static std::atomic<OwnedPool*> current{nullptr};
   const int process = ProcessId();

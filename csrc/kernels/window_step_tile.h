@@ -164,9 +164,9 @@ class WindowRunner {
   }
 
   // Adds what the newest row of one modality finds in the other.
-  void Listen(Side& asks, const Side& told, float* sum) {
-    if (!told.any) return;
-    const WindowModality& m = *told.modality;
+  void Listen(Side& asks, const Side& reported, float* sum) {
+    if (!reported.any) return;
+    const WindowModality& m = *reported.modality;
     const int64_t head = d_ / sizes_.num_heads;
     float* const query = asks.hidden;
     float* const key = asks.mixed;
@@ -178,17 +178,17 @@ class WindowRunner {
       Multiply(asks, m.keys[static_cast<size_t>(h)], query + h * head, head, 1, key, d_);
       float top = -__builtin_inff();
       for (int64_t t = 0; t < ticks_; ++t) {
-        scores[t] = told.present[t] != 0 ? Product(key, told.tokens + t * d_) : -__builtin_inff();
+        scores[t] = reported.present[t] != 0 ? Product(key, reported.tokens + t * d_) : -__builtin_inff();
         top = scores[t] > top ? scores[t] : top;
       }
       float total = 0.0f;
       for (int64_t i = 0; i < d_; i += W) V::Store(mixed + i, V::Zero());
       for (int64_t t = 0; t < ticks_; ++t) {
-        if (told.present[t] == 0) continue;
+        if (reported.present[t] == 0) continue;
         const float p = exp2f(scores[t] - top);
         total += p;
         const Reg share = V::Set(p);
-        const float* const token = told.tokens + t * d_;
+        const float* const token = reported.tokens + t * d_;
         for (int64_t i = 0; i < d_; i += W) V::Store(mixed + i, V::Fma(share, V::Load(token + i), V::Load(mixed + i)));
       }
       for (int c = 0; c < 2; ++c) sum[c] += Product(m.answer + (c * sizes_.num_heads + h) * d_, mixed) / total;

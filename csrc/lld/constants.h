@@ -1,4 +1,4 @@
-// Sizes of the signal chain. Two framings of 16 kHz sound at one hop:
+// Sizes of the signal chain. Two framings of 16 kHz audio at one hop:
 //
 //   row t, samples 160 t ...   |<-- 20 ms: 320 -->|                        energy, mel, MFCC, spectral shape
 //                              |<------------- 60 ms: 960 ------------>|   pitch, voice quality, zero crossings

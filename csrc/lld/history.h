@@ -20,7 +20,7 @@ class SampleHistory {
   int64_t count() const { return count_; }
   int64_t size_bytes() const { return size_ * static_cast<int64_t>(sizeof(float)); }
 
-  // Where the next samples go, contiguous, at most `wanted`; Commit says how many were written there.
+  // Where the next samples go, contiguous, at most `wanted`; Commit states how many were written there.
   float* Room(int wanted, int* granted) {
     const int at = static_cast<int>(count_ & (size_ - 1));
     *granted = wanted < size_ - at ? wanted : size_ - at;

@@ -21,7 +21,7 @@ constexpr float kGateRms = 0.001f;  // at or below it the Gaussian-windowed fram
 constexpr int kFirstPart = kZeroCrossingColumn - kAuditoryColumn;
 constexpr int kSecondPart = kColumns - kRastaColumn;
 
-// Sound that must stay: a frame examined for voice quality is at most max_pitch_lag + 2 hops behind the newest one.
+// Audio that must stay: a frame examined for voice quality is at most max_pitch_lag + 2 hops behind the newest one.
 int HistorySamples(int max_pitch_lag) {
   return VoiceQuality::kMostCarry + (max_pitch_lag + 2) * kHop + kLongWindow + kHop;
 }
@@ -154,7 +154,7 @@ int64_t LldStream::Finish(bool compatible) {
   const int64_t before = FinalRows();
   finished_ = true;
   if (long_frames_ == 0) return 0;
-  float early[6], early_behind[6];  // where the peer's tracker was when the sound ended
+  float early[6], early_behind[6];  // where the peer's tracker was when the audio ended
   const int64_t early_row = marks_.pitch;
   const bool imitate = smooth_pitch_.Edge(early, early_behind) && compatible;
 

@@ -21,7 +21,7 @@
 
 namespace edgeaff {
 
-// 16 kHz mono. Row t describes the sound from sample 160 t on. Any chunking of the input gives the same bits. Memory:
+// 16 kHz mono. Row t describes the audio from sample 160 t on. Any chunking of the input gives the same bits. Memory:
 // below 64 KiB, more only for rows that nobody pops; a push allocates nothing else. Not thread-safe; streams are
 // independent.
 class LldStream {
@@ -37,12 +37,12 @@ class LldStream {
   explicit LldStream(int max_pitch_lag);
 
   // Takes n finite samples: int16 s as s / 32767, float with full scale 1 as the int16 value 32768 x, saturated.
-  // Returns how many rows became final in all columns. Not allowed after Finish without Reset.
+  // Returns the number of rows became final in all columns. Not allowed after Finish without Reset.
   int64_t Push(const int16_t* samples, size_t n);
   int64_t Push(const float* samples, size_t n);
 
-  // Ends the sound: one row per complete 60 ms frame, and one more (none below 60 ms). `compatible` also imitates what
-  // the peer does to columns 2-5 in the two rows where its pitch tracker was when the sound ended. Returns rows newly
+  // Ends the audio: one row per complete 60 ms frame, and one more (none below 60 ms). `compatible` also imitates what
+  // the peer does to columns 2-5 in the two rows where its pitch tracker was when the audio ended. Returns rows newly
   // final.
   int64_t Finish(bool compatible);
 

@@ -93,7 +93,7 @@ void PitchTracker::Advance(const PitchCandidates& now, const double* local, sign
   }
 }
 
-// Walks the path of `state` back through the pending frames: path[age]. Returns how many of the oldest frames all paths
+// Walks the path of `state` back through the pending frames: path[age]. Returns the number of of the oldest frames all paths
 // agree on.
 int PitchTracker::Agreed(int state, signed char* path) {
   signed char others[kStates];

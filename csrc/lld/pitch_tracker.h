@@ -22,7 +22,7 @@ class PitchTracker {
   void Reset();
 
   // Takes one frame; writes the frames decided now, oldest first, to `decided` (room for kMostDecided).
-  // Returns how many.
+  // Returns the number of.
   int Step(const PitchCandidates& candidates, Pitch* decided);
 
   // The frames still open, from the best path.

@@ -6,13 +6,13 @@
 
 namespace edgeaff {
 
-// The two forms of sound: int16 s, and float x = s / 32768 (what decoders give). Floats out of range saturate.
+// The two forms of audio: int16 s, and float x = s / 32768 (what decoders give). Floats out of range saturate.
 
 // To float with full scale 1.
 inline float ToFloat(int16_t s) { return static_cast<float>(s) / 32768.0f; }
 inline float ToFloat(float x) { return x < -1.0f ? -1.0f : (x > 1.0f ? 1.0f : x); }
 
-// To the scale of the descriptors, s / 32767. Both forms of one sound give the same bits.
+// To the scale of the descriptors, s / 32767. Both forms of one audio give the same bits.
 inline float ToLldScale(int16_t s) { return static_cast<float>(s) / 32767.0f; }
 inline float ToLldScale(float x) {
   const float s = x * 32768.0f;

@@ -1,4 +1,4 @@
-// Average over rows t-1, t, t+1, in float32. At the ends of the sound the missing neighbor is the row at the end.
+// Average over rows t-1, t, t+1, in float32. At the ends of the audio the missing neighbor is the row at the end.
 #pragma once
 
 namespace edgeaff::lld {

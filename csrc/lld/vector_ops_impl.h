@@ -77,7 +77,7 @@ static inline double FinishLag(const double* x, int lag, int i, F64 sum) {
 }
 
 // Four neighboring lags at a time share the loads of x[i]. The bits for a lag must not depend on which lags are asked
-// for beside it (voice_quality.cc says why), so each is finished as if it stood alone.
+// for beside it (voice_quality.cc states why), so each is finished as if it stood alone.
 static void LagDots(const double* x, int low, int high, double* out) {
   int lag = low;
   for (; lag + 3 <= high; lag += 4) {

@@ -39,13 +39,13 @@ struct VoiceQuality::Walk {
 
   // Correlation of the stretch from `start` with the one after it, for each lag; NaN where either is constant. Its bits
   // depend on the samples 0..2 high after start alone: two frames may examine one period, and its length must then be
-  // exactly the same (a change of 0 is a value of its own; test_lld_native.py, test_native_repeats_a_period_exactly).
+  // exactly the same (a change of 0 is its own value; test_lld_native.py, test_native_repeats_a_period_exactly).
   void Correlate(const VectorOps& ops, int start, double* correlations) const {
     double exact[kMostStretch], sums[kMostStretch + 1], squares[kMostStretch + 1], dots[kMostLags];
     int changes[kMostStretch];  // samples 1..i that differ from the one before
     const float* stretch = samples + start;
     const int size = 2 * high;
-    // No offset is taken off: as they are, float32 samples add up exactly in double, so covariances that are 0 (a
+    // No offset is taken off: unchanged, float32 samples add up exactly in double, so covariances that are 0 (a
     // stretch in digital silence but for a few samples) come out as 0, and as ties.
     for (int i = 0; i < size; ++i) exact[i] = stretch[i];
     changes[0] = 0;
@@ -70,7 +70,7 @@ struct VoiceQuality::Walk {
   }
 
   // 20 log10 of the RMS of the average period over that of what differs from it. All in float32, sums from first to
-  // last: where nothing but rounding differs (one period after silence, perfectly periodic sound) the result, and
+  // last: where nothing but rounding differs (one period after silence, perfectly periodic audio) the result, and
   // whether it is exactly 0, depends on it.
   float LogHnr() {
     starts[periods] = end;  // the stretch after the last period takes part

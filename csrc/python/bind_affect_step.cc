@@ -43,7 +43,7 @@ void BindAffectStep(py::module_& module) {
   py::class_<StepModel>(module, "StepModel")
       .def(py::init(&MakeModel))
       .def_property_readonly("state_floats", &StepModel::state_floats)
-      // (state, video or None, audio or None, copy) -> (values, state after). The state is copied unless told otherwise.
+      // (state, video or None, audio or None, copy) -> (values, state after). The state is copied unless reported otherwise.
       .def("step", [](const StepModel& model, const FloatArray& state, const py::object& video, const py::object& audio,
                       bool copy) {
         if (state.size() != model.state_floats()) throw std::invalid_argument("state has another size");

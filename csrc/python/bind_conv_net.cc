@@ -79,7 +79,7 @@ py::object TensorOf(const ConvNet& net, int index, int height, int width, Dense<
   return out;
 }
 
-// (multiply-adds, instruction set) of so many repetitions of bare products.
+// (multiply-adds, instruction set) of this many repetitions of bare products.
 py::tuple ProductRoof(int64_t repeats) {
   const nets::Kernels& kernels = nets::BestKernels();
   int64_t count;

@@ -45,7 +45,7 @@ py::array_t<uint8_t> Pixels(const py::array& image, double x0, double y0, double
   return out;
 }
 
-// The result at the upper left of `out`, (3, canvas height, canvas width) uint8, packed; what lies beside it is left as it is.
+// The result at the upper left of `out`, (3, canvas height, canvas width) uint8, packed; what lies beside it is left unchanged.
 void Planes(const py::array& image, double x0, double y0, double x1, double y1, int height, int width,
             py::array_t<uint8_t, py::array::c_style>& out, int format) {
   if (out.ndim() != 3 || out.shape(0) != 3 || out.shape(1) < height || out.shape(2) < width) {

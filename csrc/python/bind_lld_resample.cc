@@ -18,7 +18,7 @@ FloatArray Push(Resampler& self, const Array& samples) {
   const size_t n = static_cast<size_t>(samples.size());
   FloatArray output(static_cast<py::ssize_t>(self.OutputsOfPush(n)));
   float* target = output.mutable_data();
-  self.Push(samples.data(), n, target);  // with the GIL: 0.3 ms per second of sound, and it keeps the object consistent
+  self.Push(samples.data(), n, target);  // with the GIL: 0.3 ms per second of audio, and it keeps the object consistent
   return output;
 }
 

@@ -27,7 +27,7 @@ struct Taps {
 
 // Output index j covers [a, b) of the source. Shrinking: pixel i weighs the share of [a, b) that it covers, written as the
 // difference of the rounded cumulative share, so that weights sum to kOne and rounding never drifts. Whatever lies
-// outside the picture falls to the edge pixel.
+// outside the image falls to the edge pixel.
 void TapsOf(double start, double step, int j, int source_size, Taps* taps) {
   const int high = source_size - 1;
   taps->weights.clear();
@@ -247,8 +247,8 @@ void SpreadRow(const uint8_t* pixels, int width, const Target& target, int y) {
   }
 }
 
-// Copies what the box needs of a picture whose pixels are not packed. Returns the copy; `data` then points at pixel (0, 0)
-// as if the whole picture had been copied.
+// Copies what the box needs of an image whose pixels are not packed. Returns the copy; `data` then points at pixel (0, 0)
+// as if the whole image had been copied.
 std::vector<uint8_t> Pack(const ImageView& image, int channels, const AxisTable& rows, const AxisTable& columns,
                           const uint8_t** data, ptrdiff_t* row_stride) {
   const Span y_span = SpanOf(rows), x_span = SpanOf(columns);

@@ -17,7 +17,7 @@ struct DetectorMap {
 struct DecodeRules {
   float score_limit;      // logit above which a face counts
   float vote_margin;      // candidates this much below it have a vote
-  int most_candidates;    // the best so many are looked at
+  int most_candidates;    // the best this many are looked at
   float suppress_iou;     // a candidate that overlaps a better one by more is dropped
   float vote_iou;         // candidates that overlap a kept one by at least this have a vote
 };

@@ -1,4 +1,4 @@
-// A small gray view of a picture, to notice shot cuts: 32 x 32 cells, each the mean of 4 x 4 points of the picture.
+// A small gray view of an image, to notice shot cuts: 32 x 32 cells, each the mean of 4 x 4 points of the image.
 // NumPy twin: edgeaff/ops/reference_vision.py.
 #pragma once
 #include <cstddef>

@@ -1,7 +1,7 @@
 """The Ray engine: one actor per CPU of an existing cluster, each with a Supervisor, so that a crash ends a process, not an actor.
 
 Ray Core, not Ray Data: attempts are counted by our ledger, and results are parts under their names, never objects of Ray. Ray
-reports its use to its makers unless told otherwise; that is off before it is imported.
+reports its use to its makers unless reported otherwise; that is off before it is imported.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import os
 
 
 def limit_memory(megabytes: int | None) -> None:
-    """Bounds the address space of this process; None, or a system without such limits, leaves it as it is."""
+    """Bounds the address space of this process; None, or a system without such limits, leaves it unchanged."""
     if megabytes is None:
         return
     try:

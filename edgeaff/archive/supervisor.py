@@ -24,7 +24,7 @@ TAIL_CHARACTERS = 300
 
 
 class Supervisor:
-    """Runs orders one after another in a process of its own."""
+    """Runs orders one after another in its own process."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Starts nothing yet.

@@ -1,4 +1,4 @@
-"""The only door to ONNX Runtime and OpenVINO: both report on their use to their makers unless they are told not to.
+"""The only door to ONNX Runtime and OpenVINO: both report on their use to their makers unless they are reported not to.
 
 ONNX Runtime's Linux wheels from 1.29 on open an HTTPS uploader and write a device id below ~/.cache when they are imported;
 the environment variable ORT_DISABLE_TELEMETRY=1 is the one way to have neither (microsoft/onnxruntime, pull request 27379). It is
@@ -27,7 +27,7 @@ def telemetry_is_off() -> bool:
 def import_onnxruntime() -> Any:
     """Returns the module onnxruntime, imported with its telemetry off.
 
-    Where the program had imported it before, its uploader runs already: then it is only told to send nothing more.
+    Where the program had imported it before, its uploader runs already: then it is only reported to send nothing more.
 
     Raises:
         BackendUnavailableError: it is not installed.
@@ -45,7 +45,7 @@ def import_onnxruntime() -> Any:
 
 
 def session_options(threads: int = 1) -> Any:
-    """Returns options of an ONNX Runtime session: so many threads, none of them spinning, warnings off."""
+    """Returns options of an ONNX Runtime session: this many threads, none of them spinning, warnings off."""
     options = import_onnxruntime().SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

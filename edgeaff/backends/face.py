@@ -35,7 +35,7 @@ def encoder_backend(bundle: ModelBundle, backend: str = "default") -> str:
 
 
 def detector_backend(bundle: ModelBundle, backend: str = "default") -> str:
-    """Returns the backend of the face detector that goes with one of the face encoder: packed networks wherever there are any.
+    """Returns the backend of the face detector that goes with one of the face encoder: packed networks where there are any.
 
     Args:
         bundle: what is loaded.

@@ -14,7 +14,7 @@ Progress = Callable[
 
 
 class Graph(Protocol):
-    """A loaded graph. One that is not float32 says so in an attribute `precision` (float16, bfloat16, int8).
+    """A loaded graph. One that is not float32 reports it in an attribute `precision` (float16, bfloat16, int8).
 
     Attributes:
         backend: name of what runs it.

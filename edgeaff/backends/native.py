@@ -153,7 +153,7 @@ class NativeStep:
         return np.zeros(self.inputs[_STATE], np.float32)  # type: ignore[arg-type]
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the outputs of one tick by name; the state fed in is left as it is.
+        """Returns the outputs of one tick by name; the state fed in is left unchanged.
 
         Args:
             feeds: video (1, D), audio (1, A), present (1, 2) of 0 or 1, and the state; float32.

@@ -57,7 +57,7 @@ class NativeDetector:
 
 
 class NativeEncoder:
-    """The face encoder as a graph (see `edgeaff.backends.Graph`) that takes crops as they are, too.
+    """The face encoder as a graph (see `edgeaff.backends.Graph`) that takes crops unchanged, too.
 
     Args:
         arrays: of the network, as in edgeaff/ops/face_nets.py.

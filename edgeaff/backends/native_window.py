@@ -49,7 +49,7 @@ class NativeWindow:
         self.audio_size: int = meta["audio_size"]
 
     def step(self, rows: Rows, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[np.ndarray, Rows]:
-        """Returns (2,) float32 valence and arousal of a tick, and the rows after it; those handed in stay as they are.
+        """Returns (2,) float32 valence and arousal of a tick, and the rows after it; those handed in stay unchanged.
 
         Args:
             rows: of at most T - 1 ticks before, oldest first.

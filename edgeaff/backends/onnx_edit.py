@@ -1,6 +1,6 @@
 """Graphs changed in memory before an engine is built from them: half precision, no quantization, the fusion node for a plugin.
 
-Needs the package onnx. Every function takes and gives the bytes of an ONNX file and leaves inputs and outputs as they are.
+Needs the package onnx. Every function takes and gives the bytes of an ONNX file and leaves inputs and outputs unchanged.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def for_plugin(model: bytes) -> bytes:
     """Returns the graph with its fusion nodes left to a plugin: their model-local function is removed, absent inputs are closed up.
 
     Without the function every TensorRT asks its plugin registry; the older ones would take the function first. The attribute
-    `given` keeps which of the twelve inputs are there. A graph without such a node comes back as it is; other functions stay.
+    `given` keeps which of the twelve inputs are there. A graph without such a node comes back unchanged; other functions stay.
     """
     import onnx
 
@@ -274,7 +274,7 @@ def _rename_output(node: Any, name: str) -> Any:
 
 
 def _widen_body(function: Any) -> None:
-    """Lets a fusion node's function compute in float32 whatever its inputs are, and round its result to the type of q_audio."""
+    """Lets a fusion node's function compute in float32 any that its inputs are, and round its result to the type of q_audio."""
     import onnx
 
     narrow = {NODE_INPUTS[index] for index in NARROW} & set(function.input)

@@ -48,7 +48,7 @@ class OnnxRuntimeGraph(ProcessBound):
             self._session = onnxruntime.InferenceSession(
                 model, session_options(threads), providers=list(wanted), disabled_optimizers=SLOW_FUSIONS
             )
-        except Exception as error:  # onnxruntime raises classes of its own that share no public base
+        except Exception as error:  # onnxruntime raises its own classes that share no public base
             raise BundleError(
                 f"model must be a graph that onnxruntime can load, got: {reason_of(error)}; export it again."
             ) from error
@@ -72,7 +72,7 @@ class OnnxRuntimeGraph(ProcessBound):
         """
         try:
             return dict(zip(self.outputs, self._session.run(None, feeds), strict=True))
-        except Exception as error:  # onnxruntime raises classes of its own that share no public base
+        except Exception as error:  # onnxruntime raises its own classes that share no public base
             raise BundleError(
                 f"{self.backend} must run the graph, got {reason_of(error)}; export the bundle again."
             ) from error

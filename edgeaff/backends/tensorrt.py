@@ -2,7 +2,7 @@
 
 States stay on the device: outputs named `next_*` are `DeviceArray`s, and go in again without a copy. Other outputs are NumPy, unless an
 input that is no state was a device array (torch, CuPy, pycuda, a pointer from cuda-bindings with `__cuda_array_interface__`): then all
-outputs are device arrays. Nothing here has run on a GPU yet; docs/tensorrt.md says what was tested, and how.
+outputs are device arrays. Nothing here has run on a GPU yet; docs/tensorrt.md states what was tested, and how.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from edgeaff.parsing.onnx_graph import require_onnx
 
 PRECISIONS = {"tensorrt": "float16", "tensorrt:fp32": "float32", "tensorrt:int8": "int8"}
 MOST_FACES = 4
-DETECTOR_SIDES = (32, 320, 640)  # smallest, usual and largest side of the picture a detector sees
+DETECTOR_SIDES = (32, 320, 640)  # smallest, usual and largest side of the image a detector sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Runner(Protocol):
     tensors: tuple[TensorSpec, ...]
 
     def set_input(self, name: str, shape: tuple[int, ...], address: int) -> None:
-        """Tells where an input lies."""
+        """Reports where an input lies."""
         ...
 
     def output_shape(self, name: str) -> tuple[int, ...]:
@@ -61,7 +61,7 @@ class Runner(Protocol):
         ...
 
     def set_output(self, name: str, address: int) -> None:
-        """Tells where an output goes."""
+        """Reports where an output goes."""
         ...
 
     def enqueue(self, stream: int) -> bool:
@@ -132,7 +132,7 @@ class TensorRtGraph(ProcessBound):
         return outputs
 
     def close(self) -> None:
-        """Frees stream and memory; device arrays handed out before stay as they are."""
+        """Frees stream and memory; device arrays handed out before stay unchanged."""
         self._memory.synchronize(self._stream)
         self._memory.destroy_stream(self._stream)
         self._pool.close()
@@ -144,7 +144,7 @@ class TensorRtGraph(ProcessBound):
         return host
 
     def _set_input(self, spec: TensorSpec, value: Any, kept: list[Any]) -> bool:
-        """Returns whether an input lay on the device; it is copied there if not, and the engine told where it lies."""
+        """Returns whether an input lay on the device; it is copied there if not, and the engine reported where it lies."""
         if isinstance(value, np.ndarray) or not hasattr(value, "__cuda_array_interface__"):
             host = np.ascontiguousarray(value)
             _check_input(spec, host.shape, str(host.dtype))
@@ -241,7 +241,7 @@ class EngineRunner:
         self._free = {spec.name for spec in self.tensors if spec.is_input and None in spec.shape}
 
     def set_input(self, name: str, shape: tuple[int, ...], address: int) -> None:
-        """Tells where an input lies.
+        """Reports where an input lies.
 
         Raises:
             ArgumentError: the shape is outside the engine's profile.
@@ -258,7 +258,7 @@ class EngineRunner:
         return tuple(int(size) for size in self._context.get_tensor_shape(name))
 
     def set_output(self, name: str, address: int) -> None:
-        """Tells where an output goes."""
+        """Reports where an output goes."""
         self._context.set_tensor_address(name, address)
 
     def enqueue(self, stream: int) -> bool:
@@ -301,7 +301,7 @@ def prepare_model(model: bytes, precision: str) -> bytes:
 
 
 def default_profiles(model: bytes) -> dict[str, Any]:
-    """Returns the shapes of our graphs with free sizes: faces of a batch, sides of a detector's picture."""
+    """Returns the shapes of our graphs with free sizes: faces of a batch, sides of a detector's image."""
     profiles = {}
     for value in load(model).graph.input:
         dims = [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]

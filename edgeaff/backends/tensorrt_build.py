@@ -1,4 +1,4 @@
-"""Builds engines with TensorRT (10 or later) or TensorRT-RTX: one code path, in a process of its own, kept in a cache.
+"""Builds engines with TensorRT (10 or later) or TensorRT-RTX: one code path, in its own process, kept in a cache.
 
 ```
 build_engine     parent: cache, then a child process with the toolchain's library path; progress comes back line by line
@@ -220,7 +220,7 @@ def _run_child(model: bytes, request: BuildRequest, progress: Progress | None) -
     """Returns plan and figures of a build in a child process.
 
     Raises:
-        BundleError: the child refuses the graph, ends without an engine, or was told to stop.
+        BundleError: the child refuses the graph, ends without an engine, or was reported to stop.
     """
     with tempfile.TemporaryDirectory(prefix="edgeaff-engine-") as folder:
         path = Path(folder)
@@ -233,36 +233,36 @@ def _run_child(model: bytes, request: BuildRequest, progress: Progress | None) -
             )  # fmt: skip
             figures = _listen(child, progress)
             errors.seek(0)
-            said = [line.strip() for line in errors if line.strip()]
+            stated = [line.strip() for line in errors if line.strip()]
         plan = path / "engine.plan"
         if figures is None or not plan.exists():
             raise BundleError(
                 f"{request.toolchain} must build an engine for {', '.join(request.targets) or 'this machine'}, got exit code "
-                f"{child.returncode}: {said[-1] if said else 'no message'}; try plugin=False or another precision."
+                f"{child.returncode}: {stated[-1] if stated else 'no message'}; try plugin=False or another precision."
             )
         return plan.read_bytes(), figures
 
 
 def _listen(child: subprocess.Popen[str], progress: Progress | None) -> dict[str, Any] | None:
-    """Returns the child's figures, None if it gave none, after handing its progress on; raises what the child says it raised.
+    """Returns the child's figures, None if it gave none, after handing its progress on; raises what the child states it raised.
 
     Raises:
-        BundleError: the build was told to stop.
+        BundleError: the build was reported to stop.
     """
     figures = None
     assert child.stdout is not None
     try:
         for line in child.stdout:
             try:
-                said = json.loads(line)
+                stated = json.loads(line)
             except ValueError:
                 continue  # the toolchain's own output
-            if "figures" in said:
-                figures = said["figures"]
-            elif "error" in said:
-                kind = getattr(errors_module, said["kind"], BundleError)
-                raise kind(said["error"])
-            elif progress is not None and progress(said["phase"], said["done"], said["steps"]) is False:
+            if "figures" in stated:
+                figures = stated["figures"]
+            elif "error" in stated:
+                kind = getattr(errors_module, stated["kind"], BundleError)
+                raise kind(stated["error"])
+            elif progress is not None and progress(stated["phase"], stated["done"], stated["steps"]) is False:
                 raise BundleError(
                     "the build must run to its end, got a request to stop; start it again when there is time."
                 )
@@ -315,8 +315,8 @@ def build(model: bytes, request: BuildRequest, progress: Progress | None = None)
     network = builder.create_network(0 if strongly is None else 1 << int(strongly))
     parser = trt.OnnxParser(network, log)
     if not parser.parse(model):
-        said = "; ".join(parser.get_error(index).desc().split("\n[")[0] for index in range(parser.num_errors))
-        raise BundleError(f"{request.toolchain} must read the graph, got: {said}; export it again.")
+        stated = "; ".join(parser.get_error(index).desc().split("\n[")[0] for index in range(parser.num_errors))
+        raise BundleError(f"{request.toolchain} must read the graph, got: {stated}; export it again.")
     config = _configure(trt, builder, network, request)
     if progress is not None:
         config.progress_monitor = _make_monitor(trt, progress)
@@ -336,7 +336,7 @@ def _configure(trt: Any, builder: Any, network: Any, request: BuildRequest) -> A
     """
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request.workspace_mib << 20)
-    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 means fp32; the graph says where it wants less
+    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 means fp32; the graph states where it wants less
     if request.targets:
         _set_targets(trt, config, request)
     profile, free = builder.create_optimization_profile(), False

@@ -1,6 +1,6 @@
 """`edgeaff::CrossModalAttention` as a TensorRT plugin in Python: an IPluginV3 whose enqueue calls our CUDA launcher.
 
-`attend` is the plugin's body: addresses, sizes and a stream, nothing of TensorRT, so that it runs wherever there is memory. The classes
+`attend` is the plugin's body: addresses, sizes and a stream, nothing of TensorRT, so that it runs where there is memory. The classes
 around it are made when TensorRT (10 or later) or TensorRT-RTX is there. The C++ plugin in csrc/tensorrt has the same name, version and
 fields: an engine built with one runs with the other.
 """
@@ -182,7 +182,7 @@ def register(trt: Any, library: str = "") -> Any:
 
 
 def make_creator(trt: Any) -> Any:
-    """Returns a creator of the plugin for this TensorRT; whoever registers it must keep it."""
+    """Returns a creator of the plugin for this TensorRT; the caller that registers it must keep it."""
     plugin = make_plugin_class(trt)
 
     class Creator(trt.IPluginCreatorV3One):  # type: ignore[misc, name-defined]

@@ -69,5 +69,5 @@ def interleave(
 
 
 def ratio(slower: Timing, faster: Timing) -> float:
-    """Returns how many times faster the second is: the median over rounds of the ratio of CPU times."""
+    """Returns the number of times faster the second is: the median over rounds of the ratio of CPU times."""
     return round(float(np.median(slower.cpu_us / faster.cpu_us)), 3)

@@ -1,6 +1,6 @@
 """What one tick costs, stage by stage and as a whole, with its peers in the same rounds; what it costs as things grow.
 
-Pipelines are a Session over made pictures with a face and a made voice, 30 a second. Each engine says in words what it does
+Pipelines are a Session over made images with a face and a made voice, 30 a second. Each engine states in words what it does
 (`arrangement`); see latency_engines.py. Ratios are taken within one run, and withheld where a processor was shared.
 """
 
@@ -48,7 +48,7 @@ class Plan:
     Attributes:
         turns: of each engine back to back, a block of ticks each.
         rounds: timings per stage.
-        part_seconds: after them a set of stages or pipelines begins no new round, whatever `turns` and `rounds` say.
+        part_seconds: after them a set of stages or pipelines begins no new round, any that `turns` and `rounds` say.
         camera_seconds: real time per engine in camera mode.
         peers: whether other engines take part where they are installed.
         paper: whether the `paper` preset takes part, with fabricated weights.
@@ -113,7 +113,7 @@ def measure_pipelines(engines: Sequence[Engine], media: Media, plan: Plan, *, tu
 
     Args:
         engines: of one preset.
-        media: pictures and sound.
+        media: images and audio.
         plan: its part_seconds and camera_seconds count.
         turns: of each engine, back to back.
     """

@@ -92,16 +92,16 @@ def detect_call(detector: Any, image: np.ndarray) -> Callable[[], Any]:
     return lambda: detector.detect(image)
 
 
-# --- sound and model ------------------------------------------------------------------------------------------------------------
+# --- audio and model ------------------------------------------------------------------------------------------------------------
 
 
 def lld_call(media: Media) -> Callable[[], Any]:
-    """Returns a call that gives our LLD stream the sound of one frame."""
+    """Returns a call that gives our LLD stream the audio of one frame."""
     stream, tick = LldStream(sample_rate_hz=RATE_HZ), 0
 
     def call() -> Any:
         nonlocal tick
-        stream.push(media.sound(tick))
+        stream.push(media.audio(tick))
         tick += 1
         stream.pop()
 
@@ -113,8 +113,8 @@ def opensmile_call(media: Media) -> Callable[[], Any]:
     import opensmile
 
     smile = opensmile.Smile(opensmile.FeatureSet.ComParE_2016, opensmile.FeatureLevel.LowLevelDescriptors)
-    sound = media.samples[: 2 * RATE_HZ].astype(np.float32) / 32_768
-    return lambda: smile.process_signal(sound, RATE_HZ)
+    audio = media.samples[: 2 * RATE_HZ].astype(np.float32) / 32_768
+    return lambda: smile.process_signal(audio, RATE_HZ)
 
 
 def sync_call(bundle: ModelBundle, media: Media) -> Callable[[], Any]:

@@ -1,4 +1,4 @@
-"""The engines of the latency benchmark: whole pipelines over the same pictures and sound, each said in words."""
+"""The engines of the latency benchmark: whole pipelines over the same images and audio, each stated in words."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WORDS = {
     "torch_cached": "torch eager float32 for every network on every frame; descriptors and LLDs kept, the window of 100 ticks "
     f"again per tick. {SHARED}",
     "torch_naive": "torch eager float32, nothing kept between ticks: detector on the frame, face "
-    "encoder on all 100 crops of the window, LLDs of the window's sound again (by our extractor), window model. "
+    "encoder on all 100 crops of the window, LLDs of the window's audio again (by our extractor), window model. "
     f"{SHARED}",
 }  # fmt: skip
 FABRICATED = "Weights of VGG and transformer FABRICATED."
@@ -62,12 +62,12 @@ class Engine:
         threads: of every network.
         stride: of the detector (and of the transformer in `paper`); 1 = every stage on every frame.
         words: what it does.
-        session: takes pictures and sound.
+        session: takes images and audio.
         block: ticks per turn, back to back.
-        backends: what runs the model and the face encoder, where that is not said by the name.
+        backends: what runs the model and the face encoder, where that is not stated by the name.
         before: work of a tick outside of the session.
         next_tick: that it has not been given yet.
-        first_value_ms: of picture and sound before its first value with status OK; None before the warm-up.
+        first_value_ms: of image and audio before its first value with status OK; None before the warm-up.
     """
 
     preset: str
@@ -110,17 +110,17 @@ class Engine:
         return events
 
     def start(self, media: Media) -> None:
-        """Begins anew with the first picture in."""
+        """Begins again with the first image in."""
         self.session.reset()
-        self.session.push_frame(media.image(0), pts_ns=0)  # so that every tick has a picture
+        self.session.push_frame(media.image(0), pts_ns=0)  # so that every tick has an image
         self.next_tick = 0
 
     def push(self, media: Media, tick: int) -> list[AffectEvent]:
-        """Returns the events that the sound before a picture and the picture complete."""
+        """Returns the events that the audio before an image and the image complete."""
         return self.push_taken(media.take(tick), tick)
 
     def push_taken(self, taken: tuple[np.ndarray, np.ndarray], tick: int) -> list[AffectEvent]:
-        """Returns the events that sound and picture complete. taken: of `Media.take`."""
+        """Returns the events that audio and image complete. taken: of `Media.take`."""
         if self.before is not None and not self.session._predictor.filling:  # type: ignore[attr-defined]
             self.before(tick)
         self.next_tick = tick + 1
@@ -174,8 +174,8 @@ def ours(
     """Returns edgeaff with a detector stride; in the `paper` preset the transformer has it too.
 
     Args:
-        bundle: what computes.
-        media: pictures and sound.
+        bundle: the backend.
+        media: images and audio.
         stride: n; 1 = every stage on every frame.
         words: what it does.
         threads: of every network.
@@ -223,7 +223,7 @@ def peer_engines(bundle: ModelBundle, media: Media, system: Any, *, threads: int
 
     Args:
         bundle: its face networks run in float32.
-        media: pictures and sound.
+        media: images and audio.
         system: the model of its windows, a torch module.
         threads: of every network.
     """
@@ -263,7 +263,7 @@ def paper_engines(
     """Returns the engines of the `paper` preset with fabricated weights, or why there are none.
 
     Args:
-        media: pictures and sound.
+        media: images and audio.
         threads: of every network.
         bundle_path: an 8-bit bundle made by `python -m edgeaff.export.paper`; None makes one, which takes half a minute.
         peers: whether other arrangements take part.

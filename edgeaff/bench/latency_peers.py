@@ -113,12 +113,12 @@ class LazyWindow(WindowPredictor):
         return self._last, state
 
     def compute(self, state: Any) -> Prediction:
-        """Returns what the window says of its newest tick."""
+        """Returns what the window states of its newest tick."""
         return super().step(state[:-1], *state[-1])[0]
 
 
 class CropKeeper(FaceEncoder):
-    """Hands crops on as they are: the window's model describes them, all of them, at every tick."""
+    """Hands crops on unchanged: the window's model describes them, all of them, at every tick."""
 
     def encode_crops(self, crops: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Returns the crops, (n, S, S, 3) uint8."""
@@ -156,26 +156,26 @@ class WholeWindow:
         return self._last, state
 
     def compute(self, state: Any) -> Prediction:
-        """Returns what the window says of its newest tick."""
+        """Returns what the window states of its newest tick."""
         import torch
 
         ticks = ((None, None),) * (WINDOW_TICKS - len(state)) + state
         crops = np.stack([self._blank if crop is None else crop for crop, _ in ticks])
-        sound = np.stack([self._silence if row is None else row for _, row in ticks])
+        samples = np.stack([self._silence if row is None else row for _, row in ticks])
         seen, heard = (torch.tensor([[tick[index] is not None for tick in ticks]]) for index in (0, 1))
         with torch.inference_mode():
             described = self._encoder(torch.from_numpy(normalize(crops)))[None]
-            found = self._window(described, torch.from_numpy(sound)[None], seen, heard)[0, -1]
+            found = self._window(described, torch.from_numpy(samples)[None], seen, heard)[0, -1]
         return Prediction(float(found[0]), float(found[1]))
 
 
 def extract_window(media: Media, tick: int, *, more: int = 0) -> np.ndarray:
-    """Returns the LLDs of the sound of the window that ends at a tick, extracted anew (by our native extractor).
+    """Returns the LLDs of the samples of the window that ends at a tick, extracted again (by our native extractor).
 
     Args:
-        media: the sound.
+        media: the samples.
         tick: the window's newest.
-        more: ticks of sound before the window that its oldest tick looks back on.
+        more: ticks of samples before the window that its oldest tick looks back on.
     """
     ticks = range(max(0, tick - WINDOW_TICKS - more - LLD_RUN_IN_TICKS), tick + 1)
-    return extract(np.concatenate([media.sound(one) for one in ticks]), sample_rate_hz=RATE_HZ, compatible=False)
+    return extract(np.concatenate([media.audio(one) for one in ticks]), sample_rate_hz=RATE_HZ, compatible=False)

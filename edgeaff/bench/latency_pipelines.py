@@ -1,7 +1,7 @@
 """Whole pipelines in two modes, back to back and with a camera, and how many times faster one is than another.
 
-`back_to_back`: the next picture on completion of the last. `camera`: a picture every 1/30 s of real time; one that comes while
-the last is at work replaces the one that waits, which is dropped. Latency is the time from a picture's arrival to its value.
+`back_to_back`: the next image on completion of the last. `camera`: an image every 1/30 s of real time; one that comes while
+the last is at work replaces the one that waits, which is dropped. Latency is the time from an image's arrival to its value.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def warm_up(engines: Sequence[Engine], media: Media) -> dict[str, float]:
         Per engine the largest difference from the first engine in float32 (from the first at all where there is none).
 
     Raises:
-        BundleError: the engines do not compute the same, or a picture's face was not found.
+        BundleError: the engines do not compute the same, or an image's face was not found.
     """
     values = {}
     for engine in engines:
@@ -51,7 +51,7 @@ def warm_up(engines: Sequence[Engine], media: Media) -> dict[str, float]:
         engine.first_value_ms = next((round(e.pts_ns / 1e6, 1) for e in events if e.status is Status.OK), None)
         if not any(event.face is not None for event in events[-10:]):
             raise BundleError(
-                "the made pictures must show a face that is found, got none; the encoder would not be measured."
+                "the made images must show a face that is found, got none; the encoder would not be measured."
             )
         rows = [(events[tick].valence_raw, events[tick].arousal_raw) for tick in COMPARED_TICKS]
         values[engine.key] = np.array(rows, float)
@@ -72,11 +72,11 @@ def warm_up(engines: Sequence[Engine], media: Media) -> dict[str, float]:
 def back_to_back(
     engines: Sequence[Engine], media: Media, turns: int, seconds: float = math.inf
 ) -> tuple[dict[str, Timing], dict[str, int]]:
-    """Returns the times per picture of each engine, taken in turns of a block of ticks each, and how many values came out.
+    """Returns the times per image of each engine, taken in turns of a block of ticks each, and how many values came out.
 
     Args:
         engines: warmed up.
-        media: pictures and sound.
+        media: images and samples.
         turns: of each engine.
         seconds: after them no new turn begins, but for the second.
     """
@@ -117,11 +117,11 @@ def pipeline_row(engine: Engine, timing: Timing, events: int) -> dict[str, Any]:
 
 
 def camera_row(engine: Engine, media: Media, seconds: float) -> dict[str, Any]:
-    """Returns the camera row of one engine: arrivals in real time, late pictures dropped; only the newest tick is computed then.
+    """Returns the camera row of one engine: arrivals in real time, late images dropped; only the newest tick is computed then.
 
     Args:
         engine: warmed up.
-        media: pictures and sound.
+        media: images and samples.
         seconds: of real time.
     """
     engine.use_threads()
@@ -135,7 +135,7 @@ def camera_row(engine: Engine, media: Media, seconds: float) -> dict[str, Any]:
         time.sleep(max(0.0, (start + pts_ns(tick) - time.perf_counter_ns()) / 1e9))
         newest = min(last - 1, (time.perf_counter_ns() - start) * FPS // 1_000_000_000)
         for missed in range(first + tick, first + newest):
-            engine.session.push_audio(media.sound(missed), pts_ns=pts_ns(missed), sample_rate_hz=RATE_HZ)
+            engine.session.push_audio(media.audio(missed), pts_ns=pts_ns(missed), sample_rate_hz=RATE_HZ)
         events = engine.push_newest(media, first + newest)
         now = time.perf_counter_ns() - start + pts_ns(first + 1)
         glass += [(now - event.pts_ns) / 1e6 for event in events[-1:]]
@@ -160,7 +160,7 @@ def camera_row(engine: Engine, media: Media, seconds: float) -> dict[str, Any]:
 
 
 def _ages(events: Sequence[AffectEvent]) -> dict[str, float | None]:
-    """Returns how old picture and sound were at their tick, and how far apart."""
+    """Returns the way old image and samples were at their tick, and how far apart."""
     video = [event.video_age_ms for event in events if event.video_age_ms is not None]
     audio = [event.audio_age_ms for event in events if event.audio_age_ms is not None]
     both = [
@@ -197,7 +197,7 @@ def _percentiles(milliseconds: np.ndarray) -> dict[str, float]:
 
 
 def ratio_rows(engines: Sequence[Engine], times: dict[str, Timing]) -> list[dict[str, Any]]:
-    """Returns how many times less ours takes than each peer: CPU time per tick, and time per tick; none where the share was low."""
+    """Returns the number of times less ours takes than each peer: CPU time per tick, and time per tick; none where the share was low."""
     rows = []
     for mine in engines:
         if mine.name != OURS:

@@ -33,7 +33,7 @@ def _run(code: str) -> str:
 
 
 def _one_session() -> None:
-    """Prints the figures of a process that turns three seconds of pictures and sound into values, without torch."""
+    """Prints the figures of a process that turns three seconds of images and audio into values, without torch."""
     from edgeaff.bench.latency_media import make_media
     from edgeaff.machine import peak_mib, resident_mib
 

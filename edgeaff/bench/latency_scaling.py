@@ -33,7 +33,7 @@ def run(bundle: ModelBundle, media: Media, *, rounds: int, hours: float) -> list
 
     Args:
         bundle: of the `edge` preset.
-        media: pictures and sound.
+        media: images and audio.
         rounds: timings per row.
         hours: length of the run in simulated time, back to back; 0 leaves it out.
     """
@@ -97,9 +97,9 @@ class Camera:
         session.push_frame(media.image(0), pts_ns=0)
 
     def __call__(self) -> None:
-        """Pushes the sound before the next picture, and the picture."""
+        """Pushes the audio before the next image, and the image."""
         tick = self._tick
-        self._session.push_audio(self._media.sound(tick), pts_ns=pts_ns(tick), sample_rate_hz=RATE_HZ)
+        self._session.push_audio(self._media.audio(tick), pts_ns=pts_ns(tick), sample_rate_hz=RATE_HZ)
         self._session.push_frame(self._media.image(tick + 1), pts_ns=pts_ns(tick + 1))
         self._tick += 1
 
@@ -127,7 +127,7 @@ def face_push(bundle: ModelBundle, media: Media, count: int) -> Callable[[], Any
 
     def call() -> None:
         nonlocal tick
-        session.push_audio(media.sound(tick), pts_ns=pts_ns(tick), sample_rate_hz=RATE_HZ)
+        session.push_audio(media.audio(tick), pts_ns=pts_ns(tick), sample_rate_hz=RATE_HZ)
         session.push_face(faces, pts_ns=pts_ns(tick))
         tick += 1
 

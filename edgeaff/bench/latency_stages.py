@@ -51,7 +51,7 @@ class Stage:
 
     Attributes:
         stage: name of the stage.
-        engine: what computes it.
+        engine: the backend it.
         call: does it once and returns its result, an array where its error is of interest.
         precision: "fp32", "int8" or "-" where there is no network.
         macs: multiply-accumulates of one call, 0 where nobody counted.

@@ -13,14 +13,14 @@ PIPELINE_COLUMNS = (
     "jitter_ms", "cpu_ms", "cpu_share",
 )  # fmt: skip
 CAMERA_COLUMNS = (*PIPELINE_COLUMNS, "first_value_ms", "dropped_percent", "video_age_p50_ms", "audio_age_p50_ms", "av_skew_p50_ms")
-POWER_COLUMNS = ("rails_w", "joules_per_value")  # where the device says so
+POWER_COLUMNS = ("rails_w", "joules_per_value")  # where the device reports it
 LEGEND = (
     "n: timings; p50, p90, p99: percentiles; jitter: p99 less p50; us, ms: time, cpu_us, cpu_ms: processor time, of one call or tick",
     "cpu_share: processor time / time, 1 is one core all the time; fps: ticks a second; real_time_factor: time of a tick / (1/30 s)",
-    "stride: detector (in paper the transformer too) on every n-th picture; roof_percent: of the fastest matrix product measured here",
+    "stride: detector (in paper the transformer too) on every n-th image; roof_percent: of the fastest matrix product measured here",
     "rss_mib: memory that it added, in scaling rows memory of the process; error_to_fp32: relative L2, to ONNX Runtime in float32",
-    "first_value_ms: from the first picture; video_age, audio_age: of what a value rests on; av_skew: sound behind its picture",
-    "dropped_percent: pictures that came while the last was at work; rails_w: watts; joules_per_value: energy of a tick",
+    "first_value_ms: from the first image; video_age, audio_age: of what a value rests on; av_skew: audio behind its image",
+    "dropped_percent: images that came while the last was at work; rails_w: watts; joules_per_value: energy of a tick",
 )
 FABRICATED = (
     "Weights of VGG and of the transformer in `paper` rows are FABRICATED (random, of the right sizes): speed only."
@@ -45,7 +45,7 @@ def as_markdown(result: dict[str, Any]) -> str:
     lines += ["", *(f"- {sentence}" for sentence in LEGEND)]
     lines += _section("Stages", result["stages"], STAGE_COLUMNS)
     lines += _section("Pipelines, back to back", back_to_back, PIPELINE_COLUMNS + _power(back_to_back))
-    camera_title = "Pipelines, camera of 30 pictures a second (times are from picture to value)"
+    camera_title = "Pipelines, camera of 30 images a second (times are from image to value)"
     lines += _section(camera_title, camera, CAMERA_COLUMNS + _power(camera))
     lines += ["", "What the engines are:", ""]
     lines += [

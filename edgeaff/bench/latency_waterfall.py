@@ -20,7 +20,7 @@ def measure_waterfall(engine: Engine, media: Media) -> list[Span]:
 
     Args:
         engine: of ours, warmed up.
-        media: pictures and sound.
+        media: images and audio.
     """
     spans: list[Span] = []
     undo = _watch(engine, spans)
@@ -58,7 +58,7 @@ def _watch(engine: Engine, spans: list[Span]) -> list[Callable[[], None]]:
     parts, segment = session._preprocessor.parts, session._preprocessor._segment
     assert segment._faces is not None
     stages: list[tuple[Any, str, str]] = [
-        (session._preprocessor, "push_audio", "sound: clock, LLDs"),
+        (session._preprocessor, "push_audio", "audio: clock, LLDs"),
         (parts.detector, "detect", "detector"),
         (segment._faces._tracker, "update", "tracker, shot cuts"),
         (parts.encoder, "crop", "crop"),
@@ -89,7 +89,7 @@ def _wrap(owner: Any, attribute: str, name: str, depth: int, spans: list[Span]) 
 
 
 def draw_waterfall(spans: list[Span], path: Path, title: str) -> None:
-    """Writes a picture of the spans. path: PNG, SVG or PDF; title: above it."""
+    """Writes an image of the spans. path: PNG, SVG or PDF; title: above it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -111,7 +111,7 @@ def draw_waterfall(spans: list[Span], path: Path, title: str) -> None:
     axes.set_yticks(range(len(spans)), [span["name"] for span in spans], fontsize=9)
     axes.invert_yaxis()
     axes.set_xlim(0, spans[0]["end_ms"] * 1.15)
-    axes.set_xlabel("milliseconds since the picture came")
+    axes.set_xlabel("milliseconds since the image came")
     axes.set_title(title, fontsize=10)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -25,7 +25,7 @@ def is_int8(model: bytes) -> bool:
 
 
 def float_graph(model: bytes) -> bytes:
-    """Returns the graph without its QuantizeLinear and DequantizeLinear nodes, weights as float32. A float graph stays as it is.
+    """Returns the graph without its QuantizeLinear and DequantizeLinear nodes, weights as float32. A float graph stays unchanged.
 
     A quantizer whose range begins at 0 stands for the ReLU that was merged into it, which comes back.
     """
@@ -181,7 +181,7 @@ class TorchGraph:
 
 
 def torch_operator(kind: str, options: dict[str, Any]) -> Callable[..., Any]:
-    """Returns what computes one node in torch.
+    """Returns the backend one node in torch.
 
     Args:
         kind: name of the ONNX operator.

@@ -35,10 +35,10 @@ _RIGHTS = {
 
 
 class Camera(LiveSource):
-    """Pictures of a camera. Time: when the driver filled the buffer, else when the picture was read.
+    """Frames of a camera. Time: when the driver filled the buffer, else when the frame was read.
 
-    The newest picture wins. A camera that repeats its picture for `freeze_seconds` is FROZEN: nothing is delivered and
-    it is opened again every 90 pictures.
+    The newest frame wins. A camera that repeats its frame for `freeze_seconds` is FROZEN: nothing is delivered and
+    it is opened again every 90 frames.
     """
 
     has_video = True
@@ -63,7 +63,7 @@ class Camera(LiveSource):
             pixel_format: four characters to ask for, such as MJPG.
             pipeline: a GStreamer pipeline instead of a device.
             opener: returns an object with isOpened, read, get, set and release as cv2.VideoCapture has them, whose
-                pictures are BGR; for other camera libraries and for tests.
+                frames are BGR; for other camera libraries and for tests.
             live: options of LiveSource; freeze_seconds is 2 here, pass None for a camera that may stand still.
 
         Without an opener OpenCV must be installed, for a pipeline one with GStreamer: else BackendUnavailableError.
@@ -130,7 +130,7 @@ class Camera(LiveSource):
         failures = 0
         while failures < _FAILED_READS:
             good, image = device.read()
-            if good and _is_picture(image):
+            if good and _is_image(image):
                 failures = 0
                 pts_ns = self._time_of(device)
                 yield VideoFrame(pts_ns, self._with_square_pixels(self._to_rgb(image)))
@@ -138,7 +138,7 @@ class Camera(LiveSource):
                 failures += 1
                 self._counts["failed_reads"] += 1
                 yield None
-        raise DeviceError(f"{self.name} must give pictures, got {failures} failed reads; is it unplugged?")
+        raise DeviceError(f"{self.name} must give frames, got {failures} failed reads; is it unplugged?")
 
     def _time_of(self, device: Any) -> int:
         """Returns the driver's buffer time where it is on the monotonic clock (V4L2), else the present."""
@@ -165,7 +165,7 @@ class Camera(LiveSource):
         device.release()
 
 
-def _is_picture(image: Any) -> bool:
+def _is_image(image: Any) -> bool:
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or not image.size:
         return False
     return image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))

@@ -10,13 +10,13 @@ from edgeaff.spec import NANOSECONDS
 
 
 class SampleClock:
-    """Time of sound: samples counted, steered to the arrival times, with the skew of the two clocks as a by-product.
+    """Time of audio: samples counted, steered to the arrival times, with the skew of the two clocks as a by-product.
 
     A proportional-integral loop over windows of 2 s; damping 0.71, natural frequency 0.14 per window. At a
     constant skew of 200 ppm the largest error is 1.5 ms while the skew is learned, under 0.05 ms after a minute; with
     arrivals as bursty as PulseAudio's 2.9 ms and 0.13 ms (tests/capture/test_clocks.py). What the loop cannot mean is a
     loss: after an overflow, or when the smallest delay of a window exceeds 0.1 s, time jumps forward by the
-    delay, and the listener sees a hole. Nor can sound arrive before it was made: a delay below minus that says
+    delay, and the listener sees a hole. Nor can audio arrive before it was made: a delay below minus that states
     that the first chunks had come late (a busy start), so time jumps back at once, and the listener drops the overlap.
     """
 
@@ -40,7 +40,7 @@ class SampleClock:
         self.gaps = 0
 
     def mark_lost(self) -> None:
-        """Says that the device lost samples before the next chunk."""
+        """States that the device lost samples before the next chunk."""
         self._lost = True
 
     def stamp(self, count: int, arrival_ns: int) -> int:
@@ -94,7 +94,7 @@ class SampleClock:
 
 
 class StreamClock:
-    """Time of a network stream: its timestamps plus an offset, the same for picture and sound, that follows arrival.
+    """Time of a network stream: its timestamps plus an offset, the same for frame and audio, that follows arrival.
 
     When a stream opens, what was buffered comes in a burst and looks late by up to a second: the smallest delay seen is
     the right one, so a smaller delay lowers the offset at once, while a larger one only raises it by 500 ppm.

@@ -1,4 +1,4 @@
-"""Opens one media file with FFmpeg: that file alone, whatever stands in it; and explains what cannot be opened."""
+"""Opens one media file with FFmpeg: that file alone, any that stands in it; and explains what cannot be opened."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def require_regular_file(path: Path) -> None:
 
 
 def too_large_message(path: Path, stream: Any = None) -> str | None:
-    """Returns why a file's frames are too large to be decoded, or None where they are not.
+    """Returns the reason why a file's frames are too large to be decoded, or None where they are not.
 
     Args:
         path: of the file; the header of a still image is read from it.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeaff.capture.microphone import import_sounddevice
+from edgeaff.capture.microphone import import_audiodevice
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def list_cameras(*, folder: str = "/dev", sysfs: str = "/sys/class/video4linux")
 
     Args:
         folder: where the device files are.
-        sysfs: where the kernel describes them; a device whose index there is not 0 carries metadata, no pictures.
+        sysfs: where the kernel describes them; a device whose index there is not 0 carries metadata, no frames.
     """
     found = []
     for path in sorted(glob.glob(f"{folder}/video*"), key=lambda text: (len(text), text)):
@@ -51,7 +51,7 @@ def list_microphones(portaudio: Any = None) -> list[MicrophoneInfo]:
         portaudio: the module sounddevice, or an object with its query_devices and PortAudioError; None imports it, which
             is a BackendUnavailableError where it or the PortAudio library is not installed.
     """
-    sd = import_sounddevice() if portaudio is None else portaudio
+    sd = import_audiodevice() if portaudio is None else portaudio
     try:
         devices = list(sd.query_devices())
         default = sd.query_devices(None, "input")["name"]

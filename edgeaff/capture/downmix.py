@@ -1,6 +1,6 @@
 """Any channel layout and sample format to mono at the native rate.
 
-The voice is what counts here, and a voice sits in the middle. The weights keep its level whatever the layout:
+The voice is what counts here, and a voice sits in the middle. The weights keep its level any that the layout:
 
 | layout | weights |
 |---|---|
@@ -95,7 +95,7 @@ def to_mono(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 class ChannelCancellation:
-    """Tells whether the channels of a sound wipe each other out in the mono sum."""
+    """Reports whether the channels of an audio wipe each other out in the mono sum."""
 
     _SHARE = 1e-3  # of the energy of the loudest channel: 30 dB down
     _AUDIBLE = 1e-6  # mean square, -60 dBFS: below it nothing is there to cancel
@@ -122,12 +122,12 @@ class ChannelCancellation:
 
     @property
     def found(self) -> bool:
-        """True where the sum is 30 dB or more below the loudest channel of an audible sound."""
+        """True where the sum is 30 dB or more below the loudest channel of an audible audio."""
         return self._channel > self._AUDIBLE * self._count and self._mono < self._SHARE * self._channel
 
 
 class FullScale:
-    """Tells whether audio uses another scale than [-1, 1], such as int16 values stored as float, and limits it."""
+    """Reports whether audio uses another scale than [-1, 1], such as int16 values stored as float, and limits it."""
 
     _SHARE = 0.5
 

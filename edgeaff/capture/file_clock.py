@@ -1,4 +1,4 @@
-"""The times of frames and chunks of one track, whatever its container stores.
+"""The times of frames and chunks of one track, any that its container stores.
 
 | the container stores | the clock gives |
 |---|---|
@@ -21,11 +21,11 @@ NOMINAL_RATE_HZ = 25
 _DEFAULT_FRAME_NS = NANOSECONDS // NOMINAL_RATE_HZ
 _LEAST_RATE_HZ, _MOST_RATE_HZ = 1, 1_000  # beyond them a declared rate is a time base, not a rate
 _MOST_PENDING = 18  # no codec holds more than 16 frames back for reordering
-_STALLED = 3  # so many frames without a later time: the container's times have stopped
+_STALLED = 3  # this many frames without a later time: the container's times have stopped
 _NO_TIMESTAMPS = 0x0080  # FFmpeg's AVFMT_NOTIMESTAMPS
 _STORES_DECODING_TIMES = frozenset({"avi"})
 _B_FRAME = 3
-_RARE = 64  # one step back in so many packets is a glitch; real presentation times of B-frames step back all the time
+_RARE = 64  # one step back in this many packets is a glitch; real presentation times of B-frames step back all the time
 
 
 def has_no_times(container: Any) -> bool:
@@ -141,7 +141,7 @@ class VideoClock:
         """Returns the time of the next frame, at least 1 ms after the one before where it is not the container's.
 
         Args:
-            pts_ns: what the container says, or None.
+            pts_ns: what the container states, or None.
             duration_ns: how long the frame is shown, or None.
         """
         if self._nominal:
@@ -181,7 +181,7 @@ class AudioClock:
     Matroska rounds to 1 ms and MPEG to 11 us: counting gives the exact time back.
     """
 
-    _COARSEST_NS = 2_000_000  # a time base coarser than 2 ms says nothing about single chunks, so it is taken as it is
+    _COARSEST_NS = 2_000_000  # a time base coarser than 2 ms has no information about single chunks, so it is taken unchanged
 
     def __init__(self) -> None:
         self._anchor = 0
@@ -200,7 +200,7 @@ class AudioClock:
         """Returns the time of the next chunk's first sample.
 
         Args:
-            pts_ns: what the container says, or None.
+            pts_ns: what the container states, or None.
             count: samples in the chunk.
             rate_hz: their rate.
             tick_ns: length of the container's time unit.

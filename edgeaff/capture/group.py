@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class MergedSource(Closing):
-    """Two sources that both start at 0 as one, for example the picture of one file with the sound of another."""
+    """Two sources that both start at 0 as one, for example the frame of one file with the audio of another."""
 
     is_live = False
 
@@ -31,8 +31,8 @@ class MergedSource(Closing):
         """Takes over both sources and closes them when it is closed.
 
         Args:
-            video_source: gives the pictures; its own sound must be switched off.
-            audio_source: gives the sound; its own pictures must be switched off.
+            video_source: gives the frames; its own audio must be switched off.
+            audio_source: gives the audio; its own frames must be switched off.
 
         Raises:
             ArgumentError: a source is live, lacks its modality, or brings the other's too.
@@ -40,9 +40,9 @@ class MergedSource(Closing):
         if video_source.is_live or audio_source.is_live:
             raise ArgumentError("video_source and audio_source must be files, got a live one; use Runtime for those.")
         if not video_source.has_video or video_source.has_audio:
-            raise ArgumentError("video_source must give pictures only, got another kind; open it with audio=False.")
+            raise ArgumentError("video_source must give frames only, got another kind; open it with audio=False.")
         if not audio_source.has_audio or audio_source.has_video:
-            raise ArgumentError("audio_source must give sound only, got another kind; open it with video=False.")
+            raise ArgumentError("audio_source must give audio only, got another kind; open it with video=False.")
         self._sources = (video_source, audio_source)
         self.has_video = self.has_audio = True
 
@@ -94,7 +94,7 @@ class LiveGroup(Closing):
         """Takes over sources that are not started yet.
 
         Args:
-            sources: at most one with pictures and one with sound.
+            sources: at most one with frames and one with audio.
 
         Raises:
             ArgumentError: a source is not live, or two bring the same modality.
@@ -116,12 +116,12 @@ class LiveGroup(Closing):
 
     @property
     def has_video(self) -> bool:
-        """True where one of them gives pictures."""
+        """True where one of them gives frames."""
         return any(source.has_video for source in self.sources)
 
     @property
     def has_audio(self) -> bool:
-        """True where one of them gives sound."""
+        """True where one of them gives audio."""
         return any(source.has_audio for source in self.sources)
 
     @property

@@ -34,7 +34,7 @@ class SourceHealth:
 
 
 class FreezeWatch:
-    """Notices a camera that repeats its last picture: real sensors never give the same bytes twice for long."""
+    """Notices a camera that repeats its last frame: real sensors never give the same bytes twice for long."""
 
     _STEP = 8  # every 8th row and column is compared
 
@@ -42,17 +42,17 @@ class FreezeWatch:
         """Makes the watch.
 
         Args:
-            seconds: how long the picture must stay identical; None never finds a freeze.
+            seconds: how long the frame must stay identical; None never finds a freeze.
         """
         self._limit_ns = None if seconds is None else int(seconds * NANOSECONDS)
         self._last: np.ndarray | None = None
         self._since_ns = 0
 
     def frozen_seconds(self, frame: VideoFrame) -> float:
-        """Returns for how long the picture has been frozen, 0.0 if it is not.
+        """Returns for how long the frame has been frozen, 0.0 if it is not.
 
         Args:
-            frame: the next picture.
+            frame: the next frame.
         """
         if self._limit_ns is None:
             return 0.0

@@ -1,6 +1,6 @@
 """The structure of HEIF images (HEIC of phones, AVIF): which coded items make up the primary image, and how they lie.
 
-A phone codes its photograph as a grid of tiles, each an item of its own. FFmpeg gives each item as a track whose id is the
+A phone codes its photograph as a grid of tiles, each its own item. FFmpeg gives each item as a track whose id is the
 item's; what belongs together stands in the `meta` box alone:
 
     pitm  the primary item        iinf  the type of each item      iref  dimg: a grid -> its tiles, in order
@@ -97,7 +97,7 @@ def read_heif(path: Path) -> HeifImage | None:
 
 
 def boxes_of(stream: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """Yields (type, start of the body, end) of the boxes at the top of an ISO media file; an end beyond the file is given as it is."""
+    """Yields (type, start of the body, end) of the boxes at the top of an ISO media file; an end beyond the file is given unchanged."""
     stream.seek(0, 2)
     size, at = stream.tell(), 0
     while at + 8 <= size:

@@ -97,7 +97,7 @@ class ImageMaker:
 
     def _orientation_of_frame(self, frame: Any) -> tuple[int, bool]:
         # Reading side_data ties a frame into a cycle that only the garbage collector undoes, so it is read once per
-        # change and from a tiny copy (test_decoded_pictures_are_freed_without_the_garbage_collector).
+        # change and from a tiny copy (test_decoded_frames_are_freed_without_the_garbage_collector).
         tiny: Any = type(self._reformatter)().reformat(frame, width=2, height=2, format="gray")
         try:
             matrices = display_matrices(tiny.side_data)

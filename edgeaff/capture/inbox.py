@@ -1,4 +1,4 @@
-"""The bounded meeting point of a capture thread and its reader: newest pictures, all sound up to a limit."""
+"""The bounded meeting point of a capture thread and its reader: newest frames, all audio up to a limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeaff.types import AudioChunk, VideoFrame
 
 
 class Inbox:
-    """Holds a few pictures (the newest win) and a few seconds of sound (the oldest goes when it is full).
+    """Holds a few frames (the newest win) and a few seconds of audio (the oldest goes when it is full).
 
     The writer never waits. What is pushed out is counted.
     """
@@ -20,8 +20,8 @@ class Inbox:
         """Makes an empty inbox.
 
         Args:
-            max_frames: pictures kept; 1 is "always the newest".
-            max_audio_seconds: sound kept.
+            max_frames: frames kept; 1 is "always the newest".
+            max_audio_seconds: audio kept.
         """
         self.changed = threading.Condition()  # LiveGroup replaces it by one that several inboxes share
         self.frames_replaced = 0
@@ -94,7 +94,7 @@ class Inbox:
             self.changed.notify_all()
 
     def sizes(self) -> tuple[int, float]:
-        """Returns the pictures waiting and the seconds of sound waiting."""
+        """Returns the frames waiting and the seconds of audio waiting."""
         with self.changed:
             return len(self._frames), self._audio_ns / NANOSECONDS
 

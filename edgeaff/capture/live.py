@@ -5,7 +5,7 @@ device --[capture thread]--> Inbox --> take() or iteration (the reader's thread)
               |                            |
               +-- reconnects with back-off +-- watches: stalled? frozen? a thread stuck in the driver is left behind
 ```
-Time is the monotonic clock. A reader never blocks longer than it asks for, whatever the driver does.
+Time is the monotonic clock. A reader never blocks longer than it asks for, any that the driver does.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class LiveSource(ProcessBound, Closing):
 
         Args:
             name: for messages; a URI is shown without its secrets.
-            max_frames: pictures kept for a slow reader; 1 is "always the newest".
-            max_audio_seconds: sound kept for a slow reader.
+            max_frames: frames kept for a slow reader; 1 is "always the newest".
+            max_audio_seconds: audio kept for a slow reader.
             stall_seconds: no delivery for so long is a stall; three times that, and the thread is abandoned.
-            freeze_seconds: identical pictures for so long are a freeze; None switches that off.
+            freeze_seconds: identical frames for so long are a freeze; None switches that off.
             reconnect: open the device again after it is lost.
             connect_seconds: how long entering waits for the device.
             clock: monotonic nanoseconds.
@@ -146,7 +146,7 @@ class LiveSource(ProcessBound, Closing):
         if self._is_inherited:
             return
         self._stop.set()
-        self._first_attempt.set()  # wakes whoever waits for the device to open
+        self._first_attempt.set()  # wakes the caller that waits for the device to open
         self.inbox.close()
         self._state = Health.ENDED
 
@@ -162,7 +162,7 @@ class LiveSource(ProcessBound, Closing):
 
     @property
     def skew_ppm(self) -> float | None:
-        """How much slower its clock runs than the monotonic clock; None where it has none of its own."""
+        """How much slower its clock runs than the monotonic clock; None where it has none itself."""
         return None
 
     @property
@@ -207,7 +207,7 @@ class LiveSource(ProcessBound, Closing):
             except EdgeaffError as error:
                 reason = str(error)
                 self._first_error = self._first_error or error
-            except Exception as error:  # noqa: BLE001 - whatever a driver's binding raises is a lost device, not a dead thread
+            except Exception as error:  # noqa: BLE001 - any that a driver's binding raises is a lost device, not a dead thread
                 reason = f"{self.name} must keep working, got {type(error).__name__}: {without_secrets(str(error))}; check the device."
                 self._first_error = self._first_error or DeviceError(reason)
             self._first_attempt.set()
@@ -262,9 +262,9 @@ class LiveSource(ProcessBound, Closing):
             frozen = self._freeze.frozen_seconds(unit)
             if frozen:
                 self._counts["frozen_frames"] += 1
-                self._state, self._detail = Health.FROZEN, f"{self.name} repeats the same picture."
+                self._state, self._detail = Health.FROZEN, f"{self.name} repeats the same frame."
                 if self._counts["frozen_frames"] % 90 == 0:
-                    raise DeviceError(f"{self.name} must give new pictures, got the same one for {frozen:.0f} s.")
+                    raise DeviceError(f"{self.name} must give new frames, got the same one for {frozen:.0f} s.")
                 return True
             self._counts["frames"] += 1
         else:
@@ -277,7 +277,7 @@ class LiveSource(ProcessBound, Closing):
     # --- the reader ---------------------------------------------------------------------------------------------------
 
     def health(self) -> SourceHealth:
-        """Returns how the source is doing now. Also starts a new thread when the old one is stuck. From any thread."""
+        """Returns the way the source is doing now. Also starts a new thread when the old one is stuck. From any thread."""
         self._require_own_process()
         with self._lock:
             return self._health()
@@ -297,7 +297,7 @@ class LiveSource(ProcessBound, Closing):
         stuck = sum(thread.is_alive() for thread in self._threads)
         if stuck <= MAX_ABANDONED and not self._stop.is_set():
             self._counts["abandoned_threads"] += 1
-            self._warn(f"{self.name} hung in its driver; the capture thread was abandoned and the device opened anew.")
+            self._warn(f"{self.name} hung in its driver; the capture thread was abandoned and the device opened again.")
             self._spawn()
         self._alive_ns = self._clock()
 

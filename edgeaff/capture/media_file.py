@@ -23,7 +23,7 @@ from edgeaff.spec import HIGHEST_RATE_HZ, LOWEST_RATE_HZ, NANOSECONDS
 from edgeaff.types import AudioChunk, VideoFrame, most_pixels
 
 EARLY_END_NS = 500_000_000
-STALLED_SHARE = 8  # one frame in so many without an advancing time is worth a warning
+STALLED_SHARE = 8  # one frame in this many without an advancing time is worth a warning
 _HEADER_DECLARES_DURATION = frozenset({"mov", "matroska", "avi", "wav", "flac", "ogg", "asf"})
 _WRAPS_AT_33_BITS = frozenset({"mpegts", "mpeg"})
 _Reader = TrackReader | StillReader
@@ -35,18 +35,18 @@ class MediaFile(Closing):
     Times: container timestamps minus the container's start time, one shift for both tracks, so offsets between them
     are kept. Steps back of more than 0.5 s are re-based (`edgeaff.capture.timeline`); times in coding order, absent times and
     times that do not advance are repaired (`edgeaff.capture.file_clock`). The order is that of `order_of`, each modality rises
-    strictly, nothing is left out. Memory stays bounded however badly the file is interleaved: each track has a demuxer of its own.
+    strictly, nothing is left out. Memory stays bounded however badly the file is interleaved: each track has its own demuxer.
 
     Images are upright (display matrix, EXIF and HEIF orientation) RGB with square pixels (sample aspect ratio), tiles put together.
     Audio is mono at the native rate (`edgeaff.capture.downmix`), in chunks of at most 0.1 s, int16 where the file has one int16
-    channel, else float32. NaN samples pass through. Cover art is not video. No other file is read, whatever stands in this one.
+    channel, else float32. NaN samples pass through. Cover art is not video. No other file is read, any that stands in this one.
     May be iterated again; each pass starts at the beginning and resets `counts` and `warnings`.
 
     Attributes:
         path: the file.
         has_video: a video track is there and asked for.
         has_audio: an audio track of a rate that can be used is there and asked for.
-        duration_seconds: what the container says, None if it does not.
+        duration_seconds: what the container states, None if it does not.
         warnings: what opening and the last pass found wrong, one sentence each.
     """
 
@@ -147,12 +147,12 @@ class MediaFile(Closing):
 
     @property
     def has_video(self) -> bool:
-        """True where pictures are delivered."""
+        """True where frames are delivered."""
         return self._video_index is not None
 
     @property
     def has_audio(self) -> bool:
-        """True where sound is delivered."""
+        """True where audio is delivered."""
         return self._audio_index is not None
 
     @property
@@ -315,7 +315,7 @@ def _start_ns(container: Any) -> int:
 
 
 def _declared_ends_ns(container: Any, start_ns: int) -> dict[int, int]:
-    """Returns where the header says that each track ends; empty for formats whose duration is a guess."""
+    """Returns where the header states that each track ends; empty for formats whose duration is a guess."""
     if _HEADER_DECLARES_DURATION.isdisjoint(container.format.name.split(",")):
         return {}
     ends = {}

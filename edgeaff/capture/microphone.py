@@ -28,7 +28,7 @@ _PORTAUDIO_LINUX = "libportaudio.so.2"
 
 
 class Microphone(LiveSource):
-    """Sound of a microphone: int16 mono at the native rate, on the monotonic clock, without a loss that is not shown.
+    """Audio of a microphone: int16 mono at the native rate, on the monotonic clock, without a loss that is not shown.
 
     Time: samples counted, steered to the arrival of the blocks (`SampleClock`), minus `latency_seconds`. When the
     driver lost samples the next chunk starts later: an explicit gap.
@@ -63,7 +63,7 @@ class Microphone(LiveSource):
         self.device = device
         self.sample_rate_hz: int | None = None if sample_rate_hz is None else check_rate("sample_rate_hz", sample_rate_hz)
         self._latency_ns = int(latency_seconds * 1e9)
-        self._portaudio = portaudio if portaudio is not None else import_sounddevice()
+        self._portaudio = portaudio if portaudio is not None else import_audiodevice()
         self._asked_rate = self.sample_rate_hz
         self._sample_clock: SampleClock | None = None
         self._counts.update(audio_overflows=0, audio_gaps=0)
@@ -71,7 +71,7 @@ class Microphone(LiveSource):
 
     @property
     def skew_ppm(self) -> float:
-        """Returns how much slower the device's clock runs than the monotonic clock, in parts per million."""
+        """Returns the amount that slower the device's clock runs than the monotonic clock, in parts per million."""
         return 0.0 if self._sample_clock is None else self._sample_clock.skew_ppm
 
     def _open(self) -> tuple[Any, queue.SimpleQueue[tuple[np.ndarray, int, bool]]]:
@@ -146,7 +146,7 @@ class Microphone(LiveSource):
             except queue.Empty:
                 silent = time.monotonic() - silent_since
                 if not stream.active or silent > 2 * self._stall_ns / 1e9:
-                    reason = f"{self.name} must give sound, got none for {silent:.1f} s; is it unplugged?"
+                    reason = f"{self.name} must give audio, got none for {silent:.1f} s; is it unplugged?"
                     raise DeviceError(reason) from None
                 continue
             silent_since = time.monotonic()
@@ -184,7 +184,7 @@ def rescan(portaudio: Any) -> None:
         raise DeviceError(f"PortAudio must start again after a device was lost, got: {error}; restart.") from error
 
 
-def import_sounddevice() -> Any:
+def import_audiodevice() -> Any:
     """Returns the module sounddevice.
 
     On Linux the PortAudio library is looked up by its file name before the import: `ctypes.util.find_library`, which the

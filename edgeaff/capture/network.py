@@ -26,10 +26,10 @@ _OPTIONS = {
 
 
 class NetworkStream(LiveSource):
-    """Picture and sound of a network stream on the monotonic clock.
+    """Image and audio of a network stream on the monotonic clock.
 
     Time: the stream's timestamps, re-based where they jump or wrap, plus one offset for both tracks that follows the
-    smallest delay of arrival (`StreamClock`): the offset between picture and sound is the sender's. Pictures without a
+    smallest delay of arrival (`StreamClock`): the offset between frame and audio is the sender's. Frames without a
     timestamp at the start (RTSP sends them) are dropped and counted.
     """
 
@@ -48,8 +48,8 @@ class NetworkStream(LiveSource):
 
         Args:
             uri: rtsp://, udp:// or tcp:// address as FFmpeg takes it.
-            video: deliver pictures if there are any.
-            audio: deliver sound if there is any.
+            video: deliver frames if there are any.
+            audio: deliver audio if there is any.
             open_seconds: how long opening may take.
             read_seconds: silence after which the stream is lost and opened again.
             options: further options of FFmpeg.
@@ -119,7 +119,7 @@ class NetworkStream(LiveSource):
             arrival_ns: when it came.
 
         Raises:
-            DeviceError: nothing else has come for a second; the stream's clock must be learned anew.
+            DeviceError: nothing else has come for a second; the stream's clock must be learned again.
         """
         self._counts["bad_packets"] += 1
         self._damaged += 1
@@ -171,7 +171,7 @@ class NetworkStream(LiveSource):
 
 
 class _Settling:
-    """Holds the opening burst until the stream's clock is known: all its sound, its last pictures."""
+    """Holds the opening burst until the stream's clock is known: all its audio, its last frames."""
 
     def __init__(self) -> None:
         self._until = time.monotonic() + SETTLE_SECONDS

@@ -19,8 +19,8 @@ def open_source(uri: str | os.PathLike[str], *, video: bool = True, audio: bool 
 
     Args:
         uri: see the table of this module.
-        video: pictures are wanted.
-        audio: sound is wanted.
+        video: frames are wanted.
+        audio: samples is wanted.
 
     Returns:
         A Source. Devices start when it is entered as a context manager.
@@ -43,7 +43,7 @@ def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
 
         return NetworkStream(target, video=video, audio=audio)
     if scheme == "mic":
-        _require(audio, scheme, "sound")
+        _require(audio, scheme, "samples")
         from edgeaff.capture.microphone import Microphone
 
         rate = _number(options, "rate", int)
@@ -63,7 +63,7 @@ def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
         if video and audio:
             return LiveGroup([PushVideo(), PushAudio()])
         return PushVideo() if video else PushAudio()
-    _require(video, scheme, "pictures")
+    _require(video, scheme, "frames")
     from edgeaff.capture.camera import Camera
 
     if scheme == "gst":
@@ -105,8 +105,8 @@ def combine(video: SourceLike | None, audio: SourceLike | None) -> Source:
     """Returns one source for both modalities.
 
     Args:
-        video: path, URI or source object of the pictures; None for sound alone.
-        audio: path, URI or source object of the sound; None for that of `video`, where it has any.
+        video: path, URI or source object of the frames; None for samples alone.
+        audio: path, URI or source object of the samples; None for that of `video`, where it has any.
 
     Returns:
         A MediaFile, a MergedSource of two files, or a LiveGroup.
@@ -118,21 +118,21 @@ def combine(video: SourceLike | None, audio: SourceLike | None) -> Source:
         raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
     if video is not None and audio is not None and video == audio:
         audio = None
-    only_video = video is not None and audio is not None or (video is not None and _gives_pictures_only(video))
-    picture = None if video is None else _opened(video, video=True, audio=not only_video)
-    sound = None if audio is None else _opened(audio, video=False, audio=True)
-    given = [source for source in (picture, sound) if source is not None]
+    only_video = video is not None and audio is not None or (video is not None and _gives_frames_only(video))
+    frame = None if video is None else _opened(video, video=True, audio=not only_video)
+    samples = None if audio is None else _opened(audio, video=False, audio=True)
+    given = [source for source in (frame, samples) if source is not None]
     if len(given) == 1 and (not given[0].is_live or isinstance(given[0], LiveGroup)):
         return given[0]
-    if picture is not None and sound is not None and not picture.is_live and not sound.is_live:
-        return MergedSource(picture, sound)
+    if frame is not None and samples is not None and not frame.is_live and not samples.is_live:
+        return MergedSource(frame, samples)
     parts: list[LiveSource | Source] = []
     for source in given:
         parts += source.sources if isinstance(source, LiveGroup) else (source,)
     return LiveGroup(parts)
 
 
-def _gives_pictures_only(video: SourceLike) -> bool:
+def _gives_frames_only(video: SourceLike) -> bool:
     return isinstance(video, str) and parse_uri(video).scheme in ("camera", "gst")
 
 

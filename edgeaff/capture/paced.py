@@ -15,7 +15,7 @@ from edgeaff.types import AudioChunk, VideoFrame
 
 
 class PacedFile(LiveSource):
-    """Delivers each picture at its time and each chunk of sound when its last sample would have been heard."""
+    """Delivers each frame at its time and each chunk of audio when its last sample would have been heard."""
 
     def __init__(
         self,
@@ -31,9 +31,9 @@ class PacedFile(LiveSource):
 
         Args:
             path: media file.
-            video: deliver pictures if there are any.
-            audio: deliver sound if there is any.
-            speed: how much faster than real time; times on the clock are scaled too, rates of sound are not.
+            video: deliver frames if there are any.
+            audio: deliver audio if there is any.
+            speed: how much faster than real time; times on the clock are scaled too, rates of audio are not.
             loop: begin again at the end, without a gap in time.
             live: options of LiveSource.
 
@@ -53,15 +53,15 @@ class PacedFile(LiveSource):
     def _read(self, device: MediaFile) -> Iterator[VideoFrame | AudioChunk | None]:
         base = self._clock()
         while True:
-            end, picture_ns, step_ns = 0, None, 0
+            end, frame_ns, step_ns = 0, None, 0
             for unit in device:
                 length = 0
                 if isinstance(unit, AudioChunk):
                     length = unit.samples.size * NANOSECONDS // unit.sample_rate_hz
                     end = max(end, unit.pts_ns + length)
-                else:  # the last picture is shown for as long as the one before
-                    step_ns = step_ns if picture_ns is None else unit.pts_ns - picture_ns
-                    picture_ns = unit.pts_ns
+                else:  # the last frame is shown for as long as the one before
+                    step_ns = step_ns if frame_ns is None else unit.pts_ns - frame_ns
+                    frame_ns = unit.pts_ns
                     end = max(end, unit.pts_ns + step_ns)
                 due = base + int((unit.pts_ns + length) / self._speed)
                 if self._stop.wait(max(0, due - self._clock()) / NANOSECONDS):

@@ -52,7 +52,7 @@ class _PushSource(LiveSource):
     def now_ns(self) -> int | None:
         """Returns the present instant on the caller's clock, None before the first push.
 
-        A single push whose time jumps says nothing about the clock; the second one does.
+        A single push whose time jumps has no information about the clock; the second one does.
         """
         if self._offset_ns is None:
             return None
@@ -85,7 +85,7 @@ class _PushSource(LiveSource):
 
 
 class PushVideo(_PushSource):
-    """Pictures that the program pushes. Never blocks; when the reader is slow the newest win."""
+    """Frames that the program pushes. Never blocks; when the reader is slow the newest win."""
 
     has_video = True
 
@@ -93,8 +93,8 @@ class PushVideo(_PushSource):
         """Makes an empty source.
 
         Args:
-            max_frames: pictures kept for a slow reader.
-            clock: gives the time of pictures pushed without one.
+            max_frames: frames kept for a slow reader.
+            clock: gives the time of frames pushed without one.
 
         Raises:
             ArgumentError: max_frames is not positive.
@@ -104,14 +104,14 @@ class PushVideo(_PushSource):
         super().__init__("pushed video", max_frames=max_frames, clock=clock)
 
     def push(self, image: np.ndarray, *, pts_ns: int | None = None) -> int:
-        """Hands a picture over.
+        """Hands a frame over.
 
         Args:
             image: (H, W, 3) uint8 RGB. Not copied: do not write into it afterwards.
             pts_ns: its time on the caller's clock; None takes the monotonic clock now.
 
         Returns:
-            How many pictures were dropped for it (this one, after the end).
+            How many frames were dropped for it (this one, after the end).
 
         Raises:
             ArgumentError: shape, dtype or time is not what it must be.
@@ -126,7 +126,7 @@ class PushVideo(_PushSource):
 
 
 class PushAudio(_PushSource):
-    """Sound that the program pushes. Never blocks; when the reader is slow the oldest goes, which shows as a hole."""
+    """Audio that the program pushes. Never blocks; when the reader is slow the oldest goes, which shows as a hole."""
 
     has_audio = True
 
@@ -141,7 +141,7 @@ class PushAudio(_PushSource):
 
         Args:
             sample_rate_hz: rate of what will be pushed.
-            max_audio_seconds: sound kept for a slow reader.
+            max_audio_seconds: audio kept for a slow reader.
             clock: steers the time of chunks pushed without one.
 
         Raises:
@@ -157,7 +157,7 @@ class PushAudio(_PushSource):
         return self._sample_clock.skew_ppm
 
     def push(self, samples: np.ndarray, *, pts_ns: int | None = None) -> int:
-        """Hands sound over.
+        """Hands audio over.
 
         Args:
             samples: (n,) int16, or float32 or float64 in [-1, 1], mono. Only copied to convert it: do not write into it afterwards.

@@ -15,8 +15,8 @@ class Source(Protocol):
     """A context manager that yields VideoFrame and AudioChunk in the order of pts.
 
     Attributes:
-        has_video: it delivers pictures.
-        has_audio: it delivers sound.
+        has_video: it delivers frames.
+        has_audio: it delivers audio.
         is_live: its time is the monotonic clock, and it does not wait for its reader.
         warnings: what was found wrong so far, one sentence each.
         duration_seconds: how long it is, None if unknown or endless.
@@ -32,11 +32,11 @@ class Source(Protocol):
 
     @property
     def has_video(self) -> bool:
-        """True where pictures are delivered."""
+        """True where frames are delivered."""
 
     @property
     def has_audio(self) -> bool:
-        """True where sound is delivered."""
+        """True where audio is delivered."""
 
     @property
     def is_live(self) -> bool:
@@ -47,7 +47,7 @@ class Source(Protocol):
         """Returns what was lost or repaired, by cause."""
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
-        """Yields pictures and sound in the order of pts."""
+        """Yields frames and audio in the order of pts."""
 
     def __enter__(self) -> Source:
         """Returns the source, started."""

@@ -25,7 +25,7 @@ _WRAP_TOLERANCE_NS = 10 * NANOSECONDS
 
 
 def order_of(unit: VideoFrame | AudioChunk) -> tuple[int, bool]:
-    """Returns the sort key of the merged order: by pts; on a tie the picture comes first."""
+    """Returns the sort key of the merged order: by pts; on a tie the frame comes first."""
     return unit.pts_ns, isinstance(unit, AudioChunk)
 
 
@@ -59,7 +59,7 @@ class Timeline:
 
     @property
     def jumps(self) -> int:
-        """Returns how many epochs began after the first."""
+        """Returns the number of epochs began after the first."""
         return len(self._epochs) - 1
 
     def shift_ns(

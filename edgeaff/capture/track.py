@@ -38,7 +38,7 @@ class Storage:
     Attributes:
         no_times: it is a raw stream; times are nominal.
         decoding_times: times are in coding order.
-        still: it is one image; its pixels are square whatever density it declares.
+        still: it is one image; its pixels are square any that density it declares.
         orientation: quarter turns counter-clockwise, and whether a mirror comes first, where the header of the file declares it.
     """
 
@@ -49,7 +49,7 @@ class Storage:
 
 
 def storage_of(container: Any, orientation: tuple[int, bool] | None = None) -> Storage:
-    """Returns how an open container stores its tracks.
+    """Returns the way an open container stores its tracks.
 
     Args:
         container: of PyAV.
@@ -287,7 +287,7 @@ class TrackReader(TrackDecoder):
 
     @property
     def jumps(self) -> int:
-        """Returns how often the container's time jumped back."""
+        """Returns the way often the container's time jumped back."""
         return self._timeline.jumps
 
     def __iter__(self) -> Generator[VideoFrame | AudioChunk, None, None]:
@@ -309,7 +309,7 @@ class TrackReader(TrackDecoder):
 
 
 def shift_of(timeline: Timeline, packet: Any) -> int:
-    """Returns what a timeline says to add to the raw times of a packet, in nanoseconds."""
+    """Returns what a timeline states to add to the raw times of a packet, in nanoseconds."""
     base = packet.time_base
     return timeline.shift_ns(
         packet.stream.index,

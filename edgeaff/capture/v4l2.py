@@ -1,4 +1,4 @@
-"""Which pictures a V4L2 camera can give: formats, sizes and rates, asked of its driver. Takes no picture.
+"""Which frames a V4L2 camera can give: formats, sizes and rates, asked of its driver. Takes no frame.
 
 Structures and numbers are those of linux/videodev2.h, the same on x86-64 and aarch64.
 """

@@ -1,4 +1,4 @@
-"""Draws Fig. 4 of a run, or of the runs of a study (--table1): agreement with a share of video or sound taken away."""
+"""Draws Fig. 4 of a run, or of the runs of a study (--table1): agreement with a share of video or audio taken away."""
 
 from __future__ import annotations
 

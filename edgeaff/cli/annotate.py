@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", default="parquet", help="parquet (default) or jsonl")
     add_bundle_arguments(parser)
     parser.add_argument("--backend", metavar="NAME", help="backend; default: the bundle's")
-    parser.add_argument("--max-faces", metavar="N", type=int, help="most faces with events of their own (default 1)")
+    parser.add_argument("--max-faces", metavar="N", type=int, help="most faces with their own events (default 1)")
     parser.add_argument("--memory-mb", metavar="MB", type=int, default=4096, help="limit of a worker's address space")
     parser.add_argument("--address", metavar="A", help="of the Ray cluster; default: the one that Ray finds")
     parser.add_argument("--shard", metavar="I/N", help="only this share of the files, for job arrays; I counts from 0")

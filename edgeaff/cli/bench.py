@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         ArgumentError: an option is out of range, or a result could not be written afterwards.
     """
     check(options)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: NumPy has one thread, networks what their row says
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy: NumPy has one thread, networks what their row states
     from edgeaff.bench import latency
     from edgeaff.bench.latency_table import as_markdown
 

@@ -1,4 +1,4 @@
-"""Where a command writes, checked before anything is computed: a wrong path is told at once, and never destroys what is read."""
+"""Where a command writes, checked before anything is computed: a wrong path is reported at once, and never destroys what is read."""
 
 from __future__ import annotations
 

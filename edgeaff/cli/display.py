@@ -42,7 +42,7 @@ class Display:
 
 
 def make_display(runtime: Any, *, quiet: bool, writes_stdout: bool) -> Display:
-    """Returns what is shown of a run.
+    """Returns all that is shown of a run.
 
     Args:
         runtime: a Runtime.
@@ -74,7 +74,7 @@ def _on_terminal(stream: TextIO, runtime: Any) -> Display:
 
 
 class Rates:
-    """What a live line says beside the values: frames per second, and how late an event is, over the last second."""
+    """What a live line states beside the values: frames per second, and how late an event is, over the last second."""
 
     def __init__(self, runtime: Any, clock: Callable[[], float] = time.monotonic) -> None:
         """Begins to count now.
@@ -91,7 +91,7 @@ class Rates:
         self._text = "Ctrl-C ends it"
 
     def add(self, event: AffectEvent) -> bool:
-        """Returns whether a second is over since it last said so, after counting the event."""
+        """Returns whether a second has ended since it last stated, after counting the event."""
         self._first_ns = event.pts_ns if self._first_ns is None else self._first_ns
         self._ticks += event.pts_ns != self._last_ns
         self._last_ns = event.pts_ns
@@ -131,7 +131,7 @@ class LiveLog(Display):
         self._rates = rates
 
     def update(self, event: AffectEvent) -> None:
-        """Prints a line where a second is over."""
+        """Prints a line where a second has ended."""
         if self._rates.add(event):
             say(self._rates.line(event), prefix="")
 

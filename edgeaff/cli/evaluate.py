@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a run's predictions for every video frame as a challenge wants them; VIDEOS: the corpus as unpacked",
     )
     parser.add_argument(
-        "--sample", type=Path, help="official sample file: one file by picture (2025 on) instead of a file per track"
+        "--sample", type=Path, help="official sample file: one file by frame (2025 on) instead of a file per track"
     )
 
 
@@ -221,7 +221,7 @@ def _submission(
         tracks: to predict.
 
     Returns:
-        What is said of it.
+        What is stated of it.
 
     Raises:
         ArgumentError: the corpus is no folder of features, or there is no such folder or file.
@@ -264,7 +264,7 @@ def load_tracks(options: argparse.Namespace, description: dict[str, Any]) -> lis
         Tracks of every split.
 
     Raises:
-        ArgumentError: the corpus is a tree of videos, and the run says of no form which features it takes.
+        ArgumentError: the corpus is a tree of videos, and the run states of no form which features it takes.
     """
     from edgeaff.training.features.cache import SPEC_FILE, FeatureCache
     from edgeaff.training.models import find_system

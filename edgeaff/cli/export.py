@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bundle", type=Path, help="gives detector, statistics and encoder; default: the one that ships"
     )
     parser.add_argument("--vggface", type=Path, help="weights of edgeaff models import, for a run on VGGFace")
-    parser.add_argument("--features", type=Path, help="folder of edgeaff extract, for statistics of its own")
+    parser.add_argument("--features", type=Path, help="folder of edgeaff extract, for its own statistics")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ from edgeaff.parsing.boundary import printable
 
 COMMANDS = {
     "run": "read a file or device, write valence and arousal per tick",
-    "record": "run and keep the session: crops, descriptors of sound, every decision",
+    "record": "run and keep the session: crops, descriptors of audio, every decision",
     "replay": "make the events of a recorded session again, byte for byte",
     "annotate": "annotate an archive: thousands of files, resumable, on one machine or many",
     "view": "show a stored session in a browser, with a scrub bar",
@@ -26,7 +26,7 @@ COMMANDS = {
     "doctor": "look at this machine: what will not work, and what to do",
     "export": "make a bundle of a trained run",
     "evaluate": "measure a trained run on a corpus, or all systems of Table 1",
-    "ablate": "draw Fig. 4: agreement with a share of video or sound taken away",
+    "ablate": "draw Fig. 4: agreement with a share of video or audio taken away",
     "bench": "measure on this machine what a tick costs",
 }
 KEEPING = ("run", "record", "annotate", "extract", "train", "evaluate", "ablate")  # an interruption loses nothing computed
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return interrupted(kept)
     except BaseException as error:
-        if interruption.seen:  # a library that was being loaded turns the interruption into an error of its own
+        if interruption.seen:  # a library that was being loaded turns the interruption into its own error
             return interrupted(kept)
         found = code_of(error)
         if found is None:

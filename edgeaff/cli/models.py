@@ -1,6 +1,6 @@
 """edgeaff models: lists, describes, verifies and signs bundles; imports VGGFace weights that the user has.
 
-`edgeaff models list [FOLDER]` says in a line each what is there; `info [BUNDLE]` prints a manifest.
+`edgeaff models list [FOLDER]` states in a line each what is there; `info [BUNDLE]` prints a manifest.
 
 `edgeaff models verify [BUNDLE]` checks the file and replays its golden sequences on every backend that is installed; with --key also
 that the holder of that key signed it. `edgeaff models sign BUNDLE --key private.pem` does so.

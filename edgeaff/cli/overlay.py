@@ -1,4 +1,4 @@
-"""The video again, with the face box and the values drawn in; the sound is not copied."""
+"""The video again, with the face box and the values drawn in; the audio is not copied."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_overlay(events: Sequence[AffectEvent], source: str, path: str) -> None
         path: MP4 to write.
 
     Raises:
-        ArgumentError: the source is not a file with pictures.
+        ArgumentError: the source is not a file with frames.
         BackendUnavailableError: OpenCV or PyAV is not installed.
     """
     try:

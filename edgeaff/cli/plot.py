@@ -1,4 +1,4 @@
-"""A picture of one run: faces above, valence and arousal with their uncertainty below."""
+"""A frame of one run: faces above, valence and arousal with their uncertainty below."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHADES = {
 
 
 def plot_events(events: Sequence[AffectEvent], source: str, path: str) -> None:
-    """Writes the picture.
+    """Writes the frame.
 
     Args:
         events: of one run, in order.

@@ -14,7 +14,7 @@ from pathlib import Path
 from edgeaff.naming import public_name
 
 _ARG_START, _ARG_END = 45, 46  # places behind the name in /proc/self/stat
-_MARKS = ("://", "@", "?", "gst:", "=")  # an argument without one of these holds no secret that can be told
+_MARKS = ("://", "@", "?", "gst:", "=")  # an argument without one of these holds no secret that can be reported
 
 
 def hide_secrets() -> bool:

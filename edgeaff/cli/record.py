@@ -14,13 +14,13 @@ from edgeaff.errors import ArgumentError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
-    parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
+    parser.add_argument("--audio", metavar="URI", help="take the audio from here instead")
     add_bundle_arguments(parser)
     parser.add_argument("--output", metavar="FILE", required=True, help="session file to write: NAME.eaffrec, or NAME.eaffrec?max_mb=N")
     parser.add_argument(
-        "--raw", action="store_true", help="keep pictures and sound too, not only crops and descriptors"
+        "--raw", action="store_true", help="keep frames and audio too, not only crops and descriptors"
     )
-    parser.add_argument("--max-faces", metavar="N", type=int, default=1, help="most faces with events of their own")
+    parser.add_argument("--max-faces", metavar="N", type=int, default=1, help="most faces with their own events")
     parser.add_argument("--seconds", metavar="S", type=float, help="stop after so long")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", metavar="FILE", action="append", default=[], help="events.jsonl, .csv, .vtt or a sink's URI"
     )
-    parser.add_argument("--recompute", action="store_true", help="detect and analyze again from raw pictures and sound")
+    parser.add_argument("--recompute", action="store_true", help="detect and analyze again from raw frames and audio")
     parser.add_argument("--verify", action="store_true", help="fail unless every event equals the recorded one")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 

@@ -18,7 +18,7 @@ from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.naming import public_name
 from edgeaff.types import AffectEvent, StatusEvent
 
-PICTURES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
+IMAGES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
 PACKAGES = {"plot": (("matplotlib",), "view"), "overlay": (("cv2", "av"), "live,media")}  # option -> packages, extras
 STDOUT = "-"
 
@@ -26,7 +26,7 @@ STDOUT = "-"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0 or paced:clip.mp4?loop=1")
-    parser.add_argument("--audio", metavar="URI", help="take the sound from here instead")
+    parser.add_argument("--audio", metavar="URI", help="take the audio from here instead")
     add_bundle_arguments(parser)
     parser.add_argument(
         "--backend",
@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="events.jsonl, .csv or .vtt, or udp://, ws[s]://, mqtt[s]://; - for lines of JSON on standard output; may be repeated",
     )
-    parser.add_argument("--plot", metavar="PNG", help="write a picture: faces above, valence and arousal below")
+    parser.add_argument("--plot", metavar="PNG", help="write a frame: faces above, valence and arousal below")
     parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values drawn in")
-    parser.add_argument("--max-faces", metavar="N", type=int, help="most faces with events of their own (default 1)")
+    parser.add_argument("--max-faces", metavar="N", type=int, help="most faces with their own events (default 1)")
     parser.add_argument(
         "--serve", metavar="HOST:PORT", help="show /metrics, /status and /healthz there; a port alone is the loopback's"
     )
@@ -60,12 +60,12 @@ def run(options: argparse.Namespace) -> int:
     """Returns the exit code, after running the command.
 
     Raises:
-        ArgumentError: a picture or video that is asked for cannot be made of this input.
+        ArgumentError: a frame or video that is asked for cannot be made of this input.
     """
     from edgeaff.delivery.open import open_sink
     from edgeaff.runtime import Runtime
 
-    for name, endings in PICTURES.items():
+    for name, endings in IMAGES.items():
         check_destination(name, getattr(options, name), endings=endings, sources=[options.input, options.audio])
         if getattr(options, name) is not None:
             check_packages(name, *PACKAGES[name])
@@ -162,6 +162,6 @@ def collect(
                 display.update(event)
     if tally.events == 0 and not runtime.is_live:
         raise MediaError(
-            f"{runtime.source_name}: must hold at least one picture or 60 ms of sound, got nothing readable; check the file."
+            f"{runtime.source_name}: must hold at least one frame or 60 ms of audio, got nothing readable; check the file."
         )
     return tally

@@ -13,7 +13,7 @@ from edgeaff.cli.process import Interruption, ignore_signals, interruption
 
 @contextlib.contextmanager
 def interruptible(runtime: Any) -> Iterator[None]:
-    """Makes SIGTERM what Ctrl-C is; either ends the block quietly where the runtime is live, as a source does that is over.
+    """Makes SIGTERM what Ctrl-C is; either ends the block quietly where the runtime is live, as a source does that has ended.
 
     Only the first signal counts, also after the block, so that neither closing nor the way out is interrupted. On other threads
     than the main one nothing changes.

@@ -77,7 +77,7 @@ def summary(runtime: Any, tally: Tally, options: argparse.Namespace) -> str:
     stats = runtime.stats()
     by_status = Counter(stats.events_by_status)
     lines = [
-        f"{public_name(options.input)}: {stats.events} events from {stats.frames} frames and {stats.samples} samples of sound",
+        f"{public_name(options.input)}: {stats.events} events from {stats.frames} frames and {stats.samples} samples of audio",
         *tally.lines(),
         "status: " + ", ".join(f"{name} {count}" for name, count in by_status.most_common()),
         f"computed by {runtime.bundle.manifest.model_id} on {runtime.health().backend['name']}",

@@ -83,7 +83,7 @@ def _train(options: argparse.Namespace) -> int:
     if system.from_pixels:
         others = ", ".join(name for name, other in SYSTEMS.items() if not other.from_pixels)
         raise ArgumentError(
-            f"system must learn from features ({others}), got {system.name}, which learns from pictures; choose another."
+            f"system must learn from features ({others}), got {system.name}, which learns from frames; choose another."
         )
     cache = FeatureCache.open(options.features)
     train, valid = cache.read_all("train"), cache.read_all("valid")
@@ -110,7 +110,7 @@ def _check_exportable(system: Any, config: Any, cache: Any, *, bundle: Path | No
         config: of the run.
         cache: of the features.
         bundle: that the features were extracted with; None = the one that ships.
-        needed: False trains whatever can be trained.
+        needed: False trains any that can be trained.
         quiet: say nothing.
 
     Raises:

@@ -110,7 +110,7 @@ class FileSink(EventEncoder, Closing):
             path: what to write; the folder must exist. Another process may rotate it.
             append: keep what is there and write behind it; a last record that was cut off is removed.
             mode: rights of a file that is made here; one that is there keeps its own.
-            max_mb: where the file would grow beyond so many megabytes, it becomes PATH.1 and a new one begins; None never.
+            max_mb: where the file would grow beyond this many megabytes, it becomes PATH.1 and a new one begins; None never.
             keep: how many of PATH.1, PATH.2, ... stay.
 
         Raises:

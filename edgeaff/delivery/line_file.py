@@ -156,7 +156,7 @@ class LineFile:
             self._put(self._ends)
 
     def _follow(self) -> int | None:
-        """Returns how long the file is, after reopening it where its name means another file by now; None for a pipe.
+        """Returns the time for which the file is, after reopening it where its name means another file by now; None for a pipe.
 
         Raises:
             OSError: it cannot be reopened, or is no regular file any more.

@@ -51,7 +51,7 @@ class BrokerTls:
 
 
 class MqttSink(EventEncoder):
-    """Publishes the JSON of every event on a topic. Connects, and reconnects, on a thread of its own.
+    """Publishes the JSON of every event on a topic. Connects, and reconnects, on its own thread.
 
     With qos 0 events are lost while the broker is away (counted in `lost`); with qos 1 or 2 the last 256 wait for it.
     """

@@ -10,7 +10,7 @@
 | `mqtt://[user:password@]host[:port]/topic` | MQTT broker |
 | `mqtts://...[?ca=FILE&cert=FILE&key=FILE]` | the same with TLS; without `ca` the authorities of the system are trusted |
 | `lsl:NAME` | outlet of the Lab Streaming Layer |
-| `osc://host:port[/prefix]` | Open Sound Control |
+| `osc://host:port[/prefix]` | Open Audio Control |
 
 Options of a file follow a question mark: `events.jsonl?max_mb=100&keep=3&mode=640` (see `delivery.files.FileSink`).
 """
@@ -113,7 +113,7 @@ def _open_recording(given: str | os.PathLike[str], *, live: bool) -> Recorder | 
 
 
 def split_options(text: str) -> tuple[str, dict[str, Any]]:
-    """Returns the path of a file and its options by name; a URI and any other path as it is.
+    """Returns the path of a file and its options by name; a URI and any other path unchanged.
 
     Args:
         text: for example `events.jsonl?max_mb=100`.
@@ -157,7 +157,7 @@ def _open_network(text: str) -> Sink:
         port = parts.port
     except ValueError:
         raise ArgumentError(
-            f"output must name a port between 0 and 65535, got {public_name(text)!r}; mend the port."
+            f"output must name a port between 0 and 65535, got {public_name(text)!r}; repair the port."
         ) from None  # the cause quotes the address
     if parts.scheme not in _NETWORK:
         raise ArgumentError(f"output must be a file or a URI ({_SCHEMES}), got {public_name(text)!r}; choose one.")

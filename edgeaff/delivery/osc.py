@@ -1,4 +1,4 @@
-"""Open Sound Control over UDP: one bundle of messages per event.
+"""Open Audio Control over UDP: one bundle of messages per event.
 
 | address | arguments |
 |---|---|

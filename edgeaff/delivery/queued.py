@@ -30,7 +30,7 @@ class Sink(Protocol):
 
 
 class QueuedSink(ProcessBound, Closing):
-    """Hands events to another sink on a thread of its own. When that sink is slow or broken the oldest events go.
+    """Hands events to another sink on its own thread. When that sink is slow or broken the oldest events go.
 
     An event that fails is tried again every half second: a full disk or a killed broker is survived, and what was lost
     meanwhile is counted. An exception that is neither an OSError nor an EdgeaffError is a mistake in the sink's code: that event
@@ -86,12 +86,12 @@ class QueuedSink(ProcessBound, Closing):
 
     @property
     def failing(self) -> bool:
-        """Returns whether the last attempt failed, or the sink itself says that its receiver is gone (`connected`)."""
+        """Returns whether the last attempt failed, or the sink itself states that its receiver is gone (`connected`)."""
         return self._failing or getattr(self._sink, "connected", True) is False
 
     @property
     def waiting(self) -> int:
-        """Returns how many events wait."""
+        """Returns the number of events that wait."""
         return len(self._events)
 
     def write(self, event: AffectEvent) -> None:
@@ -133,7 +133,7 @@ class QueuedSink(ProcessBound, Closing):
             self._deliver(event)
         try:
             self._close()
-        except Exception as error:  # noqa: BLE001 - whatever the sink's code raises is counted and reported
+        except Exception as error:  # noqa: BLE001 - any that the sink's code raises is counted and reported
             self._failed(error)
         self._background.close()
 
@@ -160,7 +160,7 @@ class QueuedSink(ProcessBound, Closing):
             return
 
     def _is_useless(self) -> bool:
-        """Returns whether trying the event in hand again makes no sense: newer ones fill the queue, or it is over."""
+        """Returns whether trying the event in hand again makes no sense: newer ones fill the queue, or it has ended."""
         return self._closing or len(self._events) >= self._capacity
 
     def _failed(self, error: Exception) -> None:

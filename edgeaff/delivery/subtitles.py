@@ -16,7 +16,7 @@ _CUE_END = re.compile(rb"--> (\d+):(\d\d):(\d\d)\.(\d{3})")
 
 
 class WebVttSink(FileSink):
-    """Writes a cue every `cue_seconds` with the values of its first event, appended and flushed when the cue is over.
+    """Writes a cue every `cue_seconds` with the values of its first event, appended and flushed when the cue has ended.
 
     Cues must not go back in time: appended live subtitles begin where the last cue that is there ends.
     """

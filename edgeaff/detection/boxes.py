@@ -1,4 +1,4 @@
-"""Arithmetic of boxes: overlap, non-maximum suppression, and the letterbox between a picture and a detector's input.
+"""Arithmetic of boxes: overlap, non-maximum suppression, and the letterbox between an image and a detector's input.
 
 Boxes are float32 rows x0, y0, x1, y1 in pixels, half-open.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MATCH_IOU = 0.4  # overlap from which a box counts as having found a face, wherever detectors are measured
+MATCH_IOU = 0.4  # overlap from which a box counts as having found a face, where detectors are measured
 
 
 def box_areas(boxes: np.ndarray) -> np.ndarray:
@@ -102,14 +102,14 @@ def _suppress(overlap: np.ndarray, limit: float) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """How a picture lies in a detector's input: scaled without changing its shape, at the upper left, black beside it.
+    """How an image lies in a detector's input: scaled without changing its shape, at the upper left, black beside it.
 
     Attributes:
-        width: of the scaled picture, pixels.
-        height: of the scaled picture, pixels.
+        width: of the scaled image, pixels.
+        height: of the scaled image, pixels.
         canvas_width: of the input, a multiple of the largest stride.
         canvas_height: likewise.
-        scale_x: input pixels per picture pixel.
+        scale_x: input pixels per image pixel.
         scale_y: likewise; differs from scale_x by rounding only.
     """
 
@@ -120,19 +120,19 @@ class Letterbox:
     scale_x: float
     scale_y: float
 
-    def to_picture(self, points: np.ndarray) -> np.ndarray:
-        """Returns input coordinates (..., 2k), x and y in turn, as coordinates of the picture."""
+    def to_image(self, points: np.ndarray) -> np.ndarray:
+        """Returns input coordinates (..., 2k), x and y in turn, as coordinates of the image."""
         scale = np.array([self.scale_x, self.scale_y], np.float32)
         return points / np.tile(scale, points.shape[-1] // 2)
 
 
 def fit_letterbox(width: int, height: int, *, long_side: int, multiple: int = 32) -> Letterbox:
-    """Returns the letterbox of a picture of this size for an input of this long side.
+    """Returns the letterbox of an image of this size for an input of this long side.
 
     Args:
-        width: of the picture, pixels.
-        height: of the picture, pixels.
-        long_side: of the scaled picture, pixels; small pictures are enlarged.
+        width: of the image, pixels.
+        height: of the image, pixels.
+        long_side: of the scaled image, pixels; small images are enlarged.
         multiple: the input's sides are multiples of this.
     """
     scale = long_side / max(width, height)

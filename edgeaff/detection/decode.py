@@ -21,7 +21,7 @@ LARGEST_COORDINATE = 1e5  # in the network's pixels
 
 
 def decode_maps(maps: list[np.ndarray], *, score_threshold: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the faces of one picture in input pixels, best first.
+    """Returns the faces of one image in input pixels, best first.
 
     Each cell of each map answers: score logit; box center (dx, dy) in strides from the cell's center and logarithm of
     width and height in strides; five points (x, y) in strides from the cell's center.
@@ -32,7 +32,7 @@ def decode_maps(maps: list[np.ndarray], *, score_threshold: float) -> tuple[np.n
 
     Returns:
         boxes (n, 4) float32, scores (n,) float32, points (n, 5, 2) float32. A face that is not finite, or farther away than a
-        picture reaches, is none.
+        image reaches, is none.
 
     Raises:
         BundleError: the maps have other shapes: they come from another network.

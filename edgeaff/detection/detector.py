@@ -22,7 +22,7 @@ NAMES = ("ssd", "ssd:PATH", "yunet:PATH", "opencv_ssd:PATH", "full_frame", "crop
 
 @runtime_checkable
 class FaceDetector(Protocol):
-    """Finds faces in one picture.
+    """Finds faces in one image.
 
     Attributes:
         id: names the distribution of boxes; recorded in bundles, and a bundle refuses another one's boxes.
@@ -31,12 +31,12 @@ class FaceDetector(Protocol):
     id: str
 
     def detect(self, image: np.ndarray) -> list[FaceDetection]:
-        """Returns the faces of one (H, W, 3) uint8 RGB picture, best first."""
+        """Returns the faces of one (H, W, 3) uint8 RGB image, best first."""
         ...
 
 
 class FixedDetector:
-    """Gives the same box for every picture; None is the whole picture.
+    """Gives the same box for every image; None is the whole image.
 
     Attributes:
         id: "fixed" or "full_frame".
@@ -59,7 +59,7 @@ class FixedDetector:
 
 
 class CroppedDetector:
-    """For pictures that are face crops already: the box whose crop, by the spec's margin, is the whole picture.
+    """For images that are face crops already: the box whose crop, by the spec's margin, is the whole image.
 
     Attributes:
         id: "cropped".
@@ -78,7 +78,7 @@ class CroppedDetector:
 
 
 class CallableDetector:
-    """Any function from a picture to boxes.
+    """Any function from an image to boxes.
 
     Attributes:
         id: "callable" unless given.
@@ -89,7 +89,7 @@ class CallableDetector:
         self._function = function
 
     def detect(self, image: np.ndarray) -> list[FaceDetection]:
-        """Returns the function's faces: FaceDetection as they are, rows of four or five numbers as box and score.
+        """Returns the function's faces: FaceDetection unchanged, rows of four or five numbers as box and score.
 
         Raises:
             ArgumentError: the function gave something else.
@@ -118,12 +118,12 @@ def load_detector(
     score_threshold: float | None = None,
     input_long_side: int | None = None,
 ) -> FaceDetector:
-    """Returns a face detector; BundleError where the file is missing or is not what the name says.
+    """Returns a face detector; BundleError where the file is missing or is not what the name states.
 
     Args:
         name: "ssd" (the bundle's own), "ssd:PATH", "yunet:PATH", "opencv_ssd:PATH" (.pb, its .pbtxt beside it),
-            "full_frame", "cropped" (pictures that are face crops already), "fixed:X0,Y0,X1,Y1", an object with `id` and
-            `detect`, or any function from a picture to boxes.
+            "full_frame", "cropped" (images that are face crops already), "fixed:X0,Y0,X1,Y1", an object with `id` and
+            `detect`, or any function from an image to boxes.
         bundle: where "ssd" and the crop margin of "cropped" come from; None for the bundle that ships.
         backend: what runs the graph of "ssd": "default" (the packed network of a bundle, else ONNX Runtime), "native" or a graph
             backend.

@@ -54,7 +54,7 @@ class OpencvSsdDetector:
         self.score_threshold = score_threshold
 
     def detect(self, image: np.ndarray) -> list[FaceDetection]:
-        """Returns the faces of one picture, best first.
+        """Returns the faces of one image, best first.
 
         Args:
             image: (H, W, 3) uint8 RGB, any size; anything else is an ArgumentError.
@@ -74,11 +74,11 @@ class OpencvSsdDetector:
 def share_inside(boxes: np.ndarray) -> np.ndarray:
     """Returns the share of each box that lies in the unit square, (n,).
 
-    On close-ups this network adds a second, false box partly outside the picture: dropping boxes with more than 5 %
+    On close-ups this network adds a second, false box partly outside the image: dropping boxes with more than 5 %
     outside removed 133 of 135 false boxes and none of 628 good ones.
 
     Args:
-        boxes: (n, 4) float, x0 y0 x1 y1 relative to the picture.
+        boxes: (n, 4) float, x0 y0 x1 y1 relative to the image.
     """
     inner = np.clip(boxes, 0.0, 1.0)
     area = np.maximum((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]), 1e-12)

@@ -1,6 +1,6 @@
 """SsdDetector: our own single-shot detector, the one that ships (its network: recipes/face_detector).
 
-A candidate that the network is not sure of gets a second look: the picture around it, enlarged, goes through the same
+A candidate that the network is not sure of gets a second look: the image around it, enlarged, goes through the same
 network once more, and the two answers are averaged. Measured on the validation part at 0.44 false boxes per 100 views:
 recall of faces of 16 to 30 px 0.31 -> 0.46, of 30 to 60 px 0.78 -> 0.83, of larger ones 0.971 -> 0.979; about 0.3 ms per
 candidate, nothing for clear faces.
@@ -29,11 +29,11 @@ LOOK_WEIGHT = 0.75  # of the second look's logit against the first one's
 LOOK_IOU = 0.4
 COVER_LIMIT = 0.4
 """Share of the smaller of two boxes that a worse face may have in common with a better one. Of the 698 labeled faces of
-the training pictures with three or more, none shares as much with its neighbor."""
+the training images with three or more, none shares as much with its neighbor."""
 
 
-def place_picture(image: np.ndarray, box: Letterbox) -> np.ndarray:
-    """Returns the letterboxed picture, (canvas_height, canvas_width, 3) uint8: scaled, upper left, rest black."""
+def place_image(image: np.ndarray, box: Letterbox) -> np.ndarray:
+    """Returns the letterboxed image, (canvas_height, canvas_width, 3) uint8: scaled, upper left, rest black."""
     height, width = image.shape[:2]
     if (width, height) == (box.width, box.height):
         scaled = image
@@ -47,7 +47,7 @@ def place_picture(image: np.ndarray, box: Letterbox) -> np.ndarray:
 
 
 def place_planes(image: np.ndarray, box: Letterbox) -> np.ndarray:
-    """Returns `place_picture` channels first, (1, 3, canvas_height, canvas_width) uint8, in one pass over the picture."""
+    """Returns `place_image` channels first, (1, 3, canvas_height, canvas_width) uint8, in one pass over the image."""
     canvas = np.zeros((1, 3, box.canvas_height, box.canvas_width), np.uint8)
     crop_resize_planes(image, _whole(image), canvas[0], width=box.width, height=box.height)
     return canvas
@@ -58,7 +58,7 @@ def _whole(image: np.ndarray) -> tuple[float, float, float, float]:
 
 
 class SsdDetector:
-    """Finds faces with our own network. Not thread-safe: the network's input is kept between pictures.
+    """Finds faces with our own network. Not thread-safe: the network's input is kept between images.
 
     Attributes:
         id: "edgeaff-ssd".
@@ -128,7 +128,7 @@ class SsdDetector:
         return cls(graph, score_threshold=score_threshold, input_long_side=input_long_side)
 
     def detect(self, image: np.ndarray) -> list[FaceDetection]:
-        """Returns the faces of one picture, best first.
+        """Returns the faces of one image, best first.
 
         Args:
             image: (H, W, 3) uint8 RGB, any size; anything else is an ArgumentError.
@@ -137,7 +137,7 @@ class SsdDetector:
         box = fit_letterbox(image.shape[1], image.shape[0], long_side=self.input_long_side, multiple=INPUT_MULTIPLE)
         first_limit = min(CANDIDATE_SCORE, self.score_threshold) if self._second_look else self.score_threshold
         boxes, scores, points = decode_maps(self._run(self._place(image, box)), score_threshold=first_limit)
-        boxes, points = box.to_picture(boxes), box.to_picture(points)
+        boxes, points = box.to_image(boxes), box.to_image(points)
         if self._second_look:
             scores = self._look_again(image, boxes, scores)
             order = np.argsort(-scores, kind="stable")
@@ -149,7 +149,7 @@ class SsdDetector:
         return make_detections(boxes, scores, points)
 
     def _place(self, image: np.ndarray, box: Letterbox) -> np.ndarray:
-        """Returns `place_planes` in memory that is used again while pictures keep their size."""
+        """Returns `place_planes` in memory that is used again while images keep their size."""
         if box != self._box:
             self._box, self._canvas = box, place_planes(image, box)
         else:
@@ -184,7 +184,7 @@ class SsdDetector:
 
 
 def make_detections(boxes: np.ndarray, scores: np.ndarray, points: np.ndarray | None) -> list[FaceDetection]:
-    """Returns value objects. boxes: (n, 4) picture pixels; scores: (n,); points: (n, 5, 2) picture pixels or None."""
+    """Returns value objects. boxes: (n, 4) image pixels; scores: (n,); points: (n, 5, 2) image pixels or None."""
     return [
         FaceDetection(
             FaceBox(*(float(value) for value in boxes[i])),

@@ -123,7 +123,7 @@ class FaceTracker:
 
         Args:
             pts_ns: time of the frame, later than that of the call before.
-            image: (H, W, 3) uint8 RGB, to notice shot cuts; None where there is no picture.
+            image: (H, W, 3) uint8 RGB, to notice shot cuts; None where there is no image.
             detections: what the detector found on this frame; None when it did not run on it.
 
         Raises:

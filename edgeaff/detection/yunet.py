@@ -6,7 +6,7 @@ import numpy as np
 
 from edgeaff.backends import Graph, load_graph
 from edgeaff.detection.boxes import Letterbox, fit_letterbox, merge_candidates
-from edgeaff.detection.ssd import make_detections, place_picture
+from edgeaff.detection.ssd import make_detections, place_image
 from edgeaff.errors import BundleError
 from edgeaff.types import FaceDetection, check_image
 
@@ -62,18 +62,18 @@ class YunetDetector:
         return Letterbox(*inner, fixed_width, fixed_height, inner[0] / width, inner[1] / height)
 
     def detect(self, image: np.ndarray) -> list[FaceDetection]:
-        """Returns the faces of one picture, best first.
+        """Returns the faces of one image, best first.
 
         Args:
             image: (H, W, 3) uint8 RGB, any size; anything else is an ArgumentError.
         """
         check_image(image)
         box = self._letterbox(image.shape[1], image.shape[0])
-        canvas = place_picture(image, box)
+        canvas = place_image(image, box)
         pixels = np.ascontiguousarray(canvas[:, :, ::-1].transpose(2, 0, 1), np.float32)[None]
         outputs = self._graph.run({"input": pixels})
         boxes, scores, points = decode_yunet(outputs, box.canvas_width, score_threshold=self.score_threshold)
-        return make_detections(box.to_picture(boxes), scores, box.to_picture(points))
+        return make_detections(box.to_image(boxes), scores, box.to_image(points))
 
 
 def decode_yunet(
@@ -82,7 +82,7 @@ def decode_yunet(
     """Returns the faces in input pixels, best first.
 
     Args:
-        outputs: the twelve outputs of one picture, each (1, cells, k).
+        outputs: the twelve outputs of one image, each (1, cells, k).
         canvas_width: of the input, pixels.
         score_threshold: lowest score.
 

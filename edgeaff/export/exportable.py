@@ -34,7 +34,7 @@ def check_exportable(
     Args:
         system: name in the registry.
         module: its network, trained or not.
-        features: what the cache says of its features: fingerprint, encoder_id, statistics.
+        features: what the cache states of its features: fingerprint, encoder_id, statistics.
         base: bundle that gives detector, statistics and encoder.
         statistics: of the LLDs, as the bundle will hold them.
 

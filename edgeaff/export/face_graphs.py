@@ -27,7 +27,7 @@ MOST_WEIGHT = 64 * 128  # of the image layer: two parts of 7 bits
 
 
 def exact_front(model: bytes, *, crop_size_px: int = 96) -> bytes:
-    """Returns the face encoder with the exact front; one that has it already comes back as it is.
+    """Returns the face encoder with the exact front; one that has it already comes back unchanged.
 
     Args:
         model: ONNX, float32 or QDQ, input `face` (1, 3, S, S) in [-1, 1]. Everything between the input and the first 3x3

@@ -1,7 +1,7 @@
 """The step graph back as the torch system it was exported from: the reference of a bundle, without its training files.
 
 The exporter keeps the names of biases, norms and tokens; weights of matrix products and the biases by age of the encoders it
-stores under names of its own. They are found by what follows them: `MatMul(x, W) -> Add(bias)`, `Add(scores, age bias)`
+stores under its own names. They are found by what follows them: `MatMul(x, W) -> Add(bias)`, `Add(scores, age bias)`
 before the output projection of the same layer. Whoever uses the result checks it with `require_same`.
 """
 

@@ -1,7 +1,7 @@
 """A training run as a bundle: `edgeaff export RUN --to onnx,int8 --output NAME.eaff`.
 
 Detector, LLD statistics and, where the run learned from its descriptors, the face encoder are those of a base bundle (the one that
-ships); the tail is the run's. What the run says of its features must fit: preprocessing, encoder, statistics. Otherwise the export is
+ships); the tail is the run's. What the run states of its features must fit: preprocessing, encoder, statistics. Otherwise the export is
 refused and both sides are named.
 
 | run of | bundle |
@@ -73,7 +73,7 @@ def export_run(
         targets: of TARGETS; "onnx" alone is float32, "int8" makes the CPU's 8-bit form, "tensorrt" builds engines beside the bundle.
         base: gives detector, statistics and encoder; None = the bundle that ships.
         vggface: weights of `edgeaff models import`, for a run on descriptors of VGGFace.
-        statistics: JSON with lld_mean and lld_std, where the run's sound was normalized with its own.
+        statistics: JSON with lld_mean and lld_std, where the run's audio was normalized with its own.
 
     Returns:
         What was written.

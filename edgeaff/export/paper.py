@@ -2,13 +2,13 @@
 
 VGG-16 up to its first fully-connected layer, our detector, and the paper's transformer over windows of 100 ticks as a step
 (`edgeaff.export.window_step`). What is not given is FABRICATED: random weights of the right sizes, good for measuring speed and
-for nothing else; the manifest, its provenance and the model id say so.
+for nothing else; the manifest, its provenance and the model id report it.
 
     --vggface weights.npz    weights that `edgeaff models import` made of a file that you have
     --tail best.safetensors  weights of a training run of transformer_av on descriptors of that very encoder
     --faces crops.npy        (N, 96, 96, 3) uint8 RGB, to calibrate the 8-bit encoder on; without it: drawn blobs
 
-`--graphs FOLDER` writes every graph as a file of its own as well: static batch 1 and dynamic, float32 and 8-bit.
+`--graphs FOLDER` writes every graph as its own file as well: static batch 1 and dynamic, float32 and 8-bit.
 """
 
 from __future__ import annotations
@@ -104,11 +104,11 @@ def drawn_faces(count: int = CALIBRATION_FACES, seed: int = 0) -> np.ndarray:
     y, x = np.mgrid[:96, :96] / 95.0
     faces = []
     for _ in range(count):
-        picture = np.full((96, 96, 3), rng.uniform(20, 120))
+        image = np.full((96, 96, 3), rng.uniform(20, 120))
         for _ in range(12):
             center, width, level = rng.uniform(0.1, 0.9, 2), rng.uniform(0.03, 0.3), rng.uniform(-120, 160, 3)
-            picture += level * np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / (2 * width**2))[..., None]
-        faces.append(np.clip(picture + rng.normal(0, 4, picture.shape), 0, 255).astype(np.uint8))
+            image += level * np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / (2 * width**2))[..., None]
+        faces.append(np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8))
     return np.stack(faces)
 
 
@@ -176,10 +176,10 @@ def _feeds(faces: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
 def make_golden(
     system: AudioVideoTransformer, described: np.ndarray, *, ticks: int = GOLDEN_TICKS, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Returns a sequence with gaps and what torch says of it: video, audio, present, values, each (1, ticks, ...).
+    """Returns a sequence with gaps and what torch states of it: video, audio, present, values, each (1, ticks, ...).
 
     Args:
-        system: the trained one; its sound is a random walk.
+        system: the trained one; its audio is a random walk.
         described: (n, D) float32 descriptors of some faces, each shown for ten ticks.
         ticks: length.
         seed: of everything drawn.

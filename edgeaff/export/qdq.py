@@ -72,7 +72,7 @@ def quantize_static(
 
 
 def quantize_dynamic(model: bytes, *, op_types: Collection[str] = ("MatMul",)) -> bytes:
-    """Returns a graph whose matrix products have 8-bit weights; their other side is quantized anew at every run.
+    """Returns a graph whose matrix products have 8-bit weights; their other side is quantized again at every run.
 
     Args:
         model: ONNX, float32. A node with a model-local function stays whole.

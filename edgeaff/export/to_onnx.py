@@ -91,7 +91,7 @@ def to_model(
 
     Args:
         module: what is exported, in evaluation mode after this.
-        operator: the one that `module` calls; says which inputs the fusion was given.
+        operator: the one that `module` calls; states which inputs the fusion was given.
         arguments: example inputs; a batch that is to be dynamic must be 2 here (the exporter fixes a 1).
         inputs: names.
         outputs: names.
@@ -131,7 +131,7 @@ def to_model(
 
 @contextlib.contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Keeps what torch's exporter says of its own internals, and of packages it could use, from the user's screen."""
+    """Keeps what torch's exporter its own states internals, and of packages it could use, from the user's screen."""
     talkative = logging.getLogger("torch.onnx")
     level = talkative.level
     talkative.setLevel(logging.ERROR)

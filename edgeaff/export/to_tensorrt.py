@@ -109,7 +109,7 @@ def make_graph(bundle: ModelBundle, role: str, precision: str) -> bytes:
 
 
 def check_graph(bundle: ModelBundle, role: str, precision: str, model: bytes) -> dict[str, float]:
-    """Returns how a prepared graph agrees with the reference in ONNX Runtime; empty for graphs without golden sequences.
+    """Returns the way a prepared graph agrees with the reference in ONNX Runtime; empty for graphs without golden sequences.
 
     Fabricated weights are not compared: nothing depends on the values that they give, and 8 bits hold random ones badly.
 
@@ -204,7 +204,7 @@ def with_gpu_int8(bundle: ModelBundle, output: Path) -> None:
     An int8 graph below the floor of its precision raises, and nothing is written.
 
     Args:
-        bundle: what to start from. Its face graphs stay as they are: no bundle holds faces to calibrate them on.
+        bundle: what to start from. Its face graphs stay unchanged: no bundle holds faces to calibrate them on.
         output: bundle to write.
     """
     members, graphs, precisions = dict(bundle.members), dict(bundle.manifest.graphs), dict(bundle.manifest.precisions)

@@ -116,7 +116,7 @@ def export_window(system: AudioVideoTransformer, *, ticks: int = WINDOW_TICKS, b
 
 
 def _runs(system: AudioVideoTransformer, ticks: int, batches: Sequence[int]) -> Runs:
-    """Returns windows, whole, with gaps and without video, and what torch says of them."""
+    """Returns windows, whole, with gaps and without video, and what torch states of them."""
     rng = np.random.default_rng(0)
     plain, config = copy.deepcopy(system).eval(), system.config
     runs = []

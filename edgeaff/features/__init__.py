@@ -1,1 +1,1 @@
-"""What each modality says: the face descriptor, and the 65 low-level descriptors of the voice."""
+"""What each modality states: the face descriptor, and the 65 low-level descriptors of the voice."""

@@ -36,7 +36,7 @@ def crop_square(box: Sequence[float], *, margin: float) -> FaceBox:
         margin: side of the square = margin * longer side of the box.
 
     Returns:
-        The square around the box's center; it may reach outside the picture.
+        The square around the box's center; it may reach outside the image.
 
     Raises:
         ArgumentError: the box is empty or not finite, or margin is not positive.
@@ -55,7 +55,7 @@ def crop(image: np.ndarray, box: Sequence[float], spec: PreprocessSpec, *, pixel
     """Returns the face crop.
 
     Args:
-        image: the picture, uint8, as `crop_resize` takes it.
+        image: the image, uint8, as `crop_resize` takes it.
         box: (x0, y0, x1, y1) of the face as the spec's detector gives it, float pixels.
         spec: gives margin and size.
         pixel_format: what `image` holds: rgb, bgr, gray or nv12.
@@ -91,7 +91,7 @@ class FaceEncoder:
     """Descriptor of faces, through the graph of a bundle.
 
     Attributes:
-        graph: what computes; may be replaced between two calls by the same graph on another backend.
+        graph: the backend; may be replaced between two calls by the same graph on another backend.
 
     Args:
         graph: takes `face` (1, 3, S, S) float32 in [-1, 1], gives `descriptor` (1, D) float32.
@@ -111,7 +111,7 @@ class FaceEncoder:
 
     @property
     def graph(self) -> Any:
-        """The graph that runs; one with a method `describe` (packed networks) gets crops as they are."""
+        """The graph that runs; one with a method `describe` (packed networks) gets crops unchanged."""
         return self._graph
 
     @graph.setter
@@ -120,14 +120,14 @@ class FaceEncoder:
         self._describe: Callable[[np.ndarray], np.ndarray] | None = getattr(graph, "describe", None)
 
     def crop(self, image: np.ndarray, box: Sequence[float]) -> np.ndarray:
-        """Returns the crop of one face of an RGB picture: (S, S, 3) uint8 RGB."""
+        """Returns the crop of one face of an RGB image: (S, S, 3) uint8 RGB."""
         return crop(image, box, self._spec)
 
     def encode(self, images: Iterable[tuple[np.ndarray, Sequence[float]]]) -> np.ndarray:
         """Returns one descriptor per face.
 
         Args:
-            images: pairs of picture (H, W, 3) uint8 RGB and box (x0, y0, x1, y1) float pixels.
+            images: pairs of image (H, W, 3) uint8 RGB and box (x0, y0, x1, y1) float pixels.
 
         Returns:
             (n, D) float32; (0, 0) for no pair.
@@ -138,7 +138,7 @@ class FaceEncoder:
         """Returns one descriptor per crop.
 
         The graph sees one face at a time: a descriptor must not depend, even in its last bit, on who else is in the
-        picture, and engines of fixed batch 1 serve as well.
+        image, and engines of fixed batch 1 serve as well.
 
         Args:
             crops: (n, S, S, 3) uint8 RGB, or a list of n such crops.

@@ -4,7 +4,7 @@
     stream.push(samples)            # any length, int16 or float32
     rows = stream.pop()             # (n, 65) float32, columns as NAMES, a row every 10 ms
 
-docs/lld.md tells what the columns mean, their timing and how they compare with openSMILE.
+docs/lld.md reports what the columns mean, their timing and how they compare with openSMILE.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ def _engine(**options: Any) -> Any:
 
 
 class LldStream:
-    """Extracts the 65 descriptors while the sound comes in; the same bits for any chunking, with bounded memory.
+    """Extracts the 65 descriptors while the audio comes in; the same bits for any chunking, with bounded memory.
 
-    Row i describes the sound from 10 ms * i on (`row_time_ns`). The column groups (`GROUPS`: "pitch" 0 to 5, "zcr" 9,
+    Row i describes the audio from 10 ms * i on (`row_time_ns`). The column groups (`GROUPS`: "pitch" 0 to 5, "zcr" 9,
     "spectral" all others) look at windows centered `center_offset_ns` later. A row can be popped once all its columns
     are final, at most `latency_ns` after its start. Rows are kept until popped. One stream is for one thread at a time.
 
     Args:
         sample_rate_hz: 8,000 to 768,000; other than 16,000 is resampled.
-        max_pitch_lag: decide the pitch of a frame at most so many hops late, 0 to 29. Choice: 4, which changes about
+        max_pitch_lag: decide the pitch of a frame at most this many hops late, 0 to 29. Choice: 4, which changes about
             one F0 in a thousand against 29, the order of openSMILE, and saves up to 260 ms.
         variant: "compare2016".
 
@@ -80,7 +80,7 @@ class LldStream:
         return row * HOP_NS
 
     def push(self, samples: np.ndarray) -> int:
-        """Takes sound.
+        """Takes audio.
 
         Args:
             samples: (n,) int16, or float32 with full scale 1 (float32 x counts as the int16 value 32768 x; out of range
@@ -98,13 +98,13 @@ class LldStream:
         return rows
 
     def finish(self, compatible: bool = False) -> int:
-        """Ends the sound and makes the rows still open final; only pop() and reset() are allowed then.
+        """Ends the audio and makes the rows still open final; only pop() and reset() are allowed then.
 
-        The sound has as many rows as 60 ms frames, and one more; less than 60 ms of sound has none.
+        The audio has as many rows as 60 ms frames, and one more; less than 60 ms of audio has none.
 
         Args:
             compatible: also imitates what openSMILE does to columns 2 to 5 in the two rows where its pitch tracker was
-                when the sound ended; meant for comparisons.
+                when the audio ended; meant for comparisons.
 
         Returns:
             How many rows became final.
@@ -112,16 +112,16 @@ class LldStream:
         return int(self._stream.finish(compatible))
 
     def reset(self) -> None:
-        """Forgets everything; the next sample is the first of a new sound."""
+        """Forgets everything; the next sample is the first of a new audio."""
         self._stream.reset()
 
 
 def extract(
     samples: np.ndarray, *, sample_rate_hz: int = SAMPLE_RATE_HZ, max_pitch_lag: int = OFFLINE_LAG, compatible: bool = True
 ) -> np.ndarray:
-    """Returns the descriptors of a whole sound, computed through `LldStream`.
+    """Returns the descriptors of a whole recording, computed through `LldStream`.
 
-    `Choice:` a whole sound has no latency to save, so the defaults are those that equal openSMILE in every row; a live
+    `Choice:` a whole recording has no latency to save, so the defaults are those that equal openSMILE in every row; a live
     stream with `max_pitch_lag=4` and `finish()` gives the same rows but for about one pitch in a thousand.
 
     Args:

@@ -42,7 +42,7 @@ class LldStream:
         return self._stream.state_bytes
 
     def push(self, samples: np.ndarray) -> int:
-        """Takes sound.
+        """Takes audio.
 
         Args:
             samples: see `lld.LldStream.push`.
@@ -74,7 +74,7 @@ class LldStream:
         return self._stream.pop()
 
     def finish(self, compatible: bool = False) -> int:
-        """Ends the sound.
+        """Ends the audio.
 
         Args:
             compatible: see `lld.LldStream.finish`.
@@ -94,7 +94,7 @@ class LldStream:
         return final + self._stream.finish(bool(compatible))
 
     def reset(self) -> None:
-        """Forgets everything; the next sample is the first of a new sound."""
+        """Forgets everything; the next sample is the first of a new audio."""
         if self._resampler is not None:
             self._resampler.reset()
         self._stream.reset()

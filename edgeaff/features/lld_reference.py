@@ -1,8 +1,8 @@
 """The 65 low-level descriptors in NumPy, group by group: the readable twin of the native extractor (csrc/lld).
 
-Two framings of 16 kHz sound share a hop of 10 ms: 20 ms (58 columns, lld_reference_spectral.py) and 60 ms (pitch group,
+Two framings of 16 kHz audio share a hop of 10 ms: 20 ms (58 columns, lld_reference_spectral.py) and 60 ms (pitch group,
 columns 0 to 5, lld_reference_pitch.py and lld_reference_quality.py; zero crossings, column 9). Each column is then
-averaged over three rows. `lld_stream.LldStream` feeds these groups; docs/lld.md tells what the columns mean.
+averaged over three rows. `lld_stream.LldStream` feeds these groups; docs/lld.md reports what the columns mean.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ CENTER_OFFSET_NS = {"pitch": 30_000_000, "zcr": 30_000_000, "spectral": 10_000_0
 
 
 def scale_samples(samples: np.ndarray) -> np.ndarray:
-    """Returns sound in the scale of the descriptors: int16 value / 32767.
+    """Returns audio in the scale of the descriptors: int16 value / 32767.
 
     float32 x counts as the int16 value 32768 x (kept with its fraction, saturated to -32768..32767), so both forms of
-    one sound give the same bits.
+    one audio give the same bits.
 
     Args:
         samples: (n,) int16, or float32 with full scale 1.
@@ -54,7 +54,7 @@ def frames(samples: np.ndarray, window: int) -> np.ndarray:
 
 
 class Smoother:
-    """Average over rows t-1, t, t+1, in float32; at the ends of the sound the missing neighbor is the row at the end.
+    """Average over rows t-1, t, t+1, in float32; at the ends of the audio the missing neighbor is the row at the end.
 
     Args:
         columns: how many.
@@ -67,7 +67,7 @@ class Smoother:
         self.reset()
 
     def reset(self) -> None:
-        """Starts a new sound."""
+        """Starts a new audio."""
         self._tail: np.ndarray | None = None
 
     def push(self, rows: np.ndarray) -> np.ndarray:
@@ -102,7 +102,7 @@ class SpectralGroup:
         self.reset()
 
     def reset(self) -> None:
-        """Starts a new sound."""
+        """Starts a new audio."""
         self._rasta.reset()
         self._previous: np.ndarray | None = None
 
@@ -137,7 +137,7 @@ class PitchGroup:
         self.reset()
 
     def reset(self) -> None:
-        """Starts a new sound."""
+        """Starts a new audio."""
         self._tracker.reset()
         self._quality.reset()
         self._silent: deque[bool] = deque()
@@ -153,7 +153,7 @@ class PitchGroup:
 
         Args:
             windows: (T, 960) float32, consecutive frames.
-            samples: (n,) float32, the sound from `first` on.
+            samples: (n,) float32, the audio from `first` on.
             first: index of samples[0], at most `first_needed`.
 
         Returns:

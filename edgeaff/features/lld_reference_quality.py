@@ -1,6 +1,6 @@
 """Voice quality from the waveform, in NumPy: jitter, shimmer and harmonics-to-noise ratio, period by period.
 
-The pitch (after the energy gate) says how long a period should be; within 25 % of that the lag with the highest
+The pitch (after the energy gate) states how long a period should be; within 25 % of that the lag with the highest
 normalized correlation of a stretch with the one that follows is the period found.
 """
 
@@ -24,7 +24,7 @@ UNVOICED = (0.0, 0.0, 0.0, -100.0)
 def stretch_correlations(samples: np.ndarray, low: int, high: int) -> np.ndarray:
     """Returns, for each lag L, the correlation (means removed) of the first L samples with the L that follow.
 
-    The same samples and lag give the same bits whatever the range of lags: a period that two frames both find must have
+    The same samples and lag give the same bits any that the range of lags: a period that two frames both find must have
     exactly no jitter. So the sums run over a fixed length.
 
     Args:
@@ -81,7 +81,7 @@ class VoiceQuality:
         self.reset()
 
     def reset(self) -> None:
-        """Starts a new sound."""
+        """Starts a new audio."""
         self._next = 0
         self._carry = 0
         self._forget()
@@ -102,7 +102,7 @@ class VoiceQuality:
         Args:
             frame: its index; it covers the samples from 160 * frame on.
             f0_hz: its pitch, 0 if unvoiced.
-            samples: (n,) float32, the sound from `first` on.
+            samples: (n,) float32, the audio from `first` on.
             first: index of samples[0], at most `first_needed`.
 
         Returns:
@@ -200,11 +200,11 @@ def log_hnr(stretch: np.ndarray, starts: list[int], period: int, last_lag: int) 
     """Returns 20 log10 of the RMS of the average period over that of what differs from it, at least -100.
 
     All in float32, sums from first to last as in the peer: where nothing but rounding differs (one period after
-    silence, perfectly periodic sound), the result, and whether it is exactly 0, depends on it. With this order all
+    silence, perfectly periodic audio), the result, and whether it is exactly 0, depends on it. With this order all
     voiced frames of the golden clips are equal to the bit.
 
     Args:
-        stretch: (n,) float32, the sound of the frame.
+        stretch: (n,) float32, the audio of the frame.
         starts: where each period starts, the one after the last found included.
         period: T0, the length of the average period.
         last_lag: length of the last of `starts`.

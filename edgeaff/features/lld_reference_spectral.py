@@ -1,7 +1,7 @@
 """The descriptors of the 20 ms window, in NumPy: energy, mel and auditory spectrum, MFCC, spectral shape.
 
 Every function takes a batch of frames, (T, ...), and treats each frame by itself; what reaches over time (RASTA, flux)
-says so and keeps its state in an object. What is handed from stage to stage is float32; sums inside a stage are
+reports it and keeps its state in an object. What is handed from stage to stage is float32; sums inside a stage are
 float64. All reductions run along the last, contiguous axis, so a frame's values do not depend on its neighbors in the
 batch, and chunking changes no bit (tests/features/test_lld_stream.py).
 """
@@ -269,7 +269,7 @@ def sharpness(power: np.ndarray) -> np.ndarray:
 
 
 def harmonicity(power: np.ndarray) -> np.ndarray:
-    """Returns how far the power swings between its extrema, (T,) float32. power: (T, 257) float64, bins 0 to 256.
+    """Returns the distance to which the power swings between its extrema, (T,) float32. power: (T, 257) float64, bins 0 to 256.
 
     An extremum (bins 3 to 254) is strictly above, or strictly below, its two neighbors on either side. The power is
     that before rounding: neighbors equal in float32 would hide an extremum that the noise of the peer's FFT shows.
@@ -292,7 +292,7 @@ def spectral_shape(
 
     Args:
         magnitude: (T, 257) float32.
-        previous: (257,) float32, magnitudes of the frame before the batch, or None at the start of the sound.
+        previous: (257,) float32, magnitudes of the frame before the batch, or None at the start of the audio.
         exact: (T, 257) float64, the power before rounding (`exact_power`); None: the squares of `magnitude`.
         windowed: (T, 320) float32, the frames times their window, for `roll_offs`.
     """

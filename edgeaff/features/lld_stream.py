@@ -1,4 +1,4 @@
-"""The NumPy `LldStream`: sound in, rows of 65 descriptors out; bounded memory, the same bits for any chunking."""
+"""The NumPy `LldStream`: audio in, rows of 65 descriptors out; bounded memory, the same bits for any chunking."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def check_arguments(
             "use 4 live and 29 offline."
         )
     if variant not in VARIANTS:
-        raise ArgumentError(f"variant must be one of {VARIANTS}, got {variant!r}; docs/lld.md says why only this one.")
+        raise ArgumentError(f"variant must be one of {VARIANTS}, got {variant!r}; docs/lld.md states why only this one.")
     hops = max_pitch_lag if max_pitch_lag < OFFLINE_LAG else OFFLINE_LAG + 1
     base = HOP_NS + Resampler(rate_hz, SAMPLE_RATE_HZ).delay_ns
     latency_ns = {"pitch": base + 60_000_000 + hops * HOP_NS, "zcr": base + 60_000_000, "spectral": base + 20_000_000}
@@ -73,15 +73,15 @@ class RowQueue:
 
 
 class LldStream:
-    """Extracts the 65 descriptors while the sound comes in.
+    """Extracts the 65 descriptors while the audio comes in.
 
-    Row i describes the sound from 10 ms * i on (`row_time_ns`); the groups of columns ("pitch": 0 to 5, "zcr": 9,
-    "spectral": all others) look at windows centered `center_offset_ns` later. Each group advances as its sound comes in;
+    Row i describes the audio from 10 ms * i on (`row_time_ns`); the groups of columns ("pitch": 0 to 5, "zcr": 9,
+    "spectral": all others) look at windows centered `center_offset_ns` later. Each group advances as its audio comes in;
     a row can be popped once all its columns are final, `latency_ns` after its start at most.
 
     Args:
         sample_rate_hz: 8,000 to 768,000; other than 16,000 is resampled.
-        max_pitch_lag: decide the pitch of a frame at most so many hops late, 0 to 29. 4 changes one F0 in a thousand
+        max_pitch_lag: decide the pitch of a frame at most this many hops late, 0 to 29. 4 changes one F0 in a thousand
             against 29, which is the order of openSMILE.
         variant: "compare2016".
     """
@@ -101,7 +101,7 @@ class LldStream:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets everything; the next sample is the first of a new sound."""
+        """Forgets everything; the next sample is the first of a new audio."""
         self._resampler.reset()
         self._spectral.reset()
         self._pitch.reset()
@@ -131,7 +131,7 @@ class LldStream:
         return row * HOP_NS
 
     def push(self, samples: np.ndarray) -> int:
-        """Takes sound.
+        """Takes audio.
 
         Args:
             samples: (n,) int16, or float32 with full scale 1 (out of range: saturated), at `sample_rate_hz`. NaN or
@@ -163,12 +163,12 @@ class LldStream:
         return out
 
     def finish(self, compatible: bool = False) -> int:
-        """Ends the sound and makes the rows still open final; only pop() and reset() are allowed then.
+        """Ends the audio and makes the rows still open final; only pop() and reset() are allowed then.
 
-        The sound has as many rows as 60 ms frames, and one more; less than 60 ms of sound has none.
+        The audio has as many rows as 60 ms frames, and one more; less than 60 ms of audio has none.
 
         Args:
-            compatible: also imitates what openSMILE does to columns 2 to 5 where its pitch tracker was when the sound
+            compatible: also imitates what openSMILE does to columns 2 to 5 where its pitch tracker was when the audio
                 ended: the two rows there are averaged as if that were the end. At most 32 rows before the end; meant
                 for comparisons only.
 
@@ -204,7 +204,7 @@ class LldStream:
             self._advance()
 
     def _advance(self) -> None:
-        """Computes the frames that are complete, and lets go of sound that none needs any more."""
+        """Computes the frames that are complete, and lets go of audio that none needs any more."""
         short = reference.frames(self._buffer[self._short_frames * HOP - self._first :], SHORT_WINDOW)
         if len(short):
             self._append("spectral", self._spectral.push(short))

@@ -85,7 +85,7 @@ def lld_statistics(rows: np.ndarray, spec: PreprocessSpec) -> LldStatistics:
     """
     rows = np.asarray(rows, np.float64)
     if rows.ndim != 2 or rows.shape[1] != LLD_SIZE or not len(rows):
-        raise ArgumentError(f"rows must have shape (T, {LLD_SIZE}), got {rows.shape}; pass the LLDs of some sound.")
+        raise ArgumentError(f"rows must have shape (T, {LLD_SIZE}), got {rows.shape}; pass the LLDs of some audio.")
     counted = np.ones(rows.shape, bool)
     if spec.audio_normalisation == "adaptive":
         counted = present_values(rows) & (rows[:, RMS_COLUMN] > spec.silence_gate_rms)[:, None]
@@ -93,7 +93,7 @@ def lld_statistics(rows: np.ndarray, spec: PreprocessSpec) -> LldStatistics:
     if not count.all():
         raise ArgumentError(
             f"rows must have values in every column, got none in {NAMES[int(np.argmin(count))]}; "
-            "pass sound with voice above the silence gate."
+            "pass audio with voice above the silence gate."
         )
     mean = np.where(counted, rows, 0.0).sum(axis=0) / count
     variance = np.square(np.where(counted, rows - mean, 0.0)).sum(axis=0) / count
@@ -157,7 +157,7 @@ class AdaptiveNormalizer:
     Args:
         mean: (65,), of the training set; of voiced rows in the coded columns (`lld_statistics`).
         std: (65,), positive.
-        half_life_seconds: memory, counted in sound that counts.
+        half_life_seconds: memory, counted in audio that counts.
         prior_seconds: weight of the fixed statistics at the start.
         silence_gate_rms: rows whose pcm_RMSenergy is at or below this do not count.
         step_seconds: time between two rows.

@@ -42,7 +42,7 @@ class Resampler:
         return int(self._core.delay_ns)
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """Takes sound and returns what became final.
+        """Takes audio and returns what became final.
 
         Args:
             samples: (n,) int16 (taken as s / 32768) or float32 (saturated), any length, one channel, at the input rate;

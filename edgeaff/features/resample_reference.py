@@ -59,9 +59,9 @@ def kernel_table(input_rate_hz: int, output_rate_hz: int) -> np.ndarray:
 
 
 class Resampler:
-    """Brings mono sound from one rate to another, chunk by chunk; chunking never changes a bit of the result.
+    """Brings mono audio from one rate to another, chunk by chunk; chunking never changes a bit of the result.
 
-    The first output sample lies at the time of the first input sample; before and after the sound there is silence. n
+    The first output sample lies at the time of the first input sample; before and after the audio there is silence. n
     input samples give ceil(n * output_rate / input_rate) output samples in all.
 
     Args:
@@ -87,7 +87,7 @@ class Resampler:
         return 0 if self._up == self._down else -(-self._reach * 1_000_000_000 // self.input_rate_hz)
 
     def reset(self) -> None:
-        """Forgets everything; the next sample is the first of a new sound."""
+        """Forgets everything; the next sample is the first of a new audio."""
         self._finished = False
         self._received = 0
         self._produced = 0
@@ -95,7 +95,7 @@ class Resampler:
         self._first = -len(self._buffer)
 
     def push(self, samples: np.ndarray) -> np.ndarray:
-        """Takes sound and returns what can be computed so far.
+        """Takes audio and returns what can be computed so far.
 
         Args:
             samples: (n,) int16, or float32 with full scale 1 (out of range: saturated), at the input rate.
@@ -104,7 +104,7 @@ class Resampler:
             (m,) float32 at the output rate, full scale 1 (band-limiting may overshoot it slightly).
 
         Raises:
-            SessionStateError: finish() was called before. (`as_float_samples` says what samples must be.)
+            SessionStateError: finish() was called before. (`as_float_samples` states what samples must be.)
         """
         if self._finished:
             raise SessionStateError("push must come before finish, got a call after it; call reset() first.")
@@ -117,7 +117,7 @@ class Resampler:
         return self._produce(-(-(last + 1) * self._up // self._down))
 
     def finish(self) -> np.ndarray:
-        """Ends the sound and returns what was held back.
+        """Ends the audio and returns what was held back.
 
         Returns:
             (m,) float32 at the output rate.

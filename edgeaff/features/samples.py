@@ -1,4 +1,4 @@
-"""Sound as it enters the features: which arrays are taken, and the one scale."""
+"""Audio as it enters the features: which arrays are taken, and the one scale."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_form(samples: Any) -> np.ndarray:
     """
     try:
         array = np.asarray(samples)
-    except Exception as error:  # of whatever makes an array of the object
+    except Exception as error:  # of any that makes an array of the object
         raise ArgumentError(
             f"samples must be (n,) int16 or float32, got {type(samples).__name__} ({reason_of(error)}); pass a NumPy array."
         ) from error
@@ -47,7 +47,7 @@ def _is_int16_scale(samples: np.ndarray) -> bool:
 
 
 def check_samples(samples: Any) -> np.ndarray:
-    """Returns sound as a contiguous int16 or float32 array; copies only where it must.
+    """Returns audio as a contiguous int16 or float32 array; copies only where it must.
 
     Args:
         samples: (n,) int16 or float32 array or buffer, one channel (float64 is rounded to float32).
@@ -73,7 +73,7 @@ def check_samples(samples: Any) -> np.ndarray:
 
 
 def as_float_samples(samples: Any) -> np.ndarray:
-    """Returns sound as float32 with full scale 1: int16 divided by 32768, floats saturated.
+    """Returns audio as float32 with full scale 1: int16 divided by 32768, floats saturated.
 
     Args:
         samples: (n,) int16 or float32, as `check_samples` takes them.

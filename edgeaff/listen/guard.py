@@ -111,7 +111,7 @@ class Guard:
 
 
 def _is_foreign_page(request: Request) -> bool:
-    """Returns whether a browser says that another site's page loads this (images, scripts: they send no Origin)."""
+    """Returns whether a browser states that another site's page loads this (images, scripts: they send no Origin)."""
     return request.headers.get("sec-fetch-site", "none") in ("cross-site", "same-site") and (
         request.headers.get("sec-fetch-mode") != "navigate" or request.headers.get("sec-fetch-dest") != "document"
     )

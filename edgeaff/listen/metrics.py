@@ -1,4 +1,4 @@
-"""A status as Prometheus text and as JSON, whatever names and numbers are in it."""
+"""A status as Prometheus text and as JSON, any that names and numbers are in it."""
 
 from __future__ import annotations
 

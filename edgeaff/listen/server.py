@@ -33,7 +33,7 @@ from edgeaff.listen.guard import Guard
 from edgeaff.listen.messages import BadRequest, Request, Response, parse_head, text_response
 
 _log = logging.getLogger(__name__)
-_SHARE_OF_HANDLES = 16  # of the file descriptors that the process may have, we take one in so many
+_SHARE_OF_HANDLES = 16  # of the file descriptors that the process may have, we take one in this many
 _FEWEST_CONNECTIONS = 4
 _BACKLOG = 1024  # the system's memory only; a client that finds it full comes again after a second
 _RETRY_SECONDS = 1.0
@@ -83,7 +83,7 @@ class Stream(Protocol):
         """Learns that the connection is gone."""
 
     def end(self) -> None:
-        """Says goodbye: the listener closes."""
+        """States goodbye: the listener closes."""
 
 
 class Listener(ProcessBound, Closing):
@@ -93,7 +93,7 @@ class Listener(ProcessBound, Closing):
         host: that it is bound to.
         port: that it listens on.
         url: http[s]://host:port.
-        refused: how many requests were not answered as asked, for whatever reason.
+        refused: how many requests were not answered as asked, for any reason.
         notices: what should be known of its safety, one sentence each; logged as warnings too.
     """
 
@@ -167,7 +167,7 @@ class Listener(ProcessBound, Closing):
             return text_response(405, "the methods are GET and HEAD", Allow="GET, HEAD")
         try:
             return self._respond(request)
-        except Exception as error:  # noqa: BLE001 - whatever the handler's code raises ends this request only
+        except Exception as error:  # noqa: BLE001 - any that the handler's code raises ends this request only
             _log.warning("%s: %s must be answered, got %s", self._name, request.path, type(error).__name__)
             return text_response(500, "this could not be answered")
 

@@ -116,7 +116,7 @@ def _check_place(operand: Operand) -> None:
     """Checks what an exporter states of itself before any of it is read.
 
     Raises:
-        ArgumentError: there is no memory where it says, or of a size that no memory has.
+        ArgumentError: there is no memory where it states, or of a size that no memory has.
     """
     count = math.prod(operand.shape)
     if operand.device not in ("cpu", "cuda"):
@@ -228,7 +228,7 @@ def _describe_dlpack(array: Any, name: str, writable: bool) -> Operand:
     address, found_type, index, code, bits, lanes, shape, strides, read_only = native().describe_dlpack(capsule)
     if _DLPACK_DEVICES.get(found_type) != device:
         raise ArgumentError(
-            f"{name} must lie where it says, got DLPack device types {device_type} and {found_type}; copy it."
+            f"{name} must lie where it states, got DLPack device types {device_type} and {found_type}; copy it."
         )
     if writable and read_only:
         raise ArgumentError(f"{name} must be writable, got a read-only array; copy it.")

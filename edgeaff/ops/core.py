@@ -2,7 +2,7 @@
 
 | here | twin |
 |---|---|
-| AudioClock, RowTimeline, FrameTimeline, TickScheduler | `edgeaff.sync` (AudioClock is SoundClock there) |
+| AudioClock, RowTimeline, FrameTimeline, TickScheduler | `edgeaff.sync` (AudioClock is AudioClock there) |
 | ClockGate | `edgeaff.preprocess.gate` |
 | Coverage, Smoother, Uncertainty | `edgeaff.inference` |
 | LldNormalizer | `edgeaff.features.normalize` |
@@ -190,7 +190,7 @@ class TickScheduler:
         self._core.delivered(_MODALITIES[who], pts_ns, first_pts_ns)
 
     def late_ns(self, pts_ns: int) -> int:
-        """Returns how much of new audio from pts_ns on only ticks that have gone could have used."""
+        """Returns the amount that of new audio from pts_ns on only ticks that have gone could have used."""
         return self._core.late_ns(pts_ns)
 
     def current_tick(self) -> int | None:
@@ -292,7 +292,7 @@ def assign(cost: np.ndarray) -> list[tuple[int, int]]:
 
 
 class LldNormalizer:
-    """(row - mean) / std with fixed or running statistics, as the spec says."""
+    """(row - mean) / std with fixed or running statistics, as the spec states."""
 
     def __init__(self, spec: PreprocessSpec, statistics: Mapping[str, Sequence[float]]) -> None:
         self._core = native().LldNormalizer(

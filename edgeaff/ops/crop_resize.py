@@ -1,4 +1,4 @@
-"""The door to csrc/vision/crop_resize: a box of a picture, resized, as RGB. NumPy twin: reference_vision.py."""
+"""The door to csrc/vision/crop_resize: a box of an image, resized, as RGB. NumPy twin: reference_vision.py."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ MAX_SOURCE_PX = 1 << 24
 
 
 def check_image(image: np.ndarray, pixel_format: str) -> None:
-    """Checks type and shape of a picture.
+    """Checks type and shape of an image.
 
     Raises:
-        ArgumentError: the format is unknown, or the picture does not have its shape and type.
+        ArgumentError: the format is unknown, or the image does not have its shape and type.
     """
     if pixel_format not in PIXEL_FORMATS:
         raise ArgumentError(f"pixel_format must be one of {PIXEL_FORMATS}, got {pixel_format!r}; choose one.")
@@ -67,22 +67,22 @@ def check_box(box: Sequence[float]) -> tuple[float, float, float, float]:
 def crop_resize(
     image: np.ndarray, box: Sequence[float], *, width: int, height: int, pixel_format: str = "rgb"
 ) -> np.ndarray:
-    """Returns a box of a picture at another size, as RGB.
+    """Returns a box of an image at another size, as RGB.
 
     Along an axis that shrinks every source pixel counts by the share that an output pixel covers (area averaging);
-    along one that grows the two nearest pixels are interpolated (bilinear). What lies outside the picture is its
+    along one that grows the two nearest pixels are interpolated (bilinear). What lies outside the image is its
     nearest edge pixel. The bytes are the same on every processor.
 
     Args:
         image: uint8; "rgb", "bgr": (H, W, 3); "gray": (H, W); "nv12": (H * 3 / 2, W), BT.601 limited range. Any strides
             (for "nv12": of its rows); nothing is copied unless pixels are not packed.
-        box: (x0, y0, x1, y1) float pixels, half-open, pixel i covers [i, i + 1); may reach outside the picture.
+        box: (x0, y0, x1, y1) float pixels, half-open, pixel i covers [i, i + 1); may reach outside the image.
         width: of the result, pixels.
         height: of the result, pixels.
         pixel_format: what `image` holds.
 
     Returns:
-        (height, width, 3) uint8 RGB; a gray picture fills all three.
+        (height, width, 3) uint8 RGB; a gray image fills all three.
 
     Raises:
         ArgumentError: image, box, width, height or pixel_format is not as above.
@@ -105,7 +105,7 @@ def crop_resize_planes(
 ) -> None:
     """Writes what `crop_resize` returns, channels first, into the upper left of a canvas: a network's input in one pass.
 
-    A canvas that is used again costs no new memory; what lies beside the resized box is left as it is.
+    A canvas that is used again costs no new memory; what lies beside the resized box is left unchanged.
 
     Args:
         image: as for `crop_resize`.

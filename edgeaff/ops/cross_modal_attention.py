@@ -260,7 +260,7 @@ def _weights(alpha: Any, beta: Any, target: Operand) -> tuple[float, float, int,
             continue
         try:
             values.append(_finite(weight))
-        except Exception as error:  # of whatever __float__ the object has
+        except Exception as error:  # of any that __float__ the object has
             raise ArgumentError(
                 f"{name} must be a number or a 0-d array, got {shown(weight)} ({reason_of(error)}); pass the learned weight."
             ) from error

@@ -1,4 +1,4 @@
-"""The door to csrc/vision/thumbnail: a small gray view of a picture. NumPy twin: reference_vision.py."""
+"""The door to csrc/vision/thumbnail: a small gray view of an image. NumPy twin: reference_vision.py."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from edgeaff.ops.crop_resize import check_image
 
 
 def gray_thumbnail(image: np.ndarray) -> np.ndarray:
-    """Returns a (32, 32) float32 gray view of a picture, each cell the mean of 4 x 4 points of it; in 0..255.
+    """Returns a (32, 32) float32 gray view of an image, each cell the mean of 4 x 4 points of it; in 0..255.
 
     Args:
         image: (H, W, 3) uint8 RGB of any size and strides, at least one pixel; else ArgumentError.

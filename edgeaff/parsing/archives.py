@@ -46,7 +46,7 @@ def read_zip(
         Views into `data`, and bytes where a member was compressed.
 
     Raises:
-        Refused: a limit is broken, or the archive is not as plain as the module's docstring says.
+        Refused: a limit is broken, or the archive is not as plain as the module's docstring states.
     """
     members: dict[str, memoryview | bytes] = {}
     taken: list[tuple[int, int]] = []
@@ -143,7 +143,7 @@ def _inflate(name: str, packed: memoryview, size: int) -> bytes:
 def read_npz(
     data: bytes, *, most_unpacked: int | None = None, most_arrays: int = MOST_MEMBERS, text: bool = False
 ) -> dict[str, np.ndarray]:
-    """Returns the arrays of an .npz archive, in native byte order, each with memory of its own.
+    """Returns the arrays of an .npz archive, in native byte order, each with its own memory.
 
     Args:
         data: the archive.
@@ -159,7 +159,7 @@ def read_npz(
 
 
 def read_npy(data: bytes | memoryview, *, text: bool = False) -> np.ndarray:
-    """Returns the array of .npy bytes, in native byte order, in memory of its own.
+    """Returns the array of .npy bytes, in native byte order, in its own memory.
 
     Args:
         data: the file.

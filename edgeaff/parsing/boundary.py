@@ -21,7 +21,7 @@ class Refused(ValueError):
 
 @contextlib.contextmanager
 def boundary(kind: type[EdgeaffError], what: str, advice: str) -> Iterator[None]:
-    """Turns whatever is raised inside into one error of the tree; errors of the tree pass, but for ArgumentError.
+    """Turns any that is raised inside into one error of the tree; errors of the tree pass, but for ArgumentError.
 
     An ArgumentError inside is about the content of the file, not about an argument of the caller, so it becomes `kind` too.
 

@@ -1,7 +1,7 @@
 """What an ONNX file from outside may hold: read from the wire format before an engine sees a byte.
 
 An engine opens the files that a tensor names as external data, relative to the working folder and outside of every checksum,
-and runs loops as often as the file says. Our graphs need neither.
+and runs loops as often as the file states. Our graphs need neither.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def check_onnx(model: bytes) -> None:
 
 
 def require_onnx(model: bytes) -> None:
-    """Refuses what `check_onnx` refuses, wherever the file came from.
+    """Refuses what `check_onnx` refuses, where the file came from.
 
     Raises:
         BundleError: it is refused.

@@ -23,7 +23,7 @@ class FaceDetector(Protocol):
     id: str
 
     def detect(self, image: np.ndarray) -> list[FaceDetection]:
-        """Returns the faces of one (H, W, 3) uint8 RGB picture."""
+        """Returns the faces of one (H, W, 3) uint8 RGB frame."""
         ...
 
 
@@ -68,10 +68,10 @@ class TickInput:
 
     Attributes:
         tick: its number; pts_ns: its time.
-        restart: all state starts anew with this tick (first tick, or after a jump).
+        restart: all state starts over with this tick (first tick, or after a jump).
         faces: usable faces, the primary one first; empty without one.
         frame_pts_ns: time of the frame taken, or None.
-        audio: (audio_vector_size,) float32, normalized, or None when sound is missing.
+        audio: (audio_vector_size,) float32, normalized, or None when audio is missing.
         lld: (65,) float32 of this step before normalization, or None.
         audio_center_ns: center of the newest analysis window used, or None.
         stale: no declared modality has delivered anything for the staleness time.
@@ -94,7 +94,7 @@ class InputCounts:
 
     Attributes:
         frames_used: frames that a tick could take.
-        frames_unused: frames that no tick can take any more, for whatever reason.
+        frames_unused: frames that no tick can take any more, for any reason.
         chunks_used: chunks of audio with something new for a tick.
         chunks_unused: chunks that no tick can use any more.
         frames_not_newer: frames dropped because they are not newer than the one before.
@@ -104,7 +104,7 @@ class InputCounts:
         samples_not_finite: samples that were no number; they count as 0.
         samples_late: samples whose ticks had gone.
         rows_not_newer: pushed LLD rows dropped because they are not newer than the one before.
-        sound_restarts: new LLD streams after a long hole or another rate.
+        audio_restarts: new LLD streams after a long hole or another rate.
         jumps: restarts after a step of more than 10 s.
         steps_back: steps back of 0.5 to 10 s; what comes is dropped until the clock has caught up.
         inputs_unconfirmed: inputs dropped because they lay more than 10 s away and no second one confirmed them.
@@ -123,7 +123,7 @@ class InputCounts:
     samples_not_finite: int = 0
     samples_late: int = 0
     rows_not_newer: int = 0
-    sound_restarts: int = 0
+    audio_restarts: int = 0
     jumps: int = 0
     steps_back: int = 0
     inputs_unconfirmed: int = 0
@@ -141,7 +141,7 @@ class InputCounts:
 
 
 class InputTap(Protocol):
-    """Stands where pictures have become crops and sound has become LLDs: a recorder notes them, a replay gives them."""
+    """Stands where frames have become crops and audio has become LLDs: a recorder notes them, a replay gives them."""
 
     def faces(self, pts_ns: int, find: Callable[[], list[FoundFace]]) -> list[FoundFace]:
         """Returns the faces of the frame at pts_ns; `find` detects, tracks and crops them."""

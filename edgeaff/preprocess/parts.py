@@ -33,7 +33,7 @@ def parts_from_bundle(
     Args:
         bundle: where graphs and statistics come from.
         video: whether the face parts are needed.
-        audio: whether the sound parts are needed.
+        audio: whether the audio parts are needed.
         detector: another FaceDetector in place of the bundle's; its id must be the bundle's.
         backend: what runs the face encoder; the detector runs on what goes with it (`edgeaff.backends.face`).
         threads: most threads of one run.

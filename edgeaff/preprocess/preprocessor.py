@@ -5,7 +5,7 @@ frame   -> detector -> tracker -> crop -> face encoder -+
                                                         +-> one TickInput per tick of the model clock
 samples -> clock -> resampler -> LLDs -> normalizer ----+
 ```
-It knows no model. The same calls give the same ticks, however the sound was cut into chunks.
+It knows no model. The same calls give the same ticks, however the audio was cut into chunks.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Preprocessor:
         self._setup = replace(self._setup, parts=parts)
 
     def reset(self) -> None:
-        """Starts anew, as after construction; the counts go on."""
+        """Starts again, as after construction; the counts go on."""
         self._drop(self._gate.drop_held())
         self._gate = ClockGate(confirm=self._live)
         self._degraded = 0
@@ -133,7 +133,7 @@ class Preprocessor:
         return self._offer(Delivery("faces", pts_ns, pts_ns, known))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[TickInput]:
-        """Returns the ticks that went out because of this sound.
+        """Returns the ticks that went out because of this audio.
 
         Args:
             samples: (n,) int16, or float32/float64 in [-1, 1]; NaN and Inf become 0 and are counted.
@@ -205,7 +205,7 @@ class Preprocessor:
 
     def _check_open(self, call: str, declared: bool, modality: str) -> None:
         if self._finished:
-            raise SessionStateError(f"{call} must come before finish, got it after; call reset() to start anew.")
+            raise SessionStateError(f"{call} must come before finish, got it after; call reset() to start over.")
         if not declared:
             raise ArgumentError(
                 f"{call} needs {modality}=True, got {modality}=False; declare the modality when constructing."

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgeaff.preprocess.audio import AudioFront, AudioSteps, audio_need_ns
 from edgeaff.preprocess.faces import FaceFront
 from edgeaff.preprocess.gate import Delivery
 from edgeaff.preprocess.inputs import InputCounts, PreprocessParts, TickInput
-from edgeaff.preprocess.sound import AudioSteps, SoundFront, audio_need_ns
 from edgeaff.spec import NANOSECONDS, STEP_BACK_NS
 from edgeaff.sync import HOLD_NS, FrameTimeline, TickScheduler
 
@@ -41,7 +41,7 @@ class Segment:
         self.scheduler = TickScheduler(spec, setup.skew_ns, setup.video, setup.audio, audio_need_ns(spec))
         self._faces = FaceFront(setup.parts, counts, setup.max_faces, setup.detector_stride) if setup.video else None
         self._frames = FrameTimeline(spec, _undeclared if self._faces is None else self._faces.process)
-        self._sound = SoundFront(spec, counts, setup.parts.tap) if setup.audio else None
+        self._audio = AudioFront(spec, counts, setup.parts.tap) if setup.audio else None
         self._steps = AudioSteps(spec, setup.parts.normalizer) if setup.audio else None
         self._behind: set[str] = set()  # modalities whose time has stepped back and not caught up yet
         self._started = False
@@ -65,8 +65,8 @@ class Segment:
 
     def finish(self) -> list[TickInput]:
         """Returns the ticks held back: those up to the end of the data."""
-        if self._sound is not None:
-            self._sound.finish()
+        if self._audio is not None:
+            self._audio.finish()
         tick, last = self.scheduler.current_tick(), self.scheduler.last_tick()
         if tick is None or last is None:
             return []
@@ -86,20 +86,20 @@ class Segment:
 
     def _take_audio(self, item: Delivery) -> bool:
         """Returns whether a tick can use the audio."""
-        sound, scheduler = self._sound, self.scheduler
-        assert sound is not None
-        if sound.has_any:
-            self._note_step("audio", sound.end_pts_ns - item.start_ns)
+        samples, scheduler = self._audio, self.scheduler
+        assert samples is not None
+        if samples.has_any:
+            self._note_step("audio", samples.end_pts_ns - item.start_ns)
         if item.kind == "samples":
             late = scheduler.late_ns(item.start_ns) * item.rate_hz // NANOSECONDS
             self._counts.samples_late += min(late, len(item.data))
-            new_ns = sound.push(item.start_ns, item.data, item.rate_hz)
+            new_ns = samples.push(item.start_ns, item.data, item.rate_hz)
         else:
-            new_ns = sound.push_rows(item.start_ns, item.data)
+            new_ns = samples.push_rows(item.start_ns, item.data)
         if new_ns is None:
             return False
-        scheduler.delivered("audio", sound.end_pts_ns, first_pts_ns=new_ns)
-        return self._is_in_time(sound.end_pts_ns - scheduler.audio_need_ns)
+        scheduler.delivered("audio", samples.end_pts_ns, first_pts_ns=new_ns)
+        return self._is_in_time(samples.end_pts_ns - scheduler.audio_need_ns)
 
     def _note_step(self, modality: str, back_ns: int) -> None:
         """Counts a step back of 0.5 s or more once; what comes until the clock has caught up belongs to it."""
@@ -129,12 +129,12 @@ class Segment:
         limit = pts_ns - round(spec.face_staleness_seconds * NANOSECONDS)
         faces = tuple(face for face in taken.result if face.detected_pts_ns >= limit) if taken else ()
         audio = lld = center = None
-        if self._sound is not None and self._steps is not None:
-            step = self._sound.rows.select(pts_ns - spec.audio_lag_ns)
+        if self._audio is not None and self._steps is not None:
+            step = self._audio.rows.select(pts_ns - spec.audio_lag_ns)
             audio = self._steps.push(step)
             if step is not None:
                 lld, center = step.lld, step.center_ns
-            self._sound.rows.forget_before(pts_ns - spec.audio_lag_ns)
+            self._audio.rows.forget_before(pts_ns - spec.audio_lag_ns)
         restart, self._started = not self._started, True
         self.scheduler.went(tick)
         frame_pts = taken.pts_ns if taken else None
@@ -142,8 +142,8 @@ class Segment:
 
     def _stale(self, tick: int, pts_ns: int) -> bool:
         newest = [self._frames.newest_before(tick)]
-        if self._sound is not None:
-            newest.append(self._sound.newest_sound_before(pts_ns + self.scheduler.audio_need_ns))
+        if self._audio is not None:
+            newest.append(self._audio.newest_audio_before(pts_ns + self.scheduler.audio_need_ns))
         delivered = [value for value in newest if value is not None]
         if delivered:
             return pts_ns - max(delivered) > self._setup.staleness_ns

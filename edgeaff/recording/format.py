@@ -1,9 +1,9 @@
-"""The session file `.eaffrec`: every call of a session in order, with what became of its pictures and sound.
+"""The session file `.eaffrec`: every call of a session in order, with what became of its frames and audio.
 
 ```
 "EAFFREC1"  then records:  kind (1 byte) | head length, body length (u32 LE) | head (JSON) | body | crc32 (u32 LE)
 H header    once, first: schema, versions, options of the session, raw or not
-C call      name and arguments; body: picture, samples or rows where they are kept
+C call      name and arguments; body: frame, samples or rows where they are kept
 F faces     of one frame, as they were found inside the last call; body: the crops
 R rows      LLDs that became final inside the last call; body: (n, 65) float32
 E event     as it was delivered, with latency_ms and dropped_since_last
@@ -83,7 +83,7 @@ class Call:
     """One call of the session and what was noted inside it, in order.
 
     Attributes:
-        record: its name and arguments; picture, samples or rows, where they were kept.
+        record: its name and arguments; frame, samples or rows, where they were kept.
         faces: records of kind F.
         rows: records of kind R.
         events: records of kind E: the events that were delivered after the call and before the next.
@@ -218,7 +218,7 @@ def _read_record(file: BinaryIO, bytes_left: int) -> tuple[Record, int]:
 
 
 def _inflate(packed: bytes, size: int) -> bytes:
-    """Returns exactly so many bytes.
+    """Returns exactly this many bytes.
 
     Raises:
         Refused: there are more or fewer.
@@ -261,7 +261,7 @@ class Recording:
 
     @property
     def is_raw(self) -> bool:
-        """True where pictures and sound themselves were kept."""
+        """True where frames and audio themselves were kept."""
         return self.header.get("raw") is True
 
     @property

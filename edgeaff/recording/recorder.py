@@ -30,7 +30,7 @@ from edgeaff.recording.calls import SessionCalls
 from edgeaff.recording.format import MAGIC, MOST_HEAD_BYTES, SCHEMA, Record, array_record, encode_record, faces_record
 from edgeaff.types import AffectEvent, TrackedFace
 
-_MAX_WAITING = 2048  # records; at 30 Hz with sound about ten seconds
+_MAX_WAITING = 2048  # records; at 30 Hz with audio about ten seconds
 _MAX_WAITING_BYTES = 1 << 28
 _END_BYTES = 64  # kept for the last record
 _UNRECORDABLE = (TypeError, ValueError, AttributeError, OverflowError)  # what an argument that is none raises here
@@ -38,7 +38,7 @@ Result = TypeVar("Result")
 
 
 class Recorder(ProcessBound, Closing):
-    """Writes a session file on a thread of its own. It is the tap of the session, and a sink.
+    """Writes a session file on its own thread. It is the tap of the session, and a sink.
 
     Where the disk is full or too slow the recording ends there, with a warning; the session goes on.
 
@@ -61,11 +61,11 @@ class Recorder(ProcessBound, Closing):
         Args:
             path: what to write; the folder must exist.
             options: what the session was made with; must be JSON. None leaves it to the Runtime (`describe`).
-            raw: keep pictures and sound themselves too. Without it no picture but the 96 x 96 crops and no sound but
+            raw: keep frames and audio themselves too. Without it no frame but the 96 x 96 crops and no audio but
                 the LLDs is stored.
             keep_previous: rename a recording that is there to NAME.1.eaffrec (or the next free number); False overwrites it.
             mode: rights of a file that is made here; one that is there keeps its own.
-            max_mb: where the recording would grow beyond so many megabytes it ends, with a warning; None never.
+            max_mb: where the recording would grow beyond this many megabytes it ends, with a warning; None never.
 
         Raises:
             ArgumentError: the file cannot be opened for writing, max_mb is not positive, or options are no JSON.
@@ -89,7 +89,7 @@ class Recorder(ProcessBound, Closing):
         self._thread.start()
 
     def describe(self, options: Mapping[str, Any]) -> None:
-        """Says what the session was made with, where that was not said before; a Runtime does so.
+        """States what the session was made with, where that was not stated before; a Runtime does so.
 
         Args:
             options: keyword arguments of Session; must be JSON, else ArgumentError.

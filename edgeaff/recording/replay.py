@@ -1,6 +1,6 @@
 """Replays a session file: the same calls, with the recorded crops and LLDs in place of detection and analysis.
 
-A file may be damaged or hostile: whatever a call, an option or an array in it breaks is a MediaError.
+A file may be damaged or hostile: any that a call, an option or an array in it breaks is a MediaError.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgeaff.types import AffectEvent, AudioChunk, TrackedFace, VideoFrame
 MOST_SWAPS = 1000
 FREE_AUDIO_SECONDS = 60  # of a call, beyond what its recorded rows account for
 _ROWS_PER_SECOND = 100
-_NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
+_NO_FRAME = np.zeros((1, 1, 3), np.uint8)
 
 
 class ReplayTap:
@@ -82,7 +82,7 @@ def replay(
     Args:
         recording: the session file.
         make_session: makes the session from a tap (None with recompute) and the options of the header.
-        recompute: detect and analyze again from the raw pictures and sound, which the recording must hold.
+        recompute: detect and analyze again from the raw frames and audio, which the recording must hold.
 
     Yields:
         Each event with the latency_ms and dropped_since_last that it was delivered with, and the recorded event as a
@@ -155,7 +155,7 @@ def _make_call(session: SessionCalls, call: Call, recompute: bool) -> list[Affec
     """
     head = call.record.head
     if call.name == "push_frame":
-        image = array_of(call.record) if recompute else _NO_PICTURE
+        image = array_of(call.record) if recompute else _NO_FRAME
         return list(session.push_frame(image, pts_ns=_whole(head, "pts_ns")))
     if call.name == "push_audio":
         samples = array_of(call.record) if recompute else np.zeros(_sample_count(call), np.int16)
@@ -193,7 +193,7 @@ def _whole(head: dict[str, Any], name: str) -> int:
 
 
 def _sample_count(call: Call) -> int:
-    """Returns how many samples a call had: as many as its rows account for, and a minute more where they were held back.
+    """Returns the number of samples a call had: as many as its rows account for, and a minute more where they were held back.
 
     Raises:
         MediaError: it states more.
@@ -216,7 +216,7 @@ def _body_size(record: Record) -> int:
 
 
 class ReplaySource(Closing):
-    """The raw pictures and sound of a recording as a source, in the order in which the session got them."""
+    """The raw frames and audio of a recording as a source, in the order in which the session got them."""
 
     is_live = False
     duration_seconds: float | None = None
@@ -226,8 +226,8 @@ class ReplaySource(Closing):
 
         Args:
             path: session file recorded raw.
-            video: deliver pictures.
-            audio: deliver sound.
+            video: deliver frames.
+            audio: deliver audio.
 
         Raises:
             MediaError: the file is no session file, or holds crops and LLDs only.
@@ -242,7 +242,7 @@ class ReplaySource(Closing):
         self.counts: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
-        """Yields pictures and sound; where the recording is cut, `warnings` says so."""
+        """Yields frames and audio; where the recording is cut, `warnings` reports it."""
         with boundary(MediaError, f"{self.recording.path} must hold raw media", "record again."):
             for call in self.recording.calls():
                 head = call.record.head

@@ -26,7 +26,7 @@ def analyze(
 
     Args:
         path: video or audio file of any kind that FFmpeg reads.
-        audio: another file for the sound; both start at the same instant.
+        audio: another file for the audio; both start at the same instant.
         progress: called with every event as it comes; a plain function.
         options: bundle, key, minimum_version, backend, max_faces, detector_stride, smoothing, staleness_seconds as in Runtime.
 

@@ -25,7 +25,7 @@ class FirstError:
         self._endings: list[Callable[[], None]] = []
 
     def report_to(self, status: StatusChannel) -> None:
-        """Sets the channel that is told of errors in callbacks and sinks."""
+        """Sets the channel that is reported of errors in callbacks and sinks."""
         self._status = status
 
     def then(self, ending: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ FORGET_SECONDS = 2.5  # no input dropped for so long: over
 LEAST_SECONDS = 0.3  # below that a few damaged timestamps would be a finding
 SILENCE_SECONDS = 1.0  # a live session gives 30 events a second, with or without input
 GRACE_SECONDS = 0.2  # a process that was suspended needs a moment
-RESTARTS, RESTART_SECONDS = 3, 5.0  # so many jumps in so short a time: two clocks take turns
+RESTARTS, RESTART_SECONDS = 3, 5.0  # this many jumps in so short a time: two clocks take turns
 UNHEALTHY_KINDS = frozenset({"clock_mismatch", "unusable", "no_events", "model_output"})
 _UNITS = {"video": "frames", "audio": "chunks"}
 _OTHER = {"video": "audio", "audio": "video"}
@@ -51,7 +51,7 @@ class _Lane:
         self.used, self.unused = used, unused
 
     def wasted_seconds(self) -> float:
-        """Returns how long everything has been dropped."""
+        """Returns the time for which everything has been dropped."""
         return 0.0 if self.wasted_from is None else self.wasted_to - self.wasted_from
 
 
@@ -70,7 +70,7 @@ class InputWatch:
         self._silent_since: float | None = None
 
     def look(self, counts: Mapping[str, int], silent_seconds: float | None, now: float) -> list[Finding]:
-        """Returns what is wrong now.
+        """Returns all that is wrong now.
 
         Args:
             counts: counters of the session (InputCounts).

@@ -8,8 +8,8 @@
 
 The decision is a call of the Session (`degrade`), which a Recorder writes down: a replay makes the same calls. It looks at
 windows of a second. Behind is a window in which the worker was busy for more than nine tenths of the time, or for more than half
-of it while a tenth of the pictures were replaced before it could take them (a camera of 200 fps alone is no overload), or in which
-sound never waited for less than the budget. Two such windows in a row take one step down. Calm is a window without any of it in
+of it while a tenth of the frames were replaced before it could take them (a camera of 200 fps alone is no overload), or in which
+audio never waited for less than the budget. Two such windows in a row take one step down. Calm is a window without any of it in
 which the worker was busy for less than `_CALM_BUSY` of the time; five in a row take one step up. A step up that has to be taken
 back within ten seconds doubles the number of calm windows asked for the next time, up to 60.
 """
@@ -20,8 +20,8 @@ from dataclasses import dataclass
 
 STEPS = ("full", "detector less often", "face encoder every second frame")
 _WINDOW_NS = 1_000_000_000
-_BUDGET_SECONDS = 0.1  # of sound that may wait; more is being behind
-_HOLE_NS = 3 * _WINDOW_NS  # a longer window means that the process stood still: it says nothing about load
+_BUDGET_SECONDS = 0.1  # of audio that may wait; more is being behind
+_HOLE_NS = 3 * _WINDOW_NS  # a longer window means that the process stood still: it has no information about load
 _FULL_SHARE = 0.9
 _HALF_SHARE, _REPLACED_SHARE = 0.5, 0.1
 _CALM_BUSY = (1.0, 0.6, 0.55)  # by step: what one step up adds must fit
@@ -35,15 +35,15 @@ class Load:
 
     Attributes:
         busy_ns: time spent in the session and in delivery.
-        frames: pictures that came, taken or not.
-        frames_replaced: pictures replaced by newer ones before they could be taken.
-        sound_waiting_seconds: sound that waits now.
+        frames: frames that came, taken or not.
+        frames_replaced: frames replaced by newer ones before they could be taken.
+        audio_waiting_seconds: audio that waits now.
     """
 
     busy_ns: int
     frames: int
     frames_replaced: int
-    sound_waiting_seconds: float
+    audio_waiting_seconds: float
 
 
 class Ladder:
@@ -74,7 +74,7 @@ class Ladder:
         if self._start_ns is None or now_ns - self._start_ns > _HOLE_NS:
             self._begin(now_ns, load)
             return None
-        self._least_waiting = min(self._least_waiting, load.sound_waiting_seconds)
+        self._least_waiting = min(self._least_waiting, load.audio_waiting_seconds)
         if now_ns - self._start_ns < _WINDOW_NS:
             return None
         before, elapsed = self._at_start, now_ns - self._start_ns
@@ -90,7 +90,7 @@ class Ladder:
         return self._decide(now_ns)
 
     def _begin(self, now_ns: int, load: Load) -> None:
-        self._start_ns, self._at_start, self._least_waiting = now_ns, load, load.sound_waiting_seconds
+        self._start_ns, self._at_start, self._least_waiting = now_ns, load, load.audio_waiting_seconds
 
     def _decide(self, now_ns: int) -> int | None:
         if self._behind >= _BEHIND_WINDOWS and self.step < len(STEPS) - 1:

@@ -1,7 +1,7 @@
-"""The monitor: looks at sources, session and sinks ten times a second and says what began and what ended.
+"""The monitor: looks at sources, session and sinks ten times a second and states what began and what ended.
 
-It runs on a thread of its own, so that it notices a worker that hangs as well as a device that does. Something wrong is a
-condition: it is reported when it begins and when it is over, not in between.
+It runs on its own thread, so that it notices a worker that hangs as well as a device that does. Something wrong is a
+condition: it is reported when it begins and when it has ended, not in between.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _SINK_COUNTERS = {
     "not_finite": ("corrupt_input", "values are no finite numbers; they are written as no value"),
 }
 _SOURCE_COUNTERS = {
-    "failed_reads": ("corrupt_input", "pictures could not be read; they are left out"),
+    "failed_reads": ("corrupt_input", "frames could not be read; they are left out"),
     "bad_packets": ("corrupt_input", "packets are damaged; they are skipped"),
-    "audio_overflows": ("overflow", "the driver lost sound; it shows as a hole"),
-    "audio_gaps": ("overflow", "sound is missing; it shows as a hole"),
-    "samples_dropped": ("overflow", "the worker is too slow for the sound; the oldest goes and shows as a hole"),
+    "audio_overflows": ("overflow", "the driver lost audio; it shows as a hole"),
+    "audio_gaps": ("overflow", "audio is missing; it shows as a hole"),
+    "samples_dropped": ("overflow", "the worker is too slow for the audio; the oldest goes and shows as a hole"),
 }
 _SUSTAINED_SECONDS = 0.5  # what happens now and then in any live session is reported once it lasts
 _INPUT_COUNTERS = {  # of InputCounts: source, kind, text, how long it must last
     "samples_not_finite": ("mic", "corrupt_input", "samples are no numbers; they count as silence", 0.0),
-    "sound_restarts": ("mic", "overflow", "a hole in the audio was too long to fill; its analysis began again", 0.0),
+    "audio_restarts": ("mic", "overflow", "a hole in the audio was too long to fill; its analysis began again", 0.0),
     "samples_filled": ("mic", "overflow", "audio is missing; zeros stand in for it", 0.0),
     "samples_overlapping": ("mic", "discarded", "audio overlaps what came before; the overlap is dropped", _SUSTAINED_SECONDS),
     "rows_not_newer": ("mic", "discarded", "LLD rows are not newer than the last; they are dropped", _SUSTAINED_SECONDS),
@@ -66,7 +66,7 @@ class _Condition:
     kind: str
     since: float
     last: float
-    told: bool
+    reported: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,15 +243,15 @@ class Monitor:
             condition = _Condition(report.source, report.name, report.kind, now, now, False)
             self._conditions[report.name, report.kind] = condition
         condition.last = now
-        if not condition.told and now - condition.since >= report.grace_seconds:
-            condition.told = True
+        if not condition.reported and now - condition.since >= report.grace_seconds:
+            condition.reported = True
             self._status.emit(report.source, report.kind, report.message, name=report.name, counts=report.counts)
 
     def _over(self, name: str, kind: str, now: float) -> None:
         condition = self._conditions.pop((name, kind), None)
-        if condition is not None and condition.told:
+        if condition is not None and condition.reported:
             counts = {"seconds": round(now - condition.since, 3)}
-            self._status.emit(condition.source, "recovered", f"{name}: {kind} is over.", name=name, counts=counts)
+            self._status.emit(condition.source, "recovered", f"{name}: {kind} has ended.", name=name, counts=counts)
 
     def _close_conditions(self, now: float) -> None:
         """Ends what is counted, not looked at, once it has not been seen for a while."""
@@ -260,14 +260,14 @@ class Monitor:
                 self._over(name, kind, now)
 
     def problems(self) -> list[str]:
-        """Returns what is wrong now, as "name: kind"."""
-        return [f"{name}: {kind}" for (name, kind), condition in list(self._conditions.items()) if condition.told]
+        """Returns all that is wrong now, as "name: kind"."""
+        return [f"{name}: {kind}" for (name, kind), condition in list(self._conditions.items()) if condition.reported]
 
 
     @property
     def unhealthy(self) -> bool:
         """Whether the input or the model is such that events cannot be relied on."""
-        return any(kind in UNHEALTHY_KINDS and condition.told for (_, kind), condition in list(self._conditions.items()))
+        return any(kind in UNHEALTHY_KINDS and condition.reported for (_, kind), condition in list(self._conditions.items()))
 
 
 def _name_of(place: str, sources: Sequence[LiveSource]) -> str:
@@ -278,7 +278,7 @@ def _name_of(place: str, sources: Sequence[LiveSource]) -> str:
 
 
 def _asleep_seconds() -> float:
-    """Returns how long the machine has slept since it started, 0 where the system does not say."""
+    """Returns the time for which the machine has slept since it started, 0 where the system does not say."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return 0.0
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

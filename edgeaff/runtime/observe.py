@@ -37,7 +37,7 @@ class Observed(Protocol):
         ...
 
     def health(self) -> RuntimeHealth:
-        """Returns how it is doing now."""
+        """Returns the way it is doing now."""
         ...
 
     def stats(self) -> RuntimeStats:

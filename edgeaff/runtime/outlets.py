@@ -62,7 +62,7 @@ class Outlets:
             )
 
     def add_callback(self, callback: Callable[[AffectEvent], Any], policy: Policy) -> None:
-        """Calls back for every event, on a thread of its own."""
+        """Calls back for every event, on its own thread."""
         waiting: EventQueue[AffectEvent] = EventQueue(policy, lossless=not self._live)
         self._callbacks.append(
             Subscriber(callback, waiting, origin=Origin("reader", "callback"), on_error=self._on_error, background=self.background)

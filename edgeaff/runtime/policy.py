@@ -48,7 +48,7 @@ def as_policy(policy: Any) -> Policy:
         unknown = set(policy) - {"keep", "capacity", "max_age_seconds"}
         if unknown:
             raise ArgumentError(
-                f"policy must have the keys keep, capacity and max_age_seconds, got {min(unknown)!r}; mend it."
+                f"policy must have the keys keep, capacity and max_age_seconds, got {min(unknown)!r}; correct it."
             )
         return Policy(**policy)
     if isinstance(policy, str):

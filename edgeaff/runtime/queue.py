@@ -1,4 +1,4 @@
-"""The bounded queue between a thread of the runtime and whoever reads."""
+"""The bounded queue between a thread of the runtime and the caller that reads."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class EventReader(ProcessBound):
     """Delivers events and status events, and raises what went wrong elsewhere.
 
     Callbacks are plain or async functions. An async one runs in the event loop in which it was registered, else in one on a
-    thread of its own. In a forked child every call is a SessionStateError.
+    its own thread. In a forked child every call is a SessionStateError.
     """
 
     def __init__(self, sinks: Sequence[Sink], policy: Policy, *, live: bool) -> None:
@@ -74,7 +74,7 @@ class EventReader(ProcessBound):
         return event
 
     def on_event(self, callback: Callable[[AffectEvent], Any], *, policy: Policy | str = "every") -> None:
-        """Calls back for every event on a thread of its own; an exception in it surfaces in join, iteration or poll.
+        """Calls back for every event on its own thread; an exception in it surfaces in join, iteration or poll.
 
         Args:
             callback: called with each AffectEvent; plain or async.
@@ -106,7 +106,7 @@ class EventReader(ProcessBound):
         self._outlets.add_sink(sink, name)
 
     def on_status(self, callback: Callable[[StatusEvent], Any]) -> None:
-        """Calls back for every StatusEvent from now on, on a thread of its own; an exception surfaces as in `on_event`."""
+        """Calls back for every StatusEvent from now on, on its own thread; an exception surfaces as in `on_event`."""
         require_function(callback)
         self.status.subscribe(callback)
 
@@ -168,7 +168,7 @@ class EventReader(ProcessBound):
         """
         if running_loop() in self._outlets.loops | self._status.loops:
             raise SessionStateError(
-                f"{what} must not block the event loop of its own callbacks, got a call in that loop; use `async for`, or "
+                f"{what} must not block the event its own loop callbacks, got a call in that loop; use `async for`, or "
                 "await asyncio.to_thread(runtime.join)."
             )
 

@@ -1,4 +1,4 @@
-"""Runtime: capture + Session + delivery, each on threads of its own.
+"""Runtime: capture + Session + delivery, each on separate threads.
 
 ```
 sources -> [worker: Session] -+-> EventQueue -> iterator | poll | async for
@@ -57,15 +57,15 @@ class Runtime(EventReader):
 
     Args:
         bundle: a ModelBundle, a path, or None for the one that ships.
-        video: path or URI of the pictures ("clip.mp4", "camera:0", "rtsp://..."; the table is in edgeaff.capture.uri), or a
-            source such as PushVideo(). A file or stream brings its sound too, unless `audio` names another.
-        audio: path or URI of the sound ("mic:default"), or a source such as PushAudio().
+        video: path or URI of the frames ("clip.mp4", "camera:0", "rtsp://..."; the table is in edgeaff.capture.uri), or a
+            source such as PushVideo(). A file or stream brings its audio too, unless `audio` names another.
+        audio: path or URI of the audio ("mic:default"), or a source such as PushAudio().
         backend: "default" (the bundle's, and the default), "onnxruntime", "openvino", "native", "tensorrt", or "auto": the fastest
             in a short trial. A live Runtime builds "tensorrt" in the background while the default serves, and hands over after
             its self-test.
         face_backend: what runs the face encoder; None for the one that goes with `backend`, which "auto" chooses apart.
         strict: refuse to fall back to, or begin with, another backend; default False.
-        max_faces: most faces with events of their own per tick; default 1.
+        max_faces: most faces with their own events per tick; default 1.
         detector_stride: run the detector on every n-th taken frame.
         smoothing: (valence_seconds, arousal_seconds), None for the bundle's.
         policy: which events a slow reader gets: "every", "latest" or a Policy.
@@ -247,7 +247,7 @@ class Runtime(EventReader):
     def swap_backend(self, backend: str) -> None:
         """Has another backend take over between two ticks, when it is loaded or built and has passed its self-test; returns at once.
 
-        `on_status` tells what became of it: "swapped", or "swap_refused", and then the old one goes on. A Recorder notes the swap.
+        `on_status` reports what became of it: "swapped", or "swap_refused", and then the old one goes on. A Recorder notes the swap.
 
         Args:
             backend: a name, as for the constructor.
@@ -258,7 +258,7 @@ class Runtime(EventReader):
     # --- pushed input -------------------------------------------------------------------------------------------------------
 
     def push_frame(self, image: np.ndarray, *, pts_ns: int | None = None) -> int:
-        """Returns how many pictures were dropped for this one; never blocks. Needs video=PushVideo().
+        """Returns the number of frames that were dropped for this one; never blocks. Needs video=PushVideo().
 
         Args:
             image: (H, W, 3) uint8 RGB; not copied.
@@ -268,7 +268,7 @@ class Runtime(EventReader):
         return int(self._pushable("video", PushVideo).push(image, pts_ns=pts_ns))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int | None = None) -> int:
-        """Returns how many samples were dropped for these; never blocks. Needs audio=PushAudio(sample_rate_hz=...).
+        """Returns the number of samples that were dropped for these; never blocks. Needs audio=PushAudio(sample_rate_hz=...).
 
         Args:
             samples: (n,) int16 or float32, mono; not copied.
@@ -278,7 +278,7 @@ class Runtime(EventReader):
         return int(self._pushable("audio", PushAudio).push(samples, pts_ns=pts_ns))
 
     def finish(self) -> None:
-        """Says that nothing more will be pushed, so that the events end."""
+        """States that nothing more will be pushed, so that the events end."""
         self._require_own_process()
         for source in self._sources():
             if hasattr(source, "finish"):
@@ -294,7 +294,7 @@ class Runtime(EventReader):
         name = f"edgeaff.{kind.__name__}"
         raise ArgumentError(f"{modality} must be an {name} to be pushed to, got {self._source_name}; pass {modality}={name}().")
 
-    # --- what it says of itself ---------------------------------------------------------------------------------------------
+    # --- what it reports about itself ---------------------------------------------------------------------------------------------
 
     @property
     def warnings(self) -> list[str]:
@@ -344,7 +344,7 @@ class Runtime(EventReader):
         return snapshot.stats(self._worker, self._outlets, self._source)
 
     def health(self) -> RuntimeHealth:
-        """Returns how sources, worker and sinks are doing now."""
+        """Returns the way sources, worker and sinks are doing now."""
         self._require_own_process()
         return snapshot.health(
             self._worker, self._outlets, self._monitor, self._sources(), failed=self._failure.failed, swap=self._swap.state

@@ -18,12 +18,12 @@ class RuntimeStats:
         events: delivered by the worker.
         events_by_status: the same by status.
         events_dropped: what slow readers and callbacks missed.
-        frames: pictures taken by the worker.
-        samples: of sound taken by the worker.
+        frames: frames taken by the worker.
+        samples: of audio taken by the worker.
         inputs: used, repaired or dropped by the session, by cause (InputCounts).
         source: delivered, repaired or dropped by the sources, by cause.
         sinks: written, dropped and failures, by the sink's name.
-        stages_ms: p50, p95 and p99 of the last 2048: "frame" and "sound" (work of the session), "latency" (capture to
+        stages_ms: p50, p95 and p99 of the last 2048: "frame" and "audio" (work of the session), "latency" (capture to
             delivery, live only).
         queues: what waits now: "events", "frames", "sound_ms", "sinks".
         skew_ppm: of the microphone's clock against the monotonic clock, None where there is none.

@@ -1,4 +1,4 @@
-"""The status channel: StatusEvents from any thread to callbacks, each on a thread of its own."""
+"""The status channel: StatusEvents from any thread to callbacks, each on its own thread."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class StatusChannel:
         return event
 
     def subscribe(self, callback: Callable[[StatusEvent], Any]) -> None:
-        """Calls back for every event from now on, on a thread of its own; 256 wait, then the oldest go."""
+        """Calls back for every event from now on, on its own thread; 256 wait, then the oldest go."""
         queue: EventQueue[StatusEvent] = EventQueue(lossless=False)
         subscriber = Subscriber(callback, queue, origin=Origin("reader", "status"), on_error=self._on_error, background=self._background)
         with self._lock:

@@ -1,4 +1,4 @@
-"""User code on a thread of its own: behind a bounded queue, its exception handed to whoever reads."""
+"""User code on its own thread: behind a bounded queue, its exception handed to the caller that reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Subscriber(Generic[T]):
-    """Calls a function with every item that is put, on a thread of its own."""
+    """Calls a function with every item that is put, on its own thread."""
 
     def __init__(
         self,

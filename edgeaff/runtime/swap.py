@@ -1,4 +1,4 @@
-"""Another backend for a running stream: prepared on a thread of its own while the old one serves, handed over by the worker.
+"""Another backend for a running stream: prepared on its own thread while the old one serves, handed over by the worker.
 
 ```
 BackendSwap.request("tensorrt")
@@ -71,11 +71,11 @@ def begin(make: Callable[[str], Session], backend: str, *, live: bool, strict: b
 
 
 def announce(session: Session, status: StatusChannel) -> None:
-    """Says what a session chose by itself, and what its test at load found wrong.
+    """States what a session chose by itself, and what its test at load found wrong.
 
     Args:
         session: just made.
-        status: where it is said.
+        status: where it is stated.
     """
     for text in session.warnings:
         status.emit("backend", "self_test_failed", text, name=session.backend)
@@ -89,7 +89,7 @@ class BackendSwap:
 
     Args:
         worker: whose session is handed over.
-        status: where it is said.
+        status: where it is stated.
         options: threads and stride of the session.
         make: prepares a candidate; another one in tests.
 
@@ -135,7 +135,7 @@ class BackendSwap:
         self._closed.set()
 
     def refuse(self, backend: str, error: BaseException) -> None:
-        """Says that a backend was refused, and that the old one goes on."""
+        """States that a backend was refused, and that the old one goes on."""
         self._busy = False
         self.state = f"refused {backend}: {error}"
         if not self._closed.is_set():

@@ -69,7 +69,7 @@ class Worker:
         self._live = self._group is not None
         self._lost = (0, 0)
         self._reached_ns: int | None = None  # time of the last event
-        self._picture_ns: int | None = None  # time of the newest picture
+        self._frame_ns: int | None = None  # time of the newest frame
         self._busy_ns = 0
         self._saw_face = False
         self._calls: list[Callable[[RunningSession], None]] = []
@@ -133,7 +133,7 @@ class Worker:
         self._busy_ns += ended - started
         if not isinstance(unit, ClockTick):
             self.last_unit = ended / 1e9
-            self.measures.add("frame" if isinstance(unit, VideoFrame) else "sound", (ended - started) / 1e6)
+            self.measures.add("frame" if isinstance(unit, VideoFrame) else "audio", (ended - started) / 1e6)
         if self.ladder is not None:
             self._climb(self.ladder, ended)
 
@@ -143,7 +143,7 @@ class Worker:
             events = self.session.advance(unit.pts_ns)
         elif isinstance(unit, VideoFrame):
             self.stats.frames += 1
-            self._picture_ns = unit.pts_ns
+            self._frame_ns = unit.pts_ns
             if self.on_frame is not None:
                 self.on_frame(unit)
             events = self.session.push_frame(unit.image, pts_ns=unit.pts_ns)
@@ -183,7 +183,7 @@ class Worker:
         for event in self._stamped(events) if self._live else events:
             if event.face is not None and not self._saw_face:
                 self._saw_face = True
-                message = "a face is being measured; the people in the picture should know."
+                message = "a face is being measured; the people in the frame should know."
                 self._status.emit("runtime", "first_face", message, counts={"pts_ns": event.pts_ns})
             self.stats.events += 1
             name = event.status.value
@@ -198,7 +198,7 @@ class Worker:
         now = None if self._group is None else self._group.now_ns()
         counts = self._source.counts
         lost = (counts.get("frames_replaced", 0), counts.get("samples_dropped", 0))
-        new = lost[0] - self._lost[0] + (lost[1] > self._lost[1])  # frames, and 1 for sound that was lost
+        new = lost[0] - self._lost[0] + (lost[1] > self._lost[1])  # frames, and 1 for audio that was lost
         self._lost = lost
         stamped = []
         for index, event in enumerate(events):
@@ -209,15 +209,15 @@ class Worker:
         return stamped
 
     def _latency_ms(self, event: AffectEvent, now_ns: int | None) -> float | None:
-        """Returns the age of the event; None where its clock is not the one that tells the time."""
+        """Returns the age of the event; None where its clock is not the one that reports the time."""
         elapsed = None if now_ns is None else now_ns - self._captured_ns(event)
         return None if elapsed is None or abs(elapsed) > JUMP_NS else max(0.0, round(elapsed / 1e6, 3))
 
     def _captured_ns(self, event: AffectEvent) -> int:
-        """Returns the tick's time, or that of its own picture where it was taken just before the tick."""
-        picture_ns = self._picture_ns
-        if picture_ns is not None and 0 < event.pts_ns - picture_ns < HALF_TICK_NS:
-            return picture_ns
+        """Returns the tick's time, or that of the frame where it was taken just before the tick."""
+        frame_ns = self._frame_ns
+        if frame_ns is not None and 0 < event.pts_ns - frame_ns < HALF_TICK_NS:
+            return frame_ns
         return event.pts_ns
 
 

@@ -46,7 +46,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--start",
         type=Path,
-        help="edge_weights.safetensors to go on from; with --minutes 0 they are calibrated and measured as they are",
+        help="edge_weights.safetensors to go on from; with --minutes 0 they are calibrated and measured unchanged",
     )
     parser.add_argument("--results", type=Path, help="JSON file for the figures")
     return parser.parse_args()
@@ -181,7 +181,7 @@ def finish(
 
 
 def summary_of_unseen(unseen: dict[str, Any]) -> dict[str, Any]:
-    """Returns what the manifest says of voices never heard: arousal CCC, pooled over speakers and by corpus."""
+    """Returns what the manifest states of voices never heard: arousal CCC, pooled over speakers and by corpus."""
     result: dict[str, Any] = {}
     if "unseen_speakers" in unseen:
         result["unseen_speakers_emodb_arousal_ccc"] = unseen["unseen_speakers"]["pooled"]["arousal_ccc"]

@@ -44,7 +44,7 @@ LICENSES = {
     "code": "Apache-2.0",
     "weights": "Apache-2.0",
     "data": "trained on FER+ (labels MIT; FER-2013 pixels without stated license), EmoDB, CREMA-D (ODbL), JL-Corpus, EmoGator and the "
-    "face pictures listed in docs/face_detector_card.md; none of their pixels or recordings are included",
+    "face images listed in docs/face_detector_card.md; none of their pixels or recordings are included",
 }
 
 

@@ -75,7 +75,7 @@ def fit_table(errors: Errors) -> dict[str, Any]:
 
     The standard deviation stated is the 95 % quantile of |error| / 1.96, so that value +- 1.96 std holds 95 % of the
     cases even where errors have longer tails than a normal distribution. Then value +- std holds more than 68 % (with a
-    face) or less (valence from sound alone), so the half-width that holds 68 % is a table of its own.
+    face) or less (valence from audio alone), so the half-width that holds 68 % is its own table.
 
     Args:
         errors: of the calibration half.
@@ -107,7 +107,7 @@ def fit_table(errors: Errors) -> dict[str, Any]:
         "arousal_std": np.round(grids["arousal", 0.95] / NORMAL_95, 4).tolist(),
         "valence_half_68": np.round(grids["valence", SHARE_68], 4).tolist(),
         "arousal_half_68": np.round(grids["arousal", SHARE_68], 4).tolist(),
-        # Choice: a number clearly worse than always saying the mean is no number; valence from sound has to be better.
+        # Choice: a number clearly worse than always saying the mean is no number; valence from audio has to be better.
         "abstain_above_std": round(float(1.3 * guess.max()), 4),
         "audio_only_valence_max_std": round(float(0.85 * guess[0]), 4),
     }
@@ -150,7 +150,7 @@ def _quantile_grid(
         grid *= np.array([step[point] for point in near]).reshape(grid.shape) ** 0.8
         grid = 0.5 * grid + 0.5 * _blurred(grid)  # neighboring ticks are alike, so a grid point holds few cases
     grid *= float(np.quantile(magnitude / _interpolated(grid, errors), share))
-    grid[0] = np.maximum.accumulate(grid[0][::-1])[::-1]  # without any face, less sound is never better evidence
+    grid[0] = np.maximum.accumulate(grid[0][::-1])[::-1]  # without any face, less audio is never better evidence
     return grid
 
 

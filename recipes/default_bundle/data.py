@@ -4,7 +4,7 @@
 trajectory  ~~~~~~~~~~~~~~~~      slow valence and arousal
 voice       [utt]  [utterance]    of the nearest affect, with pauses        -> present audio, its own label
 faces       fff ggggg hhhh ...    runs of one photograph of nearest affect  -> present video, its own label
-target      what the evidence that is there says: face and voice labels weighted by what was there lately
+target      what the evidence that is there states: face and voice labels weighted by what was there lately
 ```
 """
 
@@ -192,7 +192,7 @@ class PseudoCorpus:
         voice: np.ndarray,
         trajectory: np.ndarray,
     ) -> np.ndarray:
-        """Returns what the evidence of the last second says; without any, the trajectory."""
+        """Returns what the evidence of the last second states; without any, the trajectory."""
         by_face = trailing_share(seen, MEMORY_TICKS)[:, None] * FACE_WEIGHT
         by_voice = trailing_share(heard & speaking, MEMORY_TICKS)[:, None] * (1.0 - FACE_WEIGHT)
         smooth_face = _lately(face, seen)

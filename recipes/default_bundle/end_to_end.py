@@ -1,8 +1,8 @@
 """The bundle as it ships, end to end: `python -m recipes.default_bundle.end_to_end --results FILE`.
 
-Each FER+ test photograph becomes a clip of its own: enlarged to a face of ordinary size, on a made-up background at the size
-of a video, moving a little, with the noise of a camera. `Session` gets the pictures, so detector, tracker, crop, face encoder and
-tail all take part; there is no sound. Clips of voices of speakers that the weights never heard go the same way, without picture.
+Each FER+ test photograph becomes its own clip: enlarged to a face of ordinary size, on a made-up background at the size
+of a video, moving a little, with the noise of a camera. `Session` gets the images, so detector, tracker, crop, face encoder and
+tail all take part; there is no audio. Clips of voices of speakers that the weights never heard go the same way, without image.
 """
 
 from __future__ import annotations
@@ -29,34 +29,34 @@ from recipes.face_encoder.data import FaceSet, read_split
 
 logger = logging.getLogger(__name__)
 WIDTH, HEIGHT = 640, 480
-SHAKE = 64  # how far the grain of the camera moves between pictures, pixels
+SHAKE = 64  # how far the grain of the camera moves between images, pixels
 FRAME_NS = 33_333_333
-FACE_PX = (96, 260)  # side of the enlarged photograph in the picture, at random
+FACE_PX = (96, 260)  # side of the enlarged photograph in the image, at random
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the bundle said of clips. said: (N, 2), NaN where it gave no number; half: percent -> (N, 2) half-widths."""
+    """What the bundle stated of clips. stated: (N, 2), NaN where it gave no number; half: percent -> (N, 2) half-widths."""
 
-    said: np.ndarray
+    stated: np.ndarray
     half: dict[int, np.ndarray]
 
 
 def background(rng: np.random.Generator) -> np.ndarray:
     """Returns a made-up room: soft light and dark, edges of walls and furniture, color. (HEIGHT, WIDTH, 3) float32, 0..255."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
-    picture = np.empty((HEIGHT, WIDTH, 3), np.float32)
-    picture[:] = rng.uniform(40, 200, 3)
-    picture += ((x / WIDTH - 0.5) * rng.uniform(-90, 90) + (y / HEIGHT - 0.5) * rng.uniform(-90, 90))[..., None]
+    image = np.empty((HEIGHT, WIDTH, 3), np.float32)
+    image[:] = rng.uniform(40, 200, 3)
+    image += ((x / WIDTH - 0.5) * rng.uniform(-90, 90) + (y / HEIGHT - 0.5) * rng.uniform(-90, 90))[..., None]
     for _ in range(int(rng.integers(2, 7))):
         left, top = rng.integers(-80, WIDTH), rng.integers(-80, HEIGHT)
         right, bottom = left + rng.integers(40, 360), top + rng.integers(40, 360)
-        picture[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] += rng.uniform(-50, 50, 3)
-    return np.clip(picture, 0, 255)
+        image[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] += rng.uniform(-50, 50, 3)
+    return np.clip(image, 0, 255)
 
 
 def render(rng: np.random.Generator, tile: np.ndarray, *, frames: int) -> Iterator[np.ndarray]:
-    """Yields the pictures of one clip.
+    """Yields the images of one clip.
 
     Args:
         rng: source of randomness.
@@ -80,11 +80,11 @@ def render(rng: np.random.Generator, tile: np.ndarray, *, frames: int) -> Iterat
         face = crop_resize(gray, whole, width=size, height=size, pixel_format="rgb").astype(np.float32) * tint
         place = np.clip(place + way + rng.normal(0, 0.4, 2), 0, [WIDTH - size, HEIGHT - size])
         left, top = (int(value) for value in place)
-        picture = room.copy()
-        picture[top : top + size, left : left + size] = face
+        image = room.copy()
+        image[top : top + size, left : left + size] = face
         row, column = rng.integers(0, SHAKE, 2)
-        picture += grain[row : row + HEIGHT, column : column + WIDTH]
-        yield np.clip(np.rint(picture, out=picture), 0, 255, out=picture).astype(np.uint8)
+        image += grain[row : row + HEIGHT, column : column + WIDTH]
+        yield np.clip(np.rint(image, out=image), 0, 255, out=image).astype(np.uint8)
 
 
 def judge(
@@ -107,7 +107,7 @@ def judge(
 
 
 def see(bundle: ModelBundle, faces: FaceSet, *, frames: int, seed: int = 0) -> Said:
-    """Returns what the bundle says of photographs, each a clip and a session of its own.
+    """Returns what the bundle states of photographs, each a clip and its own session.
 
     Args:
         bundle: as it ships.
@@ -116,12 +116,12 @@ def see(bundle: ModelBundle, faces: FaceSet, *, frames: int, seed: int = 0) -> S
         seed: of the rendering.
 
     Returns:
-        What it said.
+        What it stated.
     """
     table = Uncertainty(bundle.manifest.uncertainty)
     # A bundle from before there was a table for 68 % has intervals of 95 % only.
     percents = (68, 95) if "valence_half_68" in bundle.manifest.uncertainty else (95,)
-    said: list[list[float]] = []
+    stated: list[list[float]] = []
     half: dict[int, list[tuple[float, float]]] = {percent: [] for percent in percents}
     session = Session(bundle, audio=False)
     for index, tile in enumerate(faces.images):
@@ -129,21 +129,21 @@ def see(bundle: ModelBundle, faces: FaceSet, *, frames: int, seed: int = 0) -> S
             logger.info("%d of %d", index, len(faces))
         session.reset()
         events: list[AffectEvent] = []
-        for number, picture in enumerate(render(np.random.default_rng([seed, index]), tile, frames=frames)):
-            events += session.push_frame(picture, pts_ns=number * FRAME_NS)
+        for number, image in enumerate(render(np.random.default_rng([seed, index]), tile, frames=frames)):
+            events += session.push_frame(image, pts_ns=number * FRAME_NS)
         events += session.finish()
         values, widths = judge(events, table, percents)
-        said.append(values)
+        stated.append(values)
         for percent, width in widths.items():
             half[percent].append(width)
-    return Said(np.array(said), {percent: np.array(rows) for percent, rows in half.items()})
+    return Said(np.array(stated), {percent: np.array(rows) for percent, rows in half.items()})
 
 
 def report(result: Said, labels: np.ndarray, *, repeats: int = 1000, seed: int = 0) -> dict[str, Any]:
     """Returns the agreement over clips, with a 95 % bootstrap over them, and how many errors the intervals hold.
 
     Args:
-        result: what was said.
+        result: what was stated.
         labels: (N, 2).
         repeats: of the bootstrap.
         seed: of the bootstrap.
@@ -152,15 +152,15 @@ def report(result: Said, labels: np.ndarray, *, repeats: int = 1000, seed: int =
         clips; answered: share with a number; per value ccc (over those with a number), ccc_all (no number counts as 0),
         interval, and inside_68, inside_95.
     """
-    answered = np.isfinite(result.said).all(axis=1)
+    answered = np.isfinite(result.stated).all(axis=1)
     out: dict[str, Any] = {"clips": len(labels), "answered": round(float(answered.mean()), 4)}
-    x, y = result.said[answered], labels[answered]
+    x, y = result.stated[answered], labels[answered]
     for column, name in enumerate(DIMENSIONS):
         clips = [list(np.split(values[:, column], len(x))) for values in (x, y)]
         interval = measures.bootstrap(*clips, repeats=repeats, seed=seed)
         out[f"{name}_ccc"] = round(interval.estimate, 4)
         out[f"{name}_interval"] = [round(interval.low, 4), round(interval.high, 4)]
-        out[f"{name}_ccc_all"] = round(measures.ccc(np.nan_to_num(result.said[:, column]), labels[:, column]), 4)
+        out[f"{name}_ccc_all"] = round(measures.ccc(np.nan_to_num(result.stated[:, column]), labels[:, column]), 4)
         error = np.abs(x[:, column] - y[:, column])
         for percent, half in result.half.items():
             out[f"{name}_inside_{percent}"] = round(float(np.mean(error <= half[answered, column])), 4)
@@ -176,7 +176,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m recipes.default_bundle.end_to_end", description=__doc__)
     parser.add_argument("--shared", type=Path, default=shared_folder())
     parser.add_argument("--bundle", type=Path, help="default: the one that ships")
-    parser.add_argument("--faces", type=int, default=0, help="so many test photographs at random (default: all)")
+    parser.add_argument("--faces", type=int, default=0, help="this many test photographs at random (default: all)")
     parser.add_argument("--frames", type=int, default=15, help="of each clip, at 30 a second")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--results", type=Path, help="JSON file; the figures go under through_session.ferplus_rendered")
@@ -190,7 +190,7 @@ def main() -> None:
     bundle = ModelBundle.load(options.bundle)
     figures = report(see(bundle, faces, frames=options.frames, seed=options.seed), faces.affect)
     figures["how"] = (
-        f"{options.frames} frames of {WIDTH} x {HEIGHT} per face through Session.push_frame, sound absent, last event, raw value; "
+        f"{options.frames} frames of {WIDTH} x {HEIGHT} per face through Session.push_frame, audio absent, last event, raw value; "
         f"faces {FACE_PX[0]} to {FACE_PX[1]} px"
     )
     figures |= {"model_id": bundle.manifest.model_id, **stamp()}

@@ -39,7 +39,7 @@ class Recital:
 
 
 def recitals(clips: Sequence[Clip], spec: PreprocessSpec, *, seed: int = 0) -> list[Recital]:
-    """Returns what each speaker says, untouched, in a random order, in sessions of at most 40 clips.
+    """Returns what each speaker states, untouched, in a random order, in sessions of at most 40 clips.
 
     Args:
         clips: of any speakers.
@@ -76,7 +76,7 @@ def _recital(clips: Sequence[Clip], spec: PreprocessSpec) -> Recital:
 
 
 def hear(model: Edge, recital: Recital, spec: PreprocessSpec, statistics: dict[str, Any]) -> np.ndarray:
-    """Returns what the system says of each clip from sound alone: the mean over its later half, causal, (n, 2)."""
+    """Returns what the system states of each clip from audio alone: the mean over its later half, causal, (n, 2)."""
     audio = torch.from_numpy(normalize(recital.session, spec, statistics))[None]
     present = torch.zeros(1, audio.shape[1], 2)
     present[0, :, 1] = torch.from_numpy(recital.session.present.astype(np.float32))
@@ -92,7 +92,7 @@ def hear(model: Edge, recital: Recital, spec: PreprocessSpec, statistics: dict[s
 def voice_report(
     model: Edge, heard: Sequence[Recital], spec: PreprocessSpec, statistics: dict[str, Any], *, seed: int = 0
 ) -> dict[str, Any]:
-    """Returns the agreement with the labels of clips from sound alone, with a bootstrap over recitals.
+    """Returns the agreement with the labels of clips from audio alone, with a bootstrap over recitals.
 
     Args:
         model: in evaluation mode.
@@ -104,35 +104,35 @@ def voice_report(
     Returns:
         arousal_ccc, arousal_interval (95 %), arousal_pearson, valence_ccc, clips, speakers.
     """
-    said = [hear(model, recital, spec, statistics) for recital in heard]
+    stated = [hear(model, recital, spec, statistics) for recital in heard]
     speakers = len({recital.session.speaker for recital in heard})
-    return agreement(said, [recital.affect for recital in heard], seed=seed) | {"speakers": speakers}
+    return agreement(stated, [recital.affect for recital in heard], seed=seed) | {"speakers": speakers}
 
 
-def agreement(said: Sequence[np.ndarray], labels: Sequence[np.ndarray], *, seed: int = 0) -> dict[str, Any]:
+def agreement(stated: Sequence[np.ndarray], labels: Sequence[np.ndarray], *, seed: int = 0) -> dict[str, Any]:
     """Returns the agreement over all clips together, with a bootstrap over the arrays (recitals or speakers).
 
     Args:
-        said: one (clips, 2) array a recital or speaker.
+        stated: one (clips, 2) array a recital or speaker.
         labels: the same shapes.
         seed: of the bootstrap.
 
     Returns:
         arousal_ccc, arousal_interval (95 %), arousal_pearson, valence_ccc, clips.
     """
-    arousal = [x[:, 1] for x in said], [y[:, 1] for y in labels]
+    arousal = [x[:, 1] for x in stated], [y[:, 1] for y in labels]
     interval = measures.bootstrap(*arousal, repeats=500, seed=seed)
     return {
         "arousal_ccc": round(interval.estimate, 4),
         "arousal_interval": [round(interval.low, 4), round(interval.high, 4)],
         "arousal_pearson": round(measures.concatenated(*arousal, measures.pearson), 4),
-        "valence_ccc": round(measures.concatenated([x[:, 0] for x in said], [y[:, 0] for y in labels]), 4),
+        "valence_ccc": round(measures.concatenated([x[:, 0] for x in stated], [y[:, 0] for y in labels]), 4),
         "clips": int(sum(len(y) for y in labels)),
     }
 
 
 def face_report(model: Edge, bank: FaceBank, *, ticks: int = 45, seed: int = 0) -> dict[str, float]:
-    """Returns the CCC on photographs, each held for a moment in a session of its own, rendered anew at every tick.
+    """Returns the CCC on photographs, each held for a moment in its own session, rendered again at every tick.
 
     Args:
         model: in evaluation mode.
@@ -154,8 +154,8 @@ def face_report(model: Edge, bank: FaceBank, *, ticks: int = 45, seed: int = 0) 
         with torch.no_grad():
             answer = model(video, torch.zeros(len(chosen), ticks, model.config.audio_size), present)
         values.append(answer[:, -1].clamp(-1, 1).numpy())
-    said = np.concatenate(values)
+    stated = np.concatenate(values)
     return {
-        f"{name}_ccc": round(measures.ccc(said[:, column], bank.affect[:, column]), 4)
+        f"{name}_ccc": round(measures.ccc(stated[:, column], bank.affect[:, column]), 4)
         for column, name in enumerate(DIMENSIONS)
     }

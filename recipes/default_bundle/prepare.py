@@ -124,7 +124,7 @@ def normalize(session: VoiceSession, spec: PreprocessSpec, statistics: dict[str,
         statistics: of the manifest.
 
     Returns:
-        (T, 65) float32, zeros where sound is missing.
+        (T, 65) float32, zeros where audio is missing.
     """
     mean, std = (np.asarray(statistics[name]) for name in ("lld_mean", "lld_std"))
     normalizer = make_normalizer(spec, LldStatistics(mean, std))

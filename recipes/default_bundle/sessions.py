@@ -14,7 +14,7 @@ import numpy as np
 from edgeaff.features.samples import as_float_samples
 from edgeaff.spec import NANOSECONDS, SAMPLE_RATE_HZ, PreprocessSpec
 from edgeaff.training.features.statistics import AsMeasured, stack_steps
-from recipes.default_bundle.sound import colored_noise, random_channel, reverberate
+from recipes.default_bundle.audio import colored_noise, random_channel, reverberate
 from recipes.default_bundle.voices import Clip, active_level_db
 
 TICK_RATE_HZ = 30
@@ -31,7 +31,7 @@ class VoiceSession:
 
     Attributes:
         lld: (T, 65) float32 LLD steps, not normalized.
-        present: (T,) bool, sound is there.
+        present: (T,) bool, audio is there.
         voice: (T, 2) float32 valence, arousal of the newest utterance; before the first one, of the first.
         speaking: (T,) bool, within an utterance.
         trajectory: (T, 2) float32 the affect that the utterances follow.
@@ -74,14 +74,14 @@ def affect_trajectory(rng: np.random.Generator, ticks: int) -> np.ndarray:
 
 
 def lld_steps(samples: np.ndarray, spec: PreprocessSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the LLD step of every tick of a sound that starts at time 0.
+    """Returns the LLD step of every tick of an audio that starts at time 0.
 
     Args:
         samples: (n,) float32 at 16 kHz.
         spec: of the model.
 
     Returns:
-        (T, 65) float32 steps, zeros where sound is missing, and (T,) bool where it is there.
+        (T, 65) float32 steps, zeros where audio is missing, and (T,) bool where it is there.
     """
     from edgeaff.preprocess import Preprocessor, PreprocessParts
 
@@ -113,7 +113,7 @@ def _clip_gains_db(rng: np.random.Generator, clips: Sequence[Clip]) -> np.ndarra
 
 
 def _follow(rng: np.random.Generator, clips: Sequence[Clip], target: np.ndarray) -> Clip:
-    """Returns a clip whose affect is near the target; arousal counts more, as it is what voices tell."""
+    """Returns a clip whose affect is near the target; arousal counts more, unchanged what voices tell."""
     points = np.array([clip.affect for clip in clips]) + 0.12 * rng.standard_normal((len(clips), 2))
     return clips[int(np.argmin(np.square(points - target) @ np.array([0.5, 1.0])))]
 
@@ -179,7 +179,7 @@ def make_session(
         clean: without room, microphone and level changes of the session (for evaluation).
 
     Returns:
-        The session, its ticks from the start of the sound to its end.
+        The session, its ticks from the start of the audio to its end.
     """
     dry, trajectory, spans = compose(rng, clips, seconds=seconds)
     lld, present = lld_steps(dry.astype(np.float32) if clean else through_the_room(rng, dry), spec)

@@ -1,7 +1,7 @@
-"""How the recipe does on voices it never heard: one speaker of EmoDB at a time, or a whole corpus, from sound alone.
+"""How the recipe does on voices it never heard: one speaker of EmoDB at a time, or a whole corpus, from audio alone.
 
-Each fold trains a system of its own, on sound alone and on the short sessions, which hold one voice each, so that nobody
-left out is heard in company. What a fold said of its clips is kept, so that a killed run goes on with the next fold.
+Each fold trains its own system, on audio alone and on the short sessions, which hold one voice each, so that nobody
+left out is heard in company. What a fold stated of its clips is kept, so that a killed run goes on with the next fold.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from recipes.default_bundle.sessions import VoiceSession
 from recipes.default_bundle.voices import CORPORA, Clip
 
 logger = logging.getLogger(__name__)
-SOUND_ALONE = (0.0, 1.0, 0.0, 0.0)
+AUDIO_ALONE = (0.0, 1.0, 0.0, 0.0)
 FEWEST_SPEAKERS = 5  # for an interval
 
 
 @dataclass(slots=True)
 class Said:
-    """What was said of the clips of some speakers. said, labels: one (clips, 2) array a speaker; speakers: their names."""
+    """What was stated of the clips of some speakers. stated, labels: one (clips, 2) array a speaker; speakers: their names."""
 
-    said: list[np.ndarray] = field(default_factory=list)
+    stated: list[np.ndarray] = field(default_factory=list)
     labels: list[np.ndarray] = field(default_factory=list)
     speakers: list[str] = field(default_factory=list)
 
     def extend(self, other: Said) -> None:
         """Adds the speakers of another."""
-        for name in ("said", "labels", "speakers"):
+        for name in ("stated", "labels", "speakers"):
             getattr(self, name).extend(getattr(other, name))
 
     def report(self) -> dict[str, Any]:
         """Returns the agreement over all clips; the interval, over speakers, only where there are a few of them."""
-        result = agreement(self.said, self.labels) | {"speakers": len(self.speakers)}
+        result = agreement(self.stated, self.labels) | {"speakers": len(self.speakers)}
         if len(self.speakers) < FEWEST_SPEAKERS:
             del result["arousal_interval"]
         return result
@@ -69,7 +69,7 @@ def said_without(
     *,
     video_size: int,
 ) -> Said:
-    """Trains without some speakers and returns what the system says of their clips.
+    """Trains without some speakers and returns what the system states of their clips.
 
     Args:
         out: the speakers left out, of training and of the statistics of the normalizer.
@@ -80,12 +80,12 @@ def said_without(
         video_size: width of the face descriptor, which these systems never see.
 
     Returns:
-        What it says, by speaker.
+        What it states, by speaker.
     """
     kept = [s for s in sessions if s.speaker not in out and len(s.lld) <= LONG_TICKS]
     statistics = column_statistics(kept, spec)
     nobody = FaceBank(np.zeros((1, 1, video_size), np.float32), np.zeros((1, 2), np.float32))
-    corpus = PseudoCorpus(prepare(kept, spec, statistics), nobody, np.random.default_rng(2), mode_shares=SOUND_ALONE)
+    corpus = PseudoCorpus(prepare(kept, spec, statistics), nobody, np.random.default_rng(2), mode_shares=AUDIO_ALONE)
     model: Edge = fit(corpus, config, EdgeConfig(video_size=video_size))
     heard = recitals([clip for clip in clips if clip.speaker in out], spec)
     answers: dict[str, list[np.ndarray]] = defaultdict(list)
@@ -116,7 +116,7 @@ def unseen_voices(
         spec: of the model.
         config: of each training.
         video_size: width of the face descriptor.
-        work: folder where each fold leaves what it said.
+        work: folder where each fold leaves what it stated.
 
     Returns:
         `folds`: reports by fold; `pooled`: one report over the clips of all folds; `mean_arousal_ccc`: over folds.
@@ -127,23 +127,23 @@ def unseen_voices(
         path = work / f"unseen-{name}-{spec.fingerprint}-{config.steps}.npz"
         if not path.exists():
             _save(path, said_without(out, clips, sessions, spec, config, video_size=video_size))
-        said = _load(path)
-        reports[name] = said.report()
-        everything.extend(said)
+        stated = _load(path)
+        reports[name] = stated.report()
+        everything.extend(stated)
         logger.info("without %s: %s", name, reports[name])
     mean = float(np.mean([report["arousal_ccc"] for report in reports.values()]))
     return {"folds": reports, "pooled": everything.report(), "mean_arousal_ccc": round(mean, 4)}
 
 
-def _save(path: Path, said: Said) -> None:
+def _save(path: Path, stated: Said) -> None:
     part = path.with_suffix(".part.npz")
-    lengths = np.array([len(labels) for labels in said.labels])
-    arrays = {"said": np.concatenate(said.said), "labels": np.concatenate(said.labels), "lengths": lengths}
-    np.savez(part, speakers=np.array(said.speakers), **arrays)
+    lengths = np.array([len(labels) for labels in stated.labels])
+    arrays = {"stated": np.concatenate(stated.stated), "labels": np.concatenate(stated.labels), "lengths": lengths}
+    np.savez(part, speakers=np.array(stated.speakers), **arrays)
     part.replace(path)
 
 
 def _load(path: Path) -> Said:
     with np.load(path, allow_pickle=False) as archive:
         cuts = np.cumsum(archive["lengths"])[:-1]
-        return Said(np.split(archive["said"], cuts), np.split(archive["labels"], cuts), archive["speakers"].tolist())
+        return Said(np.split(archive["stated"], cuts), np.split(archive["labels"], cuts), archive["speakers"].tolist())

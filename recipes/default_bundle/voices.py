@@ -17,7 +17,7 @@ from edgeaff.spec import SAMPLE_RATE_HZ
 from edgeaff.training.corpora.acted_speech import parse_emodb
 
 CORPORA = ("EmoDB", "CREMA-D", "JL-Corpus", "EmoGator")
-# Valence, arousal of an emotion as it is heard. Choice: between the class means published for faces and those for
+# Valence, arousal of an emotion unchanged heard. Choice: between the class means published for faces and those for
 # voices, where acted joy is louder and sadness quieter than on a face. A projection of categories, not human ratings of
 # arousal.
 ANCHORS = {

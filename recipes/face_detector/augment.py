@@ -1,6 +1,6 @@
-"""Makes one training picture: a warped face picture, a mosaic or a face-free crop, with its boxes and points.
+"""Makes one training frame: a warped face frame, a mosaic or a face-free crop, with its boxes and points.
 
-Face heights are drawn per picture, log-uniformly from 8 pixels to 1.15 times the canvas, so that training sees every
+Face heights are drawn per frame, log-uniformly from 8 pixels to 1.15 times the canvas, so that training sees every
 size that the runtime meets at its input size. All randomness comes from the generator handed in.
 """
 
@@ -15,7 +15,7 @@ from numpy.random import Generator
 
 from edgeaff.detection.boxes import pair_iou
 from recipes.face_detector.back_of_head import LEAST_HEIGHT_PX, paint_behind
-from recipes.face_detector.data import PictureCache
+from recipes.face_detector.data import ImageCache
 from recipes.face_detector.textures import texture
 
 MIRRORED_POINTS = [1, 0, 2, 4, 3]
@@ -26,17 +26,17 @@ class AugmentConfig:
     """Chances and ranges of the augmentation.
 
     Attributes:
-        mosaic: share of mosaics (2 to 6 pictures on one canvas).
-        negative: share of face-free pictures.
-        small: share of pictures whose face height is drawn from small_heights.
+        mosaic: share of mosaics (2 to 6 images on one canvas).
+        negative: share of face-free images.
+        small: share of images whose face height is drawn from small_heights.
         small_heights: (lowest, highest) pixels.
         heights: (lowest pixels, highest as a multiple of the longer canvas side).
         rotation_degrees: standard deviation of the usual rotation.
-        strong_rotation: share of pictures turned by up to 60 degrees.
-        gray: share turned gray (a third of the pictures is gray already).
-        behind: share of the pictures with faces whose heads are painted as seen from behind, each a negative then.
-        mined: share of the face-free pictures that show a mined false box as if it were a face (mine.py).
-        made: share of the face-free pictures that are made up (textures.py).
+        strong_rotation: share of images turned by up to 60 degrees.
+        gray: share turned gray (a third of the images is gray already).
+        behind: share of the images with faces whose heads are painted as seen from behind, each a negative then.
+        mined: share of the face-free images that show a mined false box as if it were a face (mine.py).
+        made: share of the face-free images that are made up (textures.py).
         visible: a face stays a face when at least this share of its box is on the canvas; below, it is ignored.
     """
 
@@ -64,7 +64,7 @@ class Scene:
         landmarks: (n, 5, 2) float32, NaN where not known.
         ignore: (m, 4) float32.
         behind: (k, 4) float32; heads seen from behind, surely no faces.
-        negative: index of the face-free picture shown, or -1.
+        negative: index of the face-free frame shown, or -1.
     """
 
     image: np.ndarray
@@ -92,32 +92,32 @@ def visible_share(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
 
 
 class Augmenter:
-    """Draws scenes from the pictures of the training part."""
+    """Draws scenes from the images of the training part."""
 
     def __init__(
         self,
-        cache: PictureCache,
+        cache: ImageCache,
         faces: np.ndarray,
         negatives: np.ndarray,
         config: AugmentConfig,
         mined: np.ndarray | None = None,
     ) -> None:
-        """Takes the pictures.
+        """Takes the images.
 
         Args:
-            cache: all pictures.
+            cache: all images.
             faces: indices of those with faces.
             negatives: indices of those without any.
             config: chances and ranges.
-            mined: (n, 5) false boxes on face-free pictures: position in `negatives`, x0, y0, x1, y1 pixels.
+            mined: (n, 5) false boxes on face-free images: position in `negatives`, x0, y0, x1, y1 pixels.
         """
         self._mined = np.zeros((0, 5), np.float32) if mined is None else mined
         self._cache = cache
         self._faces = faces
         self._negatives = negatives
         self._config = config
-        weights = np.array([1.0 + min(len(cache.pictures[i].boxes) - 1, 4) for i in faces])
-        rare = np.array([cache.pictures[i].source not in {"voteview", "muxspace", "congress225"} for i in faces])
+        weights = np.array([1.0 + min(len(cache.images[i].boxes) - 1, 4) for i in faces])
+        rare = np.array([cache.images[i].source not in {"voteview", "muxspace", "congress225"} for i in faces])
         weights *= np.where(rare, 1.5, 1.0)
         self._face_share = np.cumsum(weights / weights.sum())
         self.negative_weights = np.ones(len(negatives), np.float32)
@@ -151,25 +151,25 @@ class Augmenter:
 
     def _draw_faces(self, rng: Generator, width: int, height: int, face_height: float) -> Scene:
         index = int(self._faces[min(np.searchsorted(self._face_share, rng.random()), len(self._faces) - 1)])
-        picture, source = self._cache.pictures[index], self._cache[index]
-        target = picture.boxes[rng.integers(len(picture.boxes))]
-        painted = np.zeros(len(picture.boxes), bool)
+        frame, source = self._cache.images[index], self._cache[index]
+        target = frame.boxes[rng.integers(len(frame.boxes))]
+        painted = np.zeros(len(frame.boxes), bool)
         if rng.random() < self._config.behind:
-            heights = picture.boxes[:, 3] - picture.boxes[:, 1]
-            alone = pair_iou(picture.boxes, picture.boxes).sum(1) < 1.02  # paint reaches beyond the box
+            heights = frame.boxes[:, 3] - frame.boxes[:, 1]
+            alone = pair_iou(frame.boxes, frame.boxes).sum(1) < 1.02  # paint reaches beyond the box
             painted = alone & (heights >= LEAST_HEIGHT_PX) & (rng.random(len(heights)) < 0.8)
             for number in np.flatnonzero(painted):
-                source = paint_behind(rng, source, picture.boxes[number], picture.landmarks[number])
+                source = paint_behind(rng, source, frame.boxes[number], frame.landmarks[number])
         scale = face_height / max(float(target[3] - target[1]), 4.0)
         matrix = self._draw_matrix(rng, target, min(scale, 4.0), width, height)
         image = self._warp(rng, source, matrix, width, height)
-        points = picture.landmarks.reshape(-1, 2) @ matrix[:, :2].T + matrix[:, 2]
-        boxes = warp_boxes(picture.boxes, matrix)
+        points = frame.landmarks.reshape(-1, 2) @ matrix[:, :2].T + matrix[:, 2]
+        boxes = warp_boxes(frame.boxes, matrix)
         return Scene(
             image,
             boxes[~painted],
             points.reshape(-1, 5, 2).astype(np.float32)[~painted],
-            warp_boxes(picture.ignore, matrix),
+            warp_boxes(frame.ignore, matrix),
             boxes[painted],
         )
 
@@ -285,7 +285,7 @@ def _mirror(scene: Scene) -> None:
 def random_crop(
     rng: Generator, source: np.ndarray, width: int, height: int, *, zoom: tuple[float, float]
 ) -> np.ndarray:
-    """Returns a (height, width) view of a picture at a log-uniform zoom over "just covers"; black where it ends."""
+    """Returns a (height, width) view of a frame at a log-uniform zoom over "just covers"; black where it ends."""
     cover = max(width / source.shape[1], height / source.shape[0])
     scale = cover * math.exp(rng.uniform(math.log(zoom[0]), math.log(zoom[1])))
     span = np.array([width, height]) / scale

@@ -1,7 +1,7 @@
 """Turns a face into a head seen from behind: the oval is painted over with hair, so that it may be taught as no face.
 
 The data hold hardly any heads from behind, which is where the first detector fired falsely. Hair color and texture come
-from the strip above the forehead, where the picture shows one; below a short cut the neck takes the color of the
+from the strip above the forehead, where the image shows one; below a short cut the neck takes the color of the
 cheeks; some heads are bald.
 """
 
@@ -37,14 +37,14 @@ class _Head:
     height: float
 
     def axes(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns picture points as (across, down) in face widths and heights from the center."""
+        """Returns image points as (across, down) in face widths and heights from the center."""
         dx, dy = columns - self.center[0], rows - self.center[1]
         cos, sin = math.cos(self.angle), math.sin(self.angle)
         return (cos * dx + sin * dy) / self.width, (cos * dy - sin * dx) / self.height
 
 
 def paint_behind(rng: Generator, image: np.ndarray, box: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Returns a copy of the picture in which the head that the box holds turns its back.
+    """Returns a copy of the image in which the head that the box holds turns its back.
 
     Args:
         rng: source of all choices.
@@ -99,7 +99,7 @@ def _find_head(box: np.ndarray, points: np.ndarray) -> _Head:
 
 
 def _mean_color(part: np.ndarray, where: np.ndarray, otherwise: tuple[int, int, int]) -> np.ndarray:
-    """Returns the median color of a region, (3,) float; another one where the region lies outside the picture."""
+    """Returns the median color of a region, (3,) float; another one where the region lies outside the image."""
     if where.sum() < 12:
         return np.array(otherwise, float)
     return np.median(part[where], axis=0).astype(float)

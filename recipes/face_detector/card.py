@@ -19,20 +19,20 @@ validation) and `benchmarks/results/faces.json` (`benchmarks/faces.py`); do not 
 ## What it is
 A single-shot detector of our own: residual backbone of plain 3x3 convolutions, top-down neck, three grids (strides 8, 16,
 32), per cell a score, a box and five points. {parameters:,} parameters, {bytes:,} bytes, {arithmetic} arithmetic, input long
-side {input_long_side} px (letterboxed, black). Trained for {steps:,} steps of {batch_size} pictures, the last
+side {input_long_side} px (letterboxed, black). Trained for {steps:,} steps of {batch_size} images, the last
 {second_round_steps:,} of them a second round with hard negatives (below); one seed ({seed}), averaged weights. What it is not
 sure of (score 0.3 to 0.85) it looks at again, enlarged (`edgeaff/detection/ssd.py`).
 Score threshold {score_threshold}: the lowest with at most 0.5 false boxes per 100 views of the validation part, half of what
-other pictures may have (1). No constant was fitted to the clips of the comparison below; what was decided after looking at
-them is told there.
+other images may have (1). No constant was fitted to the clips of the comparison below; what was decided after looking at
+them is reported there.
 
 Intended use: finding the face whose apparent affect edgeaff estimates, on the device. It identifies nobody. Not for
 surveillance, for counting people, or for any decision where a missed face has consequences.
 
 ## Training data and licences
-8,571 labeled pictures (7,518 faces, 1,618 pictures without any), none of which is part of this repository:
+8,571 labeled images (7,518 faces, 1,618 images without any), none of which is part of this repository:
 - tier A, about 56 %: public domain, CC0, CC BY, or published under the repository's own license by their makers (US Congress
-  portraits, clothing-dataset-small (CC0), flower_photos (CC BY 2.0), hands (Apache-2.0), COCO pictures with CC BY licences).
+  portraits, clothing-dataset-small (CC0), flower_photos (CC BY 2.0), hands (Apache-2.0), COCO images with CC BY licences).
 - tier B: repositories under permissive licences whose photographs' own rights are undocumented (Face-Mask-Detection (MIT),
   facial_expressions (Apache-2.0) and smaller ones). Used for training only; only weights ship.
 
@@ -42,20 +42,20 @@ The validation part ({views:,} views) holds whole sources (dlib, face_recognitio
 persons of the others; no person by name is on both sides.
 
 ## On the validation part, at threshold {score_threshold}
-Sizes are face heights in pixels where the picture's longer side is 640.
+Sizes are face heights in pixels where the image's longer side is 640.
 
 {validation_sizes}
 
-False boxes per 100 views: {false_per_100}. Views include every picture zoomed out at random and three crops of every
-face-free picture, so they are harder than a webcam.
+False boxes per 100 views: {false_per_100}. Views include every image zoomed out at random and three crops of every
+face-free image, so they are harder than a webcam.
 
 {validation_kinds}
 
 "masked": photographs from the folder of masked faces. Skin tone, age and gender are not labeled in this data and were not
 measured.
 
-## On real clips and pictures, beside others
-{pictures} frames and pictures ({face_free} known to hold no face), threshold fixed before. Truth is a consensus of YuNet-n
+## On real clips and images, beside others
+{images} frames and images ({face_free} known to hold no face), threshold fixed before. Truth is a consensus of YuNet-n
 at 640 with OpenCV's SSD or ULFG: every row but ours is flattered by its own vote. Brackets: 95 % interval (frames of one
 clip resemble each other, so the true interval is wider).
 
@@ -75,10 +75,10 @@ detection of at least 0.8 per track (0.1 false boxes per 100 views on the valida
 {tried}
 
 What the second round added: heads painted from behind (the oval of a labeled face filled with hair, taught as no face),
-false boxes mined on the face-free pictures and shown where faces would be, drawings, letters and balls, dim light, more
+false boxes mined on the face-free images and shown where faces would be, drawings, letters and balls, dim light, more
 strong rotations. The rule of the threshold was halved from 1 to 0.5 after the first weights had shown {before_false} false
 boxes per 100 on the clips, and before these weights were measured there. A box that shares more than two fifths of its
-area with a better one is dropped (no labeled pair of the training pictures does).
+area with a better one is dropped (no labeled pair of the training images does).
 
 The clips were measured twice. First with the second look as it had been: {again_false} false boxes per 100, and {again_middle} of the
 faces of 30 to 60 px, one face short of 0.85. Closer and heavier second looks were then compared on the validation part
@@ -86,9 +86,9 @@ faces of 30 to 60 px, one face short of 0.85. Closer and heavier second looks we
 clips were measured again.
 {verdict}
 The box trembles more than OpenCV's; in the product the tracker smooths it. Tried without gain: other overlaps, weights and
-margins of the vote (on still heads made of validation pictures the changes stay within noise), float heads on an 8-bit body
+margins of the vote (on still heads made of validation images the changes stay within noise), float heads on an 8-bit body
 (a wholly float network trembles a little less, and costs nearly twice the time). A loss that asks for equal boxes on shifted
-copies of a picture was not tried. More seeds were not trained either: one seed, two rounds.
+copies of an image was not tried. More seeds were not trained either: one seed, two rounds.
 
 ## How to train it again, or longer
 ```
@@ -99,13 +99,13 @@ python -m recipes.face_detector.export --run RUN --cache CACHE --output face_det
 ```
 Sizes, augmentation and schedule: `recipes/face_detector/config.toml`. The rate is constant until the last
 `decay_steps`, so a run can be stopped, resumed with more `--steps`, and only then brought to its end; `--device cuda` and
-more `--workers` speed it up. `--teacher` is optional. This run saw {pictures_seen:,} pictures, on a shared CPU, in several
-resumed parts (the mix of canvas sizes was made cheaper on the way; the first round's pictures had no heads from behind; the
+more `--workers` speed it up. `--teacher` is optional. This run saw {images_seen:,} images, on a shared CPU, in several
+resumed parts (the mix of canvas sizes was made cheaper on the way; the first round's images had no heads from behind; the
 second round was shortened while it ran), and its loss was still falling: more steps are the first thing to try.
 
 ## Limits
 - About half of the faces below 30 px of 640 are missed; use `input_long_side=640` where they matter.
-- Masks with sunglasses, heads turned or rolled by more than 60 degrees, night and infrared pictures: hardly in the data.
+- Masks with sunglasses, heads turned or rolled by more than 60 degrees, night and infrared images: hardly in the data.
 - Few natural color scenes with several people, few children, few dark-skinned faces outside the portrait sources.
 - Faces in drawings, statues and prints were left open in training: it may fire on them.
 - For the last per cent load a YuNet file instead: `load_detector("yunet:PATH")`; a bundle must be trained with its boxes.
@@ -200,7 +200,7 @@ def list_detectors(detectors: dict[str, dict[str, Any]]) -> str:
         low, high = row["false_interval"]
         false = f"{row['false_per_100']:.2f} [{low:.2f}, {high:.2f}]"
         rows.append([name, *recall, false, str(row["false_on_face_free"])])
-    return make_table([*head, "false boxes per 100", "of them on face-free pictures"], rows)
+    return make_table([*head, "false boxes per 100", "of them on face-free images"], rows)
 
 
 def list_behavior(detectors: dict[str, dict[str, Any]]) -> str:
@@ -224,7 +224,7 @@ def list_behavior(detectors: dict[str, dict[str, Any]]) -> str:
 
 
 def list_tried(export: dict[str, Any], comparison: dict[str, Any], before: dict[str, Any]) -> dict[str, str]:
-    """Returns what the text tells of the first weights and of the first measurement of these, by place in the text."""
+    """Returns what the text reports of the first weights and of the first measurement of these, by place in the text."""
     again = before["these_weights_first_measured"]
     head = [
         "weights",
@@ -259,9 +259,9 @@ def make_card(export: dict[str, Any], comparison: dict[str, Any], before: dict[s
         **list_validation(validation),
         **list_tried(export, comparison, before),
         views=validation["views"],
-        pictures_seen=export["steps"] * export["batch_size"],
+        images_seen=export["steps"] * export["batch_size"],
         false_per_100=validation["chosen"]["false_per_100"],
-        pictures=comparison["pictures"],
+        images=comparison["images"],
         face_free=comparison["face_free_pictures"],
         comparison=list_detectors(detectors),
         behavior=list_behavior(detectors),

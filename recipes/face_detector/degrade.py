@@ -1,4 +1,4 @@
-"""Photometric changes of a training picture: light, color, gray, blur, noise, low resolution, JPEG, patches."""
+"""Photometric changes of a training image: light, color, gray, blur, noise, low resolution, JPEG, patches."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from recipes.face_detector.augment import Scene
 
 
 def degrade(rng: Generator, scene: Scene, *, gray: float) -> np.ndarray:
-    """Returns the picture of the scene as a worse camera would give it, (H, W, 3) uint8; the scene is left alone.
+    """Returns the image of the scene as a worse camera would give it, (H, W, 3) uint8; the scene is left alone.
 
     Args:
         rng: source of all choices.
         scene: geometry is kept; the boxes tell where to lay patches.
-        gray: chance of a gray picture.
+        gray: chance of a gray image.
     """
     image = scene.image
     if len(scene.boxes) and rng.random() < 0.2:
@@ -52,7 +52,7 @@ def _change_light(rng: Generator, image: np.ndarray) -> np.ndarray:
 
 
 def _dim(rng: Generator, image: np.ndarray) -> np.ndarray:
-    """Returns the picture in little light: an eighth to a half of it, with the noise of a sensor that amplifies."""
+    """Returns the image in little light: an eighth to a half of it, with the noise of a sensor that amplifies."""
     height, width = image.shape[:2]
     noise = np.empty((height, width, 3), np.int16)
     cv2.setRNGSeed(int(rng.integers(2**31)))
@@ -93,7 +93,7 @@ def _add_noise(rng: Generator, image: np.ndarray) -> np.ndarray:
 
 
 def _lay_patch(rng: Generator, image: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Returns the picture with up to about a third of a face covered by a flat or noisy patch."""
+    """Returns the image with up to about a third of a face covered by a flat or noisy patch."""
     width, height = box[2:] - box[:2]
     size = np.array([width * rng.uniform(0.2, 0.6), height * rng.uniform(0.15, 0.5)])
     center = box[:2] + rng.random(2) * [width, height]

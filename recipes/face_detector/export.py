@@ -5,7 +5,7 @@
 The graph: `image` (1, 3, H, W) uint8 RGB -> `map_8`, `map_16`, `map_32` (1, 15, H/stride, W/stride) float32. The
 scaling of pixels is part of the first convolution. Weights are float16 followed by a cast, which runtimes fold when
 they load: half the file, float32 arithmetic. By default weights and activations
-are 8 bit instead (quantize.py). Beside it a JSON says which run it is and what the validation part says of this very
+are 8 bit instead (quantize.py). Beside it a JSON states which run it is and what the validation part states of this very
 file; the score threshold is fixed there and nowhere else.
 """
 
@@ -139,8 +139,8 @@ def main(argv: list[str] | None = None) -> None:
     data = shared_folder() / "data"
     parser = argparse.ArgumentParser(description="Export the face detector.")
     parser.add_argument("--run", type=Path, required=True, help="output folder of the training")
-    parser.add_argument("--faces", type=Path, default=data / "faces", help="folder of pictures and labels")
-    parser.add_argument("--cache", type=Path, required=True, help="folder of decoded pictures")
+    parser.add_argument("--faces", type=Path, default=data / "faces", help="folder of images and labels")
+    parser.add_argument("--cache", type=Path, required=True, help="folder of decoded images")
     parser.add_argument("--output", type=Path, required=True, help="the .onnx file; a .json is written beside it")
     parser.add_argument("--float", action="store_true", help="float32 arithmetic, float16 storage")
     args = parser.parse_args(argv)

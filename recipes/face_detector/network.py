@@ -1,7 +1,7 @@
 """The single-shot face detector: a small residual backbone, a top-down neck, three heads (strides 8, 16, 32).
 
 ```
-picture -> stem (1/2, 1/4) -> stage 1/8 -> stage 1/16 -> stage 1/32     residual blocks of two 3x3 convolutions
+image -> stem (1/2, 1/4) -> stage 1/8 -> stage 1/16 -> stage 1/32     residual blocks of two 3x3 convolutions
                                  |             |             |
                               lateral   <-  lateral   <-  lateral       1x1, nearest upsampling, sum
                                  |             |             |

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from recipes.face_detector.augment import AugmentConfig, Augmenter, Scene
-from recipes.face_detector.data import PictureCache, is_validation
+from recipes.face_detector.data import ImageCache, is_validation
 from recipes.face_detector.degrade import degrade
 from recipes.face_detector.targets import TARGET_WIDTH, Teacher, make_cells, make_targets
 
@@ -49,7 +49,7 @@ class BatchStream(IterableDataset):
         cv2.setNumThreads(0)
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        cache = PictureCache(self._faces_folder, self._cache_folder)
+        cache = ImageCache(self._faces_folder, self._cache_folder)
         mined = np.load(self._mined_path) if self._mined_path.is_file() else None
         augmenter = Augmenter(cache, *training_part(cache), self._augment, mined)
         augmenter.negative_weights = self._negative_weights.numpy()
@@ -87,9 +87,9 @@ class BatchStream(IterableDataset):
         return torch.from_numpy(pixels), torch.from_numpy(targets), torch.from_numpy(negatives)
 
 
-def training_part(cache: PictureCache) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the indices of the training pictures with faces and of those without any."""
-    kept = [i for i, picture in enumerate(cache.pictures) if not is_validation(picture)]
-    faces = [i for i in kept if len(cache.pictures[i].boxes)]
-    negatives = [i for i in kept if cache.pictures[i].status == "negative" and not len(cache.pictures[i].ignore)]
+def training_part(cache: ImageCache) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the indices of the training images with faces and of those without any."""
+    kept = [i for i, frame in enumerate(cache.images) if not is_validation(frame)]
+    faces = [i for i in kept if len(cache.images[i].boxes)]
+    negatives = [i for i in kept if cache.images[i].status == "negative" and not len(cache.images[i].ignore)]
     return np.array(faces), np.array(negatives)

@@ -1,4 +1,4 @@
-"""What each cell of the three grids should answer for one picture.
+"""What each cell of the three grids should answer for one image.
 
 With a teacher (a YuNet file) the score target of a cell near a labeled face is the teacher's own score there, scaled
 so that the best cell of every labeled face asks for 0.95; without one, or where the teacher sees nothing, cells near
@@ -32,7 +32,7 @@ class Cells:
 
 
 def make_cells(width: int, height: int) -> Cells:
-    """Returns the cells of a picture of this size, level by level, row by row."""
+    """Returns the cells of an image of this size, level by level, row by row."""
     parts = []
     for stride in STRIDES:
         ys, xs = np.mgrid[: height // stride, : width // stride]
@@ -77,7 +77,7 @@ def _fit_scores(scene: Scene, cells: Cells, which: np.ndarray) -> np.ndarray:
 
 
 def make_targets(scene: Scene, cells: Cells, scores: np.ndarray | None, boxes: np.ndarray | None) -> np.ndarray:
-    """Returns the targets of one picture.
+    """Returns the targets of one image.
 
     Args:
         scene: boxes, landmarks and ignore regions.

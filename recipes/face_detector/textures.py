@@ -1,4 +1,4 @@
-"""Made-up pictures without faces: noise, stripes, checkerboards, discs, and drawings of round things and letters."""
+"""Made-up images without faces: noise, stripes, checkerboards, discs, and drawings of round things and letters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LETTERS = "ABCDEFGHKMNOPQRSUXYZ0689&@%?"
 
 
 def texture(rng: Generator, width: int, height: int) -> np.ndarray:
-    """Returns a made-up face-free picture, (height, width, 3) uint8: a pattern, or a drawing on one."""
+    """Returns a made-up face-free image, (height, width, 3) uint8: a pattern, or a drawing on one."""
     image = _pattern(rng, width, height)
     if rng.random() < 0.6:
         for _ in range(int(rng.integers(1, 7))):
@@ -47,7 +47,7 @@ def _color(rng: Generator) -> tuple[int, int, int]:
 
 
 def _draw_object(rng: Generator, image: np.ndarray) -> None:
-    """Draws one thing into the picture: a ball, a wheel, a letter, a drawn smile, or a head without features."""
+    """Draws one thing into the image: a ball, a wheel, a letter, a drawn smile, or a head without features."""
     height, width = image.shape[:2]
     center = (int(rng.integers(width)), int(rng.integers(height)))
     radius = int(np.exp(rng.uniform(np.log(6), np.log(0.5 * max(width, height)))))

@@ -6,7 +6,7 @@ The rate is constant until the last `decay_steps` steps: a run that was stopped 
 and only then falls to zero. After the last step a run may go on with a second round (`--resume --round 2`): the rate
 rises to `second.learning_rate` and falls to zero along a cosine, and the boxes that `mine.py` left in the run's folder
 are shown as hard negatives. SIGTERM and Ctrl-C write a checkpoint and end the run. Seeds are fixed: batch i depends on
-(seed, i), on the mined boxes and on the weights mined from face-free pictures only.
+(seed, i), on the mined boxes and on the weights mined from face-free images only.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from edgeaff.training.trainer.config import read_toml
 from recipes import shared_folder
 from recipes.face_detector.augment import AugmentConfig
-from recipes.face_detector.data import PictureCache
+from recipes.face_detector.data import ImageCache
 from recipes.face_detector.loss import detection_loss, flatten_maps
 from recipes.face_detector.mine import MINED_NAME
 from recipes.face_detector.network import FaceDetectorNetwork, NetworkConfig
@@ -72,7 +72,7 @@ class Trainer:
             average_lag=20,
             betas=(0.9, 0.99),
         )
-        cache = PictureCache(args.faces, args.cache)
+        cache = ImageCache(args.faces, args.cache)
         self._negative_weights = torch.ones(len(training_part(cache)[1])).share_memory_()
         self._history: list[dict[str, Any]] = []
         self.stop = Stop()
@@ -154,7 +154,7 @@ class Trainer:
         return parts
 
     def _mine(self, highest: Tensor, negatives: Tensor) -> None:
-        """Raises the weight of face-free pictures that still fire: the loaders draw by these weights."""
+        """Raises the weight of face-free images that still fire: the loaders draw by these weights."""
         shown = negatives >= 0
         old = self._negative_weights[negatives[shown]]
         self._negative_weights[negatives[shown]] = 0.6 * old + 0.4 * (0.3 + 6.0 * highest[shown] ** 2)
@@ -174,9 +174,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     data = shared_folder() / "data"
     parser = argparse.ArgumentParser(description="Train the face detector.")
     parser.add_argument("--config", type=Path, default=Path(__file__).parent / "config.toml")
-    parser.add_argument("--faces", type=Path, default=data / "faces", help="folder of pictures and labels")
+    parser.add_argument("--faces", type=Path, default=data / "faces", help="folder of images and labels")
     parser.add_argument("--teacher", type=Path, default=None, help="YuNet file for soft scores (optional)")
-    parser.add_argument("--cache", type=Path, required=True, help="folder for decoded pictures (about 1.5 GB)")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for decoded images (about 1.5 GB)")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--steps", type=int, default=None, help="instead of the configuration's")

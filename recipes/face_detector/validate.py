@@ -1,9 +1,9 @@
 """Measures a detector on the validation part: recall by face size, false boxes, and the threshold they fix.
 
-The list of views is fixed by its own seed: every validation picture at the input's long side (320), the same zoomed out
-(twice as many pixels as the network sees, as a camera has), three crops of every face-free picture, and every third
-picture of one face once more with that head painted as seen from behind (back_of_head.py). Sizes are those of a 640-pixel
-picture: 60 px there are 30 here.
+The list of views is fixed by its own seed: every validation frame at the input's long side (320), the same zoomed out
+(twice as many pixels as the network sees, as a camera has), three crops of every face-free frame, and every third
+frame of one face once more with that head painted as seen from behind (back_of_head.py). Sizes are those of a 640-pixel
+frame: 60 px there are 30 here.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from edgeaff.detection.decode import decode_maps
 from edgeaff.detection.ssd import SsdDetector
 from recipes.face_detector.augment import random_crop
 from recipes.face_detector.back_of_head import LEAST_HEIGHT_PX, paint_behind
-from recipes.face_detector.data import Picture, PictureCache, is_validation
+from recipes.face_detector.data import Image, ImageCache, is_validation
 
 LONG_SIDE = 320
 FALSE_PER_100 = 0.5
-"""Most false boxes per 100 views at the threshold: half of what is allowed on other pictures, since those always differ."""
+"""Most false boxes per 100 views at the threshold: half of what is allowed on other images, since those always differ."""
 THRESHOLDS = tuple(round(0.30 + 0.02 * k, 2) for k in range(33))
 SIZE_NAMES = {"large": (30.0, 1e9), "middle": (15.0, 30.0), "small": (8.0, 15.0)}
 
@@ -53,18 +53,18 @@ class View:
     kind: str
 
 
-def _kind(picture: Picture) -> str:
-    """Returns the row of the model card that a picture belongs to."""
-    if picture.status == "negative":
+def _kind(frame: Image) -> str:
+    """Returns the row of the model card that a frame belongs to."""
+    if frame.status == "negative":
         return "face-free"
-    if "with_mask" in picture.origin:
+    if "with_mask" in frame.origin:
         return "masked"
-    return "gray" if picture.gray else "color"
+    return "gray" if frame.gray else "color"
 
 
-def _place(picture: Picture, image: np.ndarray, long_side: int, *, detail: int) -> View:
-    """Returns the picture at a size where the network sees long_side, in `detail` times as many pixels."""
-    width, height = picture.size
+def _place(frame: Image, image: np.ndarray, long_side: int, *, detail: int) -> View:
+    """Returns the frame at a size where the network sees long_side, in `detail` times as many pixels."""
+    width, height = frame.size
     box = fit_letterbox(width, height, long_side=detail * long_side, multiple=32 * detail)
     canvas = np.zeros((box.canvas_height, box.canvas_width, 3), np.uint8)
     shrinks = box.scale_x < 1
@@ -73,37 +73,37 @@ def _place(picture: Picture, image: np.ndarray, long_side: int, *, detail: int) 
     )
     scale = np.array([box.scale_x, box.scale_y] * 2, np.float32)
     seen = max(canvas.shape[:2]) // detail
-    return View(canvas, picture.boxes * scale, picture.ignore * scale, seen, _kind(picture))
+    return View(canvas, frame.boxes * scale, frame.ignore * scale, seen, _kind(frame))
 
 
-def _turn_away(picture: Picture, image: np.ndarray) -> list[View]:
-    """Returns the view in which the one head of a picture is painted as seen from behind; none where that is impossible."""
-    boxes = picture.boxes
+def _turn_away(frame: Image, image: np.ndarray) -> list[View]:
+    """Returns the view in which the one head of a frame is painted as seen from behind; none where that is impossible."""
+    boxes = frame.boxes
     if len(boxes) != 1 or boxes[0, 3] - boxes[0, 1] < LEAST_HEIGHT_PX:
         return []
-    painted = paint_behind(np.random.default_rng(zlib.crc32(picture.name.encode())), image, boxes[0], picture.landmarks[0])
-    return [replace(_place(picture, painted, LONG_SIDE, detail=1), boxes=boxes[:0], kind="from behind (painted)")]
+    painted = paint_behind(np.random.default_rng(zlib.crc32(frame.name.encode())), image, boxes[0], frame.landmarks[0])
+    return [replace(_place(frame, painted, LONG_SIDE, detail=1), boxes=boxes[:0], kind="from behind (painted)")]
 
 
 @lru_cache(maxsize=2)
 def make_views(faces_folder: Path, cache_folder: Path) -> list[View]:
     """Returns the fixed list of validation views."""
-    cache = PictureCache(faces_folder, cache_folder)
+    cache = ImageCache(faces_folder, cache_folder)
     rng = np.random.default_rng(20)
     views = []
-    for index, picture in enumerate(cache.pictures):
-        if not is_validation(picture) or picture.status == "ambiguous":
+    for index, frame in enumerate(cache.images):
+        if not is_validation(frame) or frame.status == "ambiguous":
             continue
         image = cache[index]
-        views.append(_place(picture, image, LONG_SIDE, detail=1))
+        views.append(_place(frame, image, LONG_SIDE, detail=1))
         if index % 3 == 0:
-            views.extend(_turn_away(picture, image))
-        if len(picture.boxes):
-            views.append(_place(picture, image, int(rng.integers(40, 161)), detail=2))
-        if not len(picture.boxes) and not len(picture.ignore):
+            views.extend(_turn_away(frame, image))
+        if len(frame.boxes):
+            views.append(_place(frame, image, int(rng.integers(40, 161)), detail=2))
+        if not len(frame.boxes) and not len(frame.ignore):
             for _ in range(3):
                 crop = random_crop(rng, image, 320, 192, zoom=(0.6, 3.0))
-                views.append(View(crop, picture.boxes, picture.ignore, LONG_SIDE, _kind(picture)))
+                views.append(View(crop, frame.boxes, frame.ignore, LONG_SIDE, _kind(frame)))
     return views
 
 
@@ -190,7 +190,7 @@ def validate_network(network: nn.Module, faces_folder: Path, cache_folder: Path)
 
 
 def validate_file(model: bytes, faces_folder: Path, cache_folder: Path) -> dict[str, Any]:
-    """Returns what `summarize` says of an exported file, run as it will be run."""
+    """Returns what `summarize` states of an exported file, run as it will be run."""
     graph = load_graph(model)
     views, found = make_views(faces_folder, cache_folder), []
     for view in views:

@@ -1,6 +1,6 @@
 """Makes a 96-px crop from a 48-px training face, as varied as a camera and a face detector make them at run time.
 
-Everything is drawn from the generator that is passed in, so the same seed gives the same pictures.
+Everything is drawn from the generator that is passed in, so the same seed gives the same images.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from edgeaff.spec import CROP_SIZE_PX
 
 @dataclass(frozen=True, slots=True)
 class AugmentConfig:
-    """Strength of each change; probabilities are per picture.
+    """Strength of each change; probabilities are per frame.
 
     Attributes:
         scale: the side of the crop varies by this factor either way (box jitter and margins of other detectors).
         shift: standard deviation of the crop's center, as a share of its side.
         rotation_degrees: standard deviation of the roll of the head.
-        clean: share of pictures that are only scaled to size and mirrored.
+        clean: share of images that are only scaled to size and mirrored.
     """
 
     scale: float = 1.22
@@ -80,66 +80,66 @@ def warp(
     )
 
 
-def change_tone(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Returns the picture with another gamma, contrast and brightness, clipped: float32 in [0, 255]."""
-    unit = np.power(picture * np.float32(1 / 255), np.float32(np.exp(random.normal(0.0, 0.35))))
+def change_tone(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the frame with another gamma, contrast and brightness, clipped: float32 in [0, 255]."""
+    unit = np.power(frame * np.float32(1 / 255), np.float32(np.exp(random.normal(0.0, 0.35))))
     gain, bias = np.exp(random.normal(0.0, 0.35)), random.normal(0.0, 0.16)
     return np.clip((unit - 0.5) * np.float32(255 * gain) + np.float32(255 * (0.5 + bias)), 0.0, 255.0)
 
 
-def shade(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Returns the picture under light from one side: a ramp of 0.3 to 1 in a random direction."""
+def shade(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the frame under light from one side: a ramp of 0.3 to 1 in a random direction."""
     angle, depth = random.uniform(0.0, 2 * np.pi), random.uniform(0.2, 0.7)
     axis = np.linspace(-0.7, 0.7, CROP_SIZE_PX, dtype=np.float32)
     ramp = np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None]
-    return picture * (1.0 - np.float32(depth) * np.clip(ramp + 0.5, 0.0, 1.0)).astype(np.float32)
+    return frame * (1.0 - np.float32(depth) * np.clip(ramp + 0.5, 0.0, 1.0)).astype(np.float32)
 
 
-def add_noise(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Returns the picture as a small sensor sees it: often dark, with grain, clipped to whole levels."""
+def add_noise(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the frame as a small sensor sees it: often dark, with grain, clipped to whole levels."""
     if random.random() < 0.5:
-        picture = picture * np.float32(random.uniform(0.15, 0.6))
-    grain = random.standard_normal(picture.shape, dtype=np.float32) * np.float32(random.uniform(2.0, 9.0))
-    return np.clip(np.rint(picture + grain), 0.0, 255.0)
+        frame = frame * np.float32(random.uniform(0.15, 0.6))
+    grain = random.standard_normal(frame.shape, dtype=np.float32) * np.float32(random.uniform(2.0, 9.0))
+    return np.clip(np.rint(frame + grain), 0.0, 255.0)
 
 
-def blur(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Returns the picture out of focus or, one time in four, smeared by motion."""
+def blur(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the frame out of focus or, one time in four, smeared by motion."""
     import cv2
 
     if random.random() < 0.75:
-        return cv2.GaussianBlur(picture, (0, 0), random.uniform(0.6, 2.4))
+        return cv2.GaussianBlur(frame, (0, 0), random.uniform(0.6, 2.4))
     length = int(random.integers(3, 8))
     kernel = np.zeros((length, length), np.float32)
     angle = random.uniform(0.0, np.pi)
     for along in np.linspace(-0.5, 0.5, 4 * length):
         x, y = (0.5 + 0.99 * along * np.array([np.cos(angle), np.sin(angle)])) * (length - 1)
         kernel[round(y), round(x)] = 1.0
-    return cv2.filter2D(picture, -1, kernel / kernel.sum())
+    return cv2.filter2D(frame, -1, kernel / kernel.sum())
 
 
-def occlude(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Returns the picture with a patch (hand, cup, hair, microphone) of one tone or of noise over it."""
-    picture = picture.copy()
+def occlude(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the frame with a patch (hand, cup, hair, microphone) of one tone or of noise over it."""
+    frame = frame.copy()
     height, width = (int(value) for value in random.integers(12, 44, size=2))
     top, left = int(random.integers(-8, CROP_SIZE_PX - height + 8)), int(random.integers(-8, CROP_SIZE_PX - width + 8))
-    patch = picture[max(0, top) : top + height, max(0, left) : left + width]
+    patch = frame[max(0, top) : top + height, max(0, left) : left + width]
     patch[:] = random.uniform(0.0, 255.0)
     if random.random() < 0.3:
         patch += random.normal(0.0, 40.0, patch.shape).astype(np.float32)
-    return np.clip(picture, 0.0, 255.0)
+    return np.clip(frame, 0.0, 255.0)
 
 
-def compress(picture: np.ndarray, quality: int) -> np.ndarray:
-    """Returns the picture through JPEG: (H, W[, 3]) uint8 in and out."""
+def compress(frame: np.ndarray, quality: int) -> np.ndarray:
+    """Returns the frame through JPEG: (H, W[, 3]) uint8 in and out."""
     import cv2
 
-    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    _, data = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
 
 
 def lower_resolution(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Returns a tile of 24 to 44 px side: a small face in a big picture."""
+    """Returns a tile of 24 to 44 px side: a small face in a big frame."""
     import cv2
 
     side = int(random.integers(24, 45))
@@ -176,13 +176,13 @@ def augment(image: np.ndarray, random: np.random.Generator, config: AugmentConfi
         border=borders[random.integers(len(borders))],
         cubic=random.random() < 0.5,
     )
-    picture = crop.astype(np.float32)
+    frame = crop.astype(np.float32)
     changes = (
         (config.occlusion, occlude), (config.tone, change_tone), (config.shade, shade),
         (config.blur, blur), (config.noise, add_noise),
     )  # fmt: skip
     for probability, change in changes:
         if random.random() < probability:
-            picture = change(picture, random)
-    result = np.rint(picture).astype(np.uint8)
+            frame = change(frame, random)
+    result = np.rint(frame).astype(np.uint8)
     return compress(result, int(random.integers(25, 96))) if random.random() < config.jpeg else result

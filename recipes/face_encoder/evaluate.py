@@ -48,14 +48,14 @@ def encoder_of(session: Any, batch: int = 64) -> Encode:
     return encode
 
 
-def tint(picture: np.ndarray, gains: tuple[float, float, float]) -> np.ndarray:
-    """Returns a gray picture under colored light: (H, W) -> (H, W, 3) uint8."""
-    return np.clip(picture[..., None] * np.array(gains) + 0.5, 0, 255).astype(np.uint8)
+def tint(frame: np.ndarray, gains: tuple[float, float, float]) -> np.ndarray:
+    """Returns a gray frame under colored light: (H, W) -> (H, W, 3) uint8."""
+    return np.clip(frame[..., None] * np.array(gains) + 0.5, 0, 255).astype(np.uint8)
 
 
-def level(picture: np.ndarray, *, gain: float = 1.0, gamma: float = 1.0) -> np.ndarray:
-    """Returns the picture at another exposure: 255 (x / 255)^gamma * gain, clipped."""
-    return np.clip(255.0 * np.power(picture / 255.0, gamma) * gain + 0.5, 0, 255).astype(np.uint8)
+def level(frame: np.ndarray, *, gain: float = 1.0, gamma: float = 1.0) -> np.ndarray:
+    """Returns the frame at another exposure: 255 (x / 255)^gamma * gain, clipped."""
+    return np.clip(255.0 * np.power(frame / 255.0, gamma) * gain + 0.5, 0, 255).astype(np.uint8)
 
 
 def jitter(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -65,11 +65,11 @@ def jitter(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return warp(image, scale=float(scale), shift=(float(left + right) / 2, float(top + bottom) / 2))
 
 
-def soften(picture: np.ndarray, sigma: float) -> np.ndarray:
-    """Returns the picture out of focus; sigma in pixels of the 96-px crop."""
+def soften(frame: np.ndarray, sigma: float) -> np.ndarray:
+    """Returns the frame out of focus; sigma in pixels of the 96-px crop."""
     import cv2
 
-    return cv2.GaussianBlur(picture, (0, 0), sigma)
+    return cv2.GaussianBlur(frame, (0, 0), sigma)
 
 
 def shrink(image: np.ndarray, side: int) -> np.ndarray:
@@ -79,10 +79,10 @@ def shrink(image: np.ndarray, side: int) -> np.ndarray:
     return plain(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
 
 
-def grain(picture: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Returns the picture in low light: a quarter of the level, grain of 3 levels."""
-    noise = 3.0 * random.standard_normal(picture.shape)
-    return np.clip(np.rint(picture * 0.25 + noise), 0, 255).astype(np.uint8)
+def grain(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the frame in low light: a quarter of the level, grain of 3 levels."""
+    noise = 3.0 * random.standard_normal(frame.shape)
+    return np.clip(np.rint(frame * 0.25 + noise), 0, 255).astype(np.uint8)
 
 
 def shifted(image: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -89,7 +89,7 @@ class FaceEncoder(nn.Module):
         """
         luminance = functional.conv2d(face, self.luma, stride=2)
         centered = luminance - luminance.mean(dim=(1, 2, 3), keepdim=True)
-        # 1e-4 is (1.3 gray levels)^2: a flat picture becomes zeros instead of amplified noise.
+        # 1e-4 is (1.3 gray levels)^2: a flat image becomes zeros instead of amplified noise.
         return centered * torch.rsqrt(centered.square().mean(dim=(1, 2, 3), keepdim=True) + 1e-4)
 
     def body(self, luminance: Tensor) -> Tensor:

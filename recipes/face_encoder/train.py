@@ -161,7 +161,7 @@ class Trainer:
             The mean loss.
         """
         config, total = self.config, 0.0
-        # One generator per epoch: a resumed run sees the same order and the same pictures as an unbroken one.
+        # One generator per epoch: a resumed run sees the same order and the same images as an unbroken one.
         random = np.random.default_rng([config.seed, self.epoch])
         torch.manual_seed(config.seed * 1000 + self.epoch)
         order = random.permutation(len(self.train))

@@ -58,12 +58,12 @@ assert utils.tm.__name__.endswith("telemetry_stub")
 
 def test_choice_of_the_program_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
-    told: list[int] = []
+    reported: list[int] = []
     import onnxruntime
 
-    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: told.append(1))
+    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: reported.append(1))
     engines.import_onnxruntime()
-    assert told == []
+    assert reported == []
     monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
     engines.import_onnxruntime()
-    assert told == [1]
+    assert reported == [1]

@@ -26,7 +26,7 @@ def drive(session: Session, media, ticks: int = TICKS):
     events = []
     for tick in range(ticks):
         now = tick * 1_000_000_000 // FPS
-        events += session.push_audio(media.sound(tick), pts_ns=now, sample_rate_hz=16_000)
+        events += session.push_audio(media.audio(tick), pts_ns=now, sample_rate_hz=16_000)
         events += session.push_frame(media.image(tick), pts_ns=now)
     return events
 
@@ -80,11 +80,11 @@ def test_events_are_equal_on_every_instruction_set():
         "found = parts.detector.detect(image)\n"
         "print([list(face.box) + [face.score] for face in found], parts.encoder.encode([(image, (200, 90, 400, 330))]).tobytes().hex())"
     )
-    said = {
+    stated = {
         subprocess.run([sys.executable, "-c", code, name], capture_output=True, text=True, check=True).stdout
         for name in ("scalar", "avx2", "best")
     }
-    assert len(said) == 1
+    assert len(stated) == 1
 
 
 def test_load_detector_uses_the_packed_network():

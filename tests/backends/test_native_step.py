@@ -130,7 +130,7 @@ def test_state_is_a_value() -> None:
 
 
 def check_long_run(count: int) -> None:
-    """After `count` ticks of one state, a fresh one that saw only the last ticks says the same."""
+    """After `count` ticks of one state, a fresh one that saw only the last ticks states the same."""
     model = make_model()
     step, block = pack(model), make_ticks(997, model)
     state = step.initial_state()

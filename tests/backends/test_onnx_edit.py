@@ -92,8 +92,8 @@ def test_a_detector_without_quantization_finds_the_same() -> None:
     kinds = {node.op_type for node in load(plain).graph.node}
     assert not kinds & {"QuantizeLinear", "DequantizeLinear"}
     rows, columns = np.mgrid[0:96, 0:128]
-    picture = (127 + 120 * np.sin(rows / 9) * np.cos(columns / 11)).astype(np.uint8)[None, None].repeat(3, axis=1)
-    before, after, half = (load_graph(one).run({"image": picture}) for one in (model, plain, to_half(plain)))
+    image = (127 + 120 * np.sin(rows / 9) * np.cos(columns / 11)).astype(np.uint8)[None, None].repeat(3, axis=1)
+    before, after, half = (load_graph(one).run({"image": image}) for one in (model, plain, to_half(plain)))
     for name, array in before.items():
         assert np.abs(array).max() > 3
         assert np.abs(array - after[name]).max() < 0.3  # 0.19 on noise: the rounding of the activations

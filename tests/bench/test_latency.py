@@ -162,14 +162,14 @@ def test_bars_are_judged_in_the_right_direction():
     assert met["edge: times onnxruntime_window (CPU)"] is None and met["paper, int8, stride 5: fps"] is None
 
 
-def test_sound_is_whole_and_pictures_are_30_a_second():
+def test_audio_is_whole_and_images_are_30_a_second():
     media = Media("x", [np.zeros((2, 2, 3), np.uint8), np.ones((2, 2, 3), np.uint8)], np.arange(16_000, dtype=np.int16))
-    np.testing.assert_array_equal(np.concatenate([media.sound(tick) for tick in range(30)]), media.samples)
-    np.testing.assert_array_equal(media.sound(30), media.sound(0))
+    np.testing.assert_array_equal(np.concatenate([media.audio(tick) for tick in range(30)]), media.samples)
+    np.testing.assert_array_equal(media.audio(30), media.audio(0))
     assert pts_ns(30) == 1_000_000_000
-    sound, image = media.take(2)
+    audio, image = media.take(2)
     assert (
-        image.max() == 1 and image is media.image(0) and image.max() == 0 and len(sound) == 534
+        image.max() == 1 and image is media.image(0) and image.max() == 0 and len(audio) == 534
     )  # one buffer, written again
 
 

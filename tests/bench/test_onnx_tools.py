@@ -9,11 +9,11 @@ from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError
 
 pytestmark = [pytest.mark.needs_onnx, pytest.mark.needs_torch]
-PICTURE = np.random.default_rng(0).integers(0, 256, (1, 3, 96, 128), dtype=np.uint8)
+IMAGE = np.random.default_rng(0).integers(0, 256, (1, 3, 96, 128), dtype=np.uint8)
 FACE = np.random.default_rng(0).uniform(-1, 1, (1, 3, 96, 96)).astype(np.float32)
 
 
-@pytest.mark.parametrize(("role", "feeds"), [("face_detector", {"image": PICTURE}), ("face_encoder", {"face": FACE})])
+@pytest.mark.parametrize(("role", "feeds"), [("face_detector", {"image": IMAGE}), ("face_encoder", {"face": FACE})])
 def test_float_twin_is_float_and_runs_the_same_in_torch(role, feeds):
     plain = float_graph(ModelBundle.load().graph_bytes(role))
     assert not is_int8(plain)
@@ -25,7 +25,7 @@ def test_float_twin_is_float_and_runs_the_same_in_torch(role, feeds):
 def test_float_twin_of_the_detector_is_near_the_8_bit_graph():
     model = ModelBundle.load().graph_bytes("face_detector")
     assert is_int8(model)
-    ours, twin = load_graph(model).run({"image": PICTURE}), load_graph(float_graph(model)).run({"image": PICTURE})
+    ours, twin = load_graph(model).run({"image": IMAGE}), load_graph(float_graph(model)).run({"image": IMAGE})
     for name, value in twin.items():
         assert np.linalg.norm(ours[name] - value) < 0.06 * np.linalg.norm(value)  # measured: 0.02
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.face_media import CLIPS, FACE_FREE_CLIPS, PICTURES, Item, load_items, made_up_pictures, read_clip
+from benchmarks.face_media import CLIPS, FACE_FREE_CLIPS, IMAGES, Item, load_items, made_up_images, read_clip
 from benchmarks.faces import match_faces, measure_accuracy, poisson_interval, wilson_interval
 from edgeaff.detection import FaceTracker, load_detector
 from edgeaff.types import FaceBox, FaceDetection
@@ -36,9 +36,9 @@ def found(*boxes) -> list[FaceDetection]:
 
 
 def test_each_face_takes_one_box_and_open_regions_count_for_nothing() -> None:
-    picture = item([[0, 0, 100, 100], [300, 0, 400, 100]], ignore=[[500, 200, 600, 340]])
+    frame = item([[0, 0, 100, 100], [300, 0, 400, 100]], ignore=[[500, 200, 600, 340]])
     hit, wrong = match_faces(
-        picture, found((5, 5, 105, 105), (2, 0, 100, 100), (520, 220, 560, 300), (200, 200, 260, 280))
+        frame, found((5, 5, 105, 105), (2, 0, 100, 100), (520, 220, 560, 300), (200, 200, 260, 280))
     )
     assert hit.tolist() == [True, False]
     assert wrong == 2, "the second box on the first face, and the one on nothing"
@@ -63,7 +63,7 @@ def test_accuracy_sorts_by_face_height_of_640() -> None:
 @pytest.mark.needs_shared
 def test_the_list_names_files_that_are_there(shared: Path) -> None:
     media = shared / "data" / "media"
-    assert all((media / name).is_file() for name in [*CLIPS, *PICTURES])
+    assert all((media / name).is_file() for name in [*CLIPS, *IMAGES])
     assert set(FACE_FREE_CLIPS) <= set(CLIPS)
 
 
@@ -73,7 +73,7 @@ def ours():
 
 
 def test_the_shipped_detector_sees_nothing_in_noise_and_texture(ours) -> None:
-    assert {name: len(ours.detect(image)) for name, image in made_up_pictures() if ours.detect(image)} == {}
+    assert {name: len(ours.detect(image)) for name, image in made_up_images() if ours.detect(image)} == {}
 
 
 @pytest.mark.needs_shared
@@ -117,4 +117,4 @@ def test_the_shipped_detector_finds_large_faces_on_the_whole_list(ours, shared: 
     result = measure_accuracy(items, ours)
     assert result["recall"]["large"]["recall"] >= 0.98
     assert result["recall"]["middle"]["recall"] >= 0.85
-    assert result["false_boxes"] <= 2, "1 of 100 pictures; the two are heads seen from behind"
+    assert result["false_boxes"] <= 2, "1 of 100 images; the two are heads seen from behind"

@@ -1,4 +1,4 @@
-"""The handover benchmark measures what docs/tensorrt.md says of it, and its committed result agrees."""
+"""The handover benchmark measures what docs/tensorrt.md states of it, and its committed result agrees."""
 
 from __future__ import annotations
 

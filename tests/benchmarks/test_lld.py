@@ -1,4 +1,4 @@
-"""The measuring code of benchmarks/lld.py, on little sound."""
+"""The measuring code of benchmarks/lld.py, on little audio."""
 
 import json
 import runpy
@@ -43,7 +43,7 @@ def test_memory_of_the_stream_is_flat():
 
 @pytest.mark.peer
 def test_agreement_is_within_the_bar():
-    found = bench.measure_agreement(bench.sounds())
+    found = bench.measure_agreement(bench.recordings())
     assert found["numpy"]["same_voicing_decision"] >= 0.999
     assert all(row["above_1e-4"] <= 0.001 for row in found["numpy"]["columns"].values())
 

@@ -60,7 +60,7 @@ def test_script_writes_the_agreed_rows(tmp_path, monkeypatch, capsys):
     from benchmarks.parity_rows import CASES
 
     target = tmp_path / "parity.json"
-    picture = tmp_path / "parity.png"
+    image = tmp_path / "parity.png"
     options = [
         "--sequences",
         "2",
@@ -69,7 +69,7 @@ def test_script_writes_the_agreed_rows(tmp_path, monkeypatch, capsys):
         "--json",
         str(target),
         "--png",
-        str(picture),
+        str(image),
         "--data",
         str(tmp_path),
     ]
@@ -78,7 +78,7 @@ def test_script_writes_the_agreed_rows(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["parity.py", *options])
     runpy.run_path(str(ROOT / "benchmarks" / "parity.py"), run_name="__main__")
     found = json.loads(target.read_text())
-    assert found["rows"][-1] == {"model": "paper", "kept": True} and picture.read_text() == str(len(found["rows"]))
+    assert found["rows"][-1] == {"model": "paper", "kept": True} and image.read_text() == str(len(found["rows"]))
     rows = {(row["backend"], row["precision"], row["modalities"]): row for row in found["rows"][:-1]}
     least = {"fp32": 0.9999, "int8": 0.995}
     assert set(rows) == set(CASES) and {backend for backend, *_ in rows} == {"onnxruntime", "openvino", "native"}
@@ -124,7 +124,7 @@ def test_labels_of_tracks_are_counted(golden):
     assert found["data"]["tracks"] == {"count": 1, "ticks": 80, "split": "valid", "origin": "here"}
 
 
-def test_rows_become_a_picture(tmp_path):
+def test_rows_become_a_image(tmp_path):
     from benchmarks.parity_plot import plot_rows
 
     row = {"model": "edge", "backend": "native", "precision": "fp32", "modalities": "audio_video"}

@@ -17,7 +17,7 @@ from edgeaff.types import AffectEvent, FaceBox, TrackedFace
 
 def test_four_runtimes_in_one_process(tmp_path: Path) -> None:
     shares = run_four(tmp_path, make_media(), seconds=3.0)
-    assert [share.ticks_missing for share in shares] == [0, 0, 0, 0]  # the first pictures may be lost where all is slow
+    assert [share.ticks_missing for share in shares] == [0, 0, 0, 0]  # the first images may be lost where all is slow
     assert all(share.first_seq == 0 and 60 <= share.events <= 96 for share in shares)
     assert all(share.in_place == 1.0 and share.replayed_equal for share in shares)
     used = [share.cpu_share for share in shares]
@@ -36,10 +36,10 @@ def test_four_faces_keep_four_tracks_in_their_places() -> None:
 
 
 def test_values_of_a_face_do_not_depend_on_the_other_faces() -> None:
-    """Four known faces in one session, and each in a session of its own."""
+    """Four known faces in one session, and each in its own session."""
     rng = np.random.default_rng(0)
     crops = [np.clip(rng.normal(60 * index, 30, (96, 96, 3)), 0, 255).astype(np.uint8) for index in range(4)]
-    sound = make_media(2.0)
+    samples = make_media(2.0)
 
     def run(indices: list[int]) -> list[AffectEvent]:
         session = edgeaff.Session(max_faces=len(indices))
@@ -47,7 +47,7 @@ def test_values_of_a_face_do_not_depend_on_the_other_faces() -> None:
         for tick in range(45):
             box = FaceBox(0.0, 0.0, 50.0, 50.0)
             faces = [(TrackedFace(index + 1, box, 0.9), np.roll(crops[index], tick, axis=0)) for index in indices]
-            events += session.push_audio(sound.sound(tick), pts_ns=pts_ns(tick), sample_rate_hz=16_000)
+            events += session.push_audio(samples.audio(tick), pts_ns=pts_ns(tick), sample_rate_hz=16_000)
             events += session.push_face(faces, pts_ns=pts_ns(tick))
         return events + session.finish()
 

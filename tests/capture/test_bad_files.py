@@ -1,6 +1,6 @@
 """Every odd or broken file of the shared data, and the real clips: exact counts, offsets and errors.
 
-The README beside the files says what each is. `good_base.mp4` is the reference: 149 pictures at 25 fps, 263168 samples.
+The README beside the files states what each is. `good_base.mp4` is the reference: 149 frames at 25 fps, 263168 samples.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ REFUSED = {
     "truncated_no_moov.mp4": "without its index (truncated",
 }
 
-# name: (pictures, first and last picture s, samples, first sample s, rate); None = that modality is not there
+# name: (frames, first and last frame s, samples, first sample s, rate); None = that modality is not there
 BASE_VIDEO = (149, 0.0, 5.92)
 BASE_AUDIO = (263_168, 0.0, 44_100)
 READ = {
@@ -175,7 +175,7 @@ def test_jump_back_is_rebased_once_and_both_tracks_keep_their_offset(shared):
     found = bad(shared, "timestamps_jump_back.ts")
     assert found.source.counts["rebased_jumps"] == 1
     steps = np.diff(found.audio_ns) / SECOND
-    assert steps.max() < 0.05  # the sound goes on without a hole
+    assert steps.max() < 0.05  # the audio goes on without a hole
     assert np.diff(found.video_ns).max() / SECOND == pytest.approx(0.84, abs=0.001)  # no keyframe yet
     alone = [unit.pts_ns for unit in MediaFile(found.source.path, audio=False)]
     assert alone == found.video_ns
@@ -195,7 +195,7 @@ def test_variable_frame_rate_keeps_its_gaps(shared):
 
 
 def test_displayed_orientation_is_that_of_the_display_matrix(shared):
-    # The matrix of this file turns a quarter counter-clockwise, its picture was stored turned the same way: FFmpeg and
+    # The matrix of this file turns a quarter counter-clockwise, its frame was stored turned the same way: FFmpeg and
     # OpenCV show it upside down as well (measured), so upside down is right.
     good, rotated = bad(shared, "good_base.mp4"), bad(shared, "rotated_meta.mp4")
     difference = rotated.first_image[::-1, ::-1].astype(int) - good.first_image
@@ -203,12 +203,12 @@ def test_displayed_orientation_is_that_of_the_display_matrix(shared):
 
 
 @pytest.mark.parametrize("name", ["hevc_10bit.mp4", "audio_48000.mp4", "vp9_opus.webm", "mjpeg_pcm.avi"])
-def test_same_picture_from_every_codec(shared, name):
+def test_same_frame_from_every_codec(shared, name):
     good, other = bad(shared, "good_base.mp4"), bad(shared, name)
     assert np.abs(good.middle_image.astype(int) - other.middle_image).mean() < 4
 
 
-def test_gray_picture_becomes_equal_channels(shared):
+def test_gray_frame_becomes_equal_channels(shared):
     image = bad(shared, "gray_ir_like.mp4").first_image.astype(int)
     assert np.abs(image - image.mean(axis=2, keepdims=True)).max() <= 1.5
 
@@ -224,7 +224,7 @@ def test_bad_samples_are_passed_on_for_the_session_to_count(shared):
     assert np.isnan(samples).sum() == 10 and np.isinf(samples).sum() == 1
 
 
-CLIPS = {  # pictures, first, last; samples, first, rate
+CLIPS = {  # frames, first, last; samples, first, rate
     **{f"grid_{name}.mpg": ((75, 0.0, 2.96), (131_328, 0.0, 44_100)) for name in
        ("bbaf2n", "brbk7n", "lbax4n", "lbbc2a", "lrwp9a")},
     "weekly_address_f.mp4": ((200, 0.0, 7.96), (128_000, 0.0, 16_000)),
@@ -249,7 +249,7 @@ def test_real_clip_is_read_completely_and_in_time(shared, name):
     )
 
 
-def test_sound_that_starts_late_keeps_its_offset(shared):
+def test_audio_that_starts_late_keeps_its_offset(shared):
     found = read(shared / "data" / "media" / "face" / "face_then_noface_vfr.mov")
     assert found.video_ns[0] == 0 and found.audio_ns[0] == pytest.approx(2.430022676 * SECOND, abs=1)
     assert min(np.diff(found.video_ns)) / SECOND == pytest.approx(0.0137, abs=0.0001)

@@ -59,7 +59,7 @@ def camera(capture, **options):
     return Camera(0, opener=capture, stall_seconds=0.2, **options)
 
 
-def test_pictures_are_rgb_and_on_the_monotonic_clock(capture):
+def test_frames_are_rgb_and_on_the_monotonic_clock(capture):
     with camera(capture) as source:
         before = time.monotonic_ns()
         frame = [take_one(source) for _ in range(3)][-1]
@@ -142,8 +142,8 @@ def test_file_through_opencv_comes_out_as_from_a_camera(tmp_path):
 
     from tests.media_maker import write_clip
 
-    pictures = [np.full((32, 48, 3), (200, 40, 60 + index), np.uint8) for index in range(5)]
-    path = write_clip(tmp_path / "c.avi", frames=pictures, times=[index / 25 for index in range(5)])
+    images = [np.full((32, 48, 3), (200, 40, 60 + index), np.uint8) for index in range(5)]
+    path = write_clip(tmp_path / "c.avi", frames=images, times=[index / 25 for index in range(5)])
     with Camera(0, opener=lambda: cv2.VideoCapture(str(path)), max_frames=10, reconnect=False) as source:
         frames = list(source)
     assert len(frames) == 5

@@ -53,42 +53,42 @@ def test_first_chunk_of_a_late_burst_is_corrected_within_ten_seconds():
     assert error[0] > 14 and max(map(abs, error[2000:])) < 2
 
 
-def test_first_chunks_half_a_second_late_do_not_put_sound_into_the_future():
+def test_first_chunks_half_a_second_late_do_not_put_audio_into_the_future():
     clock = SampleClock(48_000)
     errors = []
     for count, arrival, true_ns in microphone(20):
         late = max(0, 10 * SECOND + 500 * MS - arrival)  # a busy start: nothing is taken for half a second
         errors.append((clock.stamp(count, arrival + late) - true_ns) / MS)
     assert errors[0] > 480
-    after = np.abs(errors[52:])  # the sound of that half second came in one burst
+    after = np.abs(errors[52:])  # the audio of that half second came in one burst
     assert after.max() < 110 and after[-1] < 35  # measured: 50 at once, then a millisecond a second
     assert clock.gaps == 0
 
 
 def test_loss_that_the_device_reports_is_a_hole_of_its_length():
     clock = SampleClock(48_000)
-    sound = list(microphone(10, burst=False))
-    for count, arrival, _ in sound[:500]:
+    audio = list(microphone(10, burst=False))
+    for count, arrival, _ in audio[:500]:
         before = clock.stamp(count, arrival)
     clock.mark_lost()
-    after = clock.stamp(sound[530][0], sound[530][1])
+    after = clock.stamp(audio[530][0], audio[530][1])
     assert (after - before) / MS == pytest.approx(310, abs=1.5)
     assert clock.gaps == 1
 
 
 def test_loss_that_nobody_reports_is_found_within_a_window():
     clock = SampleClock(48_000)
-    sound = list(microphone(20, burst=False))
-    del sound[500:540]
-    errors = [clock.stamp(count, arrival) - true for count, arrival, true in sound]
+    audio = list(microphone(20, burst=False))
+    del audio[500:540]
+    errors = [clock.stamp(count, arrival) - true for count, arrival, true in audio]
     assert abs(errors[-1]) < 2 * MS and clock.gaps == 1
     assert min(errors) < -390 * MS  # the price: up to one window at the old time
 
 
 def test_process_that_was_stopped_for_five_seconds_finds_its_time_again():
     clock = SampleClock(48_000)
-    sound = list(microphone(30, burst=False))
-    for index, (count, arrival, true) in enumerate(sound):
+    audio = list(microphone(30, burst=False))
+    for index, (count, arrival, true) in enumerate(audio):
         if 1000 <= index < 1500:
             continue  # the driver kept nothing
         error = clock.stamp(count, arrival) - true

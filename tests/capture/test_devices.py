@@ -21,9 +21,9 @@ def test_microphones_are_listed_with_their_native_rate():
     microphones = list_microphones(FakePortAudio())
     assert [(info.name, info.native_rate_hz, info.is_default) for info in microphones] == [
         ("Built-in Audio", 44_100, True),
-        ("USB PnP Sound Device", 44_100, False),
+        ("USB PnP Audio Device", 44_100, False),
     ]
-    assert parse_uri(microphones[1].uri).target == "USB PnP Sound Device"
+    assert parse_uri(microphones[1].uri).target == "USB PnP Audio Device"
 
 
 def test_no_microphone_is_an_empty_list():

@@ -1,4 +1,4 @@
-"""The times of a file's frames, whatever its container stores: each frame shows its number."""
+"""The times of a file's frames, any that its container stores: each frame shows its number."""
 
 from fractions import Fraction
 
@@ -135,7 +135,7 @@ def test_frame_times_are_those_of_the_frames(tmp_path):
 
 
 def test_a_file_without_video_has_no_frame_times(tmp_path):
-    path = write_clip(tmp_path / "sound.wav", samples=np.zeros(800, np.float32), sample_rate_hz=8_000)
+    path = write_clip(tmp_path / "audio.wav", samples=np.zeros(800, np.float32), sample_rate_hz=8_000)
     assert MediaFile(path).frame_times_ns().shape == (0,)
 
 

@@ -76,7 +76,7 @@ def test_file_and_device_cannot_be_mixed(clip):
 
 
 @pytest.mark.needs_cv2
-def test_camera_alone_is_a_group_without_sound():
+def test_camera_alone_is_a_group_without_audio():
     group = combine("camera:0", None)
     assert isinstance(group.sources[0], Camera) and not group.has_audio
 

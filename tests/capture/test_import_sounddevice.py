@@ -11,10 +11,10 @@ import ctypes, sys
 started = []
 sys.addaudithook(lambda event, arguments: started.append(event) if event in ("subprocess.Popen", "os.posix_spawn", "os.exec") else None)
 {prepare}
-from edgeaff.capture.microphone import import_sounddevice
+from edgeaff.capture.microphone import import_audiodevice
 from edgeaff.errors import BackendUnavailableError
 try:
-    print(import_sounddevice().name)
+    print(import_audiodevice().name)
 except BackendUnavailableError as error:
     print(error)
 print(started, ctypes.util.find_library.__module__)
@@ -34,7 +34,7 @@ ctypes.CDLL = absent
 
 
 @pytest.mark.parametrize(("prepare", "printed"), [(PRESENT, "libportaudio.so.2"), (ABSENT, "apt install libportaudio2")])
-def test_import_sounddevice_starts_no_compiler(tmp_path: Path, root: Path, prepare: str, printed: str) -> None:
+def test_import_audiodevice_starts_no_compiler(tmp_path: Path, root: Path, prepare: str, printed: str) -> None:
     (tmp_path / "sounddevice.py").write_text(MODULE)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(prepare=prepare)],
@@ -48,10 +48,10 @@ def test_import_sounddevice_starts_no_compiler(tmp_path: Path, root: Path, prepa
     assert second == "[] ctypes.util"
 
 
-def test_import_sounddevice_names_the_extra_when_the_package_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    from edgeaff.capture.microphone import import_sounddevice
+def test_import_audiodevice_names_the_extra_when_the_package_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgeaff.capture.microphone import import_audiodevice
     from edgeaff.errors import BackendUnavailableError
 
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(BackendUnavailableError, match=r"edgeaff\[live\]"):
-        import_sounddevice()
+        import_audiodevice()

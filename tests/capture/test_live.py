@@ -21,7 +21,7 @@ def frame(pts_ns=None, seed=None):
     return VideoFrame(time.monotonic_ns() if pts_ns is None else pts_ns, image)
 
 
-def sound(pts_ns, size=160, rate=16_000):
+def samples(pts_ns, size=160, rate=16_000):
     return AudioChunk(pts_ns, np.zeros(size, np.float32), rate)
 
 
@@ -62,7 +62,7 @@ def take_one(source):
     return unit
 
 
-def test_slow_reader_gets_the_newest_picture_and_the_count_of_the_others():
+def test_slow_reader_gets_the_newest_frame_and_the_count_of_the_others():
     def burst(source):
         yield from (frame(pts) for pts in range(1, 11))
         source._stop.wait()
@@ -74,9 +74,9 @@ def test_slow_reader_gets_the_newest_picture_and_the_count_of_the_others():
         assert source.take(0.01) is None
 
 
-def test_sound_is_kept_up_to_the_limit_and_then_loses_its_oldest():
+def test_audio_is_kept_up_to_the_limit_and_then_loses_its_oldest():
     def burst(source):
-        yield from (sound(index * 10_000_000) for index in range(150))
+        yield from (samples(index * 10_000_000) for index in range(150))
         source._stop.wait()
 
     with ScriptedSource(burst, max_audio_seconds=1.0) as source:
@@ -87,10 +87,10 @@ def test_sound_is_kept_up_to_the_limit_and_then_loses_its_oldest():
     assert [chunk.pts_ns for chunk in chunks] == [index * 10_000_000 for index in range(50, 150)]
 
 
-def test_pictures_and_sound_come_in_the_order_of_time():
+def test_frames_and_audio_come_in_the_order_of_time():
     def both(source):
-        yield sound(20)
-        yield sound(30)
+        yield samples(20)
+        yield samples(30)
         yield frame(25)
         source._stop.wait()
 
@@ -151,7 +151,7 @@ def test_silent_device_is_stalled_then_abandoned_and_opened_anew():
         wait_until(lambda: source.health().state is Health.OK)
         assert source.counts["abandoned_threads"] == 1 and source.opened == 2
         release.set()
-        wait_until(lambda: source.shut == 1)  # the old thread closes its device and goes; its picture is not delivered
+        wait_until(lambda: source.shut == 1)  # the old thread closes its device and goes; its frame is not delivered
         assert all(take_one(source).pts_ns != 2 for _ in range(20))
 
 
@@ -171,7 +171,7 @@ def test_threads_that_hang_are_never_more_than_three():
         release.set()
 
 
-def test_frozen_picture_is_withheld_and_the_device_opened_again():
+def test_frozen_frame_is_withheld_and_the_device_opened_again():
     def freezes(source):
         for pts in range(200):
             time.sleep(0.002)
@@ -186,7 +186,7 @@ def test_frozen_picture_is_withheld_and_the_device_opened_again():
         assert source.counts["frozen_frames"] == 90
 
 
-def test_still_picture_is_no_freeze_unless_asked():
+def test_still_frame_is_no_freeze_unless_asked():
     def still(source):
         yield from (frame(pts * 1_000_000_000) for pts in range(100))
         source._stop.wait()
@@ -226,14 +226,14 @@ def test_source_that_does_not_reconnect_ends():
 
 
 def test_group_merges_by_time_and_ends_with_the_last():
-    def pictures(source):
+    def frames(source):
         yield from (frame(pts) for pts in (10, 30))
 
-    def sounds(source):
-        yield from (sound(pts) for pts in (5, 20, 40))
+    def recordings(source):
+        yield from (samples(pts) for pts in (5, 20, 40))
 
-    video = ScriptedSource(pictures, reconnect=False, max_frames=5)
-    audio = ScriptedSource(sounds, reconnect=False, name="mic:test")
+    video = ScriptedSource(frames, reconnect=False, max_frames=5)
+    audio = ScriptedSource(recordings, reconnect=False, name="mic:test")
     audio.has_video, audio.has_audio = False, True
     group = LiveGroup([video, audio])
     with group:

@@ -35,7 +35,7 @@ def joined(chunks):
     return np.concatenate([chunk.samples for chunk in chunks])
 
 
-def noise_pictures(count, size=(31, 47)):
+def noise_frames(count, size=(31, 47)):
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(count)]
 
@@ -68,7 +68,7 @@ def test_claps_meet_their_flashes(tmp_path, fps, rate, starts):
 @pytest.mark.parametrize("suffix", [".mov", ".mkv", ".avi"])
 def test_samples_come_back_exactly(tmp_path, suffix):
     samples = np.random.default_rng(0).integers(-32_767, 32_767, 44_100).astype(np.int16)
-    path = write_clip(tmp_path / f"sound{suffix}", samples=samples / np.float32(32_767), sample_rate_hz=44_100)
+    path = write_clip(tmp_path / f"clip{suffix}", samples=samples / np.float32(32_767), sample_rate_hz=44_100)
     _, chunks = parts(MediaFile(path))
     assert chunks[0].samples.dtype == np.int16
     assert (joined(chunks) == samples).all()
@@ -89,7 +89,7 @@ def test_layouts_and_formats_are_mixed_with_the_defined_weights(tmp_path, codec,
     count = {"mono": 1, "stereo": 2, "5.1": 6}[layout]
     weights = {1: [1], 2: [0.5, 0.5], 6: [0.5, 0.5, 1, 0, 0.25, 0.25]}[count]
     samples = np.random.default_rng(0).uniform(-0.3, 0.3, (count, 4_800)).astype(np.float32)
-    path = write_clip(tmp_path / "sound.wav", samples=samples, audio_codec=codec, layout=layout)
+    path = write_clip(tmp_path / "clip.wav", samples=samples, audio_codec=codec, layout=layout)
     _, chunks = parts(MediaFile(path))
     assert joined(chunks).dtype == np.float32
     np.testing.assert_allclose(joined(chunks), np.array(weights) @ samples, atol=tolerance)
@@ -103,34 +103,34 @@ def test_chunks_are_at_most_a_tenth_of_a_second(tmp_path):
     assert joined(chunks).size == 20_000
 
 
-def test_lossless_pictures_come_back_exactly(tmp_path):
-    pictures = noise_pictures(5)
+def test_lossless_frames_come_back_exactly(tmp_path):
+    images = noise_frames(5)
     path = write_clip(
-        tmp_path / "p.mkv", frames=pictures, times=frame_times(25, 0.2), video_codec="ffv1", pix_fmt="bgr0"
+        tmp_path / "p.mkv", frames=images, times=frame_times(25, 0.2), video_codec="ffv1", pix_fmt="bgr0"
     )
     got, _ = parts(MediaFile(path))
-    for frame, picture in zip(got, pictures, strict=True):
+    for frame, raw_image in zip(got, images, strict=True):
         assert frame.image.flags.c_contiguous and frame.image.dtype == np.uint8
-        assert (frame.image == picture).all()
+        assert (frame.image == raw_image).all()
 
 
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuv422p10le", "yuv444p", "gray", "gray16le", "yuva444p", "rgb48le"])
 @pytest.mark.parametrize("size", [(48, 64), (31, 47)])
 def test_any_pixel_format_and_size_becomes_rgb(tmp_path, pix_fmt, size):
-    picture = np.full((*size, 3), (90, 90, 90), np.uint8)
-    path = write_clip(tmp_path / "p.mkv", frames=[picture] * 2, times=[0, 0.04], video_codec="ffv1", pix_fmt=pix_fmt)
+    raw_image = np.full((*size, 3), (90, 90, 90), np.uint8)
+    path = write_clip(tmp_path / "p.mkv", frames=[raw_image] * 2, times=[0, 0.04], video_codec="ffv1", pix_fmt=pix_fmt)
     got, _ = parts(MediaFile(path))
     assert [frame.image.shape for frame in got] == [(*size, 3)] * 2
     np.testing.assert_allclose(got[0].image.astype(int), 90, atol=2)
 
 
 def test_bt709_is_converted_with_its_own_matrix(tmp_path):
-    picture = np.zeros((32, 32, 3), np.uint8)
-    picture[:] = (200, 40, 60)
+    raw_image = np.zeros((32, 32, 3), np.uint8)
+    raw_image[:] = (200, 40, 60)
     for colorspace in (None, 1):
         path = write_clip(
             tmp_path / f"c{colorspace}.mkv",
-            frames=[picture],
+            frames=[raw_image],
             times=[0],
             video_codec="ffv1",
             pix_fmt="yuv444p",
@@ -155,7 +155,7 @@ def test_bt709_is_converted_with_its_own_matrix(tmp_path):
     ],
 )
 def test_display_matrix_moves_each_pixel_where_it_says(matrix, expected):
-    image = noise_pictures(1, (4, 6))[0]
+    image = noise_frames(1, (4, 6))[0]
     a, b, c, d = (value << 16 for value in matrix)
     turns, mirrored = orientation_of(np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32))
     shown = np.rot90(image[:, ::-1] if mirrored else image, turns)
@@ -165,11 +165,11 @@ def test_display_matrix_moves_each_pixel_where_it_says(matrix, expected):
 def test_exif_orientation_of_a_photograph_is_applied(tmp_path):
     from PIL import Image
 
-    picture = np.zeros((32, 64, 3), np.uint8)
-    picture[:, :16] = 255  # left edge; orientation 6 turns it to the top
+    raw_image = np.zeros((32, 64, 3), np.uint8)
+    raw_image[:, :16] = 255  # left edge; orientation 6 turns it to the top
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(picture).save(tmp_path / "photo.jpg", quality=95, exif=exif)
+    Image.fromarray(raw_image).save(tmp_path / "photo.jpg", quality=95, exif=exif)
     got, _ = parts(MediaFile(tmp_path / "photo.jpg"))
     assert got[0].image.shape == (64, 32, 3)
     assert got[0].image[:12].mean() > 240 and got[0].image[20:].mean() < 15
@@ -179,17 +179,17 @@ def test_cover_art_is_not_video(tmp_path):
     import av
     from PIL import Image
 
-    Image.fromarray(noise_pictures(1, (32, 32))[0]).save(tmp_path / "cover.png")
-    write_clip(tmp_path / "sound.mp3", samples=np.zeros(48_000, np.float32), audio_codec="libmp3lame")
+    Image.fromarray(noise_frames(1, (32, 32))[0]).save(tmp_path / "cover.png")
+    write_clip(tmp_path / "clip.mp3", samples=np.zeros(48_000, np.float32), audio_codec="libmp3lame")
     with (
-        av.open(str(tmp_path / "sound.mp3")) as sound,
+        av.open(str(tmp_path / "clip.mp3")) as clip,
         av.open(str(tmp_path / "cover.png")) as cover,
         av.open(str(tmp_path / "song.mp3"), "w") as song,
     ):
-        tracks = {0: song.add_stream_from_template(sound.streams.audio[0])}
+        tracks = {0: song.add_stream_from_template(clip.streams.audio[0])}
         tracks[1] = song.add_stream_from_template(cover.streams.video[0])
         tracks[1].disposition = av.stream.Disposition.attached_pic
-        for number, container in enumerate((sound, cover)):
+        for number, container in enumerate((clip, cover)):
             for packet in container.demux():
                 if packet.dts is not None:
                     packet.stream = tracks[number]
@@ -198,11 +198,11 @@ def test_cover_art_is_not_video(tmp_path):
     assert source.has_audio and not source.has_video
 
 
-def test_memory_stays_bounded_where_all_sound_comes_before_the_picture(tmp_path):
+def test_memory_stays_bounded_where_all_audio_comes_before_the_frame(tmp_path):
     times = frame_times(10, 30)
     path = write_clip(
         tmp_path / "bad_order.mkv",
-        frames=noise_pictures(1, (96, 128)) * len(times),
+        frames=noise_frames(1, (96, 128)) * len(times),
         times=times,
         samples=np.zeros(30 * 8_000, np.float32),
         sample_rate_hz=8_000,
@@ -218,11 +218,11 @@ def test_memory_stays_bounded_where_all_sound_comes_before_the_picture(tmp_path)
     assert most <= 4
 
 
-def test_decoded_pictures_are_freed_without_the_garbage_collector(tmp_path):
+def test_decoded_frames_are_freed_without_the_garbage_collector(tmp_path):
     import av
 
     times = frame_times(25, 4)
-    path = write_clip(tmp_path / "c.mov", frames=noise_pictures(1) * len(times), times=times)
+    path = write_clip(tmp_path / "c.mov", frames=noise_frames(1) * len(times), times=times)
     gc.collect()
     gc.disable()
     try:
@@ -246,7 +246,7 @@ def test_second_pass_gives_the_same(tmp_path):
 
 def test_stopping_early_leaves_no_file_open(tmp_path):
     times = frame_times(25, 2)
-    path = write_clip(tmp_path / "c.mov", frames=noise_pictures(1) * len(times), times=times)
+    path = write_clip(tmp_path / "c.mov", frames=noise_frames(1) * len(times), times=times)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         with MediaFile(path) as source:
@@ -261,14 +261,14 @@ def test_stopping_early_leaves_no_file_open(tmp_path):
     [("absent.mp4", "check the path"), (".", "must be a regular file"), ("notes.txt", "no known format")],
 )
 def test_what_is_no_media_file_is_refused_in_one_line(tmp_path, name, expected):
-    (tmp_path / "notes.txt").write_text("no picture here\n" * 100)
+    (tmp_path / "notes.txt").write_text("no raw_image here\n" * 100)
     with pytest.raises(MediaError, match=expected) as caught:
         MediaFile(tmp_path / name)
     assert "\n" not in str(caught.value) and str(tmp_path / name) in str(caught.value)
 
 
 def test_file_without_one_good_packet_is_refused(tmp_path):
-    path = write_clip(tmp_path / "c.mov", frames=noise_pictures(1, (64, 64)), times=[0])
+    path = write_clip(tmp_path / "c.mov", frames=noise_frames(1, (64, 64)), times=[0])
     data = bytearray(path.read_bytes())
     start = data.index(b"\xff\xd8\xff")
     data[start : data.index(b"\xff\xd9", start)] = bytes(data.index(b"\xff\xd9", start) - start)
@@ -278,7 +278,7 @@ def test_file_without_one_good_packet_is_refused(tmp_path):
 
 
 def test_ffmpeg_stays_silent_about_damage(tmp_path, capfd):
-    path = write_clip(tmp_path / "c.mov", frames=noise_pictures(5, (64, 64)), times=frame_times(25, 0.2))
+    path = write_clip(tmp_path / "c.mov", frames=noise_frames(5, (64, 64)), times=frame_times(25, 0.2))
     data = bytearray(path.read_bytes())
     third = data.index(b"\xff\xd8\xff", data.index(b"\xff\xd8\xff", data.index(b"\xff\xd8\xff") + 1) + 1)
     data[third : third + 4_000] = bytes(4_000)
@@ -292,12 +292,12 @@ def test_ffmpeg_stays_silent_about_damage(tmp_path, capfd):
 
 @pytest.mark.parametrize("suffix", ["mov", "mkv", "avi", "ts", "mp4"])
 def test_a_file_damaged_anywhere_is_read_or_refused(tmp_path, suffix):
-    """Nothing but MediaError leaves a MediaFile, times rise and images have pixels, whatever bytes are changed."""
+    """Nothing but MediaError leaves a MediaFile, times rise and images have pixels, any that bytes are changed."""
     codec = {"video_codec": "mpeg2video", "pix_fmt": "yuv420p", "time_base": Fraction(1, 25)}
     audio = {"audio_codec": "mp2"} if suffix in ("ts", "mp4", "avi") else {}
     path = write_clip(
         tmp_path / f"c.{suffix}",
-        frames=noise_pictures(8, (32, 48)),
+        frames=noise_frames(8, (32, 48)),
         times=frame_times(25, 0.32),
         samples=np.sin(np.arange(12_800, dtype=np.float32) / 9),
         sample_rate_hz=32_000,
@@ -329,21 +329,21 @@ def write_wav(path, rate, samples):
 @pytest.mark.parametrize("rate", [176_400, 192_000, 384_000])
 def test_audio_of_a_high_rate_is_delivered_as_it_is(tmp_path, rate):
     samples = np.arange(rate // 4) % 1_000
-    _, chunks = parts(MediaFile(write_wav(tmp_path / "sound.wav", rate, samples)))
+    _, chunks = parts(MediaFile(write_wav(tmp_path / "clip.wav", rate, samples)))
     assert {chunk.sample_rate_hz for chunk in chunks} == {rate}
     np.testing.assert_array_equal(joined(chunks), samples)
 
 
 def test_audio_alone_of_a_rate_that_is_not_taken_is_refused(tmp_path):
-    path = write_wav(tmp_path / "sound.wav", 4_000, np.zeros(8_000))
-    with pytest.raises(MediaError, match="sound.wav has audio of 4000 Hz, outside 8000 to 768000; resample it"):
+    path = write_wav(tmp_path / "clip.wav", 4_000, np.zeros(8_000))
+    with pytest.raises(MediaError, match="clip.wav has audio of 4000 Hz, outside 8000 to 768000; resample it"):
         MediaFile(path)
 
 
 def test_audio_of_a_rate_that_is_not_taken_leaves_the_video(tmp_path):
     path = write_clip(
         tmp_path / "c.mkv",
-        frames=noise_pictures(5),
+        frames=noise_frames(5),
         times=frame_times(25, 0.2),
         samples=np.zeros(2_000, np.float32),
         sample_rate_hz=4_000,

@@ -27,7 +27,7 @@ class FakePortAudio:
         self.devices = [
             {"name": "HDMI output", "max_input_channels": 0, "default_samplerate": 48_000.0},
             {"name": "Built-in Audio", "max_input_channels": 2, "default_samplerate": 44_100.0},
-            {"name": "USB PnP Sound Device", "max_input_channels": 1, "default_samplerate": 44_100.0},
+            {"name": "USB PnP Audio Device", "max_input_channels": 1, "default_samplerate": 44_100.0},
         ]
 
     def query_devices(self, device=None, kind=None):
@@ -81,7 +81,7 @@ def microphone(fake, device="default", **options):
     return Microphone(device, portaudio=fake, stall_seconds=0.2, **options)
 
 
-def test_native_rate_is_opened_and_sound_is_on_the_monotonic_clock():
+def test_native_rate_is_opened_and_audio_is_on_the_monotonic_clock():
     fake = FakePortAudio()
     with microphone(fake) as source:
         before = time.monotonic_ns()
@@ -116,7 +116,7 @@ def test_device_is_found_by_part_of_its_name_or_number(device, index):
 
 
 def test_unknown_device_is_refused_with_the_names_that_there_are():
-    with pytest.raises(DeviceError, match=r"got 'Bluetooth' \(found: 'Built-in Audio', 'USB PnP Sound Device'\)"):
+    with pytest.raises(DeviceError, match=r"got 'Bluetooth' \(found: 'Built-in Audio', 'USB PnP Audio Device'\)"):
         microphone(FakePortAudio(), "Bluetooth").start()
 
 

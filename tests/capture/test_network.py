@@ -65,7 +65,7 @@ def ts_clip(tmp_path_factory):
     return path, claps
 
 
-def test_stream_keeps_the_offset_of_picture_and_sound_and_is_on_our_clock(ts_clip):
+def test_stream_keeps_the_offset_of_frame_and_audio_and_is_on_our_clock(ts_clip):
     path, _ = ts_clip
     server = TsServer(path, seconds=4.0)
     flashes, claps, ages = [], [], []
@@ -119,10 +119,10 @@ def test_paced_file_plays_at_its_own_speed_on_the_monotonic_clock(tmp_path):
     with PacedFile(path, speed=4.0, max_frames=100) as source:
         units = list(source)
     seconds = (time.monotonic_ns() - started) / 1e9
-    pictures = [unit.pts_ns for unit in units if isinstance(unit, VideoFrame)]
-    assert len(pictures) == 50 and 0.5 < seconds < 1.5
-    np.testing.assert_allclose(np.diff(pictures), 1e7, atol=2)
-    assert started < pictures[0] < started + 1e9
+    images = [unit.pts_ns for unit in units if isinstance(unit, VideoFrame)]
+    assert len(images) == 50 and 0.5 < seconds < 1.5
+    np.testing.assert_allclose(np.diff(images), 1e7, atol=2)
+    assert started < images[0] < started + 1e9
 
 
 def test_paced_file_loops_without_a_gap(tmp_path):

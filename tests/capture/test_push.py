@@ -49,7 +49,7 @@ def test_push_never_blocks_and_says_what_was_dropped():
     assert video.push(IMAGE) == 1 and [unit.pts_ns for unit in video] == [2, 3]
 
 
-def test_time_defaults_to_the_clock_and_sound_counts_samples():
+def test_time_defaults_to_the_clock_and_audio_counts_samples():
     clock = Clock()
     video, audio = PushVideo(clock=clock), PushAudio(sample_rate_hz=8_000, clock=clock)
     video.push(IMAGE)
@@ -83,13 +83,13 @@ def test_stall_is_seen():
 @pytest.mark.parametrize(
     "image", [np.zeros((4, 6), np.uint8), np.zeros((4, 6, 4), np.uint8), IMAGE.astype(np.float32), IMAGE[:0]]
 )
-def test_wrong_picture_is_refused(image):
+def test_wrong_frame_is_refused(image):
     with pytest.raises(ArgumentError, match="image must be"):
         PushVideo().push(image)
 
 
 @pytest.mark.parametrize("samples", [np.zeros((2, 5), np.float32), np.zeros(5, np.float16), np.zeros(5, np.int32)])
-def test_wrong_sound_is_refused(samples):
+def test_wrong_audio_is_refused(samples):
     with pytest.raises(ArgumentError, match="samples must be"):
         PushAudio().push(samples)
 

@@ -78,8 +78,8 @@ def clips(tmp_path_factory):
     frames = [np.full((48, 64, 3), index * 8, np.uint8) for index in range(len(times))]
     samples = np.linspace(-0.5, 0.5, 12_000, dtype=np.float32)
     both = write_clip(folder / "both.mov", frames=frames, times=times, samples=samples, sample_rate_hz=16_000)
-    sound = write_clip(folder / "sound.wav", samples=samples, sample_rate_hz=8_000)
-    return both, sound
+    clip = write_clip(folder / "clip.wav", samples=samples, sample_rate_hz=8_000)
+    return both, clip
 
 
 @pytest.mark.needs_media
@@ -120,7 +120,7 @@ def test_modality_not_wanted_is_not_delivered(clips):
 
 
 @pytest.mark.needs_media
-def test_merged_source_takes_the_picture_of_one_and_the_sound_of_the_other(clips):
+def test_merged_source_takes_the_frame_of_one_and_the_audio_of_the_other(clips):
     merged = MergedSource(open_source(clips[0], audio=False), open_source(clips[1], video=False))
     with merged as source:
         units = list(source)

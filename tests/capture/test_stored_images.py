@@ -227,7 +227,7 @@ def test_a_damaged_jpeg_is_a_warning(tmp_path, kind):
     assert source.warnings == ["p.jpg: 1 of 1 frames are damaged and were used as far as they decode."]
 
 
-def test_a_sound_jpeg_is_no_warning(tmp_path):
+def test_a_audio_jpeg_is_no_warning(tmp_path):
     from PIL import Image
 
     for options in ({}, {"progressive": True}, {"subsampling": 0}):

@@ -50,7 +50,7 @@ def test_packets_left_over_from_before_the_jump_keep_the_old_shift():
 
 def test_stream_that_moves_forward_over_the_joint_still_enters_the_epoch():
     timeline = Timeline(start_ns=0)
-    timeline.shift_ns(0, decode_ns=800 * MS)  # the picture stops at 0.8 s, the sound goes on to 5 s
+    timeline.shift_ns(0, decode_ns=800 * MS)  # the frame stops at 0.8 s, the audio goes on to 5 s
     timeline.shift_ns(1, decode_ns=5000 * MS, duration_ns=20 * MS)
     shift = timeline.shift_ns(1, decode_ns=1000 * MS)
     assert timeline.shift_ns(0, decode_ns=1020 * MS) == shift == 4020 * MS

@@ -45,11 +45,11 @@ from importlib import util
 find = util.find_spec
 util.find_spec = lambda name, package=None: None if sys.modules.get(name, name) is None else find(name, package)
 from edgeaff.cli.main import main
-said = {}
+stated = {}
 for command in json.loads(sys.argv[2]):
     with contextlib.redirect_stderr(io.StringIO()) as errors:
-        said[command] = main(command.split()), errors.getvalue()
-print(json.dumps(said))
+        stated[command] = main(command.split()), errors.getvalue()
+print(json.dumps(stated))
 """
 
 

@@ -22,7 +22,7 @@ EDGEAFF = f"{sys.executable} -m edgeaff"
 CLOSINGS = ["<&-", ">&-", "2>&-"]
 
 
-def write_sound(path: Path | str, seconds: float = 0.5) -> None:
+def write_audio(path: Path | str, seconds: float = 0.5) -> None:
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
         file.writeframes(bytes(int(seconds * 32_000)))
@@ -30,8 +30,8 @@ def write_sound(path: Path | str, seconds: float = 0.5) -> None:
 
 @pytest.fixture
 def shell(tmp_path: Path, root: Path):
-    """Runs a line of bash in a folder of its own that holds a.wav."""
-    write_sound(tmp_path / "a.wav")
+    """Runs a line of bash in its own folder that holds a.wav."""
+    write_audio(tmp_path / "a.wav")
 
     def run(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -60,7 +60,7 @@ from edgeaff.cli import process
 process.prepare(None)
 assert [os.get_inheritable(number) for number in range(3)] == [True] * 3
 print("out"); print("err", file=sys.stderr); sys.stdout.flush()
-process.say("said")
+process.say("stated")
 os._exit(0 if os.open(os.devnull, os.O_RDONLY) > 2 else 1)
 """
 
@@ -92,7 +92,7 @@ def test_stream_that_takes_nothing_gives_a_code_and_no_traceback(shell, line: st
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_names_that_the_terminal_cannot_show_are_escaped(shell, tmp_path: Path, encoding: str) -> None:
     name = os.fsdecode(b"\xd0\xb6\xff.wav")
-    write_sound(os.path.join(tmp_path, name))
+    write_audio(os.path.join(tmp_path, name))
     done = shell(f"{EDGEAFF} run $'\\xd0\\xb6\\xff.wav' --output $'e\\xff.jsonl'", PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr
     assert "15 events" in done.stdout and "Traceback" not in done.stderr

@@ -36,7 +36,7 @@ def test_replay_gives_the_recorded_events_byte_for_byte(tmp_path: Path, raw: boo
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "live.jsonl").read_bytes()
 
 
-def test_recording_without_raw_holds_no_picture_and_no_sound(tmp_path: Path) -> None:
+def test_recording_without_raw_holds_no_frame_and_no_audio(tmp_path: Path) -> None:
     path, session = write_portrait(tmp_path / "a.mov"), tmp_path / "a.eaffrec"
     main(["record", str(path), "--output", str(session), "--quiet"])
     crops = 60 * 96 * 96 * 3

@@ -85,9 +85,9 @@ def test_two_runs_are_byte_equal(tmp_path: Path) -> None:
 
 
 def test_plot_is_written(tmp_path: Path) -> None:
-    picture = tmp_path / "affect.png"
-    assert run(write_wav(tmp_path / "a.wav", 1.0), tmp_path, "--plot", str(picture))[0] == 0
-    assert picture.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    frame = tmp_path / "affect.png"
+    assert run(write_wav(tmp_path / "a.wav", 1.0), tmp_path, "--plot", str(frame))[0] == 0
+    assert frame.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
 def test_plot_draws_every_face_as_a_line_of_its_own() -> None:

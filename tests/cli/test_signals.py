@@ -1,4 +1,4 @@
-"""A live `edgeaff run` that is told to end: within a second, with exit code 0 and every line whole."""
+"""A live `edgeaff run` that is reported to end: within a second, with exit code 0 and every line whole."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def next_pts(end_ns: int, how: str, jitter_ns: int) -> int:
 @given(times, st.lists(chunk, min_size=1, max_size=60))
 def test_audio_clocks_agree(start_ns: int, chunks: list[tuple[str, int, int, int | None]]) -> None:
     start_ns = max(EARLIEST_NS // 2, min(start_ns, LATEST_NS // 2))
-    ours, twin, rate = core.AudioClock(), sync.SoundClock(), 16_000
+    ours, twin, rate = core.AudioClock(), sync.AudioClock(), 16_000
     for number, (how, jitter_ns, count, new_rate) in enumerate(chunks):
         rate = new_rate or rate
         pts_ns = start_ns if number == 0 else next_pts(twin.end_pts_ns, how, jitter_ns)

@@ -1,4 +1,4 @@
-// The one macro of the C++ tests: unlike assert it stays in release builds, and it says where.
+// The one macro of the C++ tests: unlike assert it stays in release builds, and it states where.
 #pragma once
 #include <cstdio>
 #include <cstdlib>

@@ -125,7 +125,7 @@ void CheckAttention(int64_t query_count, int64_t key_count, int heads, int head_
   }
 }
 
-// A small edge model of random weights: all instruction sets must say what the scalar form says.
+// A small edge model of random weights: all instruction sets must say what the scalar form states.
 std::vector<float> RunStep() {
   std::mt19937 generator(11);
   edgeaff::StepSizes sizes;

@@ -1,4 +1,4 @@
-// The LLD stream: chunking, instruction sets, allocation, memory, hard sounds, threads.
+// The LLD stream: chunking, instruction sets, allocation, memory, hard recordings, threads.
 #include <atomic>
 #include <cmath>
 #include <cstdlib>
@@ -12,7 +12,7 @@
 #include "edgeaff/cpu_features.h"
 #include "lld/constants.h"
 #include "lld/lld_stream.h"
-#include "sounds.h"
+#include "recordings.h"
 
 // Every allocation of this program is counted.
 static std::atomic<long> g_allocations{0};
@@ -66,7 +66,7 @@ bool Finite(const std::vector<float>& rows) {
 }
 
 void TestChunking() {
-  const auto samples = sounds::Voice(0.7);
+  const auto samples = recordings::Voice(0.7);
   for (int lag : {0, 4, 29}) {
     const auto whole = Rows(samples, lag, samples.size());
     CHECK(whole.size() == ((samples.size() - 960) / 160 + 2) * kColumns);
@@ -75,7 +75,7 @@ void TestChunking() {
 }
 
 void TestInstructionSetsAgree() {
-  const auto samples = sounds::Voice(1.5);
+  const auto samples = recordings::Voice(1.5);
   CHECK(edgeaff::SetInstructionSetLimit("scalar"));
   const auto expected = Rows(samples, 4, 1000);
   std::vector<float> scale(kColumns, 1e-20f);
@@ -104,7 +104,7 @@ void TestPitchOfATone() {
 }
 
 void TestNoAllocationAfterWarmUp() {
-  const auto samples = sounds::Voice(2.0);
+  const auto samples = recordings::Voice(2.0);
   std::vector<float> rows(400 * kColumns);
   for (int lag : {4, 29}) {
     LldStream stream(lag);
@@ -125,7 +125,7 @@ void TestNoAllocationAfterWarmUp() {
 }
 
 void TestRowsWaitForAPop() {
-  const auto samples = sounds::Voice(4.0);
+  const auto samples = recordings::Voice(4.0);
   LldStream stream(4);
   for (size_t start = 0; start < samples.size(); start += 160) stream.Push(samples.data() + start, 160);
   stream.Finish(false);
@@ -135,9 +135,9 @@ void TestRowsWaitForAPop() {
   CHECK(rows == Rows(samples, 4, 777));
 }
 
-void TestHardSounds() {
+void TestHardRecordings() {
   std::vector<std::vector<float>> hard(6, std::vector<float>(8000, 0.0f));
-  sounds::Noise noise(3);
+  recordings::Noise noise(3);
   for (size_t i = 0; i < 8000; ++i) {
     hard[1][i] = 0.5f;                                          // constant
     hard[2][i] = i / 40 % 2 ? 1.0f : -1.0f;                     // full-scale square, 200 Hz
@@ -152,10 +152,10 @@ void TestHardSounds() {
 }
 
 void TestFuzz() {
-  sounds::Noise noise(11);
+  recordings::Noise noise(11);
   for (int round = 0; round < 40; ++round) {
     const double level = std::pow(10.0, -2.0 - 2.0 * noise.Uniform());
-    auto samples = sounds::Voice(noise.Below(600) / 1000.0, level, noise.Next());
+    auto samples = recordings::Voice(noise.Below(600) / 1000.0, level, noise.Next());
     const size_t from = static_cast<size_t>(noise.Below(static_cast<int>(samples.size()) + 1));
     for (size_t i = from; i < samples.size() && i < from + 2000; ++i) samples[i] = 0;
     CHECK(edgeaff::SetInstructionSetLimit(kSets[noise.Below(5)]));
@@ -168,7 +168,7 @@ void TestFuzz() {
 }
 
 void TestStreamsInThreads() {
-  const auto samples = sounds::Voice(0.5);
+  const auto samples = recordings::Voice(0.5);
   const auto expected = Rows(samples, 4, 160);
   std::vector<std::thread> threads;
   std::atomic<int> equal{0};
@@ -186,7 +186,7 @@ int main() {
   TestPitchOfATone();
   TestNoAllocationAfterWarmUp();
   TestRowsWaitForAPop();
-  TestHardSounds();
+  TestHardRecordings();
   TestFuzz();
   CHECK(edgeaff::SetInstructionSetLimit("best"));
   std::printf("LLD stream: all checks hold (best: %s)\n", edgeaff::InstructionSetName(edgeaff::BestInstructionSet()));

@@ -7,7 +7,7 @@
 #include "check.h"
 #include "edgeaff/cpu_features.h"
 #include "lld/resample.h"
-#include "sounds.h"
+#include "recordings.h"
 
 namespace {
 

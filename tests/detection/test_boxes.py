@@ -79,10 +79,10 @@ def test_letterbox_fills_its_long_side_and_maps_back(size: tuple[int, int], long
     assert box.canvas_width % 32 == 0 and box.canvas_height % 32 == 0
     assert 0 <= box.canvas_width - box.width < 32 and 0 <= box.canvas_height - box.height < 32
     corners = np.array([[0, 0, box.width, box.height]], np.float32)
-    np.testing.assert_allclose(box.to_picture(corners), [[0, 0, width, height]], rtol=1e-5)
+    np.testing.assert_allclose(box.to_image(corners), [[0, 0, width, height]], rtol=1e-5)
     points = np.full((2, 5, 2), [box.width, box.height], np.float32)
-    np.testing.assert_allclose(box.to_picture(points), np.broadcast_to([width, height], (2, 5, 2)), rtol=1e-5)
-    assert box.to_picture(np.zeros((0, 4), np.float32)).shape == (0, 4)
+    np.testing.assert_allclose(box.to_image(points), np.broadcast_to([width, height], (2, 5, 2)), rtol=1e-5)
+    assert box.to_image(np.zeros((0, 4), np.float32)).shape == (0, 4)
 
 
 def test_a_box_mostly_covered_by_a_better_one_is_dropped() -> None:

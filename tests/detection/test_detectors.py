@@ -10,7 +10,7 @@ import pytest
 
 from edgeaff.detection import FaceDetector, load_detector
 from edgeaff.detection.boxes import fit_letterbox
-from edgeaff.detection.ssd import LOOK_WEIGHT, SsdDetector, place_picture
+from edgeaff.detection.ssd import LOOK_WEIGHT, SsdDetector, place_image
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import FaceBox, FaceDetection
@@ -32,14 +32,14 @@ class OneFaceGraph:
         return maps
 
 
-def test_ssd_letterboxes_and_maps_boxes_back_to_the_picture() -> None:
+def test_ssd_letterboxes_and_maps_boxes_back_to_the_image() -> None:
     graph = OneFaceGraph()
     detector = SsdDetector(graph, score_threshold=0.5)
     image = np.full((360, 640, 3), 200, np.uint8)
     (face,) = detector.detect(image)
     assert graph.seen.shape == (1, 3, 192, 320) and graph.seen.dtype == np.uint8
     assert (graph.seen[0, :, :180] == 200).all() and (graph.seen[0, :, 180:] == 0).all()
-    # cell (row 6, column 10) of stride 16: center at (160, 96) of the canvas, 64 x 80; the picture is twice as large
+    # cell (row 6, column 10) of stride 16: center at (160, 96) of the canvas, 64 x 80; the image is twice as large
     assert face.box == pytest.approx((320 - 64, 192 - 80, 320 + 64, 192 + 80), abs=0.01)
     assert face.landmarks is not None and face.landmarks.shape == (5, 2)
 
@@ -95,7 +95,7 @@ def test_ssd_takes_any_size_and_stride(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     "image", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
 )
-def test_ssd_refuses_what_is_no_picture(image: np.ndarray) -> None:
+def test_ssd_refuses_what_is_no_image(image: np.ndarray) -> None:
     with pytest.raises(ArgumentError, match="image must be"):
         SsdDetector(OneFaceGraph(), score_threshold=0.5).detect(image)
 
@@ -106,9 +106,9 @@ def test_ssd_refuses_numbers_out_of_range(options: dict) -> None:
         SsdDetector(OneFaceGraph(), **options)
 
 
-def test_a_picture_of_the_right_size_is_not_resampled() -> None:
+def test_a_image_of_the_right_size_is_not_resampled() -> None:
     image = np.random.default_rng(1).integers(0, 256, (192, 320, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(place_picture(image, fit_letterbox(320, 192, long_side=320)), image)
+    np.testing.assert_array_equal(place_image(image, fit_letterbox(320, 192, long_side=320)), image)
 
 
 def test_full_frame_fixed_and_cropped() -> None:
@@ -190,9 +190,9 @@ def test_opencv_ssd_finds_one_face_in_close_ups_thanks_to_its_rule(opencv_ssd, s
 @pytest.mark.needs_media
 @pytest.mark.needs_cv2
 def test_yunet_and_opencv_ssd_agree_where_the_face_is(opencv_ssd, shared: Path) -> None:
-    from benchmarks.face_media import read_picture
+    from benchmarks.face_media import read_image
 
-    image = read_picture(shared / "data/media/face/single_face.jpg")
+    image = read_image(shared / "data/media/face/single_face.jpg")
     (theirs,) = opencv_ssd.detect(image)
     for name in ("yunet_n_dynamic.onnx", "yunet_n_320_320.onnx", "yunet_s_dynamic.onnx"):
         (face,) = load_detector(f"yunet:{shared / 'data/weights' / name}").detect(image)

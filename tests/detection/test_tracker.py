@@ -34,7 +34,7 @@ def detection(x: float, y: float, size: float = 80.0, score: float = 0.9) -> Fac
     return FaceDetection(FaceBox(x - size / 2, y - size * 0.65, x + size / 2, y + size * 0.65), score)
 
 
-def picture(seed: int) -> np.ndarray:
+def frame(seed: int) -> np.ndarray:
     cells = np.random.default_rng(seed).integers(0, 256, (9, 16, 3), dtype=np.uint8)
     return np.repeat(np.repeat(cells, 20, 0), 20, 1)
 
@@ -49,7 +49,7 @@ def run(tracker: FaceTracker, frames, *, stride: int = 1, image=None):
 
 
 def walkers(*paths, frames: int, hidden=lambda number, walker: False, noise: float = 0.6, seed: int = 0):
-    """paths: functions frame -> (x, y, size). Returns detections per frame, in an order that says nothing."""
+    """paths: functions frame -> (x, y, size). Returns detections per frame, in an order that has no information."""
     rng = np.random.default_rng(seed)
     rows = []
     for number in range(frames):
@@ -140,22 +140,22 @@ def test_a_strong_first_detection_is_shown_at_once_until_a_search_misses_it() ->
 def test_a_shot_cut_ends_all_tracks_even_where_faces_overlap() -> None:
     tracker = FaceTracker(max_faces=1)
     for number in range(10):
-        before = tracker.update(number * FRAME_NS, picture(1), [detection(200, 200)])
-    after = tracker.update(10 * FRAME_NS, picture(2), [detection(205, 200)])
+        before = tracker.update(number * FRAME_NS, frame(1), [detection(200, 200)])
+    after = tracker.update(10 * FRAME_NS, frame(2), [detection(205, 200)])
     assert tracker.cuts == 1
     assert before[0].track_id != after[0].track_id
 
 
 def test_a_lamp_switched_on_is_no_cut() -> None:
     tracker = FaceTracker(max_faces=1)
-    dark = picture(1) // 2
+    dark = frame(1) // 2
     tracker.update(0, dark, [detection(200, 200)])
     tracker.update(FRAME_NS, dark + 90, [detection(200, 200)])
     assert tracker.cuts == 0
 
 
-def test_two_independent_pictures_differ_by_more_than_the_cut_level() -> None:
-    a, b = (gray_thumbnail(picture(seed)) for seed in (3, 4))
+def test_two_independent_images_differ_by_more_than_the_cut_level() -> None:
+    a, b = (gray_thumbnail(frame(seed)) for seed in (3, 4))
     assert np.abs((a - a.mean()) - (b - b.mean())).mean() > CUT_LEVELS
 
 

@@ -37,46 +37,46 @@ def run(name: str, *arguments: object) -> str:
 
 @pytest.mark.needs_media
 def test_live_camera_prints_a_line_a_second(clip: Path):
-    said = run("live_camera.py", "--video", clip)
-    assert "A face is seen" in said
-    assert said.count(" s  ") >= 11
-    assert "valence" in said
+    stated = run("live_camera.py", "--video", clip)
+    assert "A face is seen" in stated
+    assert stated.count(" s  ") >= 11
+    assert "valence" in stated
 
 
 @pytest.mark.needs_media
 def test_file_to_csv_writes_every_tick(clip: Path, tmp_path: Path):
-    said = run("file_to_csv.py", clip, tmp_path / "clip.csv")
-    assert "mean valence" in said
+    stated = run("file_to_csv.py", clip, tmp_path / "clip.csv")
+    assert "mean valence" in stated
     lines = (tmp_path / "clip.csv").read_text(encoding="utf-8").splitlines()
     assert 360 <= len(lines) - 1 <= 362  # some decoders give the padding of AAC too
 
 
 @pytest.mark.needs_media
 def test_firmware_push_shows_values(clip: Path):
-    said = run("firmware_push.py", clip, "--speed", 4)
-    assert "inputs dropped" in said
-    assert any("valence 0." in line or "valence -0." in line for line in said.splitlines())
-    assert sum(line.split()[2] == "OK" for line in said.splitlines() if " valence " in line) > 10  # both modalities arrive
+    stated = run("firmware_push.py", clip, "--speed", 4)
+    assert "inputs dropped" in stated
+    assert any("valence 0." in line or "valence -0." in line for line in stated.splitlines())
+    assert sum(line.split()[2] == "OK" for line in stated.splitlines() if " valence " in line) > 10  # both modalities arrive
 
 
 @pytest.mark.needs_media
 def test_multi_face_finds_the_one_face(clip: Path):
-    said = run("multi_face.py", clip)
-    assert said.endswith("1 faces\n")
-    assert "mean valence +0" in said or "mean valence -0" in said
+    stated = run("multi_face.py", clip)
+    assert stated.endswith("1 faces\n")
+    assert "mean valence +0" in stated or "mean valence -0" in stated
 
 
 @pytest.mark.needs_media
 @pytest.mark.needs_onnx
 @pytest.mark.needs_torch
 def test_train_synthetic_learns_and_its_export_verifies(tmp_path: Path):
-    said = run("train_synthetic.py", tmp_path, "--epochs", 2)
-    measured = json.loads(said.splitlines()[-1])
+    stated = run("train_synthetic.py", tmp_path, "--epochs", 2)
+    measured = json.loads(stated.splitlines()[-1])
     assert measured["system"] == "edge"
     assert measured["ccc_valence"] > 0.1
-    said = run("export_and_verify.py", tmp_path / "run", tmp_path / "toy.eaff")
-    assert "largest difference" in said
-    assert " runs on " in said
+    stated = run("export_and_verify.py", tmp_path / "run", tmp_path / "toy.eaff")
+    assert "largest difference" in stated
+    assert " runs on " in stated
 
 
 def test_every_example_is_short_and_tested():

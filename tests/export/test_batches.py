@@ -1,4 +1,4 @@
-"""Every graph with a batch axis says what torch says, at each batch and on each engine of the processor."""
+"""Every graph with a batch axis states what torch states, at each batch and on each engine of the processor."""
 
 from __future__ import annotations
 

@@ -211,10 +211,10 @@ def test_nothing_is_assembled_from_what_disagrees(tmp_path, bundle, monkeypatch)
 
 def test_verify_prints_each_backend(capsys):
     assert main(["models", "verify"]) == 0
-    said = capsys.readouterr().out
-    assert "onnxruntime fp32: CCC with the reference valence 1.0000" in said
-    assert "(4 sequences, 600 ticks)" in said
-    assert all(name in said for name in certificate.BACKENDS)
+    stated = capsys.readouterr().out
+    assert "onnxruntime fp32: CCC with the reference valence 1.0000" in stated
+    assert "(4 sequences, 600 ticks)" in stated
+    assert all(name in stated for name in certificate.BACKENDS)
 
 
 def test_verify_ends_with_an_error_below_the_floor(tmp_path, bundle, capsys):

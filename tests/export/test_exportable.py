@@ -19,7 +19,7 @@ def base():
 
 
 def said_of(base, preset="edge", **changes):
-    """What a cache says of features that the bundle's recipe made."""
+    """What a cache states of features that the bundle's recipe made."""
     from edgeaff.training.features.cache import statistics_id
     from edgeaff.training.features.recipe import encoder_id_of
 

@@ -17,7 +17,7 @@ def base():
     return ModelBundle.load()
 
 
-def write_run(folder, base, *, system="edge", sizes=None, said=None, **features):
+def write_run(folder, base, *, system="edge", sizes=None, stated=None, **features):
     """Writes `best.safetensors` as edgeaff train does, of the shipped weights or fresh ones."""
     import torch
     from safetensors.torch import save_file
@@ -33,9 +33,9 @@ def write_run(folder, base, *, system="edge", sizes=None, said=None, **features)
             module.cross.alpha.fill_(0.6)
             module.cross.beta.fill_(0.45)
             module.dense.weight.mul_(2.0)
-    said = said or {"fingerprint": base.spec.fingerprint, "encoder_id": encoder_id_of(base), **features}
+    stated = stated or {"fingerprint": base.spec.fingerprint, "encoder_id": encoder_id_of(base), **features}
     run = {"system": system, "config": {"system": system, "sizes": sizes or {}}, "epoch": 3, "scores": {"ccc_mean": 0.5},
-           "features": said, "edgeaff": "0.1.0"}  # fmt: skip
+           "features": stated, "edgeaff": "0.1.0"}  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.contiguous() for name, value in module.state_dict().items()}
     save_file(state, folder / "best.safetensors", metadata={"run": json.dumps(run)})
@@ -45,8 +45,8 @@ def write_run(folder, base, *, system="edge", sizes=None, said=None, **features)
 def test_an_edge_run_becomes_a_bundle(tmp_path, base, capsys):
     run = write_run(tmp_path / "run", base)
     assert main(["export", str(run), "--to", "onnx", "--output", str(tmp_path / "mine.eaff")]) == 0
-    said = capsys.readouterr().out
-    assert "onnxruntime fp32: CCC with the reference valence 1.0000" in said and "mine-fp32 (edge)" in said
+    stated = capsys.readouterr().out
+    assert "onnxruntime fp32: CCC with the reference valence 1.0000" in stated and "mine-fp32 (edge)" in stated
     made = ModelBundle.load(tmp_path / "mine.eaff")
     assert "Trained by the user" in made.manifest.provenance and made.spec == base.spec
     assert {row["backend"] for row in made.manifest.certificates} >= {"onnxruntime", "native"}
@@ -107,7 +107,7 @@ def test_features_made_otherwise_are_refused(tmp_path, base, name):
 
 
 def test_a_run_that_does_not_say_its_features_is_refused(tmp_path, base, capsys):
-    run = write_run(tmp_path / "run", base, said={"form": "paper"})
+    run = write_run(tmp_path / "run", base, stated={"form": "paper"})
     assert main(["export", str(run), "--output", str(tmp_path / "a.eaff")]) == UNUSABLE
     assert "run must say what its features were made for (fingerprint, encoder_id), got {'form': 'paper'}" in capsys.readouterr().err
 

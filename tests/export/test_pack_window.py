@@ -1,4 +1,4 @@
-"""The paper's window in 8 bits, natively: near the torch system, the same on every instruction set, rows kept as they are."""
+"""The paper's window in 8 bits, natively: near the torch system, the same on every instruction set, rows kept unchanged."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The `paper` preset at small sizes: the step says what the whole window says, in a bundle that Session runs."""
+"""The `paper` preset at small sizes: the step states what the whole window states, in a bundle that Session runs."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A whole sound through an LLD stream, for the tests of both of them."""
+"""A whole recording through an LLD stream, for the tests of both of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 def extract_with(
     make: Callable[..., Any], samples: np.ndarray, sizes: Sequence[int] | None, *, compatible: bool, **options: Any
 ) -> np.ndarray:
-    """Every row of `make(**options)`; the sound goes in as chunks of these sizes, or whole."""
+    """Every row of `make(**options)`; the audio goes in as chunks of these sizes, or whole."""
     stream = make(**options)
     parts, start = [], 0
     for size in sizes or [len(samples)]:

@@ -32,7 +32,7 @@ def relative_error(rows, expected) -> np.ndarray:
     return np.abs(rows - expected) / np.maximum(np.abs(expected).max(axis=0), 1e-30)
 
 
-def mixed_sound() -> np.ndarray:
+def mixed_audio() -> np.ndarray:
     """Voice, digital silence, an impulse, faint noise, clipped voice."""
     rng = np.random.default_rng(4)
     loud = np.clip(voice(0.5, 5).astype(np.int32) * 6, -32_768, 32_767)
@@ -46,7 +46,7 @@ def test_the_default_stream_is_native():
 
 @pytest.mark.parametrize("max_pitch_lag", [4, 29])
 def test_equals_the_numpy_twin(instruction_set, max_pitch_lag):
-    samples = np.concatenate([voice(1.0), mixed_sound()])
+    samples = np.concatenate([voice(1.0), mixed_audio()])
     expected = extract(samples, max_pitch_lag=max_pitch_lag, make=lld_stream.LldStream)
     rows = extract(samples, max_pitch_lag=max_pitch_lag)
     assert rows.dtype == np.float32
@@ -80,7 +80,7 @@ def test_meets_the_acceptance_bar_on_the_golden_clips(instruction_set, shared):
 
 @pytest.mark.parametrize("size", [1, 7, 160, 533, 16_000])
 def test_chunking_changes_no_bit(size, instruction_set):
-    samples = np.concatenate([voice(1.2), mixed_sound()])
+    samples = np.concatenate([voice(1.2), mixed_audio()])
     sizes = [size] * -(-len(samples) // size)
     for max_pitch_lag in (4, 29):
         whole = extract(samples, max_pitch_lag=max_pitch_lag)
@@ -96,7 +96,7 @@ def test_chunking_changes_no_bit(size, instruction_set):
     max_pitch_lag=st.integers(0, 29),
     compatible=st.booleans(),
 )
-def test_any_sound_in_any_chunks_is_finite_and_the_same(seed, length, gain, sizes, max_pitch_lag, compatible):
+def test_any_audio_in_any_chunks_is_finite_and_the_same(seed, length, gain, sizes, max_pitch_lag, compatible):
     samples = (voice(0.4, seed)[:length] / np.float32(32_768) * np.float32(gain)).astype(np.float32)
     options = {"max_pitch_lag": max_pitch_lag, "compatible": compatible}
     whole = extract(samples, **options)
@@ -105,13 +105,13 @@ def test_any_sound_in_any_chunks_is_finite_and_the_same(seed, length, gain, size
     np.testing.assert_array_equal(extract(samples, sizes=[*sizes, len(samples)], **options), whole)
 
 
-def test_float_of_the_same_sound_gives_the_same_bits():
-    samples = mixed_sound()
+def test_float_of_the_same_audio_gives_the_same_bits():
+    samples = mixed_audio()
     np.testing.assert_array_equal(extract((samples / 32_768).astype(np.float32)), extract(samples))
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-5, 0.3, 1.0, -1.0])
-def test_constant_sound_is_finite(level):
+def test_constant_audio_is_finite(level):
     assert np.isfinite(extract(np.full(8_000, level, np.float32))).all()
 
 
@@ -211,7 +211,7 @@ def test_threads_may_share_a_stream():
 
 
 def run_for(seconds: int) -> None:
-    """Pushes so much sound; checks that the rows are finite and that neither the state nor the process grows."""
+    """Pushes so much audio; checks that the rows are finite and that neither the state nor the process grows."""
     stream = lld.LldStream()
     minute = voice(10.0)
     largest = 0
@@ -225,10 +225,10 @@ def run_for(seconds: int) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss <= resident + 2_048  # KiB
 
 
-def test_a_minute_of_sound_keeps_memory_flat():
+def test_a_minute_of_audio_keeps_memory_flat():
     run_for(60)
 
 
 @pytest.mark.slow
-def test_an_hour_of_sound_keeps_memory_flat():
+def test_an_hour_of_audio_keeps_memory_flat():
     run_for(3_600)

@@ -40,7 +40,7 @@ def test_extract_is_the_stream():
     assert lld.extract(samples).dtype == np.float32
 
 
-def test_extract_of_another_rate_follows_the_sound():
+def test_extract_of_another_rate_follows_the_audio():
     """Level and pitch of a clip stay when it is pushed as 48 kHz with every sample repeated through linear steps."""
     samples = np.load(GOLDEN)["voice_samples"]
     time = np.arange(3 * len(samples)) / 3

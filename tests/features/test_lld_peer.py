@@ -1,4 +1,4 @@
-"""Live comparison with the openSMILE package (an oracle for tests alone), on sound that the golden files do not have."""
+"""Live comparison with the openSMILE package (an oracle for tests alone), on audio_clip that the golden files do not have."""
 
 import numpy as np
 import pytest
@@ -22,15 +22,15 @@ def smile():
 
 def chord(rng, time) -> np.ndarray:
     """Plucked notes with decays, as in music."""
-    sound = np.zeros(len(time))
+    audio_clip = np.zeros(len(time))
     for _ in range(8):
         start = int(rng.integers(0, len(time) * 3 // 4))
         tail = time[: len(time) - start]
         note = 110 * 2 ** (rng.integers(0, 36) / 12)
-        sound[start:] += np.exp(-tail / rng.uniform(0.05, 0.5)) * sum(
+        audio_clip[start:] += np.exp(-tail / rng.uniform(0.05, 0.5)) * sum(
             np.sin(2 * np.pi * note * k * tail) / k for k in range(1, 8)
         )
-    return 0.15 * sound
+    return 0.15 * audio_clip
 
 
 def buzz(rng, time) -> np.ndarray:
@@ -40,7 +40,7 @@ def buzz(rng, time) -> np.ndarray:
     return 0.3 * sum(np.sin(k * phase) / k for k in range(1, 15))
 
 
-SOUNDS = {
+RECORDINGS = {
     "music": chord,
     "voice-like": lambda rng, time: buzz(rng, time) + 0.003 * rng.standard_normal(len(time)),
     "clipped": lambda rng, time: 6 * buzz(rng, time) + 0.01 * rng.standard_normal(len(time)),
@@ -70,11 +70,11 @@ def assert_bar(rows, theirs) -> None:
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-@pytest.mark.parametrize("sound", SOUNDS)
-def test_equals_opensmile_on_made_sound(smile, sound, stream):
-    rng = np.random.default_rng(sum(map(ord, sound)))
+@pytest.mark.parametrize("audio_clip", RECORDINGS)
+def test_equals_opensmile_on_made_audio(smile, audio_clip, stream):
+    rng = np.random.default_rng(sum(map(ord, audio_clip)))
     time = np.arange(int(rng.integers(1.5 * RATE_HZ, 2.5 * RATE_HZ))) / RATE_HZ
-    samples = (np.clip(SOUNDS[sound](rng, time), -1, 1) * 32_767).astype(np.int16)
+    samples = (np.clip(RECORDINGS[audio_clip](rng, time), -1, 1) * 32_767).astype(np.int16)
     theirs = smile.process_signal((samples / 32_768).astype(np.float32), RATE_HZ).to_numpy()
     assert tuple(smile.feature_names) == lld.NAMES
     assert_bar(extract(stream, samples), theirs)

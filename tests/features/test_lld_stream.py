@@ -1,4 +1,4 @@
-"""The NumPy LldStream: chunking, timing, ends of the sound, wrong input, hard sounds."""
+"""The NumPy LldStream: chunking, timing, ends of the audio, wrong input, hard recordings."""
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ def voice(seconds: float, seed: int = 0, level: float = 0.3) -> np.ndarray:
     phase = 2 * np.pi * np.cumsum(140 + 50 * np.sin(2 * np.pi * 0.9 * time)) / 16_000
     tone = sum(np.sin(k * phase) / k for k in range(1, 12))
     gate = np.sin(2 * np.pi * 1.3 * time) > -0.4
-    sound = level * 0.4 * gate * tone + 0.01 * level * rng.standard_normal(len(time))
-    return (np.clip(sound, -1, 1) * 32_767).astype(np.int16)
+    audio = level * 0.4 * gate * tone + 0.01 * level * rng.standard_normal(len(time))
+    return (np.clip(audio, -1, 1) * 32_767).astype(np.int16)
 
 
 def extract(samples, sizes=None, *, compatible=False, **options) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_chunking_changes_no_bit_at_other_rates(rate_hz):
     assert len(whole) == (-(-len(samples) * 16_000 // rate_hz) - 960) // 160 + 2
 
 
-def test_float_of_the_same_sound_gives_the_same_bits():
+def test_float_of_the_same_audio_gives_the_same_bits():
     samples = voice(0.5)
     np.testing.assert_array_equal(extract((samples / 32_768).astype(np.float32)), extract(samples))
 
@@ -90,7 +90,7 @@ def test_push_counts_new_rows_and_pop_gives_each_row_once():
     np.testing.assert_array_equal(rows, extract(samples))
 
 
-def test_later_sound_does_not_change_rows_already_given():
+def test_later_audio_does_not_change_rows_already_given():
     samples = voice(1.0)
     stream = LldStream()
     stream.push(samples[:9_000])
@@ -134,7 +134,7 @@ def test_memory_stays_bounded():
 
 
 @pytest.mark.parametrize("level", [0, 1, -1, 12_000, 32_767, -32_768])
-def test_constant_sound_is_finite(level):
+def test_constant_audio_is_finite(level):
     rows = extract(np.full(8_000, level, np.int16))
     assert np.isfinite(rows).all()
     assert not rows[:, 9].any() or level == 0
@@ -223,7 +223,7 @@ def test_row_times():
     sizes=st.lists(st.integers(0, 900), max_size=8),
     max_pitch_lag=st.sampled_from([0, 1, 4, 29]),
 )
-def test_any_sound_in_any_chunks_is_finite_and_the_same(seed, length, level, sizes, max_pitch_lag):
+def test_any_audio_in_any_chunks_is_finite_and_the_same(seed, length, level, sizes, max_pitch_lag):
     rng = np.random.default_rng(seed)
     samples = (level * rng.standard_normal(length)).astype(np.float32)
     start = int(rng.integers(0, length + 1))

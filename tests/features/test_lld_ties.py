@@ -19,9 +19,9 @@ LATE_75 = "00101010011010010010010111010101"
 def dither(seed: int, samples: int = 16_000, impulses: int = 200) -> np.ndarray:
     """Digital zero with a few samples of 1 and -1."""
     rng = np.random.default_rng(seed)
-    sound = np.zeros(samples, np.int16)
-    sound[rng.choice(samples, impulses, replace=False)] = rng.choice([-1, 1], impulses)
-    return sound
+    audio = np.zeros(samples, np.int16)
+    audio[rng.choice(samples, impulses, replace=False)] = rng.choice([-1, 1], impulses)
+    return audio
 
 
 def test_float_power_is_the_power_spectrum() -> None:
@@ -47,10 +47,10 @@ def test_float_power_decides_ties_as_the_peer() -> None:
 @pytest.mark.needs_native
 def test_native_decides_ties_as_its_twin(instruction_set) -> None:
     for seed in range(3):
-        sound = dither(seed)
+        audio = dither(seed)
         options = {"compatible": True, "max_pitch_lag": 4}
-        ours = extract_with(lld.LldStream, sound, None, **options)
-        twin = extract_with(lld_stream.LldStream, sound, None, **options)
+        ours = extract_with(lld.LldStream, audio, None, **options)
+        twin = extract_with(lld_stream.LldStream, audio, None, **options)
         np.testing.assert_array_equal(ours[:, ROLL_OFFS], twin[:, ROLL_OFFS])
 
 
@@ -68,7 +68,7 @@ def test_roll_offs_of_dithered_silence_equal_the_peer(stream) -> None:
         feature_set=opensmile.FeatureSet.ComParE_2016, feature_level=opensmile.FeatureLevel.LowLevelDescriptors
     )
     for seed in range(4):
-        sound = dither(seed, 32_000, 150 * (seed + 1))
-        theirs = smile.process_signal(sound.astype(np.float32) / 32_768, 16_000).to_numpy()
-        ours = extract_with(stream, sound, None, compatible=True, max_pitch_lag=29)
+        audio = dither(seed, 32_000, 150 * (seed + 1))
+        theirs = smile.process_signal(audio.astype(np.float32) / 32_768, 16_000).to_numpy()
+        ours = extract_with(stream, audio, None, compatible=True, max_pitch_lag=29)
         np.testing.assert_array_equal(ours[:, ROLL_OFFS], theirs[:, ROLL_OFFS])

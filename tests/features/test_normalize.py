@@ -49,7 +49,7 @@ def test_adaptive_starts_at_the_fixed_statistics():
     np.testing.assert_allclose(statistics.statistics.std, STD)
 
 
-def test_adaptive_follows_the_sound():
+def test_adaptive_follows_the_audio():
     target_mean, target_std = MEAN + 10, 2 * STD
     rows = rows_like(target_mean, target_std, 30 * 600)
     normalizer = AdaptiveNormalizer(MEAN, STD)
@@ -114,7 +114,7 @@ def test_row_with_mixed_in_code_counts_as_unvoiced_for_log_hnr():
     np.testing.assert_allclose(normalizer.statistics.mean[5], MEAN[5])
 
 
-def test_constant_sound_does_not_blow_up():
+def test_constant_audio_does_not_blow_up():
     normalizer = AdaptiveNormalizer(MEAN, STD)
     row = rows_like(MEAN, STD, 1)[0]
     run(normalizer, np.tile(row, (20_000, 1)))

@@ -75,7 +75,7 @@ def test_chunking_changes_no_bit(rate_hz, dtype):
 
 @pytest.mark.parametrize("rate_hz", RATES)
 @pytest.mark.parametrize("count", [0, 1, 5, 1_000])
-def test_length_is_that_of_the_sound(rate_hz, count):
+def test_length_is_that_of_the_audio(rate_hz, count):
     assert len(resample(np.ones(count, np.float32), rate_hz)) == -(-count * 16_000 // rate_hz)
 
 

@@ -1,4 +1,4 @@
-"""The child of one door: makes inputs and feeds them until its time is over."""
+"""The child of one door: makes inputs and feeds them until its time has ended."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class Door:
 
     Attributes:
         name: of the door.
-        open: makes, in a folder of its own, the seeds and the function that takes an input.
+        open: makes, in its own folder, the seeds and the function that takes an input.
         make: makes an input from the seeds.
         share: of the time, against the other doors.
         refusals: exceptions that are answers of this door, beside EdgeaffError.

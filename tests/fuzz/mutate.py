@@ -131,7 +131,7 @@ CHANGES: tuple[Callable[[Random, bytearray, Sequence[bytes]], None], ...] = (
 
 
 def mutate_value(rng: Random, value: Any) -> Any:
-    """Returns a JSON value with one place changed: replaced, removed, doubled or nested; the input stays as it is."""
+    """Returns a JSON value with one place changed: replaced, removed, doubled or nested; the input stays unchanged."""
     if isinstance(value, dict) and value and rng.random() < 0.9:
         key = rng.choice(list(value))
         changed = dict(value)

@@ -37,8 +37,8 @@ def clips() -> dict[str, np.ndarray]:
         [np.zeros(3_000), 0.1 * rng.standard_normal(5_000), 0.5 * np.sin(2 * np.pi * 1_000 * time[:8_000])]
     )
     clipped = 3 * pulses(260 * 2 ** (-0.7 * time), 9) + 0.05 * rng.standard_normal(len(time))
-    sounds = {"voice": voice, "mixed": mixed, "clipped": clipped[:13_337]}
-    return {name: (np.clip(sound, -1, 1) * 32_767).astype(np.int16) for name, sound in sounds.items()}
+    recordings = {"voice": voice, "mixed": mixed, "clipped": clipped[:13_337]}
+    return {name: (np.clip(audio, -1, 1) * 32_767).astype(np.int16) for name, audio in recordings.items()}
 
 
 def reference(samples: np.ndarray, max_pitch_lag: int) -> np.ndarray:

@@ -17,14 +17,14 @@ def ask(
     host: str | None = "127.0.0.1",
     timeout: float = 5.0,
 ) -> bytes:
-    """Returns everything a server says to one request. lines: header fields."""
+    """Returns everything a server states to one request. lines: header fields."""
     named = [] if host is None else [f"Host: {host}"]
     head = "\r\n".join([f"{method} {path} HTTP/1.1", *named, *lines, "", ""])
     return talk(port, head.encode("latin-1"), timeout=timeout)
 
 
 def talk(port: int, data: bytes, *, timeout: float = 5.0) -> bytes:
-    """Returns everything a server says to these bytes."""
+    """Returns everything a server states to these bytes."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         connection.sendall(data)
         answer = b""

@@ -25,7 +25,7 @@ class NetMaker:
         return len(self.tensors) - 1
 
     def _scales(self, count: int, inputs: int) -> np.ndarray:
-        spread = 37 * 74 * np.sqrt(inputs)  # of a sum of so many products
+        spread = 37 * 74 * np.sqrt(inputs)  # of a sum of this many products
         return (60 / spread * self.rng.uniform(0.5, 2.0, count)).astype(np.float32)
 
     def image(self, zero: int = 0) -> int:

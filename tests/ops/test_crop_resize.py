@@ -26,12 +26,12 @@ BOXES = (
 )
 
 
-def picture(height: int, width: int, *, seed: int = 0, channels: int = 3) -> np.ndarray:
+def raw_image(height: int, width: int, *, seed: int = 0, channels: int = 3) -> np.ndarray:
     """Returns noise: every mistake in a weight or an index shows."""
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def smooth_picture(height: int, width: int) -> np.ndarray:
+def smooth_image(height: int, width: int) -> np.ndarray:
     """Returns slow waves without saturated colors."""
     y, x = np.mgrid[:height, :width]
     waves = [np.sin(y / 37 + k) + np.cos(x / 53 - k) for k in range(3)]
@@ -42,11 +42,11 @@ def smooth_picture(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("box", BOXES)
 @pytest.mark.parametrize("pixel_format", ["rgb", "bgr", "gray", "nv12"])
 def test_crop_resize_equals_the_twin(instruction_set, pixel_format, box):
-    image = picture(72, 98)
+    image = raw_image(72, 98)
     if pixel_format == "gray":
         image = image[..., 0]
     if pixel_format == "nv12":
-        image = np.ascontiguousarray(picture(108, 98)[..., 0])
+        image = np.ascontiguousarray(raw_image(108, 98)[..., 0])
     for width, height in ((96, 96), (1, 1), (7, 13), (33, 5)):
         native = crop_resize(image, box, width=width, height=height, pixel_format=pixel_format)
         np.testing.assert_array_equal(native, twin(image, box, width=width, height=height, pixel_format=pixel_format))
@@ -54,8 +54,8 @@ def test_crop_resize_equals_the_twin(instruction_set, pixel_format, box):
 
 @pytest.mark.needs_native
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 97), (101, 1), (2, 3), (31, 64), (5, 199)])
-def test_crop_resize_equals_the_twin_on_ugly_pictures(instruction_set, height, width):
-    image = picture(height, width, seed=height)
+def test_crop_resize_equals_the_twin_on_ugly_images(instruction_set, height, width):
+    image = raw_image(height, width, seed=height)
     for box in ((0, 0, width, height), (-3.5, -2.5, width + 7.25, height + 1.0)):
         native = crop_resize(image, box, width=11, height=9)
         np.testing.assert_array_equal(native, twin(image, box, width=11, height=9))
@@ -63,7 +63,7 @@ def test_crop_resize_equals_the_twin_on_ugly_pictures(instruction_set, height, w
 
 @pytest.mark.needs_native
 def test_crop_resize_takes_any_strides():
-    frame = picture(80, 120, channels=4)
+    frame = raw_image(80, 120, channels=4)
     views = {
         "rows reversed": frame[::-1, :, :3],
         "columns reversed": frame[:, ::-1, :3],
@@ -83,7 +83,7 @@ def test_crop_resize_takes_any_strides():
         crop_resize(gray.copy(), (1, 2, 50, 51), width=24, height=24, pixel_format="gray"),
     )
     semi_planar = np.zeros((108, 200), np.uint8)
-    semi_planar[:, :98] = picture(108, 98)[..., 0]
+    semi_planar[:, :98] = raw_image(108, 98)[..., 0]
     np.testing.assert_array_equal(
         crop_resize(semi_planar[:, :98], (1, 2, 50, 51), width=24, height=24, pixel_format="nv12"),
         twin(semi_planar[:, :98], (1, 2, 50, 51), width=24, height=24, pixel_format="nv12"),
@@ -91,11 +91,11 @@ def test_crop_resize_takes_any_strides():
 
 
 @pytest.mark.needs_native
-def test_crop_resize_never_reads_outside_the_picture():
-    # The picture ends where the buffer ends; its neighbors in the buffer must not change anything.
+def test_crop_resize_never_reads_outside_the_image():
+    # The raw_image ends where the buffer ends; its neighbors in the buffer must not change anything.
     buffer = np.full(50 * 61 * 3 + 400, 255, np.uint8)
     inside = buffer[200:-200].reshape(50, 61, 3)
-    inside[:] = picture(50, 61)
+    inside[:] = raw_image(50, 61)
     first = crop_resize(inside, (-5, -5, 70, 60), width=40, height=40)
     buffer[:200], buffer[-200:] = 0, 0
     np.testing.assert_array_equal(first, crop_resize(inside, (-5, -5, 70, 60), width=40, height=40))
@@ -107,7 +107,7 @@ def test_crop_resize_never_reads_outside_the_picture():
 def test_crop_resize_is_within_one_level_of_cv2_area(side):
     import cv2
 
-    frame = picture(720, 960)
+    frame = raw_image(720, 960)
     for x, y in ((0, 0), (100, 30), (-40, -17), (700, 500)):
         padded = cv2.copyMakeBorder(frame, 700, 700, 700, 700, cv2.BORDER_REPLICATE)
         patch = padded[700 + y : 700 + y + side, 700 + x : 700 + x + side]
@@ -122,8 +122,8 @@ def test_crop_resize_is_within_one_level_of_cv2_area(side):
 def test_crop_resize_is_within_one_level_of_cv2_linear(side):
     import cv2
 
-    frame = picture(120, 160)
-    # cv2 replicates at the patch's edge, crop_resize at the picture's: take the whole picture as the patch.
+    frame = raw_image(120, 160)
+    # cv2 replicates at the patch's edge, crop_resize at the raw_image's: take the whole raw_image as the patch.
     patch = np.ascontiguousarray(frame[5 : 5 + side, 9 : 9 + side])
     expected = cv2.resize(patch, (96, 96), interpolation=cv2.INTER_LINEAR)
     result = crop_resize(patch, (0, 0, side, side), width=96, height=96)
@@ -136,16 +136,16 @@ def test_crop_resize_is_within_one_level_of_cv2_linear(side):
 def test_crop_resize_of_bgr_gray_and_nv12_is_within_one_level_of_cv2(side):
     import cv2
 
-    rgb = smooth_picture(360, 480)
+    rgb = smooth_image(360, 480)
     method = cv2.INTER_AREA if side > 96 else cv2.INTER_LINEAR
-    pictures = {
+    images = {
         "bgr": (rgb[..., ::-1].copy(), rgb),
         "gray": (rgb[..., 1].copy(), np.repeat(rgb[..., 1:2], 3, axis=2)),
     }
     i420 = cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420)
     nv12 = np.concatenate([i420[:360], i420[360:].reshape(2, 180, 240).transpose(1, 2, 0).reshape(180, 480)])
-    pictures["nv12"] = (nv12, cv2.cvtColor(nv12, cv2.COLOR_YUV2RGB_NV12))
-    for pixel_format, (image, reference) in pictures.items():
+    images["nv12"] = (nv12, cv2.cvtColor(nv12, cv2.COLOR_YUV2RGB_NV12))
+    for pixel_format, (image, reference) in images.items():
         expected = cv2.resize(reference[30 : 30 + side, 40 : 40 + side], (96, 96), interpolation=method)
         box = (40, 30, 40 + side, 30 + side)
         result = crop_resize(image, box, width=96, height=96, pixel_format=pixel_format)
@@ -166,7 +166,7 @@ def test_axis_weights_sum_to_one_and_never_drift():
 
 @pytest.mark.needs_native
 def test_crop_resize_is_continuous_in_the_box():
-    image = smooth_picture(200, 200)
+    image = smooth_image(200, 200)
     before = crop_resize(image, (20.0, 20.0, 115.99, 115.99), width=96, height=96).astype(int)
     after = crop_resize(image, (20.0, 20.0, 116.0, 116.0), width=96, height=96).astype(int)
     assert np.abs(before - after).max() <= 1
@@ -200,7 +200,7 @@ def test_crop_resize_says_what_is_wrong(changes, message):
 @pytest.mark.parametrize("pixel_format", ["rgb", "bgr", "gray", "nv12"])
 @pytest.mark.parametrize("size", [(1, 1), (7, 13), (16, 5), (17, 9), (53, 40)])
 def test_planes_are_the_pixels_channels_first_on_a_black_canvas(instruction_set, pixel_format, size):
-    image = picture(108 if pixel_format == "nv12" else 72, 98)
+    image = raw_image(108 if pixel_format == "nv12" else 72, 98)
     if pixel_format in ("gray", "nv12"):
         image = np.ascontiguousarray(image[..., 0])
     width, height = size
@@ -224,4 +224,4 @@ def test_planes_are_the_pixels_channels_first_on_a_black_canvas(instruction_set,
 )
 def test_planes_refuse_a_canvas_that_does_not_fit(out, match):
     with pytest.raises(ArgumentError, match=match):
-        crop_resize_planes(picture(9, 9), (0, 0, 9, 9), out, width=8, height=8)
+        crop_resize_planes(raw_image(9, 9), (0, 0, 9, 9), out, width=8, height=8)

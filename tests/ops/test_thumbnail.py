@@ -18,7 +18,7 @@ def test_thumbnail_equals_the_twin(shape):
 
 
 @pytest.mark.needs_native
-def test_thumbnail_is_the_area_mean_where_cells_divide_the_picture():
+def test_thumbnail_is_the_area_mean_where_cells_divide_the_image():
     image = np.random.default_rng(0).integers(0, 256, (128, 256, 3), dtype=np.uint8)
     # 256 columns are sampled at every second one, the one right of the cell's middle
     gray = image[:, 1::2] @ np.array([0.299, 0.587, 0.114])
@@ -26,6 +26,6 @@ def test_thumbnail_is_the_area_mean_where_cells_divide_the_picture():
 
 
 @pytest.mark.needs_native
-def test_thumbnail_refuses_what_is_no_picture():
+def test_thumbnail_refuses_what_is_no_image():
     with pytest.raises(ArgumentError, match="image must be"):
         gray_thumbnail(np.zeros((4, 4, 3), np.float32))

@@ -16,7 +16,7 @@ SECOND = 1_000_000_000
 
 
 class OneFace:
-    """Sees a face in the middle of every picture that is not black."""
+    """Sees a face in the middle of every frame that is not black."""
 
     id = "edgeaff-ssd"
 
@@ -41,7 +41,7 @@ class Brightness:
 
 
 class Identity:
-    """Leaves LLDs as they are."""
+    """Leaves LLDs unchanged."""
 
     def update_and_normalize(self, lld: np.ndarray) -> np.ndarray:
         return lld
@@ -54,7 +54,7 @@ def make(spec: PreprocessSpec | None = None, **options: Any) -> Preprocessor:
     return Preprocessor(PreprocessParts(spec or PreprocessSpec(), OneFace(), Brightness(), Identity()), **options)
 
 
-def picture(level: int) -> np.ndarray:
+def frame(level: int) -> np.ndarray:
     return np.full((24, 32, 3), level, np.uint8)
 
 

@@ -1,4 +1,4 @@
-"""Picture and sound meet on one clock: a clap and a flash at the same instant, at many frame rates, sample rates and offsets."""
+"""Image and audio meet on one clock: a clap and a flash at the same instant, at many frame rates, sample rates and offsets."""
 
 from __future__ import annotations
 
@@ -60,24 +60,24 @@ def peaks(path: Path) -> tuple[int, int, float]:
 
 @pytest.mark.parametrize("fps", [7.5, 24, 25, 29.97, 30, 60])
 def test_clap_meets_flash_at_every_frame_rate(tmp_path: Path, fps: float) -> None:
-    flash, sound, lag = peaks(write_clap_and_flash(tmp_path / "a.mov", frame_times(fps, LENGTH_SECONDS), 48_000))
-    assert abs(sound - flash - lag) <= 1
+    flash, audio, lag = peaks(write_clap_and_flash(tmp_path / "a.mov", frame_times(fps, LENGTH_SECONDS), 48_000))
+    assert abs(audio - flash - lag) <= 1
 
 
 def test_clap_meets_flash_at_a_variable_frame_rate(tmp_path: Path) -> None:
-    flash, sound, lag = peaks(write_clap_and_flash(tmp_path / "a.mov", variable_frame_times(LENGTH_SECONDS), 48_000))
-    assert abs(sound - flash - lag) <= 1
+    flash, audio, lag = peaks(write_clap_and_flash(tmp_path / "a.mov", variable_frame_times(LENGTH_SECONDS), 48_000))
+    assert abs(audio - flash - lag) <= 1
 
 
 @pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
 def test_clap_meets_flash_at_every_sample_rate(tmp_path: Path, rate: int) -> None:
-    flash, sound, lag = peaks(write_clap_and_flash(tmp_path / "a.mov", frame_times(25, LENGTH_SECONDS), rate))
-    assert abs(sound - flash - lag) <= 1
+    flash, audio, lag = peaks(write_clap_and_flash(tmp_path / "a.mov", frame_times(25, LENGTH_SECONDS), rate))
+    assert abs(audio - flash - lag) <= 1
 
 
 @pytest.mark.parametrize("offsets", [{"audio_start": 0.5}, {"video_start": 0.5}])
 def test_clap_meets_flash_with_half_a_second_between_the_streams(tmp_path: Path, offsets: dict[str, float]) -> None:
-    flash, sound, lag = peaks(
+    flash, audio, lag = peaks(
         write_clap_and_flash(tmp_path / "a.mov", frame_times(30, LENGTH_SECONDS), 44_100, **offsets)
     )
-    assert abs(sound - flash - lag) <= 1
+    assert abs(audio - flash - lag) <= 1

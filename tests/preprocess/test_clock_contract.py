@@ -14,11 +14,11 @@ from edgeaff.preprocess import Preprocessor, TickInput
 from edgeaff.preprocess.gate import EARLIEST_NS, LATEST_NS
 from edgeaff.spec import PreprocessSpec, paper_spec
 
-from .fakes import MS, SECOND, make, picture, tone
+from .fakes import MS, SECOND, frame, make, tone
 
 RATE = 16_000
 CHUNK_NS = 20 * MS
-IMAGE, CHUNK = picture(9), np.zeros(RATE * CHUNK_NS // SECOND, np.int16)
+IMAGE, CHUNK = frame(9), np.zeros(RATE * CHUNK_NS // SECOND, np.int16)
 INT64 = st.integers(-(2**63), 2**63 - 1)
 STEP = st.one_of(
     st.integers(-50 * MS, 50 * MS),
@@ -231,7 +231,7 @@ def test_a_change_of_rate_does_not_let_audio_go_back() -> None:
     pre = make(video=False)
     ticks = pre.push_audio(tone(2.0, RATE), pts_ns=0, sample_rate_hz=RATE)
     ticks += pre.push_audio(tone(1.0, 48_000), pts_ns=500 * MS, sample_rate_hz=48_000)
-    assert pre.counts.samples_overlapping == 48_000 and pre.counts.sound_restarts == 0
+    assert pre.counts.samples_overlapping == 48_000 and pre.counts.audio_restarts == 0
     ticks += pre.push_audio(tone(1.0, 48_000), pts_ns=1_500 * MS, sample_rate_hz=48_000) + pre.finish()
     centers = [tick.audio_center_ns for tick in ticks if tick.audio_center_ns is not None]
     assert centers == sorted(centers) and [tick.tick for tick in ticks] == list(range(75))

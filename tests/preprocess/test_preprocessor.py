@@ -12,7 +12,7 @@ from edgeaff.preprocess import Preprocessor, TickInput
 from edgeaff.spec import PreprocessSpec, paper_spec
 from edgeaff.types import FaceBox, TrackedFace
 
-from .fakes import MS, SECOND, make, picture, same, tone
+from .fakes import MS, SECOND, frame, make, same, tone
 
 Item = tuple[int, str, Any, int]
 
@@ -22,7 +22,7 @@ def stream(
 ) -> list[Item]:
     """Frames and chunks in the order of time, as a file gives them."""
     items: list[Item] = [
-        (round(index * SECOND / fps), "video", picture(1 + index % 250), 0) for index in range(int(seconds * fps))
+        (round(index * SECOND / fps), "video", frame(1 + index % 250), 0) for index in range(int(seconds * fps))
     ]
     samples = tone(seconds, rate)
     for start in range(0, len(samples), chunk):
@@ -45,11 +45,11 @@ def push_all(pre: Preprocessor, items: list[Item]) -> list[TickInput]:
 
 
 def rechunk(items: list[Item], rng: np.random.Generator, *, largest: int = 4000) -> list[Item]:
-    """The same sound in other pieces, each at its own time."""
+    """The same clip in other pieces, each at its own time."""
     rate = next(item[3] for item in items if item[1] == "audio")
-    sound = [item for item in items if item[1] == "audio"]
-    samples = np.concatenate([item[2] for item in sound])
-    start, first, pieces = 0, sound[0][0], []
+    clip = [item for item in items if item[1] == "audio"]
+    samples = np.concatenate([item[2] for item in clip])
+    start, first, pieces = 0, clip[0][0], []
     while start < len(samples):
         size = int(rng.integers(1, largest))
         pieces.append((first + start * SECOND // rate, "audio", samples[start : start + size], rate))
@@ -111,17 +111,17 @@ def test_ticks_are_continuous_and_cover_the_streams() -> None:
     assert ticks[0].restart and not any(tick.restart for tick in ticks[1:])
 
 
-def test_a_frame_causes_its_tick_at_once_with_sound_up_to_date() -> None:
+def test_a_frame_causes_its_tick_at_once_with_audio_up_to_date() -> None:
     pre = make()
     for index in range(30):
         pre.push_audio(tone(1 / 30, 48_000), pts_ns=index * SECOND // 30, sample_rate_hz=48_000)
-        ticks = pre.push_frame(picture(100), pts_ns=index * SECOND // 30 + 5 * MS)
+        ticks = pre.push_frame(frame(100), pts_ns=index * SECOND // 30 + 5 * MS)
         assert [tick.tick for tick in ticks] == [index]
 
 
-def test_paper_ticks_wait_for_the_sound_their_rows_need() -> None:
+def test_paper_ticks_wait_for_the_audio_their_rows_need() -> None:
     pre = make(paper_spec())
-    pre.push_frame(picture(100), pts_ns=0)
+    pre.push_frame(frame(100), pts_ns=0)
     assert pre.push_audio(tone(0.1, 16_000), pts_ns=0, sample_rate_hz=16_000) == []
     ticks = pre.push_audio(tone(0.1, 16_000), pts_ns=100 * MS, sample_rate_hz=16_000)
     assert [tick.tick for tick in ticks] == [0]
@@ -143,8 +143,8 @@ def test_video_only_and_audio_only_never_wait() -> None:
     pre = make(audio=False)
     for pts, _, image, _ in frames:
         assert len(pre.push_frame(image, pts_ns=pts)) == 1
-    sound = [item for item in stream(1.0) if item[1] == "audio"]
-    ticks = run(sound, video=False)
+    clip = [item for item in stream(1.0) if item[1] == "audio"]
+    ticks = run(clip, video=False)
     assert [tick.tick for tick in ticks] == list(range(30)) and all(tick.faces == () for tick in ticks)
 
 
@@ -156,7 +156,7 @@ def test_stopped_camera_does_not_stop_the_ticks() -> None:
     assert not ticks[60].faces and ticks[60].frame_pts_ns is None
 
 
-def test_missing_sound_is_none_after_half_a_second() -> None:
+def test_missing_audio_is_none_after_half_a_second() -> None:
     items = [item for item in stream(3.0) if item[1] == "video" or item[0] < SECOND]
     ticks = run(items)
     assert ticks[40].audio is not None and ticks[60].audio is None
@@ -165,24 +165,24 @@ def test_missing_sound_is_none_after_half_a_second() -> None:
 def test_frames_are_processed_once_however_long_they_are_held() -> None:
     pre = make(audio=False)
     for index in range(15):
-        pre.push_frame(picture(50 + index), pts_ns=index * SECOND * 2 // 15)
+        pre.push_frame(frame(50 + index), pts_ns=index * SECOND * 2 // 15)
     pre.finish()
     assert pre.parts.detector.calls == 15  # type: ignore[union-attr]
 
 
 def test_detector_stride_runs_the_detector_less_often() -> None:
     pre = make(audio=False, detector_stride=3)
-    ticks = [tick for index in range(30) for tick in pre.push_frame(picture(90), pts_ns=index * SECOND // 30)]
+    ticks = [tick for index in range(30) for tick in pre.push_frame(frame(90), pts_ns=index * SECOND // 30)]
     assert pre.parts.detector.calls == 10  # type: ignore[union-attr]
     assert all(tick.faces for tick in ticks[10:])
 
 
-def test_hole_in_the_sound_is_filled_and_masked() -> None:
+def test_hole_in_the_audio_is_filled_and_masked() -> None:
     pre = make(video=False)
     ticks = pre.push_audio(tone(1.0, 16_000), pts_ns=0, sample_rate_hz=16_000)
     ticks += pre.push_audio(tone(1.0, 16_000), pts_ns=1150 * MS, sample_rate_hz=16_000)
     ticks += pre.finish()
-    assert pre.counts.samples_filled == 2400 and pre.counts.sound_restarts == 0
+    assert pre.counts.samples_filled == 2400 and pre.counts.audio_restarts == 0
     held = [
         tick
         for tick in ticks
@@ -192,10 +192,10 @@ def test_hole_in_the_sound_is_filled_and_masked() -> None:
     assert all(tick.audio is not None for tick in ticks[6:])
 
 
-def test_sound_that_comes_after_its_ticks_is_counted() -> None:
+def test_audio_that_comes_after_its_ticks_is_counted() -> None:
     pre = make()
-    for index in range(60):  # ticks wait for sound no longer than the skew
-        pre.push_frame(picture(50), pts_ns=index * SECOND // 30)
+    for index in range(60):  # ticks wait for clip no longer than the skew
+        pre.push_frame(frame(50), pts_ns=index * SECOND // 30)
     pre.push_audio(tone(1.0, 16_000), pts_ns=0, sample_rate_hz=16_000)
     assert pre.counts.samples_late == 16_000
     in_time = make()
@@ -217,57 +217,57 @@ def test_non_finite_samples_become_zero_and_are_counted() -> None:
 def test_old_and_repeated_frames_are_dropped_and_counted() -> None:
     pre = make(audio=False)
     for pts in (0, 33 * MS, 33 * MS, 10 * MS, 67 * MS):
-        pre.push_frame(picture(9), pts_ns=pts)
+        pre.push_frame(frame(9), pts_ns=pts)
     assert pre.counts.frames_not_newer == 2
 
 
 def test_single_far_frame_is_dropped_and_counted() -> None:
     pre = make(audio=False)
-    assert len(pre.push_frame(picture(9), pts_ns=0)) == 1
-    assert pre.push_frame(picture(9), pts_ns=100 * SECOND) == []
-    assert [tick.tick for tick in pre.push_frame(picture(9), pts_ns=33 * MS)] == [1]
+    assert len(pre.push_frame(frame(9), pts_ns=0)) == 1
+    assert pre.push_frame(frame(9), pts_ns=100 * SECOND) == []
+    assert [tick.tick for tick in pre.push_frame(frame(9), pts_ns=33 * MS)] == [1]
     assert pre.counts.inputs_unconfirmed == 1 and pre.counts.jumps == 0
 
 
 def test_far_input_that_nothing_confirms_is_counted_and_the_count_outlives_reset() -> None:
     pre = make(audio=False)
     for expected in (1, 2):
-        pre.push_frame(picture(9), pts_ns=0)
-        pre.push_frame(picture(9), pts_ns=100 * SECOND)
+        pre.push_frame(frame(9), pts_ns=0)
+        pre.push_frame(frame(9), pts_ns=100 * SECOND)
         assert pre.finish() == []
         assert pre.counts.inputs_unconfirmed == expected
         pre.reset()
-        pre.push_frame(picture(9), pts_ns=0)
+        pre.push_frame(frame(9), pts_ns=0)
         assert pre.counts.inputs_unconfirmed == expected
         pre.reset()
 
 
 def test_numpy_integers_are_times_like_any_other() -> None:
     epoch = 1_763_000_000 * SECOND  # 30 times this is beyond int64
-    pushes = [(epoch, picture(9)), (epoch + 40 * MS, picture(9))]
+    pushes = [(epoch, frame(9)), (epoch + 40 * MS, frame(9))]
     plain, numpy = make(audio=False), make(audio=False)
     expected = [tick for pts, image in pushes for tick in plain.push_frame(image, pts_ns=pts)]
     ticks = [tick for pts, image in pushes for tick in numpy.push_frame(image, pts_ns=np.int64(pts))]
     same(ticks, expected)
     assert len(ticks) == 2 and all(type(tick.pts_ns) is int for tick in ticks)
-    sound = make(video=False)
+    clip = make(video=False)
     samples = tone(1.0, 16_000)
-    ticks = sound.push_audio(samples, pts_ns=np.int64(epoch), sample_rate_hz=np.int32(16_000)) + sound.finish()
+    ticks = clip.push_audio(samples, pts_ns=np.int64(epoch), sample_rate_hz=np.int32(16_000)) + clip.finish()
     assert len(ticks) == 30 and all(type(tick.pts_ns) is int for tick in ticks)
 
 
 def test_confirmed_jump_restarts_without_ticks_in_the_hole() -> None:
     pre = make(audio=False)
-    pre.push_frame(picture(9), pts_ns=0)
-    pre.push_frame(picture(9), pts_ns=100 * SECOND)
-    ticks = pre.push_frame(picture(9), pts_ns=100 * SECOND + 33 * MS)
+    pre.push_frame(frame(9), pts_ns=0)
+    pre.push_frame(frame(9), pts_ns=100 * SECOND)
+    ticks = pre.push_frame(frame(9), pts_ns=100 * SECOND + 33 * MS)
     assert [(tick.tick, tick.restart) for tick in ticks] == [(3000, True), (3001, False)]
     assert pre.counts.jumps == 1
 
 
 def test_advance_keeps_the_ticks_going_and_they_turn_stale() -> None:
     pre = make()
-    pre.push_frame(picture(9), pts_ns=0)
+    pre.push_frame(frame(9), pts_ns=0)
     ticks = [tick for step in range(1, 60) for tick in pre.advance(step * 33 * MS)]
     assert [tick.tick for tick in ticks] == list(range(len(ticks))) and len(ticks) > 40
     assert not ticks[14].stale and ticks[17].stale
@@ -312,7 +312,7 @@ def test_after_finish_only_reset_is_allowed() -> None:
     pre = make()
     pre.finish()
     with pytest.raises(SessionStateError, match="reset"):
-        pre.push_frame(picture(1), pts_ns=0)
+        pre.push_frame(frame(1), pts_ns=0)
     with pytest.raises(SessionStateError, match="reset"):
         pre.finish()
 
@@ -322,7 +322,7 @@ def test_after_finish_only_reset_is_allowed() -> None:
     [
         (lambda pre: pre.push_frame(np.zeros((4, 4), np.uint8), pts_ns=0), r"\(H, W, 3\).*got \(4, 4\)"),
         (lambda pre: pre.push_frame(np.zeros((4, 4, 3), np.float32), pts_ns=0), "uint8.*float32"),
-        (lambda pre: pre.push_frame(picture(1), pts_ns=0.5), "pts_ns must be an int"),
+        (lambda pre: pre.push_frame(frame(1), pts_ns=0.5), "pts_ns must be an int"),
         (lambda pre: pre.push_audio(np.zeros((4, 2), np.int16), pts_ns=0, sample_rate_hz=16_000), "mono"),
         (lambda pre: pre.push_audio(np.zeros(4, np.int32), pts_ns=0, sample_rate_hz=16_000), "int32"),
         (lambda pre: pre.push_audio(np.zeros(4, np.int16), pts_ns=0, sample_rate_hz=4_000), "4000"),
@@ -333,7 +333,7 @@ def test_bad_arguments_are_refused_and_lose_nothing(call: Any, match: str) -> No
     pre = make()
     with pytest.raises(ArgumentError, match=match):
         call(pre)
-    assert len(pre.push_frame(picture(1), pts_ns=0) + pre.finish()) == 1
+    assert len(pre.push_frame(frame(1), pts_ns=0) + pre.finish()) == 1
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_gaps_cover_all_rates():
     assert (shares == 1.0).any()
 
 
-def test_session_labels_lie_on_the_sound_that_the_model_gets():
+def test_session_labels_lie_on_the_audio_that_the_model_gets():
     rng = np.random.default_rng(2)
     spec = PreprocessSpec()
     clips = [_voice(rng, arousal) for arousal in (-0.3, 0.6)]
@@ -178,12 +178,12 @@ def test_intervals_hold_what_they_say_where_errors_have_long_tails():
     for name in ("valence", "arousal"):
         assert shares[f"{name}_68"] == pytest.approx(0.6827, abs=0.015)
         assert shares[f"{name}_95"] == pytest.approx(0.95, abs=0.01)
-        assert shares[f"{name}_one_std"] > 0.75  # the reason for a table of its own
-    said = Uncertainty(table)
-    assert said.half_widths(0.5, 0.5) == pytest.approx([1.959964 * std for std in said.std(0.5, 0.5)])
-    assert all(a < b for a, b in zip(said.half_widths(0.5, 0.5, percent=68), said.std(0.5, 0.5), strict=True))
+        assert shares[f"{name}_one_std"] > 0.75  # the reason for its own table
+    stated = Uncertainty(table)
+    assert stated.half_widths(0.5, 0.5) == pytest.approx([1.959964 * std for std in stated.std(0.5, 0.5)])
+    assert all(a < b for a, b in zip(stated.half_widths(0.5, 0.5, percent=68), stated.std(0.5, 0.5), strict=True))
     with pytest.raises(ArgumentError, match="percent must be 68 or 95"):
-        said.half_widths(0.5, 0.5, percent=90)
+        stated.half_widths(0.5, 0.5, percent=90)
     del table["valence_half_68"], table["arousal_half_68"]
     with pytest.raises(ArgumentError, match="95 with this bundle"):
         Uncertainty(table).half_widths(0.5, 0.5, percent=68)

@@ -13,11 +13,11 @@ import pytest
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_cv2]
 
-FACE_PICTURES, EMPTY_PICTURES = 24, 10
+FACE_IMAGES, EMPTY_IMAGES = 24, 10
 
 
 def make_row(name: str, size: int, boxes: list, status: str, source: str) -> dict:
-    common = {"shard": "train_00.tar", "tier": "A", "gray": False, "blob": "", "origin": f"made/{name}"}
+    common = {"shard": "train_00.tar", "tier": "A", "grey": False, "blob": "", "origin": f"made/{name}"}
     return {"file": name, "w": size, "h": size, "src": source, "status": status, "boxes": boxes, **common}
 
 
@@ -31,10 +31,10 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     rows = []
     with tarfile.open(folder / "train_00.tar", "w") as archive:
-        for number in range(FACE_PICTURES + EMPTY_PICTURES):
+        for number in range(FACE_IMAGES + EMPTY_IMAGES):
             image = rng.integers(0, 90, (120, 120, 3), dtype=np.uint8)
             boxes = []
-            if number < FACE_PICTURES:
+            if number < FACE_IMAGES:
                 cv2.ellipse(image, (60, 60), (28, 38), 0, 0, 360, (180, 200, 240), -1)
                 points = [(50, 50), (70, 50), (60, 60), (52, 75), (68, 75)]
                 for point in points:
@@ -53,9 +53,9 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cache(faces: Path, tmp_path_factory: pytest.TempPathFactory):
-    from recipes.face_detector.data import PictureCache
+    from recipes.face_detector.data import ImageCache
 
-    return PictureCache(faces, tmp_path_factory.mktemp("cache"))
+    return ImageCache(faces, tmp_path_factory.mktemp("cache"))
 
 
 def make_augmenter(cache):
@@ -65,21 +65,21 @@ def make_augmenter(cache):
     return Augmenter(cache, *training_part(cache), AugmentConfig(behind=0.0))
 
 
-def test_cache_holds_every_picture_and_is_read_again(cache, faces: Path) -> None:
-    from recipes.face_detector.data import PictureCache
+def test_cache_holds_every_image_and_is_read_again(cache, faces: Path) -> None:
+    from recipes.face_detector.data import ImageCache
 
-    assert len(cache) == FACE_PICTURES + EMPTY_PICTURES
+    assert len(cache) == FACE_IMAGES + EMPTY_IMAGES
     assert cache[0].shape == (120, 120, 3)
     assert cache[0][60, 45].astype(int) == pytest.approx([240, 200, 180], abs=12), "RGB, not BGR"
-    again = PictureCache(faces, cache._path.parent)
+    again = ImageCache(faces, cache._path.parent)
     np.testing.assert_array_equal(again[7], cache[7])
 
 
 def test_validation_shares_no_group_with_training(cache) -> None:
     from recipes.face_detector.data import is_validation
 
-    held = {picture.group for picture in cache.pictures if is_validation(picture)}
-    used = {picture.group for picture in cache.pictures if not is_validation(picture)}
+    held = {frame.group for frame in cache.images if is_validation(frame)}
+    used = {frame.group for frame in cache.images if not is_validation(frame)}
     assert held and used and not held & used
 
 
@@ -87,10 +87,10 @@ def test_validation_shares_no_group_with_training(cache) -> None:
 def test_validation_shares_no_group_with_training_in_the_real_labels(shared: Path) -> None:
     from recipes.face_detector.data import is_validation, read_labels
 
-    pictures = [picture for _, picture in read_labels(shared / "data" / "faces")]
-    held = {picture.group for picture in pictures if is_validation(picture)}
-    assert not held & {picture.group for picture in pictures if not is_validation(picture)}
-    assert 0.08 < sum(map(is_validation, pictures)) / len(pictures) < 0.15
+    images = [frame for _, frame in read_labels(shared / "data" / "faces")]
+    held = {frame.group for frame in images if is_validation(frame)}
+    assert not held & {frame.group for frame in images if not is_validation(frame)}
+    assert 0.08 < sum(map(is_validation, images)) / len(images) < 0.15
 
 
 @pytest.mark.parametrize("size", [(320, 192), (192, 320), (256, 256)])
@@ -280,7 +280,7 @@ def test_a_resumed_run_ends_where_the_straight_one_does(faces: Path, cache, run_
     straight, note = read_checkpoint(run_folder / "checkpoint.safetensors")
     stopped = tmp_path / "run"
     original = module.learning_rate
-    try:  # the same rates although the first half is told to stop early
+    try:  # the same rates although the first half is reported to stop early
         module.learning_rate = lambda step, config: original(step, {**config, "steps": 6})
         train(faces, cache._path.parent, stopped, steps=3)
         resumed, at_end = train(faces, cache._path.parent, stopped, steps=6, resume=True)

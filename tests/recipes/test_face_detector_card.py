@@ -1,4 +1,4 @@
-"""The model card of the face detector says what its JSON files say."""
+"""The model card of the face detector states what its JSON files say."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hard negatives of the face detector: heads painted from behind, made-up pictures, mined boxes, the second round."""
+"""Hard negatives of the face detector: heads painted from behind, made-up images, mined boxes, the second round."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def test_gray_heads_stay_gray() -> None:
 
 
 @pytest.mark.parametrize("size", [(320, 192), (64, 160)])
-def test_made_up_pictures_differ_and_repeat(size: tuple[int, int]) -> None:
+def test_made_up_images_differ_and_repeat(size: tuple[int, int]) -> None:
     from recipes.face_detector.textures import texture
 
-    pictures = [texture(np.random.default_rng(seed), *size) for seed in range(30)]
-    assert all(picture.shape == (size[1], size[0], 3) and picture.dtype == np.uint8 for picture in pictures)
-    np.testing.assert_array_equal(pictures[4], texture(np.random.default_rng(4), *size))
-    assert len({picture.tobytes() for picture in pictures}) == 30
+    images = [texture(np.random.default_rng(seed), *size) for seed in range(30)]
+    assert all(frame.shape == (size[1], size[0], 3) and frame.dtype == np.uint8 for frame in images)
+    np.testing.assert_array_equal(images[4], texture(np.random.default_rng(4), *size))
+    assert len({frame.tobytes() for frame in images}) == 30
 
 
 def make_augmenter(cache, boxes: np.ndarray | None = None, **options: float):  # noqa: F811
@@ -117,7 +117,7 @@ def test_mining_finds_what_a_network_fires_on(cache) -> None:  # noqa: F811
     from recipes.face_detector.stream import training_part
 
     class Firing(torch.nn.Module):
-        """Sees one box in the middle of every picture."""
+        """Sees one box in the middle of every frame."""
 
         def forward(self, pixels: torch.Tensor) -> list[torch.Tensor]:
             height, width = pixels.shape[2:]

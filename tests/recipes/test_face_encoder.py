@@ -38,11 +38,11 @@ def smile_or_frown(count: int, *, seed: int = 0) -> FaceSet:
     for index in range(count):
         curve = 1.0 if index % 2 else -1.0
         mouth = 35 + curve * (3 - ((x - 24) / 4.0) ** 2)
-        picture = np.full((48, 48), random.uniform(120, 200))
-        picture[(np.abs(y - mouth) < 2) & (np.abs(x - 24) < 11)] = 30
+        frame = np.full((48, 48), random.uniform(120, 200))
+        frame[(np.abs(y - mouth) < 2) & (np.abs(x - 24) < 11)] = 30
         for center in (14, 34):
-            picture[(y - 17) ** 2 + (x - center) ** 2 < 12] = 20
-        images.append(np.clip(picture + random.normal(0, 4, picture.shape), 0, 255).astype(np.uint8))
+            frame[(y - 17) ** 2 + (x - center) ** 2 < 12] = 20
+        images.append(np.clip(frame + random.normal(0, 4, frame.shape), 0, 255).astype(np.uint8))
         votes[index, EMOTIONS.index("happiness" if curve > 0 else "sadness")] = 0.8
         votes[index, 0] = 0.2
     return FaceSet(np.stack(images), votes, votes_to_affect(votes))
@@ -81,7 +81,7 @@ def test_read_split_says_what_is_wrong(tmp_path):
     write_fer(tmp_path, tiles, np.ones((13, 10), int).tolist())
     with pytest.raises(ArgumentError, match=r"train_votes.csv must have 14 rows, got 13"):
         read_split(tmp_path, "train")
-    (tmp_path / "train_001.png").write_bytes(b"no picture")
+    (tmp_path / "train_001.png").write_bytes(b"no frame")
     with pytest.raises(ArgumentError, match="train_001.png must be a mosaic"):
         read_split(tmp_path, "train")
     with pytest.raises(ArgumentError, match="split must be one of"):
@@ -130,7 +130,7 @@ def test_encoder_ignores_color_exposure_and_contrast():
         assert (encoder(changed) - before).abs().max() < 0.02 * before.abs().max()
 
 
-def test_encoder_of_a_flat_picture_is_finite_and_the_default_has_its_size():
+def test_encoder_of_a_flat_image_is_finite_and_the_default_has_its_size():
     encoder = FaceEncoder().eval()
     with torch.no_grad():
         result = encoder(torch.full((1, 3, 96, 96), -0.4))

@@ -22,7 +22,7 @@ def gray_crops(images):
 
 
 def blobs(count, seed):
-    """Returns (N, 48, 48) uint8 smooth pictures: enough to calibrate ranges on, no faces."""
+    """Returns (N, 48, 48) uint8 smooth images: enough to calibrate ranges on, no faces."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(20, 235, (count, 7, 7))
     position = np.linspace(0, 5.99, 48)

@@ -13,7 +13,7 @@ from recipes.default_bundle.voices import Clip
 from recipes.synthetic import (
     TEST_LIST,
     Cast,
-    FacePictures,
+    FaceImages,
     TrackPlan,
     read_casts,
     read_plans,
@@ -40,7 +40,7 @@ def corpus(tmp_path_factory):
         for arousal in (-0.3, 0.5)
     ]
     root = tmp_path_factory.mktemp("corpus") / "aff"
-    cast = Cast(FacePictures(images, affect), clips)
+    cast = Cast(FaceImages(images, affect), clips)
     return root, write_corpus(root, PLANS, dict.fromkeys(("train", "valid", "test"), cast), seed=1)
 
 

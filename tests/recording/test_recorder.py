@@ -79,7 +79,7 @@ def make_session(tap, options):
 
 
 def run_live(path, *, seed=0, raw=False, seconds=3.0):
-    """A session under overload: frames late, dropped, black or missing, holes in the sound, time advancing by itself."""
+    """A session under overload: frames late, dropped, black or missing, holes in the clip, time advancing by itself."""
     random = np.random.default_rng(seed)
     options = {"max_faces": 1, "detector_stride": int(random.integers(1, 4))}
     delivered = []
@@ -94,7 +94,7 @@ def run_live(path, *, seed=0, raw=False, seconds=3.0):
                 recorder.write(event)
                 delivered.append(event)
 
-        sound, rate, position = tone(seconds, 16_000, seed=seed), 16_000, 0
+        clip, rate, position = tone(seconds, 16_000, seed=seed), 16_000, 0
         for now in range(0, int(seconds * 1000), 10):
             if now % 33 < 10 and random.random() > 0.2:
                 level = int(random.integers(0, 3)) * 60
@@ -103,7 +103,7 @@ def run_live(path, *, seed=0, raw=False, seconds=3.0):
                 deliver(session.push_frame(image, pts_ns=max(0, now - late) * MS + 500))
             size = int(random.integers(1, 400))
             if random.random() > 0.02:
-                chunk = sound[position : position + size]
+                chunk = clip[position : position + size]
                 deliver(session.push_audio(chunk, pts_ns=position * SECOND // rate, sample_rate_hz=rate))
             position += size
             if position / rate < now / 1000:
@@ -135,7 +135,7 @@ def test_raw_recording_can_be_computed_again_and_read_as_a_source(tmp_path):
     assert any(isinstance(unit, VideoFrame) and unit.image.shape == (24, 32, 3) for unit in units)
 
 
-def test_default_recording_holds_no_picture_and_no_sound(tmp_path):
+def test_default_recording_holds_no_frame_and_no_audio(tmp_path):
     run_live(tmp_path / "s.eaffrec", seconds=1.0)
     for record in read_records(tmp_path / "s.eaffrec"):
         if record.kind == "C":

@@ -11,7 +11,7 @@ from edgeaff.recording.format import Recording
 from edgeaff.recording.recorder import Recorder
 from edgeaff.recording.replay import first_difference
 from edgeaff.types import AffectEvent
-from tests.preprocess.fakes import SECOND, picture
+from tests.preprocess.fakes import SECOND, frame
 
 from .test_recorder import SumSession, make_session
 
@@ -32,7 +32,7 @@ def test_jumps_steps_and_damaged_times_replay_to_the_same_events(tmp_path: Path,
             clock += {40: -3600, 70: 30, 100: -4, 120: 16}.get(index, 0) * SECOND + SECOND // 30
             damaged = 10**17 if index % 11 == 10 else 0
             samples = rng.normal(0, 3000, 640).astype(np.int16)
-            count += deliver(session.push_frame(picture(1 + index), pts_ns=clock + damaged))
+            count += deliver(session.push_frame(frame(1 + index), pts_ns=clock + damaged))
             count += deliver(session.push_audio(samples, pts_ns=clock, sample_rate_hz=16_000))
         count += deliver(session.finish())
         assert session._preprocessor.counts.jumps >= 3

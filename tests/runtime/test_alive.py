@@ -1,4 +1,4 @@
-"""A live Runtime says how it is: status events, first face, health, stats; user code that fails or is slow; forks; quick stops."""
+"""A live Runtime states how it is: status events, first face, health, stats; user code that fails or is slow; forks; quick stops."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ GRAY = np.full((120, 160, 3), 128, np.uint8)
 
 
 class Pusher:
-    """Pushes pictures on a thread of its own."""
+    """Pushes frames on its own thread."""
 
     def __init__(self, runtime: edgeaff.Runtime, *, fps: float = 30.0, images: list[np.ndarray] | None = None) -> None:
         self.runtime, self.fps, self.images = runtime, fps, images or [GRAY]
@@ -52,7 +52,7 @@ class Pusher:
         self.thread.join(2.0)
 
 
-# --- what it says of itself -----------------------------------------------------------------------------------------------------
+# --- what it reports about itself -----------------------------------------------------------------------------------------------------
 
 
 def test_first_face_is_told_once_before_its_event_is_read() -> None:
@@ -112,13 +112,13 @@ def test_source_that_is_lost_and_comes_back_is_told() -> None:
         raise DeviceError("camera:test was unplugged.")
 
     gone = DeviceError("camera:test is not there.")
-    told: list[StatusEvent] = []
+    reported: list[StatusEvent] = []
     runtime = edgeaff.Runtime(video=ScriptedSource(dies, gone, gone, endless))
-    runtime.on_status(told.append)
+    runtime.on_status(reported.append)
     with runtime:
-        wait_until(lambda: any(event.kind == "recovered" for event in told))
+        wait_until(lambda: any(event.kind == "recovered" for event in reported))
         assert runtime.health().sources["camera:test"]["state"] == "ok"
-    kinds = [(event.source, event.name, event.kind) for event in told]
+    kinds = [(event.source, event.name, event.kind) for event in reported]
     assert kinds[:2] == [("camera", "camera:test", "lost"), ("camera", "camera:test", "recovered")]
 
 
@@ -126,15 +126,15 @@ def test_source_that_is_lost_and_comes_back_is_told() -> None:
 
 
 def test_overload_is_answered_told_recorded_and_replayed(tmp_path: Path) -> None:
-    told: list[StatusEvent] = []
+    reported: list[StatusEvent] = []
     with Recorder(tmp_path / "a.eaffrec", options={"audio": False}) as recorder:
         runtime = edgeaff.Runtime(video=edgeaff.PushVideo(), sinks=[recorder])
-        runtime.on_status(told.append)
+        runtime.on_status(reported.append)
         image = np.random.default_rng(0).integers(0, 255, (2160, 3840, 3), np.uint8)
         with runtime, Pusher(runtime, fps=2000.0, images=[image]):
-            wait_until(lambda: any(event.kind == "degraded" for event in told), 15.0)
+            wait_until(lambda: any(event.kind == "degraded" for event in reported), 15.0)
             assert runtime.health().ladder["step"] >= 1 and runtime.health().state == "degraded"
-    degraded = next(event for event in told if event.kind == "degraded")
+    degraded = next(event for event in reported if event.kind == "degraded")
     assert degraded.source == "runtime" and degraded.counts["step"] == 1 and "detector less often" in degraded.message
     recording = Recording(tmp_path / "a.eaffrec")
     assert [call.head["step"] for call in recording.calls() if call.name == "degrade"][0] == 1

@@ -1,4 +1,4 @@
-"""What is passed by mistake is an ArgumentError that says what to pass; keys of a configuration that nobody reads too."""
+"""What is passed by mistake is an ArgumentError that states what to pass; keys of a configuration that nobody reads too."""
 
 from __future__ import annotations
 

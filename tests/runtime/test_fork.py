@@ -85,7 +85,7 @@ for attempt in range(20):
         runtime.stop()
         video.finish()
         video.close()
-        if attempt % 10 == 0:  # whatever lock another thread held at the fork, a new one can be made
+        if attempt % 10 == 0:  # any that lock another thread held at the fork, a new one can be made
             good = good and len(edgeaff.Session(threads=2).push_audio(samples, pts_ns=0, sample_rate_hz=16_000)) >= 0
             with edgeaff.Runtime(video=edgeaff.PushVideo()) as own:
                 own.push_frame(image)

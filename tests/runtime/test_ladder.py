@@ -22,8 +22,8 @@ SECOND = 1_000_000_000
 class Machine:
     """A worker whose frames cost a given time; full, degraded once and twice."""
 
-    def __init__(self, *, sound_waiting: float = 0.0) -> None:
-        self.ladder, self.now, self.sound_waiting = Ladder(), 0, sound_waiting
+    def __init__(self, *, audio_waiting: float = 0.0) -> None:
+        self.ladder, self.now, self.audio_waiting = Ladder(), 0, audio_waiting
         self.busy = self.frames = self.replaced = 0.0
         self.steps: list[tuple[int, int]] = []
 
@@ -36,7 +36,7 @@ class Machine:
             self.frames += 1
             self.replaced += max(0.0, 1 - 1 / 30 / cost)
             self.busy += min(cost, 1 / 30)
-            load = Load(int(self.busy * SECOND), int(self.frames), int(self.replaced), self.sound_waiting)
+            load = Load(int(self.busy * SECOND), int(self.frames), int(self.replaced), self.audio_waiting)
             step = self.ladder.observe(self.now, load)
             if step is not None:
                 self.steps.append((self.now // SECOND, step))
@@ -62,8 +62,8 @@ def test_fast_camera_alone_is_no_overload() -> None:
         assert machine.run(1, (10.0, 8.0, 6.0)) == []
 
 
-def test_sound_that_waits_is_falling_behind() -> None:
-    assert [step for _, step in Machine(sound_waiting=0.3).run(10, (15.0, 8.0, 6.0))] == [1, 2]
+def test_audio_that_waits_is_falling_behind() -> None:
+    assert [step for _, step in Machine(audio_waiting=0.3).run(10, (15.0, 8.0, 6.0))] == [1, 2]
 
 
 def test_calm_goes_up_again_after_five_seconds() -> None:
@@ -123,7 +123,7 @@ def test_every_step_leaves_out_what_it_says_and_loses_no_face() -> None:
     assert calls == 10 and 45 <= crops <= 46
     assert len(ticks) == 90 and all(tick.faces for tick in ticks)
     ages = {(tick.frame_pts_ns - tick.faces[0].encoded_pts_ns) // 1_000_000 for tick in ticks}
-    assert ages <= {0, 33} and len(ages) == 2  # the age of what was measured is told
+    assert ages <= {0, 33} and len(ages) == 2  # the age of what was measured is reported
 
 
 @pytest.mark.parametrize("step", [-1, len(STEPS), 1.0, True])

@@ -1,4 +1,4 @@
-"""Runtime with live input at the public seam: pushed frames and sound, latency, quick stop, ticks that go on."""
+"""Runtime with live input at the public seam: pushed frames and audio, latency, quick stop, ticks that go on."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pushed(seconds: float, **sources: Any) -> list[AffectEvent]:
     return events
 
 
-def test_pushed_frames_and_sound_give_events_with_latency() -> None:
+def test_pushed_frames_and_audio_give_events_with_latency() -> None:
     events = pushed(1.5, video=edgeaff.PushVideo(), audio=edgeaff.PushAudio(sample_rate_hz=48_000))
     assert 30 <= len(events) <= 60
     assert all(
@@ -51,7 +51,7 @@ def test_pushed_frames_and_sound_give_events_with_latency() -> None:
 
 
 @pytest.mark.parametrize("early_ms", [12, 0, -12])
-def test_latency_runs_from_the_picture_where_it_came_before_its_tick(early_ms: int) -> None:
+def test_latency_runs_from_the_frame_where_it_came_before_its_tick(early_ms: int) -> None:
     video, latencies = edgeaff.PushVideo(), []
     with edgeaff.Runtime(video=video) as runtime:
         for tick in range(300, 312):

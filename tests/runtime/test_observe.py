@@ -202,7 +202,7 @@ def test_what_was_opened_is_closed_where_the_runtime_cannot_be_made(tmp_path: Pa
     assert threading.active_count() == before
 
 
-# --- what a recording says of its session ---------------------------------------------------------------------------------------
+# --- what a recording states of its session ---------------------------------------------------------------------------------------
 
 
 def test_recording_of_a_runtime_knows_the_options_of_its_session(tmp_path: Path) -> None:
@@ -222,14 +222,14 @@ def test_recording_of_a_runtime_knows_the_options_of_its_session(tmp_path: Path)
 
 @pytest.mark.needs_media
 def test_argument_wins_over_the_configuration_also_where_it_is_the_default(tmp_path: Path) -> None:
-    sound, config, session = write_wav(tmp_path / "a.wav", 0.5), tmp_path / "edgeaff.toml", tmp_path / "a.eaffrec"
+    samples, config, session = write_wav(tmp_path / "a.wav", 0.5), tmp_path / "edgeaff.toml", tmp_path / "a.eaffrec"
     config.write_text(f'max_faces = 3\nstaleness_seconds = 0.25\nsinks = ["{session}"]\naudio = "none.wav"\n')
     for arguments, expected in (({}, 3), ({"max_faces": 1}, 1)):
-        with edgeaff.Runtime(config=config, audio=sound, **arguments) as runtime:
+        with edgeaff.Runtime(config=config, audio=samples, **arguments) as runtime:
             assert list(runtime)
         options = Recording(session).header["session"]
         assert options["max_faces"] == expected and options["staleness_seconds"] == 0.25
-    command = ["run", str(sound), "--audio", str(sound), "--config", str(config), "--quiet"]
+    command = ["run", str(samples), "--audio", str(samples), "--config", str(config), "--quiet"]
     for more, expected in (([], 3), (["--max-faces", "1"], 1)):
         assert main([*command, *more]) == 0
         assert Recording(session).header["session"]["max_faces"] == expected

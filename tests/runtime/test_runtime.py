@@ -24,20 +24,20 @@ pytestmark = pytest.mark.needs_media
 
 
 @pytest.fixture
-def sound(tmp_path: Path) -> Path:
+def samples(tmp_path: Path) -> Path:
     return write_wav(tmp_path / "a.wav", 1.0)
 
 
-def test_iterator_gives_every_event_in_order(sound: Path) -> None:
-    with edgeaff.Runtime(audio=str(sound)) as runtime:
+def test_iterator_gives_every_event_in_order(samples: Path) -> None:
+    with edgeaff.Runtime(audio=str(samples)) as runtime:
         events = list(runtime)
     assert [event.seq for event in events] == list(range(30))
     assert runtime.stats().events == 30 and runtime.stats().events_by_status == {"NO_FACE": 30}
     assert runtime.finished and runtime.duration_seconds == pytest.approx(1.0, abs=0.01)
 
 
-def test_poll_gives_the_same_and_none_when_there_is_nothing(sound: Path) -> None:
-    with edgeaff.Runtime(audio=str(sound)) as runtime:
+def test_poll_gives_the_same_and_none_when_there_is_nothing(samples: Path) -> None:
+    with edgeaff.Runtime(audio=str(samples)) as runtime:
         events = []
         while not runtime.finished:
             event = runtime.poll(5.0)
@@ -47,17 +47,17 @@ def test_poll_gives_the_same_and_none_when_there_is_nothing(sound: Path) -> None
     assert len(events) == 30
 
 
-def test_async_iteration_gives_the_same(sound: Path) -> None:
+def test_async_iteration_gives_the_same(samples: Path) -> None:
     async def collect() -> list[AffectEvent]:
-        with edgeaff.Runtime(audio=str(sound)) as runtime:
+        with edgeaff.Runtime(audio=str(samples)) as runtime:
             return [event async for event in runtime]
 
     assert len(asyncio.run(collect())) == 30
 
 
-def test_callback_runs_on_its_own_thread(sound: Path) -> None:
+def test_callback_runs_on_its_own_thread(samples: Path) -> None:
     seen: list[tuple[int, str]] = []
-    runtime = edgeaff.Runtime(audio=str(sound))
+    runtime = edgeaff.Runtime(audio=str(samples))
     runtime.on_event(lambda event: seen.append((event.seq, threading.current_thread().name)))
     with runtime:
         runtime.join()
@@ -65,17 +65,17 @@ def test_callback_runs_on_its_own_thread(sound: Path) -> None:
     assert {name for _, name in seen} == {"edgeaff-callback"}
 
 
-def test_exception_of_a_callback_surfaces_where_the_user_is(sound: Path) -> None:
+def test_exception_of_a_callback_surfaces_where_the_user_is(samples: Path) -> None:
     def fail(event: AffectEvent) -> None:
         raise ValueError("mine")
 
-    runtime = edgeaff.Runtime(audio=str(sound))
+    runtime = edgeaff.Runtime(audio=str(samples))
     runtime.on_event(fail)
     with runtime, pytest.raises(ValueError, match="mine"):
         runtime.join()
 
 
-def test_exception_of_a_sink_surfaces_where_the_user_is(sound: Path) -> None:
+def test_exception_of_a_sink_surfaces_where_the_user_is(samples: Path) -> None:
     class Full:
         def write(self, event: AffectEvent) -> None:
             raise OSError("no space left")
@@ -83,7 +83,7 @@ def test_exception_of_a_sink_surfaces_where_the_user_is(sound: Path) -> None:
         def close(self) -> None:
             """Nothing open."""
 
-    with edgeaff.Runtime(audio=str(sound), sinks=[Full()]) as runtime, pytest.raises(OSError, match="no space"):
+    with edgeaff.Runtime(audio=str(samples), sinks=[Full()]) as runtime, pytest.raises(OSError, match="no space"):
         list(runtime)
 
 
@@ -101,12 +101,12 @@ def test_slow_reader_loses_nothing_in_file_mode(tmp_path: Path) -> None:
         assert [event.seq for event in runtime] == list(range(300))
 
 
-def test_picture_of_one_file_with_the_sound_of_another(tmp_path: Path, sound: Path) -> None:
+def test_frame_of_one_file_with_the_audio_of_another(tmp_path: Path, samples: Path) -> None:
     from ..media_maker import frame_times, write_clip
 
     frames = [np.full((64, 64, 3), 90, np.uint8)] * 30
     video = write_clip(tmp_path / "v.mov", frames=frames, times=frame_times(30, 1.0))
-    with edgeaff.Runtime(video=str(video), audio=str(sound)) as runtime:
+    with edgeaff.Runtime(video=str(video), audio=str(samples)) as runtime:
         events = list(runtime)
     assert len(events) == 30 and events[-1].audio_coverage and events[-1].video_age_ms is not None
 
@@ -121,14 +121,14 @@ def test_missing_file_is_an_error_at_once(tmp_path: Path) -> None:
         edgeaff.Runtime(video=str(tmp_path / "none.mp4"))
 
 
-def test_start_twice_is_an_error(sound: Path) -> None:
-    with edgeaff.Runtime(audio=str(sound)) as runtime, pytest.raises(SessionStateError, match="start"):
+def test_start_twice_is_an_error(samples: Path) -> None:
+    with edgeaff.Runtime(audio=str(samples)) as runtime, pytest.raises(SessionStateError, match="start"):
         runtime.start()
 
 
-def test_configuration_file_sets_options_and_arguments_win(tmp_path: Path, sound: Path) -> None:
+def test_configuration_file_sets_options_and_arguments_win(tmp_path: Path, samples: Path) -> None:
     config = tmp_path / "edgeaff.toml"
-    config.write_text(f'[runtime]\naudio = "{sound}"\nmax_faces = 2\n')
+    config.write_text(f'[runtime]\naudio = "{samples}"\nmax_faces = 2\n')
     with edgeaff.Runtime(config=config) as runtime:
         assert len(list(runtime)) == 30
     config.write_text("max_face = 2\n")
@@ -146,8 +146,8 @@ def test_options_of_the_config_are_the_arguments_of_runtime() -> None:
     assert names == set(OPTIONS)
 
 
-def test_analyze_gives_columns_named_as_the_fields(tmp_path: Path, sound: Path) -> None:
-    table = edgeaff.analyze(sound)
+def test_analyze_gives_columns_named_as_the_fields(tmp_path: Path, samples: Path) -> None:
+    table = edgeaff.analyze(samples)
     assert len(table) == 30 and table.columns[3:5] == ("valence", "arousal")
     assert table["pts_ns"].dtype == np.int64 and table["arousal"].dtype == np.float64
     assert set(table["status"]) == {"NO_FACE"}

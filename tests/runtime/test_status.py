@@ -171,7 +171,7 @@ def test_stop_of_the_process_is_reported() -> None:
 
 
 class BadSink:
-    """Fails as told."""
+    """Fails as reported."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error

@@ -44,7 +44,7 @@ def make_runtime(**options: Any) -> edgeaff.Runtime:
 def push_all(
     runtime: edgeaff.Runtime, during: dict[int, Any] | None = None, *, until: Any = None, after_seconds: float = 0.0
 ) -> list[AffectEvent]:
-    """Pushes four seconds of sound at twice real time, slower where the runtime cannot keep up, and returns all events.
+    """Pushes four seconds of audio at twice real time, slower where the runtime cannot keep up, and returns all events.
 
     during: calls to make before a chunk; until: goes on, up to a minute, until this is true, and then for after_seconds.
     """
@@ -77,7 +77,7 @@ def assert_whole(events: list[AffectEvent]) -> None:
     assert [event.seq for event in events] == list(range(len(events)))
     ticks = [round(event.pts_ns * 30 / 1e9) for event in events]
     assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
-    assert len(events) >= 30 * SECONDS - 12  # those that wait for sound beyond the end
+    assert len(events) >= 30 * SECONDS - 12  # those that wait for audio beyond the end
     assert events[0].dropped_since_last in (0, None)
 
 
@@ -108,19 +108,19 @@ class Slow:
 
 
 def test_a_slow_build_takes_over_between_ticks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    slow, said = Slow(monkeypatch), []
+    slow, stated = Slow(monkeypatch), []
     path = tmp_path / "session.eaffrec"
     runtime = make_runtime(backend="tensorrt", sinks=[Recorder(path)])
-    runtime.on_status(said.append)
+    runtime.on_status(stated.append)
     events = push_all(
         runtime, {100: slow.release.set}, until=lambda: runtime.health().backend["name"] == OTHER, after_seconds=0.5
     )
     assert_whole(events)
     assert backends(events) == [SERVING, OTHER]
-    kinds = [event.kind for event in said if event.source == "backend"]
+    kinds = [event.kind for event in stated if event.source == "backend"]
     assert kinds[-1] == "swapped"
     assert "building" in kinds
-    swapped = next(event for event in said if event.kind == "swapped")
+    swapped = next(event for event in stated if event.kind == "swapped")
     assert swapped.counts["ccc_valence"] > 0.9999
     assert swapped.counts["swap_ms"] > 0
     assert runtime.health().backend == {"name": OTHER, "swap": f"{OTHER} took over from {SERVING}"}
@@ -141,7 +141,7 @@ def test_values_continue_over_a_swap() -> None:
     assert_whole(plain)
     assert_whole(events)
     assert backends(events) == [SERVING, OTHER]
-    compared = min(len(plain), len(events)) - 12  # the last of a run end with its sound
+    compared = min(len(plain), len(events)) - 12  # the last of a run end with its audio
     for event, other in zip(events[:compared], plain[:compared], strict=True):
         assert (event.status, event.audio_coverage) == (other.status, other.audio_coverage)
         assert event.arousal is None or abs(event.arousal - (other.arousal or 0.0)) < 2e-6
@@ -155,7 +155,7 @@ def test_there_and_back_under_load() -> None:
     asked: list[str] = []
 
     def next_swap() -> bool:
-        """Asks for the next swap once the one before has taken place; says whether all have."""
+        """Asks for the next swap once the one before has taken place; states whether all have."""
         if asked and runtime.health().backend["name"] != asked[-1]:
             return False
         if len(asked) == len(wanted):
@@ -188,21 +188,21 @@ def burn(runtime: edgeaff.Runtime) -> None:
     ids=["self-test", "no device", "foreign"],
 )
 def test_a_refused_engine_changes_nothing(outcome: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow, said = Slow(monkeypatch, outcome), []
+    slow, stated = Slow(monkeypatch, outcome), []
     runtime = make_runtime(backend="tensorrt")
-    runtime.on_status(said.append)
+    runtime.on_status(stated.append)
     events = push_all(runtime, {60: slow.release.set})
     assert_whole(events)
     assert backends(events) == [SERVING]
-    refused = [event for event in said if event.kind == "swap_refused"]
+    refused = [event for event in stated if event.kind == "swap_refused"]
     assert [(event.source, event.name, event.message) for event in refused] == [("backend", "tensorrt", str(outcome))]
     assert runtime.health().backend["swap"].startswith("refused tensorrt: ")
 
 
 def test_a_refusal_at_the_handover_changes_nothing() -> None:
     runtime = make_runtime()
-    said: list[StatusEvent] = []
-    runtime.on_status(said.append)
+    stated: list[StatusEvent] = []
+    runtime.on_status(stated.append)
 
     def request() -> None:
         made = prepare(runtime.bundle, "native")
@@ -214,7 +214,7 @@ def test_a_refusal_at_the_handover_changes_nothing() -> None:
     events = push_all(runtime, {50: request})
     assert_whole(events)
     assert backends(events) == [SERVING]
-    assert [event.kind for event in said if event.source == "backend"] == ["swap_refused"]
+    assert [event.kind for event in stated if event.source == "backend"] == ["swap_refused"]
 
 
 def test_stop_ends_a_build(monkeypatch: pytest.MonkeyPatch) -> None:

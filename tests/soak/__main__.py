@@ -1,6 +1,6 @@
 """The soak and the fault matrix: `make soak SECONDS=60 JSON=soak.json`.
 
-Bars: memory grows by at most 1 MB/h, no tick is missed, no queue grows, 99 % of the values come within 60 ms of their picture,
+Bars: memory grows by at most 1 MB/h, no tick is missed, no queue grows, 99 % of the values come within 60 ms of their frame,
 and every cell of the fault matrix passes. Memory and latency are judged where the run is long enough for them (10 minutes).
 """
 
@@ -19,7 +19,7 @@ from tests.soak.rig import Rig
 from tests.soak.trial import bundle, run_cell
 
 CELLS = {**cells_device.CELLS, **cells_stream.CELLS, **cells_sink.CELLS, **cells_clock.CELLS, **cells_worker.CELLS}
-QUEUE_GROWTH_BAR = 1.0  # one event, or 10 ms of sound, on a busy machine
+QUEUE_GROWTH_BAR = 1.0  # one event, or 10 ms of audio, on a busy machine
 SLOPE_BAR_MB_PER_HOUR, P99_BAR_MS, LONG_SECONDS = 1.0, 60.0, 600.0
 
 

@@ -82,12 +82,12 @@ def two_clocks(rig: Rig) -> float:
     try:
         with running(Trial(runtime, "video", "audio", jumps=True)) as trial:
             pair.step(3600.0, "audio")
-            trial.follow(3.0, lambda: any(event.kind == "clock_mismatch" for event in trial.told))
-            told = next((event for event in trial.told if event.kind == "clock_mismatch"), None)
-            trial.must(told, "clock_mismatch was not told")
+            trial.follow(3.0, lambda: any(event.kind == "clock_mismatch" for event in trial.reported))
+            reported = next((event for event in trial.reported if event.kind == "clock_mismatch"), None)
+            trial.must(reported, "clock_mismatch was not reported")
             trial.must(not runtime.health().healthy, "the runtime is healthy")
             mended = pair.step(-3600.0, "audio")
-            recovery = trial.recover("clock_mismatch", told.source if told is not None else "", mended)
+            recovery = trial.recover("clock_mismatch", reported.source if reported is not None else "", mended)
             trial.must(trial.follow(2.0, lambda: runtime.health().healthy), "the runtime stays unhealthy")
             return recovery
     finally:

@@ -18,7 +18,7 @@ from tests.soak.trial import Cell, Trial, bundle, running
 
 
 def camera_cell(mode: str, kind: str) -> Cell:
-    """Returns the cell of a camera that breaks in one way; its sound goes on meanwhile."""
+    """Returns the cell of a camera that breaks in one way; its clip goes on meanwhile."""
 
     def cell(rig: Rig) -> float:
         device = FaultyCamera()
@@ -27,7 +27,7 @@ def camera_cell(mode: str, kind: str) -> Cell:
             device.break_it(mode)
             trial.expect(kind, "camera")
             if kind != "corrupt_input":  # the microphone goes on
-                trial.must(trial.last is not None and trial.last.audio_age_ms is not None, "the sound stopped too")
+                trial.must(trial.last is not None and trial.last.audio_age_ms is not None, "the clip stopped too")
             trial.follow(1.0)
             return trial.recover(kind, "camera", device.mend())
 
@@ -71,7 +71,7 @@ def raising_callback(make_source: Any, needs: str) -> Cell:
             except ZeroDivisionError:
                 surfaced = True
             trial.must(surfaced, "the exception did not surface")
-            trial.must(_soon(lambda: trial.was_told("failed", "reader")), "failed of reader was not told")
+            trial.must(_soon(lambda: trial.was_told("failed", "reader")), "failed of reader was not reported")
         mended = time.monotonic()
         with running(Trial(edgeaff.Runtime(bundle(), **{name: make_source(rig)}), *needs.split("+"))) as again:
             return again.recover(None, "reader", mended) - 0.5  # `start` reads half a second before it returns
@@ -103,7 +103,7 @@ def microphone_lost(rig: Rig) -> float:
         rig.microphone.kill()
         try:
             trial.expect("lost", "mic")
-            trial.must(trial.last is not None and (trial.last.video_age_ms or 0) < 500, "the pictures stopped too")
+            trial.must(trial.last is not None and (trial.last.video_age_ms or 0) < 500, "the frames stopped too")
         finally:
             rig.microphone.start()
         return trial.recover("lost", "mic")
@@ -122,8 +122,8 @@ def microphone_stalled(rig: Rig) -> float:
         return trial.recover("stalled", "mic")
 
 
-class PushedSound:
-    """Pushes sound in real time into a runtime, every chunk through a filter."""
+class PushedAudio:
+    """Pushes clip in real time into a runtime, every chunk through a filter."""
 
     def __init__(self, runtime: edgeaff.Runtime) -> None:
         import threading
@@ -151,20 +151,20 @@ class PushedSound:
 def microphone_garbage(rig: Rig) -> float:
     """Samples that are no numbers."""
     runtime = edgeaff.Runtime(bundle(), audio=edgeaff.PushAudio(sample_rate_hz=48_000))
-    sound = PushedSound(runtime)
+    clip = PushedAudio(runtime)
     try:
         with running(Trial(runtime, "audio")) as trial:
-            sound.spoil = True
+            clip.spoil = True
             trial.expect("corrupt_input", "mic")
             trial.follow(1.0)
-            sound.spoil = False
+            clip.spoil = False
             return trial.recover("corrupt_input", "mic")
     finally:
-        sound.close()
+        clip.close()
 
 
 def microphone_overflow(rig: Rig) -> float:
-    """The driver says that it lost sound."""
+    """The driver states that it lost clip."""
     device = FakePortAudio()
     runtime = edgeaff.Runtime(bundle(), audio=Microphone(portaudio=device))
     with running(Trial(runtime, "audio")) as trial:
@@ -176,12 +176,12 @@ def microphone_overflow(rig: Rig) -> float:
 
 
 def microphone_refuses(rig: Rig) -> float:
-    """A microphone that refuses 16 kHz runs at its own rate, and that is said."""
+    """A microphone that refuses 16 kHz runs at its own rate, and that is stated."""
     device = FakePortAudio(rates=(48_000,))
     device.default_rate = 48_000.0
     runtime = edgeaff.Runtime(bundle(), audio=Microphone(sample_rate_hz=16_000, portaudio=device))
     with running(Trial(runtime, "audio")) as trial:
-        trial.must(any(event.kind == "setting_rejected" for event in trial.told), "refused of mic was not told")
+        trial.must(any(event.kind == "setting_rejected" for event in trial.reported), "refused of mic was not reported")
         trial.must([rate for _, rate, _ in device.opened] == [48_000], "it runs at another rate")
     return 0.0
 

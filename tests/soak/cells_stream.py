@@ -1,4 +1,4 @@
-"""The fault matrix, network streams; and the suspended process, which is a process of its own."""
+"""The fault matrix, network streams; and the suspended process, which is its own process."""
 
 from __future__ import annotations
 

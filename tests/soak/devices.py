@@ -13,7 +13,7 @@ from edgeaff.bench.latency_media import make_media
 
 
 class FaultyCamera:
-    """What `Camera(opener=...)` takes: 30 pictures a second, unless `mode` says otherwise."""
+    """What `Camera(opener=...)` takes: 30 frames a second, unless `mode` states otherwise."""
 
     def __init__(self) -> None:
         self.mode = "ok"
@@ -36,8 +36,8 @@ class FaultyCamera:
         """Opens it."""
         return _Capture(self)
 
-    def picture(self) -> np.ndarray:
-        """Returns the next picture, (480, 640, 3) uint8 BGR, never the same twice: sensors have noise."""
+    def image(self) -> np.ndarray:
+        """Returns the next frame, (480, 640, 3) uint8 BGR, never the same twice: sensors have noise."""
         index = next(self._index)
         image = self._images[index % len(self._images)].copy()
         image[0, :16, 0] = np.frombuffer(f"{index:016d}".encode(), np.uint8)
@@ -67,7 +67,7 @@ class _Capture:
             return True, self._last
         if mode == "garbage" and next(self._camera._index) % 3:
             return True, np.zeros((0, 7), np.float32)
-        self._last = self._camera.picture()
+        self._last = self._camera.image()
         return True, self._last
 
     def get(self, name: int) -> float:

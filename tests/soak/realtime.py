@@ -28,7 +28,7 @@ class Series:
 
     seconds: np.ndarray
     rss_mib: np.ndarray
-    queues: np.ndarray  # (n, 4): events, frames, sound in blocks of 10 ms, sinks
+    queues: np.ndarray  # (n, 4): events, frames, audio in blocks of 10 ms, sinks
     count: int = 0
 
     @classmethod
@@ -73,7 +73,7 @@ class Ticks:
             self.missed += max(0, tick - self.last_tick - 1)
         self.last_tick = tick
         if warm and event.latency_ms is not None and self.count < len(self.latency_ms):
-            # from glass to value, never too small: the latency already holds the age of a tick's own picture
+            # from glass to value, never too small: the latency already holds the age of a tick's own frame
             age_ms = event.video_age_ms or 0.0
             self.latency_ms[self.count] = event.latency_ms + (age_ms if age_ms > HALF_TICK_MS else 0.0)
             self.count += 1
@@ -84,7 +84,7 @@ def run_realtime(rig: Rig, seconds: float) -> dict[str, Any]:
     """Returns the figures of the soak.
 
     Args:
-        rig: gives voice and pictures.
+        rig: gives voice and frames.
         seconds: how long.
     """
     rig.speak()
@@ -100,7 +100,7 @@ def run_realtime(rig: Rig, seconds: float) -> dict[str, Any]:
             if time.monotonic() >= next_look:
                 series.look(passed, runtime)
                 next_look += SAMPLE_SECONDS
-        stats, told = runtime.stats(), runtime.status.recent()
+        stats, reported = runtime.stats(), runtime.status.recent()
     rig.silence()
     latency = ticks.latency_ms[: ticks.count]
     return {
@@ -121,6 +121,6 @@ def run_realtime(rig: Rig, seconds: float) -> dict[str, Any]:
             "inputs": {name: value for name, value in stats.inputs.items() if value},
             "sinks": stats.sinks,
             "degradations": stats.degradations,
-            "told": dict(Counter(f"{event.source} {event.kind}" for event in told)),
+            "reported": dict(Counter(f"{event.source} {event.kind}" for event in reported)),
         },
     }

@@ -41,7 +41,7 @@ class Rig:
         os.environ.update(self._before)
         self._stack.close()
 
-    # --- sound --------------------------------------------------------------------------------------------------------
+    # --- audio --------------------------------------------------------------------------------------------------------
 
     def voice(self) -> Path:
         """Returns 20 s of a voice-like buzz at 48 kHz."""
@@ -73,7 +73,7 @@ class Rig:
             player.wait(3.0)
         self._players.clear()
 
-    # --- pictures -----------------------------------------------------------------------------------------------------
+    # --- frames -----------------------------------------------------------------------------------------------------
 
     def clip(self) -> Path:
         """Returns 10 s of the portrait, 640 x 480 at 30 fps, as a camera's MJPEG."""
@@ -85,7 +85,7 @@ class Rig:
         return path
 
     def transport_stream(self) -> bytes:
-        """Returns 20 s of portrait and voice as MPEG-2 video and MP2 sound in a transport stream."""
+        """Returns 20 s of portrait and voice as MPEG-2 video and MP2 audio in a transport stream."""
         path = self.folder / "clip.ts"
         if not path.exists():
             images = [image[::2, ::2] for image in make_media(1.0).images]
@@ -109,7 +109,7 @@ class Rig:
 
 
 class RtspServer:
-    """GStreamer's RTSP server with a test picture and a tone."""
+    """GStreamer's RTSP server with a test frame and a tone."""
 
     def __init__(self) -> None:
         self.port = free_port()

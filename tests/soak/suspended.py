@@ -1,4 +1,4 @@
-"""The process that is stopped: says "well" before and after, then what it found, as JSON."""
+"""The process that is stopped: states "well" before and after, then what it found, as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(name: str, uri: str) -> int:
                 before = now
                 trial.follow(0.05)
                 now = time.monotonic()
-            trial.must(trial.follow(10.0, lambda: trial.was_told("suspended", "runtime")), "suspended was not told")
+            trial.must(trial.follow(10.0, lambda: trial.was_told("suspended", "runtime")), "suspended was not reported")
             trial.recover("suspended", "runtime")
             print("well", flush=True)
         answer = ""

@@ -1,4 +1,4 @@
-"""One cell of the fault matrix: a runtime is watched while something is broken and mended, and what it says is checked."""
+"""One cell of the fault matrix: a runtime is watched while something is broken and repaired, and what it states is checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECOVERY_LIMIT_SECONDS = 3.0
 FRESH_MS = {
     "video": 150.0,
     "audio": 400.0,
-}  # of a modality that is there; sound lags by four ticks in the default bundle
+}  # of a modality that is there; audio lags by four ticks in the default bundle
 
 
 @dataclass
@@ -51,11 +51,11 @@ class Trial:
     def __init__(self, runtime: edgeaff.Runtime, *needs: str, jumps: bool = False) -> None:
         self._longest_step = 300 if jumps else None
         self.runtime, self.needs = runtime, needs
-        self.told: list[StatusEvent] = []
+        self.reported: list[StatusEvent] = []
         self.last: AffectEvent | None = None
         self.read = self.seq_gaps = self.missed_ticks = 0
         self.first_seq = self.told_before = 0
-        runtime.on_status(self.told.append)
+        runtime.on_status(self.reported.append)
 
     def follow(self, seconds: float, until: Callable[[], bool] = lambda: False) -> float | None:
         """Reads events for so long, or until something is so; returns how long that took, None if it never was."""
@@ -88,23 +88,23 @@ class Trial:
 
     def was_told(self, kind: str, source: str, after: int = 0) -> bool:
         """Whether a status event came since all was well at the start."""
-        return any(event.kind == kind and event.source == source for event in self.told[max(after, self.told_before) :])
+        return any(event.kind == kind and event.source == source for event in self.reported[max(after, self.told_before) :])
 
     def start(self) -> None:
         """Waits until all is well for half a second."""
         self.must(self.follow(10.0, self.is_well), "no fresh event within 10 s of the start")
         self.follow(0.5)
-        self.told_before = len(self.told)
+        self.told_before = len(self.reported)
 
     def expect(self, kind: str, source: str, seconds: float = 8.0) -> None:
         """Waits for a status event."""
-        self.must(self.follow(seconds, lambda: self.was_told(kind, source)), f"{kind} of {source} was not told")
+        self.must(self.follow(seconds, lambda: self.was_told(kind, source)), f"{kind} of {source} was not reported")
 
     def recover(self, kind: str | None, source: str, mended: float | None = None) -> float:
-        """Returns how long after its cause ended (monotonic; default now) everything was well again, and was said to be."""
+        """Returns the time for which after its cause ended (monotonic; default now) everything was well again, and was stated to be."""
         mended = time.monotonic() if mended is None else mended
         after = max(
-            (i for i, event in enumerate(self.told) if event.kind == kind and event.source == source), default=0
+            (i for i, event in enumerate(self.reported) if event.kind == kind and event.source == source), default=0
         )
         over = (lambda: True) if kind is None else lambda: self.was_told("recovered", source, after)
         before = self.last.seq if self.last is not None else -1
@@ -116,7 +116,7 @@ class Trial:
     def must(self, value: Any, sentence: str) -> None:
         """Raises Failure unless the value is neither None nor False."""
         if value is None or value is False:
-            raise Failure(f"{sentence}; told: {', '.join(f'{e.source} {e.kind}' for e in self.told) or 'nothing'}")
+            raise Failure(f"{sentence}; reported: {', '.join(f'{e.source} {e.kind}' for e in self.reported) or 'nothing'}")
 
     def check_accounts(self) -> None:
         """Checks, on the stopped runtime, that nothing was lost but what is counted."""
@@ -125,7 +125,7 @@ class Trial:
         waiting = sum(health["frames_waiting"] for health in self.runtime.health().sources.values())
         taken = stats.frames + source.get("frames_replaced", 0) + waiting
         self.must(
-            abs(source.get("frames", 0) - taken) <= 1, f"{source.get('frames')} pictures came, {taken} are counted"
+            abs(source.get("frames", 0) - taken) <= 1, f"{source.get('frames')} frames came, {taken} are counted"
         )
         lost = stats.samples + source.get("samples_dropped", 0)
         open_end = stats.queues["sound_ms"] + 200

@@ -46,7 +46,7 @@ set-default-source microphone
 
 
 class VirtualMicrophone:
-    """A PulseAudio server of its own whose default microphone hears what is played into its null sink."""
+    """A PulseAudio its own server whose default microphone hears what is played into its null sink."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class VirtualMicrophone:
             "PULSE_SERVER": f"unix:{self.socket}",
         }
         (folder / "default.pa").write_text(PULSE_CONFIG.format(socket=self.socket))
-        (folder / ".asoundrc").write_text("pcm.!default pulse\nctl.!default pulse\n")
+        (folder / ".aaudiorc").write_text("pcm.!default pulse\nctl.!default pulse\n")
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:

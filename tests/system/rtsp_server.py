@@ -1,4 +1,4 @@
-"""An RTSP server with a test picture and a tone. Run by the system's Python, which has GStreamer's bindings."""
+"""An RTSP server with a test frame and a tone. Run by the system's Python, which has GStreamer's bindings."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What docs/deployment.md says of services and of read-only file systems, on this machine (needs root, as in a container)."""
+"""What docs/deployment.md states of services and of read-only file systems, on this machine (needs root, as in a container)."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ exec "$@"
 
 
 def run_read_only(*command: str) -> subprocess.CompletedProcess:
-    """Runs a command where nothing can be written: every file system is read-only in a mount namespace of its own."""
+    """Runs a command where nothing can be written: every file system is read-only in a mount its own namespace."""
     whole = [find_program("unshare"), "--mount", "bash", "-c", READ_ONLY, "bash", *command]
     return subprocess.run(whole, capture_output=True, text=True, timeout=120)
 

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.system, pytest.mark.needs_media]
 
 
 class GstSender:
-    """sender.py or ts_server.py in a process of its own."""
+    """sender.py or ts_server.py in its own process."""
 
     def __init__(self, script, uri):
         self.script, self.port = script, free_port()
@@ -62,15 +62,15 @@ def read(source, seconds):
     return units, ages
 
 
-def test_stream_gives_picture_and_sound_on_our_clock(sender):
+def test_stream_gives_frame_and_audio_on_our_clock(sender):
     with open_source(sender.uri) as source:
         read(source, 1.0)
         units, ages = read(source, 5.0)
         counts = source.counts
     frames = [unit.pts_ns for unit in units if isinstance(unit, VideoFrame)]
     chunks = [unit for unit in units if isinstance(unit, AudioChunk)]
-    # Measured on a free machine: 4.96 to 5.00 s of 125 or 126 frames. Sound comes in frames of AAC of 0.128 s: 38 to 40 of them fall into
-    # five seconds and the 0.04 s until the last picture; the clock agrees with it to 0.2 ms.
+    # Measured on a free machine: 4.96 to 5.00 s of 125 or 126 frames. Audio comes in frames of AAC of 0.128 s: 38 to 40 of them fall into
+    # five seconds and the 0.04 s until the last frame; the clock agrees with it to 0.2 ms.
     assert (frames[-1] - frames[0]) / 1e9 == pytest.approx(5.0, abs=0.12) and len(frames) == pytest.approx(125, abs=3)
     assert all(np.diff(frames) > 0) and np.median(np.diff(frames)) / 1e6 == pytest.approx(40, abs=0.5)
     heard = sum(chunk.samples.size for chunk in chunks) / chunks[0].sample_rate_hz

@@ -1,4 +1,4 @@
-"""A whole Runtime: a camera at the public seam, a real microphone, a real broker, a scrape of what it says about itself."""
+"""A whole Runtime: a camera at the public seam, a real microphone, a real broker, a scrape of what it states about itself."""
 
 import itertools
 import json
@@ -19,11 +19,11 @@ pytestmark = [pytest.mark.system, pytest.mark.needs_media]
 
 
 class PortraitCamera:
-    """What cv2.VideoCapture would be with the demo's portrait before it: 30 pictures a second, BGR."""
+    """What cv2.VideoCapture would be with the demo's portrait before it: 30 frames a second, BGR."""
 
     def __init__(self):
-        pictures = [image for kind, _, image in clip() if kind == "video"]
-        self._pictures = itertools.cycle(pictures + pictures[::-1])
+        frames = [image for kind, _, image in clip() if kind == "video"]
+        self._frames = itertools.cycle(frames + frames[::-1])
         self._due = time.monotonic()
 
     def isOpened(self):
@@ -32,7 +32,7 @@ class PortraitCamera:
     def read(self):
         self._due += 1 / 30
         time.sleep(max(0.0, self._due - time.monotonic()))
-        return True, np.ascontiguousarray(next(self._pictures)[:, :, ::-1])
+        return True, np.ascontiguousarray(next(self._frames)[:, :, ::-1])
 
     def get(self, _):
         return 0.0

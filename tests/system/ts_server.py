@@ -1,4 +1,4 @@
-"""An MPEG-TS sender over TCP with a test picture and a tone. Run by the system's Python, which has GStreamer's bindings."""
+"""An MPEG-TS sender over TCP with a test frame and a tone. Run by the system's Python, which has GStreamer's bindings."""
 
 import sys
 

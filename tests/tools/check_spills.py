@@ -1,6 +1,6 @@
 """Compiles the CUDA kernels and fails on any warning or register spill: `check_spills.py [--archs 87 90 ...]`.
 
-Reads the report of ptxas (-Xptxas=-v). Without nvcc there is nothing to check, and it says so.
+Reads the report of ptxas (-Xptxas=-v). Without nvcc there is nothing to check, and it reports it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def parse_report(text: str) -> dict[str, tuple[int, int]]:
 
 
 def compile_report(nvcc: str, source: Path, archs: tuple[str, ...]) -> str:
-    """Returns what nvcc says; raises CalledProcessError where it fails, also on warnings."""
+    """Returns what nvcc states; raises CalledProcessError where it fails, also on warnings."""
     with tempfile.TemporaryDirectory() as folder:
         command = [nvcc, "-std=c++17", "-O3", "--expt-relaxed-constexpr", "-Xptxas=-v", "-Werror", "all-warnings"]
         command += [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in archs]

@@ -120,13 +120,13 @@ def emulate(wheel: Path, result: Path) -> bool:
     folder = ROOT / "build" / "emulated" / tag
     install(wheel.resolve(), folder, python)
     os.environ.update(PYTHONPATH=str(folder), EDGEAFF_SHARED="/nowhere", OMP_NUM_THREADS="1")
-    said = subprocess.run([*emulator, "-c", ASK], cwd=folder, check=True, capture_output=True, text=True).stdout
+    stated = subprocess.run([*emulator, "-c", ASK], cwd=folder, check=True, capture_output=True, text=True).stdout
     version = subprocess.run([str(qemu), "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
     made = {
         **stamp(),
         "emulator": {"qemu": version, "processor": PROCESSOR},
         "wheel": check(wheel),
-        "target": json.loads(said),
+        "target": json.loads(stated),
         "tests": [],
     }
     kept = json.loads(result.read_text(encoding="utf-8")) if result.exists() else {}

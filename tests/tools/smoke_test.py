@@ -29,7 +29,7 @@ def check_import() -> None:
 
 
 def check_run(folder: Path) -> None:
-    """The installed command and the Session give the same events for a sound file."""
+    """The installed command and the Session give the same events for an audio file."""
     import numpy as np
 
     import edgeaff
@@ -44,7 +44,7 @@ def check_run(folder: Path) -> None:
         file.setframerate(rate)
         file.writeframes(samples.tobytes())
     table = edgeaff.analyze(path)
-    assert len(table) == 90, f"3 s of sound must give 90 events, got {len(table)}"
+    assert len(table) == 90, f"3 s of audio must give 90 events, got {len(table)}"
     output = folder / "events.jsonl"
     command = Path(sys.executable).parent / "edgeaff"
     subprocess.run([str(command), "run", str(path), "--output", str(output), "--quiet"], check=True)

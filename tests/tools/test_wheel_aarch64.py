@@ -1,4 +1,4 @@
-"""The checks of the cross-built wheel, and what the committed run under emulation says."""
+"""The checks of the cross-built wheel, and what the committed run under emulation states."""
 
 import json
 import zipfile

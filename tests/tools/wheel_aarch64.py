@@ -56,8 +56,8 @@ def check_headers(include: Path) -> None:
 
 def build(python: str, folder: Path) -> Path:
     """Returns the wheel, built by way of the sdist, so that nothing of the working tree gets into it."""
-    said = subprocess.run([python, "-c", ASK], capture_output=True, text=True, check=True).stdout
-    tag, include = json.loads(said)
+    stated = subprocess.run([python, "-c", ASK], capture_output=True, text=True, check=True).stdout
+    tag, include = json.loads(stated)
     check_headers(Path(include))
     cmake = {
         "CMAKE_TOOLCHAIN_FILE": "cmake/aarch64.cmake",
@@ -78,7 +78,7 @@ def build(python: str, folder: Path) -> Path:
 
 
 def check(wheel: Path) -> dict[str, Any]:
-    """Returns what is in the wheel; ends the run where something is missing or too much."""
+    """Returns all that is in the wheel; ends the run where something is missing or too much."""
     with zipfile.ZipFile(wheel) as archive, tempfile.TemporaryDirectory() as folder:
         names = archive.namelist()
         modules = [name for name in names if ".so" in name]
@@ -102,7 +102,7 @@ def check(wheel: Path) -> dict[str, Any]:
 
 
 def readelf(*arguments: str) -> str:
-    """Returns what readelf says of a file."""
+    """Returns what readelf states of a file."""
     return subprocess.run([READELF, "-W", *arguments], capture_output=True, text=True, check=True).stdout
 
 

@@ -339,12 +339,12 @@ def test_submission_in_one_file_is_byte_exact(tmp_path):
     )
 
 
-def test_a_picture_after_the_last_frame_takes_that_and_one_of_another_video_is_refused(tmp_path):
+def test_a_image_after_the_last_frame_takes_that_and_one_of_another_video_is_refused(tmp_path):
     predictions = {"a": np.array([[0.1, 0.2], [np.inf, 0.0], [0.3, 0.4]])}
     write_single_file(tmp_path / "p.txt", predictions, ["a/00002.jpg", "a/00005.jpg"])
     assert (tmp_path / "p.txt").read_text().splitlines()[1:] == ["a/00002.jpg,0.100,0.200", "a/00005.jpg,0.300,0.400"]
     for location in ("a/00034.jpg", "b/00001.jpg", "a/00000.jpg", "a/x.jpg", "00001.jpg"):
-        with pytest.raises(ArgumentError, match="locations must be pictures"):
+        with pytest.raises(ArgumentError, match="locations must be images"):
             write_single_file(tmp_path / "p.txt", predictions, [location])
 
 

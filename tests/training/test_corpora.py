@@ -239,7 +239,7 @@ def test_ferplus_is_read_as_published(tmp_path):
         (FERPLUS + "Train,a.png,1,0,0,0,0,0,0,0,0,0\n", "line 2: Usage must be one of Training"),
         (FERPLUS + "Training,a.png,1,x,0,0,0,0,0,0,0,0\n", "line 2: votes must be numbers"),
         (FERPLUS + "Training,a.png,1\n", "line 2: votes must be numbers"),
-        (FERPLUS + "Training,a.png,1,0,0,0,0,0,0,0,0,0\n", "pictures must hold the 1 pictures"),
+        (FERPLUS + "Training,a.png,1,0,0,0,0,0,0,0,0,0\n", "images must hold the 1 images"),
     ],
 )
 def test_a_wrong_table_of_ferplus_is_named(tmp_path, text, message):

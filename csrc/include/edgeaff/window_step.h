@@ -6,7 +6,7 @@
 //   cross      k_h = key_h(query(x_newest)_h);  m_h = sum over j of softmax(k_h . x'_j) x'_j;  values += answer_h . m_h + answer_bias
 //
 // x' is the other modality: its key projection is folded into the query, its values with alpha or beta and the dense layer into `answer`.
-// Products are of unsigned bytes (activations, one scale per row, found anew each time) and signed bytes (weights, one scale per
+// Products are of unsigned bytes (activations, one scale per row, found again each time) and signed bytes (weights, one scale per
 // output) with exact sums of 32 bits; all else is fp32.
 #pragma once
 #include <cstdint>

@@ -1,6 +1,6 @@
-"""edgeaff doctor: looks at this machine and says what will not work, and what to do. Opens no socket and keeps nothing.
+"""edgeaff doctor: looks at this machine and states what will not work, and what to do. Opens no socket and keeps nothing.
 
-`edgeaff doctor --av-offset video=camera:0 audio=mic:default` measures how late the sound is against the picture: clap hands in
+`edgeaff doctor --av-offset video=camera:0 audio=mic:default` measures how late the audio is against the frame: clap hands in
 front of the camera with a lamp, or play a clip with claps and flashes to it. Exit codes: 0 nothing is broken, 1 something is.
 """
 
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--av-offset",
         metavar="KEY=URI",
         nargs="+",
-        help="measure sound against picture with claps and flashes: video=URI audio=URI, or one file with both",
+        help="measure audio against frame with claps and flashes: video=URI audio=URI, or one file with both",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="how long --av-offset listens live (default 10)")
 
@@ -78,7 +78,7 @@ def parse_names(text: str) -> set[str]:
     """
     names = {name.strip() for name in text.split(",") if name.strip()}
     if unknown := sorted(names - set(NAMES)):
-        raise ArgumentError(f"--require must name checks of {', '.join(NAMES)}, got {unknown[0]!r}; mend it.")
+        raise ArgumentError(f"--require must name checks of {', '.join(NAMES)}, got {unknown[0]!r}; correct it.")
     return names
 
 

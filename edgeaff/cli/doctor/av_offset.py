@@ -1,7 +1,7 @@
-"""How late the sound is against the picture, from claps and flashes that happen at the same instants.
+"""How late the clip is against the frame, from claps and flashes that happen at the same instants.
 
-A lamp switched on with a clap, a clapperboard before a bright screen, or a clip that plays both. A flash is a picture that is
-much brighter than the one before, a clap is the first loud millisecond after quiet. The picture knows the instant to half a
+A lamp switched on with a clap, a clapperboard before a bright screen, or a clip that plays both. A flash is a frame that is
+much brighter than the one before, a clap is the first loud millisecond after quiet. The frame knows the instant to half a
 frame, so several pairs are needed; their median is reported.
 """
 
@@ -26,7 +26,7 @@ LEAST_PAIRS = 3
 _QUIET_SECONDS = 0.3  # after a flash or clap none is looked for
 _PAIR_SECONDS = 0.45
 _HOP_SECONDS = 0.001
-_LEAST_RISE = 10.0  # gray levels of 255, mean of the picture
+_LEAST_RISE = 10.0  # gray levels of 255, mean of the frame
 _LEAST_PEAK = 0.01  # of full scale
 _TICK_MS, _SKEW_MS, _UNSTEADY_MS = 1000 / 30, 250.0, 25.0
 
@@ -36,9 +36,9 @@ class AvOffset:
     """What was measured.
 
     Attributes:
-        offset_ms: sound minus picture, median over the pairs: positive where the sound is late. None below LEAST_PAIRS.
+        offset_ms: clip minus frame, median over the pairs: positive where the clip is late. None below LEAST_PAIRS.
         spread_ms: standard deviation over the pairs, None likewise.
-        half_frame_ms: what one picture leaves open.
+        half_frame_ms: what one frame leaves open.
         flashes: how many were seen.
         claps: how many were heard.
         pairs: how many met.
@@ -54,7 +54,7 @@ class AvOffset:
 
 @dataclass
 class Track:
-    """Times in seconds and a level at each: brightness of a picture, or loudness of a millisecond."""
+    """Times in seconds and a level at each: brightness of a frame, or loudness of a millisecond."""
 
     times: list[float] = field(default_factory=list)
     levels: list[float] = field(default_factory=list)
@@ -79,20 +79,20 @@ def loudness(chunk: AudioChunk) -> tuple[np.ndarray, np.ndarray]:
     return chunk.pts_ns / 1e9 + np.arange(count) * hop / chunk.sample_rate_hz, peaks
 
 
-def flash_times(pictures: Track) -> np.ndarray:
-    """Returns the times of pictures much brighter than the one before, seconds."""
-    levels = np.array(pictures.levels)
+def flash_times(frames: Track) -> np.ndarray:
+    """Returns the times of frames much brighter than the one before, seconds."""
+    levels = np.array(frames.levels)
     rises = np.diff(levels, prepend=levels[:1])
-    return _onsets(np.array(pictures.times), rises, max(_LEAST_RISE, 0.5 * float(rises.max(initial=0.0))))
+    return _onsets(np.array(frames.times), rises, max(_LEAST_RISE, 0.5 * float(rises.max(initial=0.0))))
 
 
-def clap_times(sound: Track) -> np.ndarray:
+def clap_times(clip: Track) -> np.ndarray:
     """Returns the times of the first loud millisecond after quiet, seconds."""
-    peaks = np.array(sound.levels)
+    peaks = np.array(clip.levels)
     if not peaks.size:
         return peaks
     floor = 8 * float(np.median(peaks))
-    return _onsets(np.array(sound.times), peaks, max(_LEAST_PEAK, floor, 0.3 * float(peaks.max())))
+    return _onsets(np.array(clip.times), peaks, max(_LEAST_PEAK, floor, 0.3 * float(peaks.max())))
 
 
 def _onsets(times: np.ndarray, levels: np.ndarray, threshold: float) -> np.ndarray:
@@ -106,19 +106,19 @@ def _onsets(times: np.ndarray, levels: np.ndarray, threshold: float) -> np.ndarr
 
 
 def measure(units: Iterable[VideoFrame | AudioChunk | ClockTick]) -> AvOffset:
-    """Returns the offset between the sound and the picture of a source.
+    """Returns the offset between the clip and the frame of a source.
 
     Args:
         units: what a source yields; instants (int) are passed over.
     """
-    pictures, sound = Track(), Track()
+    frames, clip = Track(), Track()
     for unit in units:
         if isinstance(unit, VideoFrame):
-            pictures.add([unit.pts_ns / 1e9], [brightness(unit)])
+            frames.add([unit.pts_ns / 1e9], [brightness(unit)])
         elif isinstance(unit, AudioChunk):
-            sound.add(*loudness(unit))
-    flashes, claps = flash_times(pictures), clap_times(sound)
-    half_frame_ms = 500 * float(np.median(np.diff(pictures.times))) if len(pictures.times) > 1 else 0.0
+            clip.add(*loudness(unit))
+    flashes, claps = flash_times(frames), clap_times(clip)
+    half_frame_ms = 500 * float(np.median(np.diff(frames.times))) if len(frames.times) > 1 else 0.0
     differences = [float(claps[np.abs(claps - flash).argmin()] - flash) for flash in flashes] if claps.size else []
     pairs = np.array([difference for difference in differences if abs(difference) <= _PAIR_SECONDS]) * 1e3
     enough = pairs.size >= LEAST_PAIRS
@@ -145,7 +145,7 @@ def judge(found: AvOffset) -> Finding:
         return Finding("av_offset", FAIL, text, advice, data)
     offset, side = found.offset_ms, "late" if found.offset_ms > 0 else "early"
     text = (
-        f"the sound is {abs(offset):.0f} ms {side} (+- {found.half_frame_ms:.0f} ms of the frame rate, spread "
+        f"the clip is {abs(offset):.0f} ms {side} (+- {found.half_frame_ms:.0f} ms of the frame rate, spread "
         f"{found.spread_ms:.0f} ms, {found.pairs} pairs)"
     )
     if found.spread_ms > max(_UNSTEADY_MS, 1.5 * found.half_frame_ms):
@@ -154,28 +154,28 @@ def judge(found: AvOffset) -> Finding:
         )
     if abs(offset) <= _TICK_MS + found.half_frame_ms:
         return Finding("av_offset", OK, text, "", data)
-    advice = f"open the microphone as mic:NAME?latency={offset / 1e3:.3f}, or mend the clip."
+    advice = f"open the microphone as mic:NAME?latency={offset / 1e3:.3f}, or repair the clip."
     return Finding("av_offset", WARN if abs(offset) <= _SKEW_MS else FAIL, text, advice, data)
 
 
 def parse_sources(arguments: Sequence[str]) -> tuple[str, str | None]:
-    """Returns the URIs of picture and sound; the sound is None where it is that of the picture's file or stream.
+    """Returns the URIs of frame and clip; the clip is None where it is that of the frame's file or stream.
 
     Args:
         arguments: video=URI and audio=URI, or one URI for both.
 
     Raises:
-        ArgumentError: there is no picture, or one is named twice.
+        ArgumentError: there is no frame, or one is named twice.
     """
     found: dict[str, str] = {}
     for argument in arguments:
         key, equals, uri = argument.partition("=")
         name, value = (key, uri) if equals and key in ("video", "audio") else ("video", argument)
         if name in found or not value:
-            raise ArgumentError(f"--av-offset must name {name} once, got {' '.join(arguments)!r}; mend it.")
+            raise ArgumentError(f"--av-offset must name {name} once, got {' '.join(arguments)!r}; correct it.")
         found[name] = value
     if "video" not in found:
-        raise ArgumentError(f"--av-offset must name the picture, got {' '.join(arguments)!r}; add video=camera:0.")
+        raise ArgumentError(f"--av-offset must name the frame, got {' '.join(arguments)!r}; add video=camera:0.")
     return found["video"], found.get("audio")
 
 
@@ -183,8 +183,8 @@ def check_av_offset(video: SourceLike, audio: SourceLike | None, *, seconds: flo
     """Returns the offset between two sources, or in one file or stream.
 
     Args:
-        video: path, URI or source of the pictures.
-        audio: path, URI or source of the sound, None for that of `video`.
+        video: path, URI or source of the frames.
+        audio: path, URI or source of the clip, None for that of `video`.
         seconds: how long to listen to live sources; files are read whole.
 
     Raises:
@@ -198,7 +198,7 @@ def check_av_offset(video: SourceLike, audio: SourceLike | None, *, seconds: flo
     source = combine(video, audio)
     if not (source.has_video and source.has_audio):
         lack = "audio" if source.has_video else "video"
-        raise ArgumentError(f"--av-offset must have picture and sound, got no {lack}; add {lack}=URI.")
+        raise ArgumentError(f"--av-offset must have frame and clip, got no {lack}; add {lack}=URI.")
     with source:
         found = measure(_for_seconds(source, seconds) if isinstance(source, LiveGroup) else source)
     return [judge(found)]

@@ -1,4 +1,4 @@
-"""Cameras with their modes, microphones with the rates they accept. No picture is taken and no sound is heard."""
+"""Cameras with their modes, microphones with the rates they accept. No frame is taken and no audio is heard."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgeaff.capture.devices import CameraInfo, MicrophoneInfo, list_cameras, list_microphones
-from edgeaff.capture.microphone import import_sounddevice
+from edgeaff.capture.microphone import import_audiodevice
 from edgeaff.capture.v4l2 import CameraMode, Ioctl, list_modes
 from edgeaff.cli.doctor.finding import OK, WARN, Finding
 from edgeaff.cli.doctor.machine import _split, installed
@@ -83,7 +83,7 @@ def check_microphones(portaudio: Any = None) -> list[Finding]:
     """
     try:
         with quiet_stderr():
-            portaudio = import_sounddevice() if portaudio is None else portaudio
+            portaudio = import_audiodevice() if portaudio is None else portaudio
             microphones = list_microphones(portaudio)
     except BackendUnavailableError as error:
         return [Finding("microphone", WARN, *_split(error))]

@@ -1,4 +1,4 @@
-"""The bundle: whether it is whole, and whether each backend of this machine gives what its certificate says."""
+"""The bundle: whether it is whole, and whether each backend of this machine gives what its certificate states."""
 
 from __future__ import annotations
 

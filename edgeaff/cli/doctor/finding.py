@@ -1,4 +1,4 @@
-"""What a check says: one line, a level, and what to do."""
+"""What a check states: one line, a level, and what to do."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def check_native() -> list[Finding]:
 
 
 def cpu_flags(path: str = "/proc/cpuinfo") -> set[str]:
-    """Returns what the kernel says that the processor can; empty where it says nothing."""
+    """Returns what the kernel states that the processor can; empty where it has no information."""
     try:
         with open(path, encoding="utf-8") as lines:
             for line in lines:
@@ -143,7 +143,7 @@ def check_disk(folder: str = ".") -> list[Finding]:
 
 
 def check_extras() -> list[Finding]:
-    """Returns which optional packages are installed; none of them is needed for pushed pictures and sound."""
+    """Returns which optional packages are installed; none of them is needed for pushed frames and audio."""
     found: dict[str, str | None] = {"numpy": installed("numpy"), "onnxruntime": installed("onnxruntime")}
     absent = []
     for extra, (names, purpose) in EXTRAS.items():

@@ -64,7 +64,7 @@ def _writes(arguments: tuple[Any, ...]) -> bool:
 
 
 def check_privacy(bundle: str | None) -> list[Finding]:
-    """Returns whether a session of pictures and sound opened a socket or wrote a file.
+    """Returns whether a session of frames and audio opened a socket or wrote a file.
 
     Args:
         bundle: path, None for the one that ships.

@@ -12,7 +12,7 @@ import numpy as np
 from edgeaff.errors import ArgumentError
 from edgeaff.training.corpora.record import UNANNOTATED, Track
 
-SOUND_OR_VIDEO = (".wav", ".flac", ".mp4", ".flv", ".mp3")
+AUDIO_OR_VIDEO = (".wav", ".flac", ".mp4", ".flv", ".mp3")
 CREMAD_EMOTIONS = {
     "ANG": "anger",
     "DIS": "disgust",
@@ -84,23 +84,23 @@ def _clips(root: Path) -> list[Path]:
         ArgumentError: there is none, or two have one name (CREMA-D comes as AudioWAV, AudioMP3 and VideoFlash).
     """
     clips = sorted(
-        path for path in root.rglob("*") if path.suffix.lower() in SOUND_OR_VIDEO and not path.name.startswith(".")
+        path for path in root.rglob("*") if path.suffix.lower() in AUDIO_OR_VIDEO and not path.name.startswith(".")
     )
     if not clips:
         raise ArgumentError(
-            f"root must hold {', '.join(SOUND_OR_VIDEO)} files, got none under {root}; check the folder."
+            f"root must hold {', '.join(AUDIO_OR_VIDEO)} files, got none under {root}; check the folder."
         )
     first: dict[str, Path] = {}
     for path in clips:
         if first.setdefault(path.stem, path) is not path:
             raise ArgumentError(
-                f"clips must have names of their own, got {first[path.stem]} and {path}; point at the folder of one medium."
+                f"clips must have their own names, got {first[path.stem]} and {path}; point at the folder of one medium."
             )
     return clips
 
 
 def _refuse(path: Path, corpus: str, form: str) -> None:
-    """Says that a file is not named as in its corpus.
+    """States that a file is not named as in its corpus.
 
     Raises:
         ArgumentError: always.

@@ -30,7 +30,7 @@ ANNOTATION_FOLDERS = ("VA_Set", "VA_Estimation_Challenge")
 SPLIT_FOLDERS = {"train": ("Training_Set", "Train_Set"), "valid": ("Validation_Set",), "test": ("Test_Set",)}
 CROP_FOLDERS = ("cropped_aligned", "cropped")
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm")
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 SIDES = ("_left", "_right")
 ARCHIVE_LITTER = "__MACOSX"
 
@@ -103,7 +103,7 @@ class Layout:
     Attributes:
         annotations: (split, file) of every annotation, both generations, by split and name.
         videos: file by composed name without suffix; of two with one name the first in order of path counts.
-        crops: folder by track, aligned crops before plain ones; one counts when it holds a numbered picture.
+        crops: folder by track, aligned crops before plain ones; one counts when it holds a numbered image.
     """
 
     annotations: list[tuple[str, Path]] = field(default_factory=list)
@@ -112,7 +112,7 @@ class Layout:
 
 
 def find_files(root: Path) -> Layout:
-    """Returns annotations, videos and crops, wherever they lie, from one walk that asks for no file's state."""
+    """Returns annotations, videos and crops, where they lie, from one walk that asks for no file's state."""
     splits = {folder: split for split, folders in SPLIT_FOLDERS.items() for folder in folders}
     annotations: dict[str, list[Path]] = {split: [] for split in SPLIT_FOLDERS}
     crops: dict[str, dict[str, Path]] = {kind: {} for kind in CROP_FOLDERS}
@@ -121,7 +121,7 @@ def find_files(root: Path) -> Layout:
         inside = folder.relative_to(root).parts
         kind = next((part for part in inside[:-1] if part in CROP_FOLDERS), None)
         if kind is not None:
-            if any(_is_picture(name) for name in names):
+            if any(_is_image(name) for name in names):
                 crops[kind].setdefault(canonical_name(folder.name), folder)
             continue
         videos += [folder / name for name in names if name.lower().endswith(VIDEO_SUFFIXES)]
@@ -151,15 +151,15 @@ def _walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
         yield Path(top), [name for name in names if not name.startswith(".")]
 
 
-def _is_picture(name: str) -> bool:
+def _is_image(name: str) -> bool:
     """Returns whether a file is a crop by its name: `00001.jpg` and the like."""
     stem, suffix = os.path.splitext(name)
-    return suffix.lower() in PICTURE_SUFFIXES and stem.isdecimal() and int(stem) >= 1
+    return suffix.lower() in IMAGE_SUFFIXES and stem.isdecimal() and int(stem) >= 1
 
 
 def crop_files(folder: Path) -> Iterator[tuple[int, Path]]:
-    """Yields (row, file) of the pictures of a track, row 0 = `00001.jpg`; stray files are passed over."""
-    for name in sorted(filter(_is_picture, os.listdir(folder))):
+    """Yields (row, file) of the images of a track, row 0 = `00001.jpg`; stray files are passed over."""
+    for name in sorted(filter(_is_image, os.listdir(folder))):
         path = folder / name
         yield int(path.stem) - 1, path
 

@@ -150,7 +150,7 @@ def read_afew_va(root: Path, *, split: str = "train", rate_hz: float = 25.0) -> 
     Args:
         root: folder of the corpus.
         split: of all of them.
-        rate_hz: of the clips; their pictures carry no times.
+        rate_hz: of the clips; their images carry no times.
 
     Returns:
         One track per clip, in order of path.

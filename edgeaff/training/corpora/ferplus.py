@@ -31,7 +31,7 @@ ANCHORS = np.array(
     dtype=np.float32,
 )
 USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
-PICTURE_COLUMN = "Image name"
+IMAGE_COLUMN = "Image name"
 
 
 def votes_to_affect(votes: np.ndarray) -> np.ndarray:
@@ -39,37 +39,37 @@ def votes_to_affect(votes: np.ndarray) -> np.ndarray:
     return (votes @ ANCHORS).astype(np.float32)
 
 
-def read_ferplus(table: Path, pictures: Path | None = None) -> list[Track]:
+def read_ferplus(table: Path, images: Path | None = None) -> list[Track]:
     """Returns the photographs that have a name and a vote for one of the eight emotions; the others are left out, as published.
 
     Args:
         table: `fer2013new.csv`: Usage, Image name, eight emotions, unknown, NF.
-        pictures: folder that holds the named pictures, at any depth; None = labels alone.
+        images: folder that holds the named images, at any depth; None = labels alone.
 
     Returns:
-        One track per photograph, in the order of the table: its one row is the label, `media` the picture, `category` the
+        One track per photograph, in the order of the table: its one row is the label, `media` the image, `category` the
         emotion with most votes (the earlier column on a tie).
 
     Raises:
-        ArgumentError: the table lacks a column, a row is not what it must be, or the folder holds none of the pictures.
+        ArgumentError: the table lacks a column, a row is not what it must be, or the folder holds none of the images.
     """
     with table.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, skipinitialspace=True)
-        wanted = ("Usage", PICTURE_COLUMN, *EMOTIONS)
+        wanted = ("Usage", IMAGE_COLUMN, *EMOTIONS)
         if not set(wanted) <= set(reader.fieldnames or ()):
             raise ArgumentError(
                 f"{table} must have the columns {', '.join(wanted)}, got {reader.fieldnames}; is it fer2013new.csv?"
             )
-        rows = [(reader.line_num, row) for row in reader if (row[PICTURE_COLUMN] or "").strip()]
-    files = {} if pictures is None else _pictures(pictures)
+        rows = [(reader.line_num, row) for row in reader if (row[IMAGE_COLUMN] or "").strip()]
+    files = {} if images is None else _frames(images)
     tracks = []
     for line, row in rows:
         track = _photograph(f"{table}, line {line}", row, files)
         if track is not None:
             tracks.append(track)
-    if pictures is not None and not any(track.media for track in tracks):
+    if images is not None and not any(track.media for track in tracks):
         raise ArgumentError(
-            f"pictures must hold the {len(tracks)} pictures that {table.name} names, got none of them in {pictures}; write them "
+            f"images must hold the {len(tracks)} images that {table.name} names, got none of them in {images}; write them "
             "under those names first."
         )
     return tracks
@@ -81,7 +81,7 @@ def _photograph(where: str, row: dict[str, str], files: dict[str, Path]) -> Trac
     Args:
         where: of the row, for messages.
         row: of the table.
-        files: picture by name.
+        files: image by name.
 
     Raises:
         ArgumentError: the usage is unknown, or a vote is no number.
@@ -94,7 +94,7 @@ def _photograph(where: str, row: dict[str, str], files: dict[str, Path]) -> Trac
         raise ArgumentError(f"{where}: votes must be numbers, got {error}; fetch the table again.") from error
     if not votes.sum() > 0:
         return None
-    name = row[PICTURE_COLUMN].strip()
+    name = row[IMAGE_COLUMN].strip()
     return Track(
         Path(name).stem,
         USAGES[row["Usage"]],
@@ -105,5 +105,5 @@ def _photograph(where: str, row: dict[str, str], files: dict[str, Path]) -> Trac
     )
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
+def _frames(folder: Path) -> dict[str, Path]:
     return {name: Path(top) / name for top, _, names in os.walk(folder) for name in names}

@@ -30,8 +30,8 @@ class Track:
         name: unique in its corpus; names submission files.
         split: "train", "valid" or "test".
         labels: (T, 2) float32 valence, arousal; -5 = not annotated.
-        media: file with video, sound or both, or None.
-        crops: folder of face pictures `00001.jpg` ..., 1-based by frame, or None.
+        media: file with video, audio or both, or None.
+        crops: folder of face images `00001.jpg` ..., 1-based by frame, or None.
         times_ns: (T,) int64 rising, instants of the rows; None = row i belongs to video frame i.
         subject: who it is, unique in its corpus, or "".
         category: emotion that was acted or voted for, or "".

@@ -1,4 +1,4 @@
-"""Writes predictions as the challenges want them: a file per track (2020 on), or one file by picture (2025 on).
+"""Writes predictions as the challenges want them: a file per track (2020 on), or one file by image (2025 on).
 
 Networks speak on the ticks of the model, challenges want a row per video frame: `values_of_frames` goes from one to the other.
 """
@@ -37,7 +37,7 @@ def values_of_frames(values: np.ndarray, ticks: np.ndarray, times_ns: np.ndarray
 
 
 def read_locations(path: Path) -> list[str]:
-    """Returns the pictures of an official sample file, in its order.
+    """Returns the images of an official sample file, in its order.
 
     Args:
         path: header `image_location,...`, then `<track>/00001.jpg[,...]` in each line.
@@ -101,13 +101,13 @@ def write_track_files(folder: Path, predictions: Mapping[str, np.ndarray]) -> No
 
 
 def write_single_file(path: Path, predictions: Mapping[str, np.ndarray], locations: list[str]) -> None:
-    """Writes one file with the header `image_location,valence,arousal` and a row per picture, in the official order.
+    """Writes one file with the header `image_location,valence,arousal` and a row per image, in the official order.
 
     Args:
         path: file to write.
-        predictions: track -> (T, 2), row i belongs to picture i + 1; NaN = no prediction (taken from the nearest frame).
+        predictions: track -> (T, 2), row i belongs to image i + 1; NaN = no prediction (taken from the nearest frame).
         locations: `<track>/00001.jpg` ... as in the official sample file; the last frame also stands for up to a second of
-            pictures after it, as decoders do not agree on the last frames.
+            images after it, as decoders do not agree on the last frames.
 
     Raises:
         ArgumentError: a location has no track among the predictions, or lies past its end.
@@ -115,12 +115,12 @@ def write_single_file(path: Path, predictions: Mapping[str, np.ndarray], locatio
     ready = {canonical_name(name): filled_from_nearest(_checked(name, values)) for name, values in predictions.items()}
     lines = ["image_location,valence,arousal"]
     for location in locations:
-        track, _, picture = canonical_name(location).rpartition("/")
-        row = int(Path(picture).stem) - 1 if Path(picture).stem.isdigit() else -1
+        track, _, image = canonical_name(location).rpartition("/")
+        row = int(Path(image).stem) - 1 if Path(image).stem.isdigit() else -1
         if track not in ready or not 0 <= row < len(ready[track]) + MOST_FRAMES_SHORT:
             known = f"{len(ready[track])} frames of it" if track in ready else "no such track"
             raise ArgumentError(
-                f"locations must be pictures of predicted tracks, got {location!r} with {known}; predict {track or 'its track'} "
+                f"locations must be images of predicted tracks, got {location!r} with {known}; predict {track or 'its track'} "
                 "first, on the video that the list is of."
             )
         valence, arousal = ready[track][min(row, len(ready[track]) - 1)]

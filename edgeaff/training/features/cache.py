@@ -35,8 +35,8 @@ class Features:
         name: of the track.
         split: "train", "valid" or "test".
         video: (T, D) float32 descriptors, zeros where no face is.
-        audio: (T, A) float32 audio vectors, zeros where no sound is.
-        present: (T, 2) bool, face and sound.
+        audio: (T, A) float32 audio vectors, zeros where no audio is.
+        present: (T, 2) bool, face and audio.
         labels: (T, 2) float32, -5 = not annotated.
         ticks: (T,) int64, number of each tick on the clock of its video; None in a cache of an earlier version.
     """
@@ -63,7 +63,7 @@ class FeatureCache:
         spec: what the features are made for.
         encoder_id: which face encoder made the descriptors.
         encoder_mode: how it was applied, where it has several modes and this is not the default one.
-        statistics: with which sound was normalized; None = not said.
+        statistics: with which audio was normalized; None = not stated.
 
     Attributes:
         folder: of the features.
@@ -197,7 +197,7 @@ class FeatureCache:
         part.replace(self.path(features.name))
 
     def fill(self, names: Iterable[str], extract: Callable[[str], Features]) -> int:
-        """Extracts what is missing and writes each track as soon as it is there.
+        """Extracts what is missing and writes each track as soon unchanged there.
 
         Args:
             names: tracks wanted.
@@ -237,7 +237,7 @@ class FeatureCache:
 
 
 def _read_note(folder: Path) -> dict[str, Any]:
-    """Returns what a cache says of itself.
+    """Returns what a cache reports about itself.
 
     Raises:
         ArgumentError: the file is none of ours.

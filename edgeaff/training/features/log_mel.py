@@ -38,7 +38,7 @@ def log_mel(samples: np.ndarray, times_ns: np.ndarray, *, rate_hz: float = 30.0)
         rate_hz: of the ticks; the hop is a third of their period.
 
     Returns:
-        (T, 200) float32, five frames one after the other; sound before the start and after the end is silence.
+        (T, 200) float32, five frames one after the other; audio before the start and after the end is silence.
     """
     hop = SAMPLE_RATE_HZ / rate_hz / 3.0
     centers = np.asarray(times_ns)[:, None] * (SAMPLE_RATE_HZ / NANOSECONDS) + hop * (np.arange(FRAMES) - FRAMES // 2)

@@ -1,7 +1,7 @@
-"""Tracks for the systems that learn from pixels: crops read from the corpus when they are needed, log-mel of the sound.
+"""Tracks for the systems that learn from pixels: crops read from the corpus when they are needed, log-mel of the audio.
 
-Crops are the pictures of the corpus, as the published systems took them; their ticks and labels are those of the runtime
-(`rows_of_ticks`). A tick without a picture keeps the last one for half a second, then sees black.
+Crops are the images of the corpus, as the published systems took them; their ticks and labels are those of the runtime
+(`rows_of_ticks`). A tick without a frame keeps the last one for half a second, then sees black.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ MEL_LEAST_STD = 1e-3
 
 @lru_cache(maxsize=60_000)
 def read_crop(path: Path, size: int) -> np.ndarray:
-    """Returns a picture, (size, size) uint8 if it is gray, else (size, size, 3) RGB; the newest 60,000 are kept.
+    """Returns a frame, (size, size) uint8 if it is gray, else (size, size, 3) RGB; the newest 60,000 are kept.
 
     Args:
-        path: of the picture.
+        path: of the frame.
         size: side in pixels; another size is resized by area.
 
     Returns:
@@ -45,8 +45,8 @@ def read_crop(path: Path, size: int) -> np.ndarray:
     from PIL import Image
 
     with boundary(MediaError, f"{path} must be a crop that can be read", "unpack it again."), Image.open(path) as image:
-        picture = image if image.mode == "L" else image.convert("RGB")
-        scaled = picture if picture.size == (size, size) else picture.resize((size, size), Image.Resampling.BOX)
+        frame = image if image.mode == "L" else image.convert("RGB")
+        scaled = frame if frame.size == (size, size) else frame.resize((size, size), Image.Resampling.BOX)
         values = np.asarray(scaled)
     gray = values.ndim == 3 and bool((values[..., :1] == values).all())
     return np.ascontiguousarray(values[..., 0] if gray else values)
@@ -62,7 +62,7 @@ class PixelTrack:
         labels: (T, 2) float32, -5 = not annotated.
         crops: file of each tick, None where no face is.
         mel: (T, 200) float32 log-mel, normalized.
-        heard: (T,) bool, sound is there.
+        heard: (T,) bool, audio is there.
     """
 
     name: str
@@ -96,14 +96,14 @@ class PixelTrack:
         crops = np.zeros((len(files), 3, size, size), np.float32)
         for tick, path in enumerate(files):
             if path is not None and kept[tick, 0]:
-                picture = read_crop(path, size)
-                crops[tick] = (picture if picture.ndim == 2 else picture.transpose(2, 0, 1)) * (2.0 / 255.0) - 1.0
+                frame = read_crop(path, size)
+                crops[tick] = (frame if frame.ndim == 2 else frame.transpose(2, 0, 1)) * (2.0 / 255.0) - 1.0
         available = {"crops": crops, "mel": self.mel[cut] * kept[:, 1:]}
         return {name: available[name] for name in system.inputs}
 
 
-def _sound(media: Path) -> np.ndarray:
-    """Returns the sound of a file, (n,) float32 at 16 kHz, the first sample at time 0; empty without sound."""
+def _audio(media: Path) -> np.ndarray:
+    """Returns the audio of a file, (n,) float32 at 16 kHz, the first sample at time 0; empty without audio."""
     with MediaFile(media) as source:
         if not source.has_audio:
             return np.empty(0, np.float32)
@@ -150,7 +150,7 @@ def read_pixel_track(track: Track, spec: PreprocessSpec) -> PixelTrack:
         if int(row) in files:
             newest, seen_at = files[int(row)], int(tick)
         crops.append(newest if tick - seen_at <= STALE_TICKS else None)
-    samples = _sound(track.media)
+    samples = _audio(track.media)
     ticks_ns = np.rint(ticks * NANOSECONDS / spec.model_rate_hz).astype(np.int64)
     mel = log_mel(samples, ticks_ns, rate_hz=spec.model_rate_hz)
     heard = ticks_ns <= len(samples) * NANOSECONDS // SAMPLE_RATE_HZ
@@ -158,7 +158,7 @@ def read_pixel_track(track: Track, spec: PreprocessSpec) -> PixelTrack:
 
 
 def normalize_mel(tracks: Sequence[PixelTrack]) -> list[PixelTrack]:
-    """Returns the tracks with log-mel on the scale of the training tracks; where no sound is, zeros.
+    """Returns the tracks with log-mel on the scale of the training tracks; where no audio is, zeros.
 
     Args:
         tracks: of all splits; the statistics are of "train" alone.
@@ -167,11 +167,11 @@ def normalize_mel(tracks: Sequence[PixelTrack]) -> list[PixelTrack]:
         The tracks, in order.
 
     Raises:
-        ArgumentError: no training track has sound.
+        ArgumentError: no training track has audio.
     """
     heard = [track.mel[track.heard] for track in tracks if track.split == "train" and track.heard.any()]
     if not heard:
-        raise ArgumentError("tracks must hold training tracks with sound, got none; pass the whole corpus.")
+        raise ArgumentError("tracks must hold training tracks with audio, got none; pass the whole corpus.")
     rows = np.concatenate(heard)
     mean, std = rows.mean(axis=0), np.maximum(rows.std(axis=0), MEL_LEAST_STD)
     return [

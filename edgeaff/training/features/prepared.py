@@ -7,7 +7,7 @@
 | `steps` | the same | the newest 65 of those | RNN (A) |
 | `pixels` | crops of the corpus | log-mel | AffWildNet, NISL, M3T |
 
-Weights of VGGFace are the user's: whoever has them names them in the recipe, and their descriptors take the place of the bundle's.
+Weights of VGGFace are the user's: the caller that has them names them in the recipe, and their descriptors take the place of the bundle's.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class StackedSteps:
     Paper: section 4.2.2. Row k holds the steps k - 62 to k, oldest first, and one zero; before the first step zeros.
 
     Args:
-        steps: (T, 65) float32, normalized, zeros where sound is missing.
+        steps: (T, 65) float32, normalized, zeros where audio is missing.
     """
 
     def __init__(self, steps: np.ndarray) -> None:
@@ -66,14 +66,14 @@ class StackedSteps:
 
 
 def lld_ticks(media: Path, parts: PreprocessParts) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the LLD steps of a video on the ticks of its pictures and sound together, without looking at a picture.
+    """Returns the LLD steps of a video on the ticks of its images and audio together, without looking at an image.
 
     Args:
         media: video file.
         parts: of the bundle; its face parts are declared and not asked.
 
     Returns:
-        (T, 65) float32, not normalized, zeros where sound is missing, and (T,) bool where it is there.
+        (T, 65) float32, not normalized, zeros where audio is missing, and (T,) bool where it is there.
     """
     with MediaFile(media) as source:
         has_video, has_audio = source.has_video, source.has_audio
@@ -220,7 +220,7 @@ def normalize_steps(tracks: Sequence[Features]) -> list[Features]:
         tracks: of all splits, with raw steps as audio; the statistics are of "train" alone.
 
     Returns:
-        The tracks, in order; zeros where sound is missing.
+        The tracks, in order; zeros where audio is missing.
     """
     rows = np.concatenate([track.audio[track.present[:, 1]] for track in tracks if track.split == "train"])
     mean, std = lld_statistics(rows, STEPS_SPEC)

@@ -101,7 +101,7 @@ class ExtractRecipe:
         return None if self.vggface_mode == USUAL_MODE else self.vggface_mode
 
     def check(self) -> None:
-        """Loads the weights of VGGFace once, where they are asked for: what is wrong with them is said before any work is done."""
+        """Loads the weights of VGGFace once, where they are asked for: what is wrong with them is stated before any work is done."""
         if self.vggface is not None:
             self._vggface_graph()
 

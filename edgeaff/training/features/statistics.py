@@ -27,7 +27,7 @@ SILENCE_SECONDS = 600.0  # without samples: the file holds its decoder up
 
 
 class AsMeasured:
-    """Stands where the normalizer is and leaves the LLDs as they are, where statistics are not known yet."""
+    """Stands where the normalizer is and leaves the LLDs unchanged, where statistics are not known yet."""
 
     def update_and_normalize(self, lld: np.ndarray) -> np.ndarray:
         """Returns the same values."""
@@ -38,7 +38,7 @@ class AsMeasured:
 
 
 def stack_steps(ticks: Sequence[TickInput]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the LLD steps of ticks: (T, 65) float32, zeros where sound is missing, and (T,) bool where it is there."""
+    """Returns the LLD steps of ticks: (T, 65) float32, zeros where audio is missing, and (T,) bool where it is there."""
     heard = np.array([tick.lld is not None for tick in ticks])
     return np.stack([np.zeros(LLD_SIZE, np.float32) if tick.lld is None else tick.lld for tick in ticks]), heard
 
@@ -55,7 +55,7 @@ class SumJob:
 def training_statistics(
     tracks: Sequence[Track], spec: PreprocessSpec, cache: Path, *, workers: int = 0
 ) -> dict[str, list[float]]:
-    """Returns lld_mean and lld_std over every tick with sound of the training tracks.
+    """Returns lld_mean and lld_std over every tick with audio of the training tracks.
 
     Args:
         tracks: of the corpus; those of other splits are passed over, and videos that cannot be read (extraction names them).
@@ -67,7 +67,7 @@ def training_statistics(
         Two lists of 65 numbers.
 
     Raises:
-        ArgumentError: no training track has sound.
+        ArgumentError: no training track has audio.
     """
     folder = cache / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def training_statistics(
     count, total, squares = sums.reshape(3, LLD_SIZE)
     if count[0] < 2:
         raise ArgumentError(
-            f"corpus must hold training videos with sound for the statistics of the LLDs, got {len(videos)} videos with "
+            f"corpus must hold training videos with audio for the statistics of the LLDs, got {len(videos)} videos with "
             f"{int(count[0])} ticks of it; take --preset edge, which brings its own."
         )
     mean = total / count

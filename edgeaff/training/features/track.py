@@ -60,10 +60,10 @@ def extract_track(
         present.append((face is not None, tick.audio is not None))
     if not numbers:
         raise ArgumentError(
-            f"track {track.name} must have a frame or sound, got an empty {track.media}; copy it again."
+            f"track {track.name} must have a frame or audio, got an empty {track.media}; copy it again."
         )
     shown = np.array(present)
-    for column, what in enumerate(("face", "sound")):
+    for column, what in enumerate(("face", "audio")):
         if not shown[:, column].any():
             say(f"no {what} in {track.media.name}")
     ticks = np.array(numbers, dtype=np.int64)
@@ -112,12 +112,12 @@ def _ticks(
 def _face_of(faces: tuple[FaceInput, ...], side: str | None, width: int) -> FaceInput | None:
     """Returns the face of a person.
 
-    Choice: of two faces the one further to the side; a lone face belongs to the side of the picture that it is on.
+    Choice: of two faces the one further to the side; a lone face belongs to the side of the image that it is on.
 
     Args:
         faces: of one tick, primary first.
         side: "left", "right" or None.
-        width: of the picture, pixels.
+        width: of the image, pixels.
 
     Returns:
         The face, or None.

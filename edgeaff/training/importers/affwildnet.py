@@ -19,7 +19,7 @@ SCALE = 1 / 128
 
 
 def pick(tensors: dict[str, np.ndarray], scope: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns weights and biases of a scope, wherever it hangs; None where it is not there.
+    """Returns weights and biases of a scope, where it hangs; None where it is not there.
 
     Raises:
         ArgumentError: two scopes of that name are there.

@@ -57,7 +57,7 @@ def read_layers(path: Path) -> dict[str, list[np.ndarray]]:
 
 
 def load(path: Path, config: VggFaceConfig) -> Layers:
-    """Returns the layers of a caffemodel. path: the file; config: not needed, the file says its sizes."""
+    """Returns the layers of a caffemodel. path: the file; config: not needed, the file states its sizes."""
     del config
     tensors: dict[str, np.ndarray] = {}
     for name, blobs in read_layers(path).items():

@@ -27,7 +27,7 @@ class Layers:
     Attributes:
         tensors: `convS_I.weight` (O, I, 3, 3) in the file's channel order, biases, `fc6.*` flattened channel, row, column.
         map_px: side of the map before fc6.
-        mean: subtracted from 0..255, in RGB order whatever the file's is.
+        mean: subtracted from 0..255, in RGB order any that the file's is.
         scale: multiplied after that.
         notes: decisions to keep.
     """
@@ -57,7 +57,7 @@ def check_channel_order(channel_order: str | None, layout: str) -> str:
     if channel_order not in CHANNEL_ORDERS:
         raise ArgumentError(
             f"channel_order must be 'rgb' or 'bgr' (what the weights of this {layout} file were trained with), got {channel_order!r}; "
-            "look at how the file's own demo feeds its pictures."
+            "look at how the file's own demo feeds its images."
         )
     return channel_order
 

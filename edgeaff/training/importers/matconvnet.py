@@ -38,7 +38,7 @@ def filters_of(layer: Any) -> tuple[str, np.ndarray, np.ndarray] | None:
 
 
 def load(path: Path, config: VggFaceConfig) -> Layers:
-    """Returns the layers of a MatConvNet network. path: the file; config: not needed, the file says its sizes."""
+    """Returns the layers of a MatConvNet network. path: the file; config: not needed, the file states its sizes."""
     del config
     variables = read_mat(read_bounded(path, most_bytes=MOST_FILE_BYTES))
     net = variables.get("net")

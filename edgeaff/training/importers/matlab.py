@@ -20,7 +20,7 @@ CELL, STRUCT, OBJECT, CHAR, SPARSE = 1, 2, 3, 4, 5
 COMPLEX_BIT = 0x0800
 HEADER_BYTES = 128
 MAX_DEPTH = 50
-MOST_UNPACKED_BYTES, MOST_RATIO = 1 << 26, 20  # weights hardly shrink: so many bytes, and so many for each byte of the file
+MOST_UNPACKED_BYTES, MOST_RATIO = 1 << 26, 20  # weights hardly shrink: this many bytes, and this many for each byte of the file
 
 
 def elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:

@@ -29,7 +29,7 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
         with warnings.catch_warnings():  # torch warns of pickle protocols that it then refuses or reads
             warnings.simplefilter("ignore", UserWarning)
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of torch, of pickle, and of whatever the pickle asks for
+    except Exception as error:  # of torch, of pickle, and of any that the pickle asks for
         raise ArgumentError(
             f"file must be a PyTorch state dict of tensors, got: {reason_of(error)}; save model.state_dict() where you trust the "
             "file, and import that."
@@ -84,6 +84,6 @@ def _plain(name: str, tensor: torch.Tensor) -> np.ndarray:
 
 
 def load(path: Path, config: VggFaceConfig) -> Layers:
-    """Returns the layers of a state dict. path: the file; config: not needed, the file says its sizes."""
+    """Returns the layers of a state dict. path: the file; config: not needed, the file states its sizes."""
     del config
     return Layers(read_state(path))

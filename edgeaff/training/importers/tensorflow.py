@@ -1,7 +1,7 @@
 """A reader of TensorFlow 1 checkpoints, without TensorFlow: bundles (`.index` and `.data-*`) and the older single file.
 
-Both are sorted tables of key and value: blocks of entries with shared key prefixes, an index block that says where
-blocks are, and a footer that says where the index is. The bundle's values tell where the tensor lies in a data file;
+Both are sorted tables of key and value: blocks of entries with shared key prefixes, an index block that states where
+blocks are, and a footer that states where the index is. The bundle's values tell where the tensor lies in a data file;
 the older form holds the numbers themselves.
 """
 
@@ -119,7 +119,7 @@ def read_bundle(index: Path) -> dict[str, np.ndarray]:
         index: the `.index` file; the data files lie beside it.
 
     Raises:
-        ArgumentError: a data file is missing or shorter than the index says.
+        ArgumentError: a data file is missing or shorter than the index states.
     """
     prefix = index.with_suffix("")
     entries, shards = {}, 1

@@ -267,7 +267,7 @@ class Edge(nn.Module):
 
 
 def save_weights(edge: Edge, path: Path) -> None:
-    """Writes the weights as safetensors; the metadata says what the shapes do not."""
+    """Writes the weights as safetensors; the metadata states what the shapes do not."""
     from safetensors.torch import save_file
 
     config = edge.config

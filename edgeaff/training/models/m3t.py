@@ -47,7 +47,7 @@ def vgg_m_3d(*, width: float = 1.0) -> nn.Sequential:
 
 
 class M3t(nn.Module):
-    """Pictures and log-mel frames, fused by concatenation."""
+    """Images and log-mel frames, fused by concatenation."""
 
     def __init__(self, *, width: float = 1.0) -> None:
         super().__init__()

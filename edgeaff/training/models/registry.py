@@ -1,7 +1,7 @@
 """The systems of the paper's Table 1 and the one that ships, by name: what each takes and how it is made.
 
 `width` scales the networks that learn from pixels, `sizes` names other sizes of those that learn from features, so that they can
-be trained where no GPU is, or on another descriptor than VGGFace's; every table says so.
+be trained where no GPU is, or on another descriptor than VGGFace's; every table reports it.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class VggFaceConfig:
 
 @dataclass(frozen=True, slots=True)
 class VggFaceWeights:
-    """Imported weights in one form, whatever file they came from.
+    """Imported weights in one form, any that file they came from.
 
     Attributes:
         tensors: float32; `convS_I.weight` (O, I, 3, 3) for RGB input, `convS_I.bias` (O,), `fc6.weight` (D, C * P * P)

@@ -1,7 +1,7 @@
 """The paper's Fig. 4: how agreement falls when a random share of one modality is replaced by zeros.
 
 Paper: section 5 (0 = missing, 100 = there; random places; 10 repeats). Choice: the input of the encoder is zeroed, per frame
-by default, or in one block; systems that know absence are told of it.
+by default, or in one block; systems that know absence are reported of it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Windows:
 
     Args:
         system: of the registry.
-        tracks: in any form; inputs from pixels are made anew each time, and so is what does not fit into KEPT_BYTES.
+        tracks: in any form; inputs from pixels are made again each time, and so is what does not fit into KEPT_BYTES.
         batch: windows at once; fewer of long ones.
         reach_ticks: of a streaming network, as in `windows_of`.
     """

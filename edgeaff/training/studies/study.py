@@ -225,7 +225,7 @@ def train_one(
 
 
 def kept(folder: Path, name: str, make: Callable[[], Any]) -> Any:
-    """Returns what is measured once of a finished run and kept in its folder; an older one, of a run made anew, is not taken.
+    """Returns all that is measured once of a finished run and kept in its folder; an older one, of a run made again, is not taken.
 
     Args:
         folder: of the run.

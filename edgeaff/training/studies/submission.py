@@ -62,7 +62,7 @@ def write_submission(folder: Path, predictions: Mapping[str, np.ndarray], sample
     Args:
         folder: to write into.
         predictions: track -> (frames, 2).
-        sample: the official sample file of the later form, one file by picture; None = a file per track, the earlier form.
+        sample: the official sample file of the later form, one file by image; None = a file per track, the earlier form.
 
     Returns:
         The file, or the folder of files.

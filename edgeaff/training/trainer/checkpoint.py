@@ -1,7 +1,7 @@
 """What a run leaves on disk: everything that its next step depends on, and weights that can be rebuilt without the run.
 
 `last-N.safetensors` holds weights, averages, optimizer and random states of epoch N, `last.json` (written last, so that it
-vouches for the tensors) the rest. `best.safetensors` holds the weights to use; its metadata says of what they are.
+vouches for the tensors) the rest. `best.safetensors` holds the weights to use; its metadata states of what they are.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def load_run(folder: Path) -> tuple[System, nn.Module, dict[str, Any]]:
         folder: of the run, or the `best.safetensors` itself.
 
     Returns:
-        The system, the network, and what the checkpoint says: system, config, epoch, scores, features, edgeaff.
+        The system, the network, and what the checkpoint states: system, config, epoch, scores, features, edgeaff.
 
     Raises:
         ArgumentError: there is no such file, or it is not of a run, or not of this version's network.
@@ -69,7 +69,7 @@ def load_run(folder: Path) -> tuple[System, nn.Module, dict[str, Any]]:
         module.load_state_dict(state)
     except RuntimeError as error:
         raise ArgumentError(
-            f"weights in {path} must be of {system.name} as its configuration says, got others ({str(error).splitlines()[1].strip()}); "
+            f"weights in {path} must be of {system.name} as its configuration states, got others ({str(error).splitlines()[1].strip()}); "
             "build the network yourself and load_state_dict the file."
         ) from error
     return system, module.eval(), run
@@ -120,7 +120,7 @@ def load_state(
     note = json.loads(path.read_text(encoding="utf-8"))
     stated = {"config": asdict(config), "ranks": ranks, "features": features}
     for name, value in stated.items():
-        found = note.get(name, value)  # a run from before features were noted says nothing of them
+        found = note.get(name, value)  # a run from before features were noted has no information of them
         if found != value:
             if isinstance(value, dict):
                 found = {key: found.get(key) for key in value if found.get(key) != value[key]}

@@ -1,4 +1,4 @@
-"""What is wrong with the data of a run, said before anything is trained."""
+"""What is wrong with the data of a run, stated before anything is trained."""
 
 from __future__ import annotations
 

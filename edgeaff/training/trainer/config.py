@@ -58,7 +58,7 @@ class TrainConfig:
         steps_per_epoch: 0 = as many as draw every tick once on average.
         width: of a system that learns from pixels; 1 = as published.
         sizes: of a system that learns from features, where they are not the published ones (`System.build`).
-        follow_features: video_size and audio_size are what the features at hand have, whatever was published.
+        follow_features: video_size and audio_size are what the features at hand have, any that was published.
     """
 
     system: str = "transformer_av"

@@ -1,4 +1,4 @@
-"""The log of a run: log.csv, TensorBoard where it is installed, and learning curves as a picture."""
+"""The log of a run: log.csv, TensorBoard where it is installed, and learning curves as an image."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class RunLog:
 
         Args:
             rows: one per epoch.
-            best_epoch: marked in the picture.
+            best_epoch: marked in the image.
         """
         if self._board is not None:
             self._board.close()

@@ -39,7 +39,7 @@ def system_inputs(system: System, features: Any, cut: slice, keep: np.ndarray | 
         return dict(features.inputs(system, cut, keep))
     if system.from_pixels:
         raise ArgumentError(
-            f"system must learn from features, got {system.name}, which wants pictures; choose another."
+            f"system must learn from features, got {system.name}, which wants images; choose another."
         )
     present = features.present[cut] if keep is None else features.present[cut] & keep
     video, audio = features.video[cut] * present[:, :1], features.audio[cut] * present[:, 1:]
@@ -104,7 +104,7 @@ class Draw:
         return padded, np.pad(labels, [(0, pad), (0, 0)], constant_values=-5.0).astype(np.float32)
 
     def _dropout(self, ticks: int) -> np.ndarray:
-        """Returns what is left of both modalities (T, 2): whole clips, single ticks or blocks are lost."""
+        """Returns all that is left of both modalities (T, 2): whole clips, single ticks or blocks are lost."""
         keep = np.ones((ticks, 2), dtype=bool)
         for column in range(2):
             if self.rng.random() >= self._config.modality_dropout:

@@ -134,7 +134,7 @@ class Trainer:
         """Trains until the last epoch, the end of patience, or stop_after_epochs more epochs.
 
         Args:
-            stop_after_epochs: leave after so many epochs, as if killed; None = go on to the end.
+            stop_after_epochs: leave after this many epochs, as if killed; None = go on to the end.
             on_epoch: called in the first process with the row of each epoch.
 
         Returns:

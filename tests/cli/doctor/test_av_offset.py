@@ -1,4 +1,4 @@
-"""The clap-and-flash test: known offsets in made clips are found, live ones too; without claps it says so."""
+"""The clap-and-flash test: known offsets in made clips are found, live ones too; without claps it reports it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from ...media_maker import clap_and_flash, frame_times, variable_frame_times, wr
 
 
 def units(fps: float, rate: int, offset_ms: float, *, seconds: float = 6.0, noise: float = 0.0) -> list[Any]:
-    """Pictures and 20 ms chunks of a clap and flash whose sound is late by offset_ms."""
+    """Frames and 20 ms chunks of a clap and flash whose audio is late by offset_ms."""
     times = frame_times(fps, seconds)
     frames, samples, _ = clap_and_flash(times, sample_rate_hz=rate)
     samples = samples + noise * np.random.default_rng(2).standard_normal(samples.size).astype(np.float32)
-    pictures: list[Any] = [VideoFrame(int(time * 10**9), frame) for time, frame in zip(times, frames, strict=True)]
+    images: list[Any] = [VideoFrame(int(time * 10**9), frame) for time, frame in zip(times, frames, strict=True)]
     step = rate // 50
-    sound = [
+    audio = [
         AudioChunk(round(first / rate * 1e9 + offset_ms * 1e6), samples[first : first + step], rate)
         for first in range(0, samples.size, step)
     ]
-    return pictures + [0] + sound
+    return images + [0] + audio
 
 
 @pytest.mark.parametrize("offset_ms", [-200, -40, 0, 15, 120, 300])
@@ -79,7 +79,7 @@ def test_command_measures_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[s
         tmp_path / "b.mov", frames=frames, times=times, samples=samples, sample_rate_hz=44_100, audio_start_seconds=0.3
     )
     assert main(["doctor", "--av-offset", f"video={late}"]) == 1
-    assert "the sound is 300 ms late" in capsys.readouterr().out
+    assert "the audio is 300 ms late" in capsys.readouterr().out
 
 
 @pytest.mark.needs_media

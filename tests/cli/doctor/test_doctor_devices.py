@@ -23,7 +23,7 @@ MODES = {MJPG: {(1920, 1080): (30,), (640, 480): (60, 30)}, YUYV: {(640, 480): (
 
 
 class Driver4:
-    """Answers as a USB camera's driver; the lists end with an error, as the interface says."""
+    """Answers as a USB camera's driver; the lists end with an error, as the interface states."""
 
     def __init__(self, modes: Any = MODES, *, stepwise: bool = False) -> None:
         self.modes, self.stepwise = modes, stepwise
@@ -130,7 +130,7 @@ def test_microphone_trouble_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
             "microphones need the PortAudio library, got: none; run `apt install libportaudio2`."
         )
 
-    monkeypatch.setattr(devices, "import_sounddevice", absent)
+    monkeypatch.setattr(devices, "import_audiodevice", absent)
     (finding,) = devices.check_microphones()
     assert finding.level == "WARN" and finding.advice == "run `apt install libportaudio2`."
 
@@ -182,7 +182,7 @@ def test_driver_is_asked_for_its_devices() -> None:
 
 
 @pytest.mark.parametrize(
-    ("driver", "build", "level", "said"),
+    ("driver", "build", "level", "stated"),
     [
         (Driver("13.0", (ORIN,)), BUILD, "OK", "sm_87"),
         (Driver("13.0", (ORIN,)), {"cuda": False}, "WARN", "EDGEAFF_CUDA=ON"),
@@ -194,10 +194,10 @@ def test_driver_is_asked_for_its_devices() -> None:
     ],
 )
 def test_gpu_is_judged_against_the_compiled_module(
-    tmp_path: Path, driver: Driver, build: dict[str, Any], level: str, said: str
+    tmp_path: Path, driver: Driver, build: dict[str, Any], level: str, stated: str
 ) -> None:
     (finding,) = gpu.check_gpu(driver, build=build, root=str(tmp_path))
-    assert finding.level == level and said in finding.text + finding.advice
+    assert finding.level == level and stated in finding.text + finding.advice
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_broken_and_missing_videos_are_named_and_the_rest_is_extracted(tmp_path,
     assert [line for line in lines if "skipped v1: " in line and "v1.mp4" in line]
     assert [line for line in lines if "skipped v2: there is no video of this name" in line]
     assert [line for line in lines if "warning: v0: no face in v0.mp4" in line]
-    assert [line for line in lines if "warning: v0: no sound in v0.mp4" in line]
+    assert [line for line in lines if "warning: v0: no audio in v0.mp4" in line]
     _video(corpus / "batch1" / "v1.mp4", 20)
     _video(corpus / "batch1" / "v2.mp4", 20)
     assert main(arguments) == 0
@@ -281,7 +281,7 @@ def test_a_video_that_crashes_its_reader_is_skipped_and_named_and_the_rest_is_do
     assert sorted(path.name for path in cache.glob("*.npz")) == ["v0.npz", "v2.npz"] and not list(cache.glob(".*.npz"))
 
 
-def _sound(path, seconds, level, rate=16_000):
+def _audio(path, seconds, level, rate=16_000):
     import av
 
     samples = (level * np.random.default_rng(int(level)).standard_normal(int(seconds * rate))).astype(np.int16)
@@ -304,7 +304,7 @@ def test_statistics_of_the_paper_preset_are_those_of_the_training_tracks(tmp_pat
     for path in (corpus / "batch1").iterdir():
         path.unlink()
     for index, level in enumerate((9000, 300, 1000)):  # v0 is of the validation set
-        _sound(corpus / "batch1" / f"v{index}.mkv", 1.5, level)
+        _audio(corpus / "batch1" / f"v{index}.mkv", 1.5, level)
     arguments = ["extract", str(corpus), "--cache", str(cache), "--preset", "paper", "--workers", "0", "--quiet"]
     assert main(arguments) == 0
     first = json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -327,10 +327,10 @@ def test_statistics_of_the_paper_preset_are_those_of_the_training_tracks(tmp_pat
     assert {path.name: path.stat().st_mtime_ns for path in (cache / "sound_sums").iterdir()} == sums
 
 
-def test_the_paper_preset_wants_training_sound(tmp_path, capsys):
+def test_the_paper_preset_wants_training_audio(tmp_path, capsys):
     corpus = _corpus(tmp_path / "corpus", [10, 10])
     assert main(["extract", str(corpus), "--cache", str(tmp_path / "c"), "--preset", "paper", "--workers", "0"]) == 2
-    assert "training videos with sound" in capsys.readouterr().err
+    assert "training videos with audio" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["v1/utt_1", ".hidden", "", "a\\b"])

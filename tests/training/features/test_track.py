@@ -1,4 +1,4 @@
-"""A flash and a clap at one instant land on one tick, for every frame rate: picture, label, and sound after its lag."""
+"""A flash and a clap at one instant land on one tick, for every frame rate: image, label, and samples after its lag."""
 
 from dataclasses import replace
 
@@ -18,8 +18,8 @@ from edgeaff.types import FaceBox, FaceDetection
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media]
 
 
-class _WholePicture:
-    """Finds one face: the picture."""
+class _WholeImage:
+    """Finds one face: the image."""
 
     id = "edgeaff-ssd"
 
@@ -51,9 +51,9 @@ def _write_clip(path, rate, seconds, event_seconds, audio_rate=16_000, late_fram
     import av
 
     event = round(event_seconds * rate)
-    sound = np.zeros(int(seconds * audio_rate), np.int16)
+    samples = np.zeros(int(seconds * audio_rate), np.int16)
     at = int(event / rate * audio_rate)
-    sound[at : at + 320] = (12_000 * np.random.default_rng(0).standard_normal(320)).clip(-32000, 32000).astype(np.int16)
+    samples[at : at + 320] = (12_000 * np.random.default_rng(0).standard_normal(320)).clip(-32000, 32000).astype(np.int16)
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=rate)
         video.width = video.height = 64
@@ -66,8 +66,8 @@ def _write_clip(path, rate, seconds, event_seconds, audio_rate=16_000, late_fram
             frame.pts, frame.time_base = index + late_frames, Fraction(1, rate)
             container.mux(list(video.encode(frame)))
         container.mux(list(video.encode(None)))
-        for start in range(0, len(sound), 1600):
-            frame = av.AudioFrame.from_ndarray(sound[None, start : start + 1600], format="s16", layout="mono")
+        for start in range(0, len(samples), 1600):
+            frame = av.AudioFrame.from_ndarray(samples[None, start : start + 1600], format="s16", layout="mono")
             frame.sample_rate, frame.pts = audio_rate, start
             container.mux(list(audio.encode(frame)))
         container.mux(list(audio.encode(None)))
@@ -81,7 +81,7 @@ def test_flash_clap_and_label_share_their_tick(tmp_path, rate):
     labels = np.full((3 * rate - 1, 2), 0.1, np.float32)  # one row short, as real files are
     labels[event] = 0.9
     spec = PreprocessSpec()
-    parts = PreprocessParts(spec, _WholePicture(), _Brightness(), _Plain())
+    parts = PreprocessParts(spec, _WholeImage(), _Brightness(), _Plain())
     features = extract_track(Track("clip", "train", labels, path), parts, descriptor_size=1)
     tick = round(event / rate * 30)
     lag = round(spec.audio_lag_seconds * 30)
@@ -95,12 +95,12 @@ def test_flash_clap_and_label_share_their_tick(tmp_path, rate):
 
 @pytest.mark.parametrize(("rate", "late_frames"), [(8, 0), (24, 0), (25, 6), (30, 0), (30, 7), (60, 0)])
 def test_values_of_ticks_come_back_to_their_frames(tmp_path, rate, late_frames):
-    """What a network says of a tick is submitted for the frame whose label the tick has; the sound may begin first."""
+    """What a network states of a tick is submitted for the frame whose label the tick has; the samples may begin first."""
     path = tmp_path / "clip.mkv"
     _write_clip(path, rate, 2.0, 1.0, late_frames=late_frames)
     labels = np.linspace(-1, 1, 4 * rate, dtype=np.float32).reshape(2 * rate, 2)
     spec = PreprocessSpec()
-    parts = PreprocessParts(spec, _WholePicture(), _Brightness(), _Plain())
+    parts = PreprocessParts(spec, _WholeImage(), _Brightness(), _Plain())
     features = extract_track(Track("clip", "train", labels, path), parts, descriptor_size=1)
     cache = FeatureCache(tmp_path / "cache", spec, encoder_id="x")
     cache.write(features)
@@ -113,17 +113,17 @@ def test_values_of_ticks_come_back_to_their_frames(tmp_path, rate, late_frames):
         np.testing.assert_allclose(frames, labels, atol=2.1 / rate)  # two frames a tick
 
 
-@pytest.mark.parametrize(("rows", "said"), [(60, False), (58, False), (120, True), (40, True), (0, True)])
-def test_rows_of_another_video_are_worth_a_word(tmp_path, rows, said):
+@pytest.mark.parametrize(("rows", "stated"), [(60, False), (58, False), (120, True), (40, True), (0, True)])
+def test_rows_of_another_video_are_worth_a_word(tmp_path, rows, stated):
     path = tmp_path / "clip.mkv"
     _write_clip(path, 30, 2.0, 1.0)
     warnings = []
-    parts = PreprocessParts(PreprocessSpec(), _WholePicture(), _Brightness(), _Plain())
+    parts = PreprocessParts(PreprocessSpec(), _WholeImage(), _Brightness(), _Plain())
     track = Track("clip", "train", np.zeros((rows, 2), np.float32), path)
     extract_track(track, parts, descriptor_size=1, warn=warnings.append)
     wanted = f"{rows} annotation rows for 60 frames of clip.mkv; is it the video annotated?"
     wanted = wanted if rows else "no row in its annotation"
-    assert [warning for warning in warnings if "row" in warning] == ([wanted] if said else [])
+    assert [warning for warning in warnings if "row" in warning] == ([wanted] if stated else [])
     extract_track(replace(track, split="test"), parts, descriptor_size=1, warn=warnings.append)
     assert len([warning for warning in warnings if "no row" in warning]) == (rows == 0)  # test tracks have none
 
@@ -159,7 +159,7 @@ def test_label_rows_belong_to_frames_whatever_their_times(tmp_path, repeated, ga
     times = [time + (gap_ms if index >= 50 else 0) for index, time in enumerate(times)]
     _write_numbered(tmp_path / "clip.mkv", times)
     rows = np.repeat(np.arange(100, dtype=np.float32)[:, None] / 100, 2, axis=1)
-    parts = PreprocessParts(PreprocessSpec(), _WholePicture(), _Brightness(), _Plain())
+    parts = PreprocessParts(PreprocessSpec(), _WholeImage(), _Brightness(), _Plain())
     features = extract_track(Track("clip", "train", rows, tmp_path / "clip.mkv"), parts, descriptor_size=1)
     labeled = features.labels[:, 0] >= 0
     frames = np.rint(100 * features.labels[labeled, 0]).astype(int)

@@ -35,7 +35,7 @@ def test_an_unknown_way_is_refused():
 
 
 def _world(seed, count, split="train", ticks=300):
-    """Tracks where video shows valence clearly and arousal fairly, and audio tells arousal."""
+    """Tracks where video shows valence clearly and arousal fairly, and audio reports arousal."""
     mixing = np.random.default_rng(42)
     to_video, to_audio = mixing.standard_normal((2, 8)), mixing.standard_normal((2, 8))
     rng = np.random.default_rng(seed)

@@ -14,7 +14,7 @@ from edgeaff.training.models import SYSTEMS
 from edgeaff.training.studies.study import measured_on, read_study
 from edgeaff.training.studies.table1 import TableRow, markdown, significance, spread
 from recipes.default_bundle.voices import Clip
-from recipes.synthetic import Cast, FacePictures, TrackPlan, write_corpus
+from recipes.synthetic import Cast, FaceImages, TrackPlan, write_corpus
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_media, pytest.mark.needs_native]
 PLANS = [
@@ -70,7 +70,7 @@ def made(tmp_path_factory):
         for arousal in (-0.3, 0.5)
     ]
     root = tmp_path_factory.mktemp("study")
-    cast = Cast(FacePictures(images, affect), clips)
+    cast = Cast(FaceImages(images, affect), clips)
     write_corpus(root / "corpus", PLANS, dict.fromkeys(("train", "valid", "test"), cast), seed=1)
     (root / "study.toml").write_text(STUDY)
     return root
@@ -164,9 +164,9 @@ def test_a_run_is_submitted_frame_by_frame(made, table, capsys):
     arguments = ["evaluate", str(run / "best.safetensors"), "--corpus", str(features), "--split", "test"]
     arguments += ["--output", str(made / "sent"), "--submission", str(made / "corpus")]
     assert main(arguments) == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert said["submitted_tracks"] == 2
-    assert "ccc_arousal" in said  # these test tracks have labels
+    stated = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert stated["submitted_tracks"] == 2
+    assert "ccc_arousal" in stated  # these test tracks have labels
     lines = (made / "sent" / "submission" / "test1.txt").read_text().splitlines()
     assert lines[0] == "valence,arousal" and len(lines) == 51
     sample = ["image_location,valence,arousal", "test2/00001.jpg,-5,-5", "test1/00050.jpg,-5,-5"]
@@ -299,7 +299,7 @@ def test_features_of_another_form_are_refused(made, table, capsys):
     [
         ("seeds = [", "readable TOML"),
         ("seeds = [0]", "seeds and runs"),
-        ('seeds = [0]\n[runs.edge]\nform = "sound"', "form of edge must be one of"),
+        ('seeds = [0]\n[runs.edge]\nform = "samples"', "form of edge must be one of"),
         ('seeds = [0]\n[runs.edge]\nform = "pixels"', "what edge takes"),
         ('seeds = [0]\n[runs.edge]\nform = "edge"\nwings = 2', "wings"),
     ],
@@ -320,7 +320,7 @@ def test_the_study_that_ships_has_every_system():
 
 def test_forms_are_checked(made):
     with pytest.raises(ArgumentError, match="form must be one of"):
-        PreparedCorpus(made / "corpus", made / "c").form("sound")
+        PreparedCorpus(made / "corpus", made / "c").form("samples")
 
 
 def test_stacked_steps_are_the_newest_63_oldest_first():
@@ -340,7 +340,7 @@ def test_stacked_steps_are_the_newest_63_oldest_first():
 def test_stacked_steps_are_those_of_the_preprocessor(made):
     """The cache stacks when it is read; the runtime stacks as it goes: the same vectors."""
     from edgeaff.features.normalize import lld_statistics
-    from edgeaff.preprocess.sound import AudioSteps
+    from edgeaff.preprocess.audio import AudioSteps
     from edgeaff.spec import paper_spec
 
     corpus = PreparedCorpus(made / "corpus", made / "out" / "features")

@@ -102,7 +102,7 @@ def test_lost_ticks_are_zeros_and_absent():
     assert (inputs["video"][5:] == 0).all()
     assert (inputs["video"][:5] == track.video[:5]).all()
     assert inputs["present"][:, 0].sum() == 5
-    with pytest.raises(ArgumentError, match="which wants pictures"):
+    with pytest.raises(ArgumentError, match="which wants images"):
         system_inputs(find_system("nisl_v"), track, slice(0, 2))
 
 

@@ -1,10 +1,10 @@
-// Made-up sound for the C++ tests, the same on every machine.
+// Made-up audio for the C++ tests, the same on every machine.
 #pragma once
 #include <cmath>
 #include <cstdint>
 #include <vector>
 
-namespace sounds {
+namespace recordings {
 
 // A linear congruential generator; uniform in [-1, 1).
 class Noise {
@@ -34,4 +34,4 @@ inline std::vector<int16_t> Voice(double seconds, double level = 0.3, uint32_t s
   return samples;
 }
 
-}  // namespace sounds
+}  // namespace recordings

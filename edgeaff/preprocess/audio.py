@@ -1,4 +1,4 @@
-"""From chunks of sound to one normalized audio vector per tick."""
+"""From chunks of audio to one normalized audio vector per tick."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeaff.features.lld import GROUPS as COLUMNS
 from edgeaff.features.lld import LldStream
 from edgeaff.preprocess.inputs import InputCounts, InputTap, Normalizer
 from edgeaff.spec import HOP_NS, LLD_SIZE, MILLISECOND, NANOSECONDS, PreprocessSpec
-from edgeaff.sync import ColumnGroup, RowTimeline, SoundClock
+from edgeaff.sync import AudioClock, ColumnGroup, RowTimeline
 
 RESAMPLER_DELAY_NS = 4 * MILLISECOND  # the most that any rate needs
 WINDOW_NS = {"pitch": 60 * MILLISECOND, "zcr": 60 * MILLISECOND, "spectral": 20 * MILLISECOND}
@@ -27,7 +27,7 @@ def column_groups(stream: LldStream) -> tuple[ColumnGroup, ...]:
 
 
 def row_latency_ns(stream: LldStream) -> int:
-    """Returns how long after its start all columns of a row are final."""
+    """Returns the time for which after its start all columns of a row are final."""
     return max(stream.latency_ns.values())
 
 
@@ -44,14 +44,14 @@ class _Span:
     end_ns: int
 
 
-class SoundFront:
+class AudioFront:
     """From chunks to timed LLD rows: cleaning, clock, resampler, LLD stream; rows that touch a hole are masked."""
 
     def __init__(self, spec: PreprocessSpec, counts: InputCounts, tap: InputTap | None = None) -> None:
         self._spec = spec
         self._tap = tap
         self._counts = counts
-        self._clock = SoundClock()
+        self._clock = AudioClock()
         self._stream: LldStream | None = None
         timing = LldStream(max_pitch_lag=spec.lld_max_pitch_lag)
         self._groups = column_groups(timing)
@@ -121,14 +121,14 @@ class SoundFront:
         return pts_ns + known * HOP_NS
 
     def finish(self) -> None:
-        """Flushes the rows that end of sound makes final."""
+        """Flushes the rows that end of audio makes final."""
         if self._stream is None:
             return
         self._stream.finish()
         self._collect()
         self._stream = None
 
-    def newest_sound_before(self, instant_ns: int) -> int | None:
+    def newest_audio_before(self, instant_ns: int) -> int | None:
         """Returns the time of the newest real sample before an instant, or None."""
         for span in reversed(self._spans):
             if span.start_ns < instant_ns:
@@ -145,7 +145,7 @@ class SoundFront:
         return samples
 
     def _restart(self, rate_hz: int) -> None:
-        self._counts.sound_restarts += self._stream is not None
+        self._counts.audio_restarts += self._stream is not None
         self._stream = LldStream(sample_rate_hz=rate_hz, max_pitch_lag=self._spec.lld_max_pitch_lag)
         self._row = 0
 

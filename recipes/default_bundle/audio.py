@@ -38,7 +38,7 @@ def colored_noise(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def random_channel(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
-    """Returns the sound after a random microphone: smooth equalizer, sometimes a low-pass as of a codec or telephone.
+    """Returns the audio after a random microphone: smooth equalizer, sometimes a low-pass as of a codec or telephone.
 
     Args:
         rng: source of randomness.
@@ -58,7 +58,7 @@ def random_channel(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
 
 
 def reverberate(rng: np.random.Generator, samples: np.ndarray) -> np.ndarray:
-    """Returns the sound in a random small room: direct path plus decaying noise, 0.1 to 0.7 s to fall by 60 dB.
+    """Returns the audio in a random small room: direct path plus decaying noise, 0.1 to 0.7 s to fall by 60 dB.
 
     Args:
         rng: source of randomness.
