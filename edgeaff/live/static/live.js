@@ -139,7 +139,7 @@ const following = () => page.cursor === null;
 
 function current() {
   if (!page.store) return -1;
-  const row = following() ? page.store.newest() : page.cursor;
+  const row = following() ? page.store.newest() : Math.max(page.cursor, page.store.first);
   if (row < 0) return -1;
   const rows = page.store.tick(row);
   return rows.find((one) => page.store.get(one, "face_track_id") === page.face) ?? rows[0];
