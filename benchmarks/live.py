@@ -32,6 +32,7 @@ from edgeaff.types import AffectEvent
 
 KINDS = ("no_page", "no_viewer", "one_viewer", "one_viewer_crops")
 PAGE_THREADS = ("edgeaff-live", "edgeaff-thumbnails")
+SECOND = 1_000_000_000
 WARM_SECONDS = 3.0
 
 
@@ -62,20 +63,19 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def push(runtime: Runtime, media: Media, base: int, ticks: range) -> None:
-    """Pushes a camera and a microphone in real time.
+def push(runtime: Runtime, media: Media, seconds: float) -> None:
+    """Pushes a camera and a microphone in real time, each frame at the instant of a tick.
 
     Args:
         runtime: that takes them.
-        media: what is pushed.
-        base: monotonic nanoseconds of tick 0.
-        ticks: which.
+        media: frames and samples.
+        seconds: how long.
     """
-    for tick in ticks:
-        due = base + tick * 1_000_000_000 // FPS
-        time.sleep(max(0, due - time.monotonic_ns()) / 1e9)
-        runtime.push_frame(media.images[tick % len(media.images)], pts_ns=due)
-        runtime.push_audio(media.audio(tick), pts_ns=base + tick * RATE_HZ // FPS * 1_000_000_000 // RATE_HZ)
+    start = time.monotonic_ns() * FPS // SECOND + 1
+    for tick in range(start, start + int(seconds * FPS)):
+        time.sleep(max(0, tick * SECOND // FPS - time.monotonic_ns()) / 1e9)
+        runtime.push_frame(media.images[tick % len(media.images)], pts_ns=tick * SECOND // FPS)
+        runtime.push_audio(media.audio(tick), pts_ns=tick * RATE_HZ // FPS * SECOND // RATE_HZ)
 
 
 def fill(runtime: Runtime, event: AffectEvent) -> None:
@@ -83,7 +83,7 @@ def fill(runtime: Runtime, event: AffectEvent) -> None:
     page = runtime._parts.page
     if page is not None:
         for back in range(page.ring.capacity, 0, -1):
-            page.write(replace(event, seq=0, pts_ns=event.pts_ns - back * 1_000_000_000 // FPS))
+            page.write(replace(event, seq=0, pts_ns=event.pts_ns - back * SECOND // FPS))
             if back % 200 == 0:  # as they would come, so that they do not pile up
                 page._listener.loop.call_soon_threadsafe(page._deliver)
                 time.sleep(0.005)
@@ -104,15 +104,13 @@ def trial(kind: str, seconds: float) -> dict[str, float]:
     runtime.on_event(events.append)
     viewer = None
     with runtime:
-        base, warm = time.monotonic_ns(), int(WARM_SECONDS * FPS)
-        push(runtime, media, base, range(warm))
+        push(runtime, media, WARM_SECONDS)
         fill(runtime, events[-1])
         if kind.startswith("one_viewer"):
             viewer = subprocess.Popen([sys.executable, __file__, "--watch", str(runtime.live_url)])
-        base += time.monotonic_ns() - base - warm * 1_000_000_000 // FPS
-        push(runtime, media, base, range(warm, 2 * warm))  # the viewer takes the history
+        push(runtime, media, WARM_SECONDS)  # the viewer takes the history
         first, used, of_page, started = len(events), time.process_time(), page_seconds(), time.monotonic()
-        push(runtime, media, base, range(2 * warm, 2 * warm + int(seconds * FPS)))
+        push(runtime, media, seconds)
         elapsed = time.monotonic() - started
         found = {
             "page_share": (page_seconds() - of_page) / elapsed,

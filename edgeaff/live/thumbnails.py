@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -91,12 +92,13 @@ def scaled(image: np.ndarray) -> np.ndarray:
 
 
 def jpeg_encoder() -> Callable[[np.ndarray], bytes]:
-    """Returns a function from (H, W, 3) uint8 RGB to JPEG: of OpenCV, else of Pillow.
+    """Returns a function from (H, W, 3) uint8 RGB to JPEG: of OpenCV where it is loaded anyway, else of Pillow, else of OpenCV.
 
     Raises:
         BackendUnavailableError: neither is installed.
     """
-    if importlib.util.find_spec("cv2") is not None:
+    has_pillow = importlib.util.find_spec("PIL") is not None
+    if "cv2" in sys.modules or (not has_pillow and importlib.util.find_spec("cv2") is not None):
         import cv2
 
         def encode(image: np.ndarray) -> bytes:
@@ -104,7 +106,7 @@ def jpeg_encoder() -> Callable[[np.ndarray], bytes]:
             return bytes(data) if written else b""
 
         return encode
-    if importlib.util.find_spec("PIL") is not None:
+    if has_pillow:
         from PIL import Image as PillowImage
 
         def encode_with_pillow(image: np.ndarray) -> bytes:

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import queue
+import sys
 
 import numpy as np
 import pytest
@@ -62,17 +63,25 @@ def test_small_image_is_not_copied():
     assert scaled(image) is image
 
 
-@pytest.mark.parametrize("package", ["cv2", "PIL"])
+def without(monkeypatch: pytest.MonkeyPatch, *absent: str) -> None:
+    """Makes packages look as if they were not installed."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(thumbnails.importlib.util, "find_spec", lambda name: None if name in absent else found(name))
+    if "cv2" in absent:
+        monkeypatch.delitem(sys.modules, "cv2", raising=False)
+
+
+@pytest.mark.parametrize("package", ["PIL", pytest.param("cv2", marks=pytest.mark.needs_cv2)])
 def test_either_package_writes_the_same_colors(monkeypatch, package):
-    if package == "PIL":
-        found = importlib.util.find_spec("PIL")
-        monkeypatch.setattr(thumbnails.importlib.util, "find_spec", lambda name: None if name == "cv2" else found)
-    image = np.asarray(PillowImage.open(io.BytesIO(jpeg_encoder()(frame().image))))
+    without(monkeypatch, "cv2" if package == "PIL" else "PIL")
+    encode = jpeg_encoder()
+    assert ("pillow" in encode.__name__) == (package == "PIL")
+    image = np.asarray(PillowImage.open(io.BytesIO(encode(frame().image))))
     assert image[60, 80, 0] > 180 and image[60, 80, 2] < 40
 
 
 def test_no_package_for_jpeg_names_the_extra(monkeypatch):
-    monkeypatch.setattr(thumbnails.importlib.util, "find_spec", lambda name: None)
+    without(monkeypatch, "cv2", "PIL")
     with pytest.raises(BackendUnavailableError, match=r"pip install 'edgeaff\[live\]'"):
         jpeg_encoder()
 
