@@ -148,7 +148,7 @@ def _jitter(boxes: np.ndarray) -> list[float]:
 
 
 def measure_tracks(media: Path, weights: Path, detector: FaceDetector) -> dict[str, Any]:
-    """Returns what the tracker makes of whole clips, per detector stride.
+    """Returns the tracker's output on whole clips, per detector stride.
 
     covered: share of face-seconds; every third frame is looked at, each large face of the consensus counts, and is covered
     when a usable track overlaps it. false_seconds: time with a usable track in clips without any face (144 s in all).
@@ -244,7 +244,7 @@ def compare(shared: Path, *, ours: str = "ssd", tracks: bool = True) -> dict[str
             rows[name]["tracks"] = measure_tracks(media, weights, detectors[name])
     return {
         "images": len(items),
-        "face_free_pictures": sum(item.face_free for item in items),
+        "face_free_images": sum(item.face_free for item in items),
         "truth": "consensus of YuNet-n@640 with OpenCV SSD or ULFG RFB; YuNet's own rows are flattered by it",
         "detectors": rows,
     }

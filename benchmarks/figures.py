@@ -78,7 +78,7 @@ def render(text: str, results: Results) -> str:
 
 
 def look_up(results: Results, path: str) -> Any:
-    """Returns what stands at a path; a list of objects where a selector is last or keeps several.
+    """Returns the value at a path; a list of objects where a selector is last or keeps several.
 
     Raises:
         ArgumentError: there is nothing.
@@ -154,7 +154,7 @@ def _cell(template: str, row: dict[str, Any]) -> str:
 
 
 def untraced(page: str, text: str, results: Results, stated: dict[str, dict[str, str]]) -> list[str]:
-    """Returns what looks measured on a page and stands neither in a mark, nor in a JSON that it names, nor among stated constants.
+    """Returns the measured-looking numbers of a page that stand neither in a mark, nor in a JSON that it names, nor among stated constants.
 
     Args:
         page: its path from the project's root, with slashes.

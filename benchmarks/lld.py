@@ -132,7 +132,7 @@ def run_stream(make: Callable[..., Any], samples: np.ndarray, chunk: int, max_pi
 
 
 def extractors() -> dict[str, Callable[[np.ndarray], np.ndarray]]:
-    """Returns what can be measured here, by name; native once per instruction set, streams in chunks of a video frame."""
+    """Returns the extractors that can be measured here, by name; native once per instruction set, streams in chunks of a video frame."""
     found: dict[str, Callable[[np.ndarray], np.ndarray]] = {}
     if has_native():
         for limit in ("best", "avx2", "scalar"):

@@ -195,7 +195,7 @@ def compare(
 
 
 def describe_tracks(tracks: Sequence[Features], ticks: int, corpus: str | None) -> dict[str, Any]:
-    """Returns what the labels of the rows are: `labels` and, where there are some, `tracks`."""
+    """Returns the source of the rows' labels: `labels` and, where there are some, `tracks`."""
     if not tracks:
         return {"labels": NO_LABELS}
     lengths = [min(ticks, len(track.labels)) for track in tracks]

@@ -171,7 +171,7 @@ def replay_lines(path: Path) -> list[str]:
 
 
 def run_seed(folder: Path, seed: int, *, seconds: float = 8.0, media: Media | None = None) -> OverloadResult:
-    """Returns what came of one live session and its replay.
+    """Returns the outcome of one live session and its replay.
 
     Args:
         folder: where the recording goes.
@@ -203,7 +203,7 @@ def run_seed(folder: Path, seed: int, *, seconds: float = 8.0, media: Media | No
 
 
 def summarize(results: list[OverloadResult]) -> dict[str, Any]:
-    """Returns what the seeds came to, ready for JSON."""
+    """Returns the outcome of all seeds, ready for JSON."""
     return {
         "seeds": len(results),
         "equal": sum(result.equal for result in results),

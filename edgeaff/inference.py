@@ -449,7 +449,7 @@ def graph_bytes(bundle: ModelBundle, role: str, backend: str) -> bytes:
 
 
 def replay(predictor: Predictor, video: np.ndarray, audio: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Returns what a predictor makes of whole sequences, each from an empty state.
+    """Returns a predictor's output on whole sequences, each from an empty state.
 
     Args:
         predictor: from `load_predictor`.

@@ -37,7 +37,7 @@ def describe_run() -> dict[str, str | None]:
 
 
 def stamp() -> dict[str, Any]:
-    """Returns what every file of results begins with: `run` and `machine`."""
+    """Returns the head of every file of results: `run` and `machine`."""
     return {"run": describe_run(), "machine": describe_machine()}
 
 

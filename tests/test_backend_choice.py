@@ -53,7 +53,7 @@ def test_model_and_face_encoder_are_chosen_apart(bundle, monkeypatch):
 
 
 @pytest.mark.needs_openvino
-def test_face_encoder_runs_where_it_is_told_to_and_stays_there(bundle):
+def test_face_encoder_runs_where_it_is_configured_to_and_stays_there(bundle):
     session = Session(bundle, face_backend="openvino")
     graph = session._preprocessor.parts.encoder.graph
     assert (session.backend, graph.backend) == ("native", "openvino")
@@ -61,7 +61,7 @@ def test_face_encoder_runs_where_it_is_told_to_and_stays_there(bundle):
     assert session.backend == "onnxruntime" and session._preprocessor.parts.encoder.graph is graph
 
 
-def test_what_says_something_else_is_not_chosen(bundle, monkeypatch):
+def test_what_states_something_else_is_not_chosen(bundle, monkeypatch):
     real = load_predictor
 
     class Wrong(Predictor):
@@ -122,7 +122,7 @@ def test_a_short_time_tests_fewer_ticks(bundle):
     assert self_test(bundle, predictor, seconds=0.0).ticks == 10 * len(bundle.arrays("golden.npz")["video"])
 
 
-def test_runtime_says_what_it_chose_and_records_it(bundle, monkeypatch, tmp_path):
+def test_runtime_states_what_it_chose_and_records_it(bundle, monkeypatch, tmp_path):
     from edgeaff.capture.push import PushAudio
     from edgeaff.recording.recorder import Recorder
     from edgeaff.runtime import Runtime

@@ -242,7 +242,7 @@ def test_a_bundle_without_golden_sequences_is_not_swapped() -> None:
         prepare(dataclasses.replace(bundle(), members=members), "native")
 
 
-def test_prepare_says_what_it_measured() -> None:
+def test_prepare_states_what_it_measured() -> None:
     figures = prepare(bundle(), "native").figures
     assert set(figures) == {"ccc_valence", "ccc_arousal", "max_abs_difference", "seconds"}
     assert figures["ccc_valence"] > 0.9999

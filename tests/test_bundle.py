@@ -127,7 +127,7 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path, data: bytes) -> None:
         ModelBundle.load(path)
 
 
-def test_missing_file_says_what_to_do(tmp_path: Path) -> None:
+def test_missing_file_states_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="edgeaff export"):
         ModelBundle.load(tmp_path / "none.eaff")
 

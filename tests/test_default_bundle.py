@@ -24,7 +24,7 @@ def test_golden_sequences_come_out_as_the_reference(backend: str) -> None:
     assert self_test(bundle, load_predictor(bundle, backend)).max_abs_difference <= 1e-4
 
 
-def test_manifest_says_what_it_is() -> None:
+def test_manifest_states_what_it_is() -> None:
     manifest = ModelBundle.load().manifest
     for words in ("not human", "FER", "EmoDB"):
         assert words in manifest.provenance

@@ -73,7 +73,7 @@ def file_of(module: str) -> Path | None:
 
 @cache
 def members(path: Path) -> dict[str, ast.stmt]:
-    """Returns what a module defines or imports at its top, by name; `Class.member` too."""
+    """Returns the names that a module defines or imports at its top, by name; `Class.member` too."""
     found: dict[str, ast.stmt] = {}
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ClassDef):
@@ -87,7 +87,7 @@ def members(path: Path) -> dict[str, ast.stmt]:
 
 
 def names_of(item: ast.stmt) -> list[str]:
-    """Returns what a statement defines."""
+    """Returns the names that a statement defines."""
     if isinstance(item, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         return [item.name]
     if isinstance(item, (ast.Import, ast.ImportFrom)):
@@ -184,7 +184,7 @@ def known_files() -> frozenset[str]:
 
 
 def dangling(text: str) -> list[str]:
-    """Returns what a text of the source names and is not there: modules, members, commands, options, files, pages of a design."""
+    """Returns the dangling references of a text of the source: modules, members, commands, options, files, pages of a design."""
     text = text.replace("edgeaff.ops._C", "")  # compiled
     files = [file for file in FILE.findall(text) if file not in known_files() | FOREIGN and "NAME" not in file]
     return wrong_names(text) + wrong_options(text) + files + re.findall(r"\bdesign section \d+", text)

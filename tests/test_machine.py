@@ -19,7 +19,7 @@ WRITERS = (
 )  # fmt: skip
 
 
-def test_stamp_says_machine_versions_date_and_commit() -> None:
+def test_stamp_states_machine_versions_date_and_commit() -> None:
     found = machine.stamp()
     assert set(found) == {"run", "machine"} and set(found["run"]) == {"date", "commit"}
     assert found["run"]["date"].endswith("+00:00")

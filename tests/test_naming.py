@@ -89,7 +89,7 @@ def test_public_name_holds_no_secret(uri: str) -> None:
         (0, "0"),
     ],
 )
-def test_public_name_keeps_what_tells_sources_apart(uri: Any, name: str) -> None:
+def test_public_name_keeps_what_reports_sources_apart(uri: Any, name: str) -> None:
     assert public_name(uri) == name
 
 

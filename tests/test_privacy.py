@@ -122,7 +122,7 @@ def test_the_watch_itself_sees_sockets(tmp_path: Path, act: str) -> None:
     assert run(tmp_path, act).returncode == -signal.SIGSYS
 
 
-def test_the_watch_itself_sees_files_and_lets_unix_sockets_through_where_told(tmp_path: Path) -> None:
+def test_the_watch_itself_sees_files_and_lets_unix_sockets_through_where_reported(tmp_path: Path) -> None:
     done = run(tmp_path, "open('left.txt', 'w').close()\nimport socket; socket.socketpair()", unix=True)
     assert done.returncode == 0 and done.stdout.strip() == "written: ['left.txt']"
     assert run(tmp_path, "import socket; socket.socket(socket.AF_INET)", unix=True).returncode == -signal.SIGSYS

@@ -26,7 +26,7 @@ struct Taps {
 };
 
 // Output index j covers [a, b) of the source. Shrinking: pixel i weighs the share of [a, b) that it covers, written as the
-// difference of the rounded cumulative share, so that weights sum to kOne and rounding never drifts. Whatever lies
+// difference of the rounded cumulative share, so that weights sum to kOne and rounding never drifts. Any rest that lies
 // outside the image falls to the edge pixel.
 void TapsOf(double start, double step, int j, int source_size, Taps* taps) {
   const int high = source_size - 1;

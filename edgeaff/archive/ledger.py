@@ -85,7 +85,7 @@ class Ledger:
                 )
 
     def run(self) -> dict[str, Any] | None:
-        """Returns what makes the parts; None before the first run."""
+        """Returns the description of the run; None before the first run."""
         held = self._store.read(RUN)
         return None if held is None else _parsed(held, RUN)
 

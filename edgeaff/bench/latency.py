@@ -69,7 +69,7 @@ class Plan:
 
 
 def run(plan: Plan) -> dict[str, Any]:
-    """Returns what `--json` writes: machine, stages, pipelines, ratios, bars, scaling, process, waterfall, what was left out."""
+    """Returns the content of `--json`: machine, stages, pipelines, ratios, bars, scaling, process, waterfall, what was left out."""
     bundle, media = ModelBundle.load(), make_media()
     machine = {**describe_machine(), "device": describe_device()}
     process = {**measure_process(), **measure_install()}  # first: alone on the machine

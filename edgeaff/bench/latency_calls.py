@@ -20,7 +20,7 @@ Feeds = dict[str, np.ndarray]
 
 
 def graph_maker(model: bytes, backend: str, feeds: Feeds, threads: int) -> Callable[[], Callable[[], Any]]:
-    """Returns what makes a call of a graph on one of our backends."""
+    """Returns a function that calls a graph on one of our backends."""
 
     def make() -> Callable[[], Any]:
         graph = load_graph(model, backend=backend, threads=threads)

@@ -214,7 +214,7 @@ def edge_engines(bundle: ModelBundle, media: Media, *, peers: bool) -> tuple[lis
 
 
 def missing_packages() -> list[str]:
-    """Returns what the peers need and is not installed."""
+    """Returns the packages that the peers need and that are not installed."""
     return [name for name in ("torch", "onnx", "onnxscript") if find_spec(name) is None]
 
 

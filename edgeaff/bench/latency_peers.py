@@ -113,7 +113,7 @@ class LazyWindow(WindowPredictor):
         return self._last, state
 
     def compute(self, state: Any) -> Prediction:
-        """Returns what the window states of its newest tick."""
+        """Returns the window's prediction for its newest tick."""
         return super().step(state[:-1], *state[-1])[0]
 
 
@@ -156,7 +156,7 @@ class WholeWindow:
         return self._last, state
 
     def compute(self, state: Any) -> Prediction:
-        """Returns what the window states of its newest tick."""
+        """Returns the window's prediction for its newest tick."""
         import torch
 
         ticks = ((None, None),) * (WINDOW_TICKS - len(state)) + state

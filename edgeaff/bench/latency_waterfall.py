@@ -53,7 +53,7 @@ def measure_waterfall(engine: Engine, media: Media) -> list[Span]:
 
 
 def _watch(engine: Engine, spans: list[Span]) -> list[Callable[[], None]]:
-    """Returns what takes the wrapping off again, after wrapping the stages of a session."""
+    """Returns functions that unwrap the stages of a session, after wrapping them."""
     session = engine.session
     parts, segment = session._preprocessor.parts, session._preprocessor._segment
     assert segment._faces is not None

@@ -303,7 +303,7 @@ class LiveSource(ProcessBound, Closing):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Returns what was delivered, lost and repaired, by cause."""
+        """Returns the counts of delivered, lost and repaired units, by cause."""
         return {
             **self._counts,
             "frames_replaced": self.inbox.frames_replaced,

@@ -157,7 +157,7 @@ class MediaFile(Closing):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Returns what the current or last pass met: bad_packets, repaired_pts, rebased_jumps, frames, damaged_frames, audio_frames."""
+        """Returns the counts of the last pass: bad_packets, repaired_pts, rebased_jumps, frames, damaged_frames, audio_frames."""
         readers = self._readers
         return {
             "bad_packets": sum(reader.bad_packets for reader in readers),
@@ -236,7 +236,7 @@ class MediaFile(Closing):
 
 
 def _warnings_of(reader: _Reader, name: str, declared_end_ns: int | None) -> list[str]:
-    """Returns what the pass of one track found wrong.
+    """Returns the problems that the pass of one track found.
 
     Args:
         reader: at its end.

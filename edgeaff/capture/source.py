@@ -24,7 +24,7 @@ class Source(Protocol):
 
     @property
     def warnings(self) -> list[str]:
-        """Returns what was found wrong so far."""
+        """Returns the problems found so far."""
 
     @property
     def duration_seconds(self) -> float | None:
@@ -44,7 +44,7 @@ class Source(Protocol):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Returns what was lost or repaired, by cause."""
+        """Returns the counts of lost and repaired units, by cause."""
 
     def __iter__(self) -> Iterator[VideoFrame | AudioChunk]:
         """Yields frames and audio in the order of pts."""

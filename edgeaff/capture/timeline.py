@@ -65,7 +65,7 @@ class Timeline:
     def shift_ns(
         self, stream: int, *, decode_ns: int | None, present_ns: int | None = None, duration_ns: int = 0
     ) -> int:
-        """Returns what to add to the raw times of a packet.
+        """Returns the offset for the raw times of a packet.
 
         Args:
             stream: which stream the packet belongs to.

@@ -198,7 +198,7 @@ class TrackDecoder(ProcessBound):
         self._lacks_end = self._storage.still and lacks_end(data)
 
     def _decode_damaged(self, packet: Any) -> list[Any]:
-        """Returns what FFmpeg makes of a packet that failed its checks: a frame with gray or torn parts, or nothing."""
+        """Returns FFmpeg's decoding of a packet that failed its checks: a frame with gray or torn parts, or nothing."""
         import av
 
         if self._order is None or not self._checked:
@@ -309,7 +309,7 @@ class TrackReader(TrackDecoder):
 
 
 def shift_of(timeline: Timeline, packet: Any) -> int:
-    """Returns what a timeline states to add to the raw times of a packet, in nanoseconds."""
+    """Returns a timeline's offset for the raw times of a packet, in nanoseconds."""
     base = packet.time_base
     return timeline.shift_ns(
         packet.stream.index,

@@ -152,7 +152,7 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
 
 
 def described(study: Study, corpus: PreparedCorpus) -> dict[str, Any]:
-    """Returns what results say of where they are from: run, machine, corpus, and the configuration of every run.
+    """Returns the origin of results: run, machine, corpus, and the configuration of every run.
 
     Args:
         study: what was trained.

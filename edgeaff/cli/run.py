@@ -111,7 +111,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def describe_status(event: StatusEvent) -> str:
-    """Returns what happened to a device, a sink or the load, in words."""
+    """Returns a description of an event of a device, a sink or the load."""
     return f"{event.name}: {event.kind}{'. ' if event.message else ''}{event.message}"
 
 

@@ -118,7 +118,7 @@ class LineFile:
         self._file = open_output(self._path, mode=self._mode, append=append)
         try:
             if _size(self._file):
-                self._mend()
+                self._repair()
             if self._head and not _size(self._file):  # of an empty file, and of a pipe
                 self._put(self._head)
         except (OSError, ArgumentError):
@@ -126,7 +126,7 @@ class LineFile:
             raise
         return self._file
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         """Cuts off a record that was not finished.
 
         Raises:

@@ -31,7 +31,7 @@ class BrokerTls:
     key: str | None = None
 
     def context(self) -> ssl.SSLContext:
-        """Returns what paho speaks TLS with.
+        """Returns the TLS context for paho.
 
         Raises:
             ArgumentError: a file cannot be read.

@@ -81,7 +81,7 @@ class QueuedSink(ProcessBound, Closing):
 
     @property
     def notices(self) -> list[str]:
-        """Returns what should be known of the sink's safety, one sentence each."""
+        """Returns warnings about the sink's safety, one sentence each."""
         return list(getattr(self._sink, "notices", ()))
 
     @property

@@ -48,7 +48,7 @@ def decode_maps(maps: list[np.ndarray], *, score_threshold: float) -> tuple[np.n
 def decode_maps_reference(
     maps: list[np.ndarray], *, score_threshold: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns what `decode_maps` returns, in NumPy: the twin of csrc/vision/decode_maps.
+    """Returns the result of `decode_maps`, in NumPy: the twin of csrc/vision/decode_maps.
 
     Args:
         maps: as there.

@@ -83,7 +83,7 @@ def precision_of(bundle: ModelBundle, backend: str) -> str:
 
 
 def versions(backend: str) -> dict[str, str]:
-    """Returns what a backend consists of here: versions of edgeaff, NumPy and its packages, and the processor's kind."""
+    """Returns the toolchain of a backend here: versions of edgeaff, NumPy and its packages, and the processor's kind."""
     found = {name: _version(name) for name in ("edgeaff", "numpy", *_PACKAGES[backend])}
     found["machine"] = platform.machine()
     if backend == "native":

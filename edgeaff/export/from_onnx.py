@@ -2,7 +2,7 @@
 
 The exporter keeps the names of biases, norms and tokens; weights of matrix products and the biases by age of the encoders it
 stores under its own names. They are found by what follows them: `MatMul(x, W) -> Add(bias)`, `Add(scores, age bias)`
-before the output projection of the same layer. Whoever uses the result checks it with `require_same`.
+before the output projection of the same layer. Check the result with `require_same`.
 """
 
 from __future__ import annotations

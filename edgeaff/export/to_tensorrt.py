@@ -49,7 +49,7 @@ class _Watched:
 
 
 def golden_feeds(bundle: ModelBundle, role: str, *, most: int = MOST_FEEDS) -> list[dict[str, np.ndarray]]:
-    """Returns what a graph of the model is fed while the golden sequences of its bundle are replayed, evenly spread.
+    """Returns inputs of a graph recorded while the golden sequences of its bundle are replayed, evenly spread.
 
     Args:
         bundle: holds golden.npz.

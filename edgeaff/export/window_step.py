@@ -34,7 +34,7 @@ STATES = ("seen_token", "seen_packed", "heard_token", "heard_packed", "present")
 
 
 def _rows(encoder: WindowEncoder, features: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns what a tick leaves behind, without positions and bias: projection (1, 1, d), first packed product (1, 1, 3 d)."""
+    """Returns the state that a tick adds, without positions and bias: projection (1, 1, d), first packed product (1, 1, 3 d)."""
     token = encoder.project(features)[:, None]
     return token, functional.linear(token, cast(EncoderLayer, encoder.layers[0]).qkv.weight)
 

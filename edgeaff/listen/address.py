@@ -68,7 +68,7 @@ class Access:
         return self.certificate is not None
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """Returns what the server speaks TLS with, None where it does not.
+        """Returns the server's TLS context, None without TLS.
 
         Raises:
             ArgumentError: a file cannot be read, or certificate and key do not belong together.

@@ -53,5 +53,5 @@ def set_instruction_set(name: str) -> None:
 
 
 def build_info() -> dict[str, Any]:
-    """Returns what the compiled module was built with: compiler, CUDA architectures, instruction sets built and used."""
+    """Returns the build of the compiled module: compiler, CUDA architectures, instruction sets built and used."""
     return dict(native().build_info())

@@ -105,7 +105,7 @@ class AudioClock:
         return self._core.touches_hole(start_ns, end_ns)
 
     def place(self, pts_ns: int, count: int, rate_hz: int) -> Placement:
-        """Returns what to feed of `count` samples at pts_ns, and advances the clock over them."""
+        """Returns the part of `count` samples at pts_ns to feed, and advances the clock over them."""
         return Placement(*self._core.place(pts_ns, count, rate_hz))
 
 
@@ -221,7 +221,7 @@ class ClockGate:
         self._core = native().ClockGate(confirm)
 
     def offer(self, item: Input) -> Verdict:
-        """Returns what becomes of an input, and of the one that was held."""
+        """Returns the decisions on an input and on the one that was held."""
         end_ns = min(item.end_ns, _LARGEST)
         return Verdict(*self._core.offer(KINDS.index(item.kind), item.start_ns, end_ns, item))
 

@@ -68,7 +68,7 @@ def nv12_to_rgb(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
 def crop_resize(
     image: np.ndarray, box: Sequence[float], *, width: int, height: int, pixel_format: str = "rgb"
 ) -> np.ndarray:
-    """Returns what `edgeaff.ops.crop_resize.crop_resize` returns, slowly; arguments and result as there."""
+    """Returns the result of `edgeaff.ops.crop_resize.crop_resize`, slowly; arguments and result as there."""
     x0, y0, x1, y1 = (float(value) for value in box)
     source_height = image.shape[0] // 3 * 2 if pixel_format == "nv12" else image.shape[0]
     source_width = image.shape[1]
@@ -88,7 +88,7 @@ def crop_resize(
 
 
 def gray_thumbnail(image: np.ndarray, *, size: int = 32) -> np.ndarray:
-    """Returns what `edgeaff.ops.thumbnail.gray_thumbnail` returns: (size, size) float32 of (H, W, 3) uint8 RGB."""
+    """Returns the result of `edgeaff.ops.thumbnail.gray_thumbnail`: (size, size) float32 of (H, W, 3) uint8 RGB."""
     points = 4  # a side, in each cell
     steps = 2 * np.arange(size * points, dtype=np.int64) + 1
     rows, columns = (steps * length // (2 * size * points) for length in image.shape[:2])

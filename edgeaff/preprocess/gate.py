@@ -71,7 +71,7 @@ class ClockGate:
         self._held: tuple[Delivery, ...] = ()  # at most one
 
     def offer(self, item: Delivery) -> Verdict:
-        """Returns what becomes of an input, and of the one that was held."""
+        """Returns the decisions on an input and on the one that was held."""
         if item.start_ns < EARLIEST_NS or item.end_ns > LATEST_NS:
             return Verdict(dropped=(item,))
         confirms = any(item.gap_ns(held.start_ns, held.end_ns) <= JUMP_CONFIRM_NS for held in self._held)

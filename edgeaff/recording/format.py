@@ -325,7 +325,7 @@ def faces_record(pts_ns: int, faces: list[tuple[TrackedFace, np.ndarray, int]]) 
 
 
 def faces_of(record: Record) -> list[tuple[TrackedFace, np.ndarray, int]]:
-    """Returns what `faces_record` was given.
+    """Returns the arguments of `faces_record`.
 
     Raises:
         MediaError: the record holds no such faces.

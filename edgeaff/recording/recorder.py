@@ -132,7 +132,7 @@ class Recorder(ProcessBound, Closing):
     def faces(
         self, pts_ns: int, find: Callable[[], list[tuple[TrackedFace, np.ndarray, int]]]
     ) -> list[tuple[TrackedFace, np.ndarray, int]]:
-        """Returns what `find` finds in the frame at pts_ns, and notes it."""
+        """Returns the result of `find` on the frame at pts_ns, and records it."""
         found = find()
         self.note(faces_record(pts_ns, found))
         return found
@@ -250,7 +250,7 @@ class RecordedSession:
         self._session, self._recorder = session, recorder
 
     def __getattr__(self, name: str) -> Any:
-        """Returns what the session has: counts, backend, bundle, ..."""
+        """Returns an attribute of the session: counts, backend, bundle, ..."""
         return getattr(self._session, name)
 
     def push_frame(self, image: np.ndarray, *, pts_ns: int) -> list[AffectEvent]:
@@ -317,7 +317,7 @@ class RecordedSession:
         self._noted(lambda: Record("C", {"call": "reset"}), self._session.reset)
 
     def _noted(self, record: Callable[[], Record], call: Callable[[], Result]) -> Result:
-        """Returns what a call gives; it is noted first, and noted as undone where it raises.
+        """Returns the result of a call, recorded before it runs and marked as undone if it raises.
 
         Arguments that cannot be noted are left to the session, which names what is wrong with them.
         """

@@ -34,7 +34,7 @@ def stats(worker: Worker, outlets: Outlets, source: Source) -> RuntimeStats:
     queues = {
         "events": len(outlets.queue),
         "frames": sum(frames for frames, _ in sizes),
-        "sound_ms": round(1e3 * sum(seconds for _, seconds in sizes), 1),
+        "audio_ms": round(1e3 * sum(seconds for _, seconds in sizes), 1),
         "sinks": sum(sink.waiting for sink in outlets.queued_sinks),
     }
     return dataclasses.replace(
@@ -98,7 +98,7 @@ def _source(source: LiveSource) -> dict[str, Any]:
         "age_ms": None if found.age_seconds is None else round(1e3 * found.age_seconds, 1),
         "reconnects": found.reconnects,
         "frames_waiting": frames,
-        "sound_waiting_ms": round(1e3 * seconds, 1),
+        "audio_waiting_ms": round(1e3 * seconds, 1),
         "skew_ppm": None if source.skew_ppm is None else round(source.skew_ppm, 2),
     }
 

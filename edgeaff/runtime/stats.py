@@ -25,7 +25,7 @@ class RuntimeStats:
         sinks: written, dropped and failures, by the sink's name.
         stages_ms: p50, p95 and p99 of the last 2048: "frame" and "audio" (work of the session), "latency" (capture to
             delivery, live only).
-        queues: what waits now: "events", "frames", "sound_ms", "sinks".
+        queues: what waits now: "events", "frames", "audio_ms", "sinks".
         skew_ppm: of the microphone's clock against the monotonic clock, None where there is none.
         degradations: steps down the ladder so far.
     """
@@ -79,7 +79,7 @@ class RuntimeHealth:
         state: "new", "starting", "running", "degraded", "failed", "ended" or "stopped".
         healthy: running, possibly degraded, with every source OK, no sink failing, input that can be used, values in their
             range and, live, events that come.
-        sources: by name: kind, state, detail, age_ms of the last delivery, reconnects, frames and sound_ms that wait, skew_ppm.
+        sources: by name: kind, state, detail, age_ms of the last delivery, reconnects, frames and audio_ms that wait, skew_ppm.
         worker: alive, age_ms of what it took last, event_age_ms since the last event, busy_share of the last second.
         sinks: by name: state ("ok", "failing"), waiting, written, dropped, failures.
         ladder: step (0 is full work), name of the step, degradations so far.

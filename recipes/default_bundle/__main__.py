@@ -181,7 +181,7 @@ def finish(
 
 
 def summary_of_unseen(unseen: dict[str, Any]) -> dict[str, Any]:
-    """Returns what the manifest states of voices never heard: arousal CCC, pooled over speakers and by corpus."""
+    """Returns the manifest's entry on unseen voices: arousal CCC, pooled over speakers and by corpus."""
     result: dict[str, Any] = {}
     if "unseen_speakers" in unseen:
         result["unseen_speakers_emodb_arousal_ccc"] = unseen["unseen_speakers"]["pooled"]["arousal_ccc"]

@@ -192,7 +192,7 @@ class PseudoCorpus:
         voice: np.ndarray,
         trajectory: np.ndarray,
     ) -> np.ndarray:
-        """Returns what the evidence of the last second states; without any, the trajectory."""
+        """Returns the value supported by the evidence of the last second; without any, the trajectory."""
         by_face = trailing_share(seen, MEMORY_TICKS)[:, None] * FACE_WEIGHT
         by_voice = trailing_share(heard & speaking, MEMORY_TICKS)[:, None] * (1.0 - FACE_WEIGHT)
         smooth_face = _lately(face, seen)

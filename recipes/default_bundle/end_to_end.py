@@ -35,7 +35,7 @@ FACE_PX = (96, 260)  # side of the enlarged photograph in the image, at random
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Predictions:
     """What the bundle stated of clips. stated: (N, 2), NaN where it gave no number; half: percent -> (N, 2) half-widths."""
 
     stated: np.ndarray
@@ -90,7 +90,7 @@ def render(rng: np.random.Generator, tile: np.ndarray, *, frames: int) -> Iterat
 def judge(
     events: Sequence[AffectEvent], table: Uncertainty, percents: Sequence[int]
 ) -> tuple[list[float], dict[int, tuple[float, float]]]:
-    """Returns what a clip came to: the last event's raw values (NaN for none) and half-widths of its intervals.
+    """Returns the outcome of a clip: the last event's raw values (NaN for none) and half-widths of its intervals.
 
     Args:
         events: of one session.
@@ -106,8 +106,8 @@ def judge(
     return values, {percent: table.half_widths(*coverage, percent=percent) for percent in percents}
 
 
-def see(bundle: ModelBundle, faces: FaceSet, *, frames: int, seed: int = 0) -> Said:
-    """Returns what the bundle states of photographs, each a clip and its own session.
+def see(bundle: ModelBundle, faces: FaceSet, *, frames: int, seed: int = 0) -> Predictions:
+    """Returns the bundle's predictions on photographs, each a clip and its own session.
 
     Args:
         bundle: as it ships.
@@ -136,10 +136,10 @@ def see(bundle: ModelBundle, faces: FaceSet, *, frames: int, seed: int = 0) -> S
         stated.append(values)
         for percent, width in widths.items():
             half[percent].append(width)
-    return Said(np.array(stated), {percent: np.array(rows) for percent, rows in half.items()})
+    return Predictions(np.array(stated), {percent: np.array(rows) for percent, rows in half.items()})
 
 
-def report(result: Said, labels: np.ndarray, *, repeats: int = 1000, seed: int = 0) -> dict[str, Any]:
+def report(result: Predictions, labels: np.ndarray, *, repeats: int = 1000, seed: int = 0) -> dict[str, Any]:
     """Returns the agreement over clips, with a 95 % bootstrap over them, and how many errors the intervals hold.
 
     Args:

@@ -39,7 +39,7 @@ class Recital:
 
 
 def recitals(clips: Sequence[Clip], spec: PreprocessSpec, *, seed: int = 0) -> list[Recital]:
-    """Returns what each speaker states, untouched, in a random order, in sessions of at most 40 clips.
+    """Returns each speaker's clips, unmodified, in a random order, in sessions of at most 40 clips.
 
     Args:
         clips: of any speakers.
@@ -76,7 +76,7 @@ def _recital(clips: Sequence[Clip], spec: PreprocessSpec) -> Recital:
 
 
 def hear(model: Edge, recital: Recital, spec: PreprocessSpec, statistics: dict[str, Any]) -> np.ndarray:
-    """Returns what the system states of each clip from audio alone: the mean over its later half, causal, (n, 2)."""
+    """Returns the system's prediction for each clip from audio alone: the mean over its later half, causal, (n, 2)."""
     audio = torch.from_numpy(normalize(recital.session, spec, statistics))[None]
     present = torch.zeros(1, audio.shape[1], 2)
     present[0, :, 1] = torch.from_numpy(recital.session.present.astype(np.float32))

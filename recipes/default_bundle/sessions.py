@@ -154,7 +154,7 @@ def compose(
 
 
 def through_the_room(rng: np.random.Generator, dry: np.ndarray) -> np.ndarray:
-    """Returns what a random room and microphone make of a session: (n,) float32 as decoded from 16-bit PCM."""
+    """Returns a session as heard through a random room and microphone: (n,) float32 as decoded from 16-bit PCM."""
     wet = random_channel(rng, dry) if rng.random() < 0.6 else dry
     wet = reverberate(rng, wet) if rng.random() < 0.4 else wet
     level = active_level_db(wet[np.abs(wet) > 1e-6]) if np.any(np.abs(wet) > 1e-6) else -30.0

@@ -30,14 +30,14 @@ FEWEST_SPEAKERS = 5  # for an interval
 
 
 @dataclass(slots=True)
-class Said:
+class Predictions:
     """What was stated of the clips of some speakers. stated, labels: one (clips, 2) array a speaker; speakers: their names."""
 
     stated: list[np.ndarray] = field(default_factory=list)
     labels: list[np.ndarray] = field(default_factory=list)
     speakers: list[str] = field(default_factory=list)
 
-    def extend(self, other: Said) -> None:
+    def extend(self, other: Predictions) -> None:
         """Adds the speakers of another."""
         for name in ("stated", "labels", "speakers"):
             getattr(self, name).extend(getattr(other, name))
@@ -60,7 +60,7 @@ def corpora_left_out(clips: Sequence[Clip]) -> dict[str, set[str]]:
     return {corpus: {clip.speaker for clip in clips if clip.corpus == corpus} for corpus in CORPORA}
 
 
-def said_without(
+def predictions_without(
     out: set[str],
     clips: Sequence[Clip],
     sessions: Sequence[VoiceSession],
@@ -68,7 +68,7 @@ def said_without(
     config: FitConfig,
     *,
     video_size: int,
-) -> Said:
+) -> Predictions:
     """Trains without some speakers and returns what the system states of their clips.
 
     Args:
@@ -94,7 +94,7 @@ def said_without(
         answers[recital.session.speaker].append(hear(model, recital, spec, statistics))
         labels[recital.session.speaker].append(recital.affect)
     names = sorted(answers)
-    return Said([np.concatenate(answers[n]) for n in names], [np.concatenate(labels[n]) for n in names], names)
+    return Predictions([np.concatenate(answers[n]) for n in names], [np.concatenate(labels[n]) for n in names], names)
 
 
 def unseen_voices(
@@ -122,11 +122,11 @@ def unseen_voices(
         `folds`: reports by fold; `pooled`: one report over the clips of all folds; `mean_arousal_ccc`: over folds.
     """
     reports: dict[str, Any] = {}
-    everything = Said()
+    everything = Predictions()
     for name, out in folds.items():
         path = work / f"unseen-{name}-{spec.fingerprint}-{config.steps}.npz"
         if not path.exists():
-            _save(path, said_without(out, clips, sessions, spec, config, video_size=video_size))
+            _save(path, predictions_without(out, clips, sessions, spec, config, video_size=video_size))
         stated = _load(path)
         reports[name] = stated.report()
         everything.extend(stated)
@@ -135,7 +135,7 @@ def unseen_voices(
     return {"folds": reports, "pooled": everything.report(), "mean_arousal_ccc": round(mean, 4)}
 
 
-def _save(path: Path, stated: Said) -> None:
+def _save(path: Path, stated: Predictions) -> None:
     part = path.with_suffix(".part.npz")
     lengths = np.array([len(labels) for labels in stated.labels])
     arrays = {"stated": np.concatenate(stated.stated), "labels": np.concatenate(stated.labels), "lengths": lengths}
@@ -143,7 +143,7 @@ def _save(path: Path, stated: Said) -> None:
     part.replace(path)
 
 
-def _load(path: Path) -> Said:
+def _load(path: Path) -> Predictions:
     with np.load(path, allow_pickle=False) as archive:
         cuts = np.cumsum(archive["lengths"])[:-1]
-        return Said(np.split(archive["stated"], cuts), np.split(archive["labels"], cuts), archive["speakers"].tolist())
+        return Predictions(np.split(archive["stated"], cuts), np.split(archive["labels"], cuts), archive["speakers"].tolist())

@@ -127,7 +127,7 @@ def format_share(value: float | None, interval: list[float] | None = None) -> st
 
 
 def list_bars(comparison: dict[str, Any]) -> list[list[str]]:
-    """Returns what was asked of the detector on the clips, what it reaches, and whether that is enough."""
+    """Returns the detector's bars on the clips, its figures, and whether they meet the bars."""
     mine, ssd = comparison["detectors"]["ours@320"], comparison["detectors"]["OpenCV SSD@300"]
     yunet = comparison["detectors"]["YuNet-n@320"]
     recall, false = mine["recall"], mine["false_per_100"]
@@ -224,7 +224,7 @@ def list_behavior(detectors: dict[str, dict[str, Any]]) -> str:
 
 
 def list_tried(export: dict[str, Any], comparison: dict[str, Any], before: dict[str, Any]) -> dict[str, str]:
-    """Returns what the text reports of the first weights and of the first measurement of these, by place in the text."""
+    """Returns the text's figures of the first weights and of the first measurement of these, by place in the text."""
     again = before["these_weights_first_measured"]
     head = [
         "weights",
@@ -262,7 +262,7 @@ def make_card(export: dict[str, Any], comparison: dict[str, Any], before: dict[s
         images_seen=export["steps"] * export["batch_size"],
         false_per_100=validation["chosen"]["false_per_100"],
         images=comparison["images"],
-        face_free=comparison["face_free_pictures"],
+        face_free=comparison["face_free_images"],
         comparison=list_detectors(detectors),
         behavior=list_behavior(detectors),
         false_where=", ".join(detectors["ours@320"]["false_where"]) or "nowhere",

@@ -52,7 +52,7 @@ class Image:
 
 
 def _group(source: str, origin: str) -> str:
-    """Returns what must not be split over training and validation: a person where the name reports, else the frame."""
+    """Returns the group that must not be split over training and validation: a person where the name reports, else the frame."""
     stem = Path(origin).stem
     if source in {"muxspace", "maskset"}:
         name = re.sub(r"( copy)?[ _\d]*$", "", stem)

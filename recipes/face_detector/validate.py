@@ -190,7 +190,7 @@ def validate_network(network: nn.Module, faces_folder: Path, cache_folder: Path)
 
 
 def validate_file(model: bytes, faces_folder: Path, cache_folder: Path) -> dict[str, Any]:
-    """Returns what `summarize` states of an exported file, run as it will be run."""
+    """Returns the summary of an exported file, run as it will be run."""
     graph = load_graph(model)
     views, found = make_views(faces_folder, cache_folder), []
     for view in views:

@@ -191,7 +191,7 @@ def test_streaming_predictor_runs_on_it() -> None:
     np.testing.assert_array_equal(np.array(rows, np.float32), native_values(pack(model), ticks))
 
 
-def test_shipped_bundle_says_the_same_natively_and_in_onnxruntime(root: Path) -> None:
+def test_shipped_bundle_states_the_same_natively_and_in_onnxruntime(root: Path) -> None:
     from edgeaff.bundle import ModelBundle
     from edgeaff.inference import load_predictor
 

@@ -218,7 +218,7 @@ def test_profiles_cover_free_sizes() -> None:
     assert not may_use_plugin(bundle().graph_bytes("face_encoder"))
 
 
-def test_without_a_gpu_running_is_refused_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_running_is_refused_and_states_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     from edgeaff.backends import device
 
     answer: tuple[str, Any] = ("cudaErrorInsufficientDriver", None)
@@ -235,7 +235,7 @@ def test_without_a_gpu_running_is_refused_and_says_what_to_do(monkeypatch: pytes
         find_device()
 
 
-def test_without_a_toolchain_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_toolchain_it_states_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     from edgeaff.backends import tensorrt_build
 
     monkeypatch.setattr(tensorrt_build, "find_spec", lambda name: None)

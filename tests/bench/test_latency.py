@@ -68,7 +68,7 @@ def test_what_was_not_measured_is_named_and_judged_as_such(small):
 
 
 @pytest.mark.needs_native
-def test_markdown_holds_every_section_and_says_what_the_engines_are(small):
+def test_markdown_holds_every_section_and_states_what_the_engines_are(small):
     text = as_markdown(small)
     for title in (
         "## Stages",
@@ -174,7 +174,7 @@ def test_audio_is_whole_and_images_are_30_a_second():
 
 
 @pytest.mark.needs_native
-def test_markdown_explains_its_columns_and_shows_what_a_device_says_of_itself(small):
+def test_markdown_explains_its_columns_and_shows_what_a_device_states_of_itself(small):
     columns = set(
         "".join(line for line in as_markdown(small).splitlines() if line.startswith("- "))
         .replace(":", " ")

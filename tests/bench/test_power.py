@@ -38,7 +38,7 @@ def test_rails_and_clocks_of_a_jetson_are_read(jetson):
     }  # fmt: skip
 
 
-def test_a_device_that_says_nothing_is_no_fault(tmp_path):
+def test_a_device_that_states_nothing_is_no_fault(tmp_path):
     assert describe_device(tmp_path) == {} and read_rails(tmp_path) == {} and read_energy_joules(tmp_path) is None
     with PowerMeter(tmp_path) as meter:
         pass

@@ -81,7 +81,7 @@ def test_camera_alone_is_a_group_without_audio():
     assert isinstance(group.sources[0], Camera) and not group.has_audio
 
 
-def test_of_clocks_that_differ_the_session_s_tells_the_present():
+def test_of_clocks_that_differ_the_session_s_reports_the_present():
     now = [0]
     video, audio = PushVideo(clock=lambda: now[0]), PushAudio(sample_rate_hz=16_000, clock=lambda: now[0])
     group = LiveGroup([video, audio])

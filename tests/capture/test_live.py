@@ -137,7 +137,7 @@ def test_lost_device_is_opened_again_with_back_off():
     assert source.warnings == ["camera:test was unplugged.", "camera:test is not there."]
 
 
-def test_silent_device_is_stalled_then_abandoned_and_opened_anew():
+def test_silent_device_is_stalled_then_abandoned_and_reopened():
     release = threading.Event()
 
     def hangs(source):

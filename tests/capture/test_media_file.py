@@ -154,7 +154,7 @@ def test_bt709_is_converted_with_its_own_matrix(tmp_path):
         ((1, 1, -1, 1), lambda x: x),
     ],
 )
-def test_display_matrix_moves_each_pixel_where_it_says(matrix, expected):
+def test_display_matrix_moves_each_pixel_where_it_states(matrix, expected):
     image = noise_frames(1, (4, 6))[0]
     a, b, c, d = (value << 16 for value in matrix)
     turns, mirrored = orientation_of(np.array([a, b, 0, c, d, 0, 0, 0, 1 << 30], np.int32))

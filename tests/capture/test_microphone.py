@@ -92,7 +92,7 @@ def test_native_rate_is_opened_and_audio_is_on_the_monotonic_clock():
     np.testing.assert_allclose(np.diff([chunk.pts_ns for chunk in chunks]), 1e7, rtol=2e-3)
 
 
-def test_microphone_that_refuses_16_khz_runs_at_its_own_rate_and_says_so():
+def test_microphone_that_refuses_16_khz_runs_at_its_own_rate_and_reports_it():
     fake = FakePortAudio()
     with microphone(fake, sample_rate_hz=16_000) as source:
         assert take_one(source).sample_rate_hz == 44_100

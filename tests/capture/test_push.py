@@ -40,7 +40,7 @@ def test_pushed_units_come_out_merged_and_end_with_finish():
     assert isinstance(units[0], VideoFrame) and units[2].sample_rate_hz == 16_000
 
 
-def test_push_never_blocks_and_says_what_was_dropped():
+def test_push_never_blocks_and_states_what_was_dropped():
     video = PushVideo(max_frames=2)
     assert [video.push(IMAGE, pts_ns=time) for time in range(4)] == [0, 0, 1, 1]
     audio = PushAudio(sample_rate_hz=8_000, max_audio_seconds=1.0)

@@ -54,7 +54,7 @@ def test_uri_is_parsed(uri, expected):
         ("", "must be a path"),
     ],
 )
-def test_wrong_uri_says_what_to_do(uri, advice):
+def test_wrong_uri_states_what_to_do(uri, advice):
     with pytest.raises(ArgumentError, match="must be|must name") as caught:
         parse_uri(uri)
     assert advice in str(caught.value)
@@ -106,7 +106,7 @@ def test_paced_file_without_a_length_ends_though_it_loops(tmp_path):
 
 @pytest.mark.needs_media
 @pytest.mark.parametrize(("options", "advice"), [("loop=yes", "loop must be 0 or 1"), ("speed=fast", "speed must be a number")])
-def test_paced_uri_with_a_wrong_option_says_what_to_do(clips, options, advice):
+def test_paced_uri_with_a_wrong_option_states_what_to_do(clips, options, advice):
     with pytest.raises(ArgumentError, match=advice):
         open_source(f"paced:{clips[1]}?{options}")
 

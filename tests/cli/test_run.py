@@ -165,7 +165,7 @@ def test_an_overlay_may_be_named_like_a_protocol(tmp_path: Path, monkeypatch: py
     assert sum(isinstance(unit, VideoFrame) for unit in MediaFile(tmp_path / "take:1.mp4")) == 5
 
 
-def test_events_that_no_sink_got_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_that_no_sink_got_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert losses({"a": {"written": 3, "dropped": 0}, "b": {"written": 1, "dropped": 2}}) == [
         "b: 2 of 3 events were not delivered."
     ]

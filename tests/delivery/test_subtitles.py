@@ -17,7 +17,7 @@ def test_timestamp_is_that_of_webvtt(pts, expected):
     assert timestamp(pts) == expected
 
 
-def test_cue_says_values_with_sign_or_the_status():
+def test_cue_states_values_with_sign_or_the_status():
     assert cue_text(FULL.to_dict()) == "valence +0.10  arousal -0.25"
     assert cue_text(replace(FULL, valence=None, status=Status.NO_FACE).to_dict()) == "arousal -0.25"
     assert cue_text(EMPTY.to_dict()) == "stale"

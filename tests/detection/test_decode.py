@@ -82,7 +82,7 @@ def test_a_flood_of_candidates_stays_bounded() -> None:
     assert 0 < len(boxes) <= 400
 
 
-def test_one_face_is_where_its_cell_says() -> None:
+def test_one_face_is_where_its_cell_states() -> None:
     maps = random_maps(320, 192, 3, level=-50)
     maps[1][:, 5, 7] = [4.0, 0.25, -0.5, math.log(4), math.log(5), *([0.5, 1.0] * 5)]
     boxes, scores, points = decode_maps(maps, score_threshold=0.5)

@@ -82,7 +82,7 @@ def make_feed(output: str, batch: int) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_any_batch_is_what_torch_says(made: Made, backend: str) -> None:
+def test_any_batch_is_what_torch_states(made: Made, backend: str) -> None:
     import torch
 
     data, module, output = made

@@ -225,7 +225,7 @@ def test_verify_ends_with_an_error_below_the_floor(tmp_path, bundle, capsys):
     assert "CCC of valence with the golden outputs must be at least 0.9999" in capsys.readouterr().err
 
 
-def test_verify_says_when_there_is_nothing_to_replay(tmp_path, bundle, capsys):
+def test_verify_states_when_there_is_nothing_to_replay(tmp_path, bundle, capsys):
     members = {name: data for name, data in bundle.members.items() if name != "golden.npz"}
     ModelBundle.save(tmp_path / "none.eaff", bundle.manifest, members)
     assert main(["models", "verify", str(tmp_path / "none.eaff")]) == UNUSABLE

@@ -18,7 +18,7 @@ def base():
     return ModelBundle.load()
 
 
-def said_of(base, preset="edge", **changes):
+def run_info_of(base, preset="edge", **changes):
     """What a cache states of features that the bundle's recipe made."""
     from edgeaff.training.features.cache import statistics_id
     from edgeaff.training.features.recipe import encoder_id_of
@@ -38,9 +38,9 @@ def check(base, system, features, **sizes):
 
 
 def test_features_of_the_right_preset_pass(base):
-    check(base, "edge", said_of(base))
-    check(base, "transformer_av", said_of(base, "paper"))
-    check(base, "transformer_av", said_of(base, "paper", encoder_id="vggface 0123456789abcdef"))
+    check(base, "edge", run_info_of(base))
+    check(base, "transformer_av", run_info_of(base, "paper"))
+    check(base, "transformer_av", run_info_of(base, "paper", encoder_id="vggface 0123456789abcdef"))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_features_of_the_right_preset_pass(base):
 )
 def test_features_of_the_other_preset_are_refused_with_what_to_do(base, system, made, wanted, other):
     with pytest.raises(SpecMismatchError, match=f"extract with --preset {wanted} into another folder, or train {other}"):
-        check(base, system, said_of(base, made))
+        check(base, system, run_info_of(base, made))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_features_of_the_other_preset_are_refused_with_what_to_do(base, system, 
 )
 def test_features_of_another_bundle_are_refused_with_the_option_that_names_it(base, name, advice):
     with pytest.raises(SpecMismatchError, match=advice):
-        check(base, "edge", said_of(base, **{name: "0123456789abcdef"}))
+        check(base, "edge", run_info_of(base, **{name: "0123456789abcdef"}))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_features_of_another_bundle_are_refused_with_the_option_that_names_it(ba
 )
 def test_sizes_that_no_bundle_takes_are_refused(base, system, sizes, message):
     with pytest.raises(ArgumentError, match=message):
-        check(base, system, said_of(base, "edge" if system == "edge" else "paper"), **sizes)
+        check(base, system, run_info_of(base, "edge" if system == "edge" else "paper"), **sizes)
 
 
 def test_training_refuses_before_the_first_step_and_trains_for_comparison_when_asked(base, tmp_path, capsys):

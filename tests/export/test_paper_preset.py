@@ -63,7 +63,7 @@ def test_a_system_without_layers_is_refused():
         export_window_step(_system(layers=0))
 
 
-def test_the_bundle_says_what_torch_says(bundle):
+def test_the_bundle_states_what_torch_states(bundle):
     from edgeaff.golden import compare
     from edgeaff.inference import load_predictor
 

@@ -146,7 +146,7 @@ def test_rows_wait_for_a_pop():
 
 
 @pytest.mark.parametrize(("value", "index"), [(np.nan, 0), (np.inf, 299), (-np.inf, 700)])
-def test_not_finite_raises_says_where_and_takes_nothing(value, index):
+def test_not_finite_raises_states_where_and_takes_nothing(value, index):
     samples = voice(0.3).astype(np.float32) / 32_768
     broken = samples[:800].copy()
     broken[index] = value
@@ -158,7 +158,7 @@ def test_not_finite_raises_says_where_and_takes_nothing(value, index):
     np.testing.assert_array_equal(stream.pop(), extract(samples, max_pitch_lag=4, compatible=False))
 
 
-def test_reset_starts_anew_and_finish_closes():
+def test_reset_starts_over_and_finish_closes():
     samples = voice(0.4)
     stream = lld.LldStream()
     stream.push(voice(0.7, 3))

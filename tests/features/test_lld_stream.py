@@ -98,7 +98,7 @@ def test_later_audio_does_not_change_rows_already_given():
     np.testing.assert_array_equal(early, extract(samples)[: len(early)])
 
 
-def test_reset_starts_anew():
+def test_reset_starts_over():
     samples = voice(0.5)
     stream = LldStream(sample_rate_hz=44_100)
     stream.push(voice(0.7, seed=5))
@@ -166,7 +166,7 @@ def test_harmonic_tone_has_its_pitch_little_jitter_and_its_noise_ratio():
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("rate_hz", [16_000, 48_000])
-def test_not_finite_raises_says_where_and_takes_nothing(value, rate_hz):
+def test_not_finite_raises_states_where_and_takes_nothing(value, rate_hz):
     samples = (voice(0.5) / 32_768).astype(np.float32)
     broken = samples[:2_000].copy()
     broken[1_234] = value

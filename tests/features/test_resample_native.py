@@ -98,7 +98,7 @@ def test_resampler_saturates_floats():
     assert np.array_equal(output, np.array([-1.0, 0.5, 1.0], np.float32))
 
 
-def test_resampler_starts_anew_after_reset():
+def test_resampler_starts_over_after_reset():
     samples = np.random.default_rng(5).uniform(-1, 1, 5000).astype(np.float32)
     resampler = Resampler(44100)
     first = resampler.push(samples)

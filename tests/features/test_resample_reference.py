@@ -110,7 +110,7 @@ def test_out_of_range_floats_saturate():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_not_finite_raises_and_says_where(value):
+def test_not_finite_raises_and_states_where(value):
     samples = np.zeros(100, np.float32)
     samples[17] = value
     with pytest.raises(ArgumentError, match="index 17"):

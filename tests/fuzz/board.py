@@ -43,7 +43,7 @@ class Board:
         self._memory = mmap.mmap(-1, _START + _MOST_BYTES)
 
     def read(self) -> State:
-        """Returns what stands on it: read until two readings agree, for the child may be writing."""
+        """Returns the content of the board: read until two readings agree, for the child may be writing."""
         before = None
         while before != (now := self._memory[: _FIELDS.size]):
             before = now

@@ -311,7 +311,7 @@ def test_host_or_origin_that_no_browser_sends_is_an_error(access):
         ("localhost.evil.example", False),
     ],
 )
-def test_loopback_is_told_from_the_network(host, expected):
+def test_loopback_is_distinguished_from_the_network(host, expected):
     assert is_loopback(host) == expected
 
 

@@ -190,7 +190,7 @@ def test_crop_resize_is_continuous_in_the_box():
         ({"image": [[1]]}, "list"),
     ],
 )
-def test_crop_resize_says_what_is_wrong(changes, message):
+def test_crop_resize_states_what_is_wrong(changes, message):
     arguments = {"image": np.zeros((6, 4, 3), np.uint8), "box": (0, 0, 2, 2), "width": 3, "height": 3, **changes}
     with pytest.raises(ArgumentError, match=message):
         crop_resize(arguments.pop("image"), arguments.pop("box"), **arguments)

@@ -23,8 +23,8 @@ TYPES = {"float32": 0, "float16": 1, "bfloat16": 2}
 def emulate(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Any:
     nvcc = shutil.which("nvcc") or "/usr/local/cuda/bin/nvcc"
     # nvcc may be a wrapper; it knows where its headers are.
-    says = subprocess.run([nvcc, "--dryrun", "-c", "-x", "cu", "/dev/null"], capture_output=True, text=True).stderr
-    top = next(line.split("=", 1)[1] for line in says.splitlines() if line.startswith("#$ TOP="))
+    output = subprocess.run([nvcc, "--dryrun", "-c", "-x", "cu", "/dev/null"], capture_output=True, text=True).stderr
+    top = next(line.split("=", 1)[1] for line in output.splitlines() if line.startswith("#$ TOP="))
     library = tmp_path_factory.mktemp("emulated") / "attention.so"
     subprocess.run(
         ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-Werror", "-Wno-unknown-pragmas",

@@ -77,7 +77,7 @@ def test_a_row_without_keys_is_zero_with_finite_gradient():
     assert torch.isfinite(key_value.grad).all()
 
 
-def test_both_directions_sum_as_the_signature_says():
+def test_both_directions_sum_as_the_signature_states():
     import torch
 
     from edgeaff.ops.reference_torch import cross_modal_attention

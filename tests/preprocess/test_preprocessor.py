@@ -300,7 +300,7 @@ def test_faces_and_rows_known_already_enter_the_same_path() -> None:
         assert (a.audio is None) == (b.audio is None) and (a.audio is None or np.array_equal(a.audio, b.audio))
 
 
-def test_reset_starts_anew() -> None:
+def test_reset_starts_over() -> None:
     items = stream(1.0)
     pre = make()
     first = push_all(pre, items)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeaff.bundle import ModelBundle
-from recipes.default_bundle.end_to_end import HEIGHT, WIDTH, Said, render, report, see
+from recipes.default_bundle.end_to_end import HEIGHT, WIDTH, Predictions, render, report, see
 from recipes.face_encoder.data import FaceSet
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_native]
@@ -28,7 +28,7 @@ def test_the_report_counts_what_had_no_answer_and_what_the_intervals_hold():
     stated = labels + 0.1 * rng.standard_normal((400, 2))
     stated[:40] = np.nan
     half = {68: np.full((400, 2), 0.1), 95: np.full((400, 2), 0.196)}
-    figures = report(Said(stated, half), labels, repeats=100)
+    figures = report(Predictions(stated, half), labels, repeats=100)
     assert figures["answered"] == 0.9
     assert figures["valence_ccc"] > 0.95 > figures["valence_ccc_all"]
     low, high = figures["valence_interval"]

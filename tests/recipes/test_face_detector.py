@@ -41,7 +41,7 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     cv2.circle(image, point, 3, (20, 20, 20), -1)
                 boxes = [{"box": [32, 22, 88, 98], "face": 1, "score": 1.0, "votes": "", "lm": list(np.ravel(points))}]
             data = cv2.imencode(".jpg", image)[1].tobytes()
-            info = tarfile.TarInfo(f"picture_{number:03d}.jpg")
+            info = tarfile.TarInfo(f"image_{number:03d}.jpg")
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
             source = "omz" if number % 6 == 5 else "coco_by"

@@ -76,7 +76,7 @@ def test_read_split_gives_tiles_in_order_and_soft_labels(tmp_path):
     np.testing.assert_allclose(faces.affect[0], 0.75 * ANCHORS[1] + 0.25 * ANCHORS[3], rtol=1e-6)
 
 
-def test_read_split_says_what_is_wrong(tmp_path):
+def test_read_split_states_what_is_wrong(tmp_path):
     tiles = np.zeros((14, 48, 48), np.uint8)
     write_fer(tmp_path, tiles, np.ones((13, 10), int).tolist())
     with pytest.raises(ArgumentError, match=r"train_votes.csv must have 14 rows, got 13"):
@@ -95,7 +95,7 @@ def test_warp_without_change_is_the_plain_crop():
     assert np.abs(warp(image, mirror=True).astype(int) - mirrored).max() <= 1
 
 
-def test_warp_scales_shifts_and_turns_the_way_it_says():
+def test_warp_scales_shifts_and_turns_the_way_it_states():
     image = np.zeros((48, 48), np.uint8)
     image[20:28, 30:38] = 255  # center (34, 24): 10 px right of the tile's center
     center = lambda crop: np.array(np.nonzero(crop > 127)).mean(axis=1)[::-1] / 2  # noqa: E731

@@ -55,7 +55,7 @@ class Pusher:
 # --- what it reports about itself -----------------------------------------------------------------------------------------------------
 
 
-def test_first_face_is_told_once_before_its_event_is_read() -> None:
+def test_first_face_is_reported_once_before_its_event_is_read() -> None:
     media = make_media(1.0)
     if media.kind != "portrait":
         pytest.fail("scikit-image must be installed for the portrait; it is part of the development environment.")
@@ -91,7 +91,7 @@ def test_health_and_stats_tell_sources_worker_sinks_and_ladder(tmp_path: Path) -
     assert (
         stats.stages_ms["frame"]["p50"] > 0 and stats.stages_ms["latency"]["p99"] >= stats.stages_ms["latency"]["p50"]
     )
-    assert set(stats.queues) == {"events", "frames", "sound_ms", "sinks"} and stats.events > 0
+    assert set(stats.queues) == {"events", "frames", "audio_ms", "sinks"} and stats.events > 0
     assert runtime.health().state in ("stopped", "ended") and not runtime.health().healthy
     lines = (tmp_path / "a.jsonl").read_text().splitlines()
     assert len(lines) == runtime.stats().events == runtime.stats().sinks["JsonlSink"]["written"]
@@ -104,7 +104,7 @@ def test_health_goes_into_prometheus_text() -> None:
     assert "edgeaff_ladder_step 0" in text and 'edgeaff_state{value="new"} 1' in text
 
 
-def test_source_that_is_lost_and_comes_back_is_told() -> None:
+def test_source_that_is_lost_and_comes_back_is_reported() -> None:
     def dies(source: ScriptedSource) -> Iterator[Any]:
         for _ in range(5):
             time.sleep(0.02)
@@ -125,7 +125,7 @@ def test_source_that_is_lost_and_comes_back_is_told() -> None:
 # --- the ladder in a runtime ----------------------------------------------------------------------------------------------------
 
 
-def test_overload_is_answered_told_recorded_and_replayed(tmp_path: Path) -> None:
+def test_overload_is_answered_reported_recorded_and_replayed(tmp_path: Path) -> None:
     reported: list[StatusEvent] = []
     with Recorder(tmp_path / "a.eaffrec", options={"audio": False}) as recorder:
         runtime = edgeaff.Runtime(video=edgeaff.PushVideo(), sinks=[recorder])
@@ -330,7 +330,7 @@ def child_of_a_fork(runtime: edgeaff.Runtime, answers: Any) -> None:
     os._exit(0)
 
 
-def test_forked_child_is_told_and_can_make_its_own() -> None:
+def test_forked_child_is_reported_and_can_make_its_own() -> None:
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     runtime = edgeaff.Runtime(video=edgeaff.PushVideo())

@@ -82,7 +82,7 @@ def test_step_that_does_not_hold_is_tried_less_and_less_often() -> None:
     assert len(tries) < 20 and gaps[-1] >= 60 and all(np.diff(gaps) >= -1)
 
 
-def test_process_that_stood_still_says_nothing() -> None:
+def test_process_that_stood_still_reports_nothing() -> None:
     machine = Machine()
     machine.run(5, (15.0, 8.0, 6.0))
     machine.now += 5 * SECOND
@@ -116,7 +116,7 @@ def degraded_run(step: int) -> tuple[int, int, list]:
     return detector.calls, encoder.crops, ticks + preprocessor.finish()
 
 
-def test_every_step_leaves_out_what_it_says_and_loses_no_face() -> None:
+def test_every_step_leaves_out_what_it_states_and_loses_no_face() -> None:
     assert degraded_run(0)[:2] == (90, 90)
     assert degraded_run(1)[:2] == (10, 90)
     calls, crops, ticks = degraded_run(2)

@@ -76,7 +76,7 @@ def test_stop_is_quick_while_nothing_comes() -> None:
     assert time.monotonic() - started < 1.0
 
 
-def test_pushing_to_what_takes_none_says_what_to_pass() -> None:
+def test_pushing_to_what_takes_none_states_what_to_pass() -> None:
     with (
         edgeaff.Runtime(video=edgeaff.PushVideo()) as runtime,
         pytest.raises(ArgumentError, match=r"audio must be an edgeaff.PushAudio"),
@@ -103,7 +103,7 @@ def test_a_subclass_of_a_push_source_can_be_pushed_to() -> None:
         assert runtime.push_frame(np.zeros((48, 64, 3), np.uint8), pts_ns=0) == 0
 
 
-def test_a_failing_sink_is_reported_as_a_sink_whatever_its_name(tmp_path: Path) -> None:
+def test_a_failing_sink_is_reported_as_a_sink_with_any_its_name(tmp_path: Path) -> None:
     class Full:
         """A sink that fails at once."""
 

@@ -64,7 +64,7 @@ def push_all(
                     least += 1
             runtime.push_audio(tone(index), pts_ns=index * CHUNK * 1_000_000_000 // RATE)
             index += 1
-            while runtime.stats().queues["sound_ms"] > 2000:
+            while runtime.stats().queues["audio_ms"] > 2000:
                 time.sleep(0.01)
             time.sleep(max(0.0, start + index * CHUNK / RATE / 2 - time.monotonic()))
         runtime.finish()

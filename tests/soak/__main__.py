@@ -44,7 +44,7 @@ def run_faults(rig: Rig, names: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def failures(result: dict[str, Any]) -> list[str]:
-    """Returns what misses its bar."""
+    """Returns the figures that miss their bar."""
     found = [f"{name}: {cell.get('detail', '')}" for name, cell in result["faults"].items() if not cell["passed"]]
     if "p99_ms" not in result:
         return found

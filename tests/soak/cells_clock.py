@@ -86,8 +86,8 @@ def two_clocks(rig: Rig) -> float:
             reported = next((event for event in trial.reported if event.kind == "clock_mismatch"), None)
             trial.must(reported, "clock_mismatch was not reported")
             trial.must(not runtime.health().healthy, "the runtime is healthy")
-            mended = pair.step(-3600.0, "audio")
-            recovery = trial.recover("clock_mismatch", reported.source if reported is not None else "", mended)
+            repaired = pair.step(-3600.0, "audio")
+            recovery = trial.recover("clock_mismatch", reported.source if reported is not None else "", repaired)
             trial.must(trial.follow(2.0, lambda: runtime.health().healthy), "the runtime stays unhealthy")
             return recovery
     finally:

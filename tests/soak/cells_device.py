@@ -29,7 +29,7 @@ def camera_cell(mode: str, kind: str) -> Cell:
             if kind != "corrupt_input":  # the microphone goes on
                 trial.must(trial.last is not None and trial.last.audio_age_ms is not None, "the clip stopped too")
             trial.follow(1.0)
-            return trial.recover(kind, "camera", device.mend())
+            return trial.recover(kind, "camera", device.repair())
 
     return cell
 
@@ -43,9 +43,9 @@ def slow_reader(make_source: Any, needs: str) -> Cell:
         runtime = edgeaff.Runtime(bundle(), **sources, policy=edgeaff.Policy(capacity=30))
         with running(Trial(runtime, *needs.split("+"))) as trial:
             time.sleep(3.0)
-            mended = time.monotonic()
+            repaired = time.monotonic()
             trial.expect("dropped", "reader")
-            return trial.recover("dropped", "reader", mended)
+            return trial.recover("dropped", "reader", repaired)
 
     return cell
 
@@ -71,10 +71,10 @@ def raising_callback(make_source: Any, needs: str) -> Cell:
             except ZeroDivisionError:
                 surfaced = True
             trial.must(surfaced, "the exception did not surface")
-            trial.must(_soon(lambda: trial.was_told("failed", "reader")), "failed of reader was not reported")
-        mended = time.monotonic()
+            trial.must(_soon(lambda: trial.was_reported("failed", "reader")), "failed of reader was not reported")
+        repaired = time.monotonic()
         with running(Trial(edgeaff.Runtime(bundle(), **{name: make_source(rig)}), *needs.split("+"))) as again:
-            return again.recover(None, "reader", mended) - 0.5  # `start` reads half a second before it returns
+            return again.recover(None, "reader", repaired) - 0.5  # `start` reads half a second before it returns
 
     return cell
 

@@ -108,7 +108,7 @@ def sink_cell(mode: str) -> Cell:
             sink.mode = mode
             trial.expect("dropped", "sink")
             trial.must(trial.is_well(), "the events stopped with the sink")
-            return trial.recover("dropped", "sink", sink.mend())
+            return trial.recover("dropped", "sink", sink.repair())
 
     return cell
 
@@ -121,7 +121,7 @@ def sink_raises(rig: Rig) -> float:
         sink.mode = "raising"
         trial.expect("lost", "sink")
         trial.must(trial.is_well(), "the events stopped with the sink")
-        recovery = trial.recover("lost", "sink", sink.mend())
+        recovery = trial.recover("lost", "sink", sink.repair())
         got = sink.got
         trial.must(trial.follow(2.0, lambda: sink.got > got) is not None, "the sink gets nothing any more")
         return recovery

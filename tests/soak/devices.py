@@ -19,17 +19,17 @@ class FaultyCamera:
         self.mode = "ok"
         self._images = [np.ascontiguousarray(image[:, :, ::-1]) for image in make_media(1.0).images]
         self._index = itertools.count()
-        self._mended = threading.Event()
+        self._repaired = threading.Event()
 
     def break_it(self, mode: str) -> None:
         """Breaks it: lost, frozen, stalled, garbage or raising."""
-        self._mended.clear()
+        self._repaired.clear()
         self.mode = mode
 
-    def mend(self) -> float:
-        """Mends it; returns the monotonic time."""
+    def repair(self) -> float:
+        """Repairs it; returns the monotonic time."""
         self.mode = "ok"
-        self._mended.set()
+        self._repaired.set()
         return time.monotonic()
 
     def opener(self) -> _Capture:
@@ -56,7 +56,7 @@ class _Capture:
     def read(self) -> tuple[bool, Any]:
         mode = self._camera.mode
         if mode == "stalled":
-            self._camera._mended.wait()
+            self._camera._repaired.wait()
         self._due = max(self._due + 1 / 30, time.monotonic() - 0.1)
         time.sleep(max(0.0, self._due - time.monotonic()))
         if mode == "lost":
@@ -82,14 +82,14 @@ class FaultySink:
 
     def __init__(self) -> None:
         self.mode = "ok"
-        self.mended = threading.Event()
+        self.repaired = threading.Event()
         self.got = 0
 
     def write(self, event: Any) -> None:
         if self.mode == "slow":
             time.sleep(0.3)
         if self.mode == "stalled":
-            self.mended.wait(30.0)
+            self.repaired.wait(30.0)
         if self.mode == "raising":
             raise ZeroDivisionError("a mistake in the sink")
         self.got += 1
@@ -97,8 +97,8 @@ class FaultySink:
     def close(self) -> None:
         """Nothing to free."""
 
-    def mend(self) -> float:
-        """Mends it; returns the monotonic time."""
+    def repair(self) -> float:
+        """Repairs it; returns the monotonic time."""
         self.mode = "ok"
-        self.mended.set()
+        self.repaired.set()
         return time.monotonic()

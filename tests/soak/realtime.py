@@ -40,7 +40,7 @@ class Series:
             return
         queues = runtime.stats().queues
         self.seconds[self.count], self.rss_mib[self.count] = second, resident_mib()
-        self.queues[self.count] = queues["events"], queues["frames"], queues["sound_ms"] / 10, queues["sinks"]
+        self.queues[self.count] = queues["events"], queues["frames"], queues["audio_ms"] / 10, queues["sinks"]
         self.count += 1
 
     def rss_slope_mb_per_hour(self) -> float:

@@ -54,7 +54,7 @@ class Trial:
         self.reported: list[StatusEvent] = []
         self.last: AffectEvent | None = None
         self.read = self.seq_gaps = self.missed_ticks = 0
-        self.first_seq = self.told_before = 0
+        self.first_seq = self.reported_before = 0
         runtime.on_status(self.reported.append)
 
     def follow(self, seconds: float, until: Callable[[], bool] = lambda: False) -> float | None:
@@ -86,32 +86,32 @@ class Trial:
         ages = {"video": self.last.video_age_ms, "audio": self.last.audio_age_ms}
         return all(ages[name] is not None and ages[name] <= FRESH_MS[name] for name in self.needs)
 
-    def was_told(self, kind: str, source: str, after: int = 0) -> bool:
+    def was_reported(self, kind: str, source: str, after: int = 0) -> bool:
         """Whether a status event came since all was well at the start."""
-        return any(event.kind == kind and event.source == source for event in self.reported[max(after, self.told_before) :])
+        return any(event.kind == kind and event.source == source for event in self.reported[max(after, self.reported_before) :])
 
     def start(self) -> None:
         """Waits until all is well for half a second."""
         self.must(self.follow(10.0, self.is_well), "no fresh event within 10 s of the start")
         self.follow(0.5)
-        self.told_before = len(self.reported)
+        self.reported_before = len(self.reported)
 
     def expect(self, kind: str, source: str, seconds: float = 8.0) -> None:
         """Waits for a status event."""
-        self.must(self.follow(seconds, lambda: self.was_told(kind, source)), f"{kind} of {source} was not reported")
+        self.must(self.follow(seconds, lambda: self.was_reported(kind, source)), f"{kind} of {source} was not reported")
 
-    def recover(self, kind: str | None, source: str, mended: float | None = None) -> float:
+    def recover(self, kind: str | None, source: str, repaired: float | None = None) -> float:
         """Returns the time for which after its cause ended (monotonic; default now) everything was well again, and was stated to be."""
-        mended = time.monotonic() if mended is None else mended
+        repaired = time.monotonic() if repaired is None else repaired
         after = max(
             (i for i, event in enumerate(self.reported) if event.kind == kind and event.source == source), default=0
         )
-        over = (lambda: True) if kind is None else lambda: self.was_told("recovered", source, after)
+        over = (lambda: True) if kind is None else lambda: self.was_reported("recovered", source, after)
         before = self.last.seq if self.last is not None else -1
         self.must(
             self.follow(10.0, lambda: self.is_well() and self.last.seq > before and over()), f"no recovery from {kind}"
         )
-        return time.monotonic() - mended
+        return time.monotonic() - repaired
 
     def must(self, value: Any, sentence: str) -> None:
         """Raises Failure unless the value is neither None nor False."""
@@ -128,7 +128,7 @@ class Trial:
             abs(source.get("frames", 0) - taken) <= 1, f"{source.get('frames')} frames came, {taken} are counted"
         )
         lost = stats.samples + source.get("samples_dropped", 0)
-        open_end = stats.queues["sound_ms"] + 200
+        open_end = stats.queues["audio_ms"] + 200
         rate = 48  # samples per ms, the highest that is used
         self.must(
             0 <= source.get("samples", 0) - lost <= open_end * rate,
@@ -165,7 +165,7 @@ Cell = Callable[[Any], float]
 
 
 def run_cell(cell: Cell, rig: Any) -> Outcome:
-    """Returns what became of one cell; never raises what the cell does."""
+    """Returns the outcome of one cell; never raises the cell's exception."""
     try:
         recovery = cell(rig)
     except Exception as error:  # noqa: BLE001 - a cell that breaks is a cell that failed, with its reason

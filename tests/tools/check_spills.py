@@ -46,7 +46,7 @@ def parse_report(text: str) -> dict[str, tuple[int, int]]:
 
 
 def compile_report(nvcc: str, source: Path, archs: tuple[str, ...]) -> str:
-    """Returns what nvcc states; raises CalledProcessError where it fails, also on warnings."""
+    """Returns the output of nvcc; raises CalledProcessError where it fails, also on warnings."""
     with tempfile.TemporaryDirectory() as folder:
         command = [nvcc, "-std=c++17", "-O3", "--expt-relaxed-constexpr", "-Xptxas=-v", "-Werror", "all-warnings"]
         command += [f"-gencode=arch=compute_{arch},code=sm_{arch}" for arch in archs]

@@ -93,7 +93,7 @@ def install(wheel: Path, folder: Path, python: str) -> None:
 
 
 def run(emulator: list[str], folder: Path, part: str) -> dict[str, Any]:
-    """Returns what a part of the tests came to."""
+    """Returns the outcome of a part of the tests."""
     report = folder / "report.xml"
     report.unlink(missing_ok=True)
     chosen = ["-m", "not slow and not system and not needs_shared", "-k", " and ".join(f"not {name}" for name in NOT_THERE)]

@@ -102,7 +102,7 @@ def check(wheel: Path) -> dict[str, Any]:
 
 
 def readelf(*arguments: str) -> str:
-    """Returns what readelf states of a file."""
+    """Returns readelf's report on a file."""
     return subprocess.run([READELF, "-W", *arguments], capture_output=True, text=True, check=True).stdout
 
 

@@ -81,7 +81,7 @@ def test_suffixes_of_people_are_stripped_and_parts_are_not():
     assert video_name("102") == "102"
 
 
-def test_videos_and_crops_are_found_wherever_they_lie(tmp_path):
+def test_videos_and_crops_are_found_at_any_depth(tmp_path):
     for name in ("7", "7_left", "video2_2"):
         _write_labels(tmp_path / f"VA_Set/Train_Set/{name}.txt", [(0, 0)] * 3)
     for path in ("batch1/7.mp4", "batch2/deep/video2_2.avi"):
@@ -214,7 +214,7 @@ def test_labels_of_test_tracks_are_read_where_they_are(tmp_path):
     ]
 
 
-def test_people_stand_where_their_track_says():
+def test_people_stand_where_their_track_states():
     names = ["1", "2_left", "2", "3", "3_right", "4_1", "5_left", "5_right"]
     sides = {name: side_of(name, names) for name in names}
     assert sides == {

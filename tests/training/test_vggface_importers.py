@@ -234,7 +234,7 @@ def test_checksum_and_layout_are_checked(tmp_path):
         import_vggface(tmp_path / "absent.ckpt")
 
 
-def test_a_bundle_without_its_data_says_which_file_is_missing(tmp_path):
+def test_a_bundle_without_its_data_states_which_file_is_missing(tmp_path):
     write_bundle(tmp_path / "model.ckpt-42", files.known_layers(3))
     (tmp_path / "model.ckpt-42.data-00001-of-00002").unlink()
     with pytest.raises(ArgumentError, match="model.ckpt-42.data-00001-of-00002 must lie beside"):

@@ -133,7 +133,7 @@ def measure(units: Iterable[VideoFrame | AudioChunk | ClockTick]) -> AvOffset:
 
 
 def judge(found: AvOffset) -> Finding:
-    """Returns what the offset means for the model, whose steps are 33 ms apart."""
+    """Returns the meaning of the offset for the model, whose steps are 33 ms apart."""
     data: dict[str, Any] = asdict(found)
     if found.offset_ms is None or found.spread_ms is None:
         text = (

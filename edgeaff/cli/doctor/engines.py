@@ -73,7 +73,7 @@ def _judge(bundle: ModelBundle, name: str, certificate: dict[str, Any]) -> Findi
 
 
 def engine_differences(bundle: ModelBundle, certificate: dict[str, Any]) -> list[str]:
-    """Returns what was other on the machine that certified the bundle: "onnxruntime 1.32.0 (here 1.30.1)".
+    """Returns the differences from the machine that certified the bundle: "onnxruntime 1.32.0 (here 1.30.1)".
 
     Args:
         bundle: holds the certificates.

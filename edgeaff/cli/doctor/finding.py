@@ -36,7 +36,7 @@ class Finding:
 
 
 def guarded(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
-    """Returns what a check finds; one that breaks is a FAIL of that name, and the others go on.
+    """Returns the findings of a check; a check that breaks is a FAIL of that name, and the others continue.
 
     Args:
         name: of the check.

@@ -98,7 +98,7 @@ def check_gpu(driver: Driver | None = None, *, build: dict[str, Any] | None = No
 
 
 def missing_code(driver: Driver, build: dict[str, Any]) -> tuple[str, str] | None:
-    """Returns what the compiled module lacks for these devices and what to do; None where it lacks nothing."""
+    """Returns the parts that the compiled module lacks for these devices, with advice; None where it lacks nothing."""
     if not build.get("cuda"):
         return "the compiled module has no CUDA", "install with EDGEAFF_CUDA=ON to compute on the GPU."
     if _version(driver.cuda_version) < _version(str(build.get("cuda_version"))):

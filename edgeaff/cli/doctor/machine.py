@@ -61,7 +61,7 @@ def check_native() -> list[Finding]:
 
 
 def cpu_flags(path: str = "/proc/cpuinfo") -> set[str]:
-    """Returns what the kernel states that the processor can; empty where it has no information."""
+    """Returns the processor features that the kernel reports; empty where it has no information."""
     try:
         with open(path, encoding="utf-8") as lines:
             for line in lines:

@@ -18,7 +18,7 @@ MOST_FRAMES_SHORT = 30  # decoders differ by a few frames at the end; more is an
 
 
 def values_of_frames(values: np.ndarray, ticks: np.ndarray, times_ns: np.ndarray, spec: PreprocessSpec) -> np.ndarray:
-    """Returns what was predicted for each video frame: the value of the tick that the frame belongs to.
+    """Returns the prediction for each video frame: the value of the tick that the frame belongs to.
 
     Args:
         values: (T, 2) predictions.

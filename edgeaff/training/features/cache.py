@@ -51,7 +51,7 @@ class Features:
 
 
 def statistics_id(statistics: Mapping[str, Any]) -> str:
-    """Returns what names the statistics of LLDs in features and in the runs that learned from them."""
+    """Returns the identity of the LLD statistics in features and in the runs that learned from them."""
     return hashlib.sha256(json.dumps(statistics).encode()).hexdigest()[:16]
 
 
@@ -93,7 +93,7 @@ class FeatureCache:
             found = _read_note(folder)["made_with"]
             if found != self.made_with:
                 raise SpecMismatchError(
-                    f"{folder} must hold features of {_said(self.made_with)}, got {_said(found)}; use another folder."
+                    f"{folder} must hold features of {_described(self.made_with)}, got {_described(found)}; use another folder."
                 )
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,7 @@ class FeatureCache:
         wanted = {"fingerprint": spec.fingerprint, "encoder_id": encoder_id, "encoder_mode": encoder_mode}
         if {name: found.get(name) for name in wanted} != wanted:
             raise SpecMismatchError(
-                f"{folder} must hold features of {_said(wanted)}, got {_said(found)}; use another folder."
+                f"{folder} must hold features of {_described(wanted)}, got {_described(found)}; use another folder."
             )
 
     @classmethod
@@ -237,7 +237,7 @@ class FeatureCache:
 
 
 def _read_note(folder: Path) -> dict[str, Any]:
-    """Returns what a cache reports about itself.
+    """Returns the description of a cache.
 
     Raises:
         ArgumentError: the file is none of ours.
@@ -251,7 +251,7 @@ def _read_note(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _said(made_with: Mapping[str, str | None]) -> str:
+def _described(made_with: Mapping[str, str | None]) -> str:
     return ", ".join(f"{name} {value}" for name, value in made_with.items() if value is not None)
 
 

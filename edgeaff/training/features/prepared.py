@@ -121,7 +121,7 @@ class PreparedCorpus:
         self._workers = workers
 
     def description(self) -> dict[str, Any]:
-        """Returns what the results say of the corpus: tracks by split, annotated frames, and what made the features."""
+        """Returns the description of the corpus for the results: tracks by split, annotated frames, and what made the features."""
         splits = [track.split for track in self.tracks.values()]
         return {
             "tracks": {split: splits.count(split) for split in dict.fromkeys(splits)},

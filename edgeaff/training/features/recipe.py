@@ -26,7 +26,7 @@ USUAL_MODE = "upsample"  # of models.vggface.PUBLISHED_MODES
 
 
 def encoder_id_of(bundle: ModelBundle) -> str:
-    """Returns what names the face encoder of a bundle in features and in the runs that learned from them."""
+    """Returns the identity of a bundle's face encoder in features and in the runs that learned from them."""
     return f"face_encoder.onnx {hashlib.sha256(bundle.graph_bytes('face_encoder')).hexdigest()[:16]}"
 
 
@@ -75,7 +75,7 @@ class ExtractRecipe:
         return paper_spec_of(bundle.spec)
 
     def encoder_id(self, bundle: ModelBundle) -> str:
-        """Returns what names the face encoder: a digest of the bundle's graph, or of the VGGFace file.
+        """Returns the identity of the face encoder: a digest of the bundle's graph, or of the VGGFace file.
 
         Raises:
             ArgumentError: the file cannot be read.

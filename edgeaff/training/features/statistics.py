@@ -22,7 +22,7 @@ from edgeaff.spec import LLD_SIZE, PreprocessSpec
 from edgeaff.training.corpora.record import Track, size_of
 from edgeaff.workers import Limits, beat, run_jobs
 
-FOLDER = "sound_sums"
+FOLDER = "audio_sums"
 SILENCE_SECONDS = 600.0  # without samples: the file holds its decoder up
 
 

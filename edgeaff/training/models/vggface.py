@@ -131,7 +131,7 @@ class VggFace(nn.Module):
         self.descriptor_size = config.descriptor
 
     def activations(self, face: Tensor) -> dict[str, Tensor]:
-        """Returns what every layer gives, after its ReLU, by name.
+        """Returns the output of every layer, after its ReLU, by name.
 
         Args:
             face: (B, 3, 96, 96) float32 RGB in [-1, 1].

@@ -77,7 +77,7 @@ def run_macs(run: PlannedRun) -> int:
 
 
 def newest_rows(module: nn.Module, system: System, track: Any, ticks: np.ndarray) -> np.ndarray:
-    """Returns what a windowed system states of each tick when its window ends there.
+    """Returns a windowed system's prediction for each tick when its window ends there.
 
     Args:
         module: in evaluation mode, on the CPU.

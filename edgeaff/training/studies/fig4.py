@@ -115,7 +115,7 @@ class Windows:
         return inputs
 
     def predict(self, module: nn.Module, keeps: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Returns what `predict` returns for each track, computed in batches of windows of one length.
+        """Returns the result of `predict` for each track, computed in batches of windows of one length.
 
         Args:
             module: in evaluation mode, on the CPU.

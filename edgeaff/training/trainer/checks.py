@@ -18,7 +18,7 @@ from edgeaff.training.trainer.losses import training_outputs
 from edgeaff.training.trainer.sequences import system_inputs
 
 MOST_TICKS = 200  # of a track: with wide features more would read tens of gigabytes before the first step
-SAID_BY_TORCH = (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError)
+TORCH_ERRORS = (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError)
 
 
 def check_network(system: System, config: TrainConfig) -> None:
@@ -40,7 +40,7 @@ def check_network(system: System, config: TrainConfig) -> None:
             training_outputs(module, config.loss, inputs)
     except ArgumentError:
         raise
-    except SAID_BY_TORCH as error:
+    except TORCH_ERRORS as error:
         raise ArgumentError(
             f"sizes and window_ticks must give a network that works, got {dict(config.sizes)} and {ticks} ticks for {system.name} "
             f"({' '.join(str(error).split())}); correct the file."

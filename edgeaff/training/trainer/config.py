@@ -140,7 +140,7 @@ def _check(name: str, value: Any, kind: type) -> None:
 
 
 def read_toml(path: Path, what: str, shipped: Sequence[str]) -> dict[str, Any]:
-    """Returns what a TOML file holds.
+    """Returns the content of a TOML file.
 
     Args:
         path: the file, or a name of one that ships.

@@ -105,7 +105,7 @@ LOSSES = {"sequence_ccc": sequence_ccc_loss, "flattened_ccc": flattened_ccc_loss
 
 
 def training_outputs(module: nn.Module, loss: str, inputs: dict[str, Tensor]) -> Tensor:
-    """Returns what the loss of a module is computed from, apart from the loss so that processes can share it.
+    """Returns the inputs of a module's loss, apart from the loss so that processes can share it.
 
     Args:
         module: a system.

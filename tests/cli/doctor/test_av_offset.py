@@ -60,7 +60,7 @@ def test_advice_for_a_late_microphone_is_a_uri_that_opens_it_right() -> None:
     assert "mic:NAME?latency=0.090" in judge(AvOffset(90, 2, 16.7, 9, 9, 9)).advice
 
 
-def test_without_claps_it_says_what_to_do() -> None:
+def test_without_claps_it_states_what_to_do() -> None:
     silent = [unit for unit in units(30, 16_000, 0) if not isinstance(unit, AudioChunk)]
     (finding,) = [judge(measure(silent))]
     assert finding.level == "FAIL" and "6 flashes, 0 claps" in finding.text and "clap near" in finding.advice
@@ -110,7 +110,7 @@ def test_sources_that_make_no_sense_are_refused(arguments: list[str]) -> None:
 
 
 @pytest.mark.needs_cv2
-def test_camera_without_a_microphone_says_what_to_add() -> None:
+def test_camera_without_a_microphone_states_what_to_add() -> None:
     with pytest.raises(ArgumentError, match="add audio=URI"):
         check_av_offset("camera:0", None)
     with pytest.raises(ArgumentError, match="--seconds"):

@@ -76,7 +76,7 @@ def test_run_with_nothing_but_the_core(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_broken_bundle_is_exit_code_1_with_a_line_that_says_so(
+def test_broken_bundle_is_exit_code_1_with_a_line_that_reports_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "x.eaff").write_bytes(b"no bundle")

@@ -118,7 +118,7 @@ def test_microphones_are_listed_with_the_rates_they_accept() -> None:
     assert "refuses 16000 Hz, so it is resampled" in first.text
 
 
-def test_microphone_trouble_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_microphone_trouble_states_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [finding.level for finding in devices.check_microphones(CheckedPortAudio(rates=()))] == ["WARN", "WARN"]
     unplugged = CheckedPortAudio()
     unplugged.plugged = False
@@ -216,7 +216,7 @@ def test_which_code_runs_where(architecture: str, capability: int, runs: bool) -
     assert gpu._runs(architecture, capability) is runs
 
 
-def test_jetson_says_what_it_is(tmp_path: Path) -> None:
+def test_jetson_states_what_it_is(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "nv_tegra_release").write_text("# R36 (release), REVISION: 4.0, GCID: 3, BOARD: generic\n")
     (finding,) = gpu.check_gpu(Driver("12.6", (ORIN,)), build=BUILD, root=str(tmp_path))

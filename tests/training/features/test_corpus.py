@@ -126,7 +126,7 @@ def test_odd_metadata_and_names_are_extracted_like_others(tmp_path, capsys):
     )
 
 
-def test_whatever_one_video_raises_the_others_are_extracted(tmp_path, capsys, monkeypatch):
+def test_with_any_one_video_raises_the_others_are_extracted(tmp_path, capsys, monkeypatch):
     corpus, cache = _corpus(tmp_path / "corpus", [12, 12]), tmp_path / "cache"
     extract_track = corpus_module.extract_track
 
@@ -276,8 +276,8 @@ def test_a_video_that_crashes_its_reader_is_skipped_and_named_and_the_rest_is_do
     assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "1", "--quiet"]) == 3
     out, err = capsys.readouterr()
     assert "skipped v1: its worker process was killed by SIGSEGV, 2 times" in err
-    said = json.loads(out.splitlines()[-1])
-    assert (said["extracted"], said["skipped"]) == (2, ["v1"])
+    stated = json.loads(out.splitlines()[-1])
+    assert (stated["extracted"], stated["skipped"]) == (2, ["v1"])
     assert sorted(path.name for path in cache.glob("*.npz")) == ["v0.npz", "v2.npz"] and not list(cache.glob(".*.npz"))
 
 
@@ -318,13 +318,13 @@ def test_statistics_of_the_paper_preset_are_those_of_the_training_tracks(tmp_pat
     loud = heard.read("v0").audio
     assert loud.shape[1] == 4096 and not loud[:, 4095].any()
     assert float(loud[-1, newest][8]) > 3 * float(np.abs(train[:, 8]).max())  # louder than anything it was trained on
-    sums = {path.name: path.stat().st_mtime_ns for path in (cache / "sound_sums").iterdir()}
+    sums = {path.name: path.stat().st_mtime_ns for path in (cache / "audio_sums").iterdir()}
     assert len(sums) == 2
     (cache / "v1.npz").unlink()
     assert main(arguments) == 0
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (again["extracted"], again["statistics"]) == (1, first["statistics"])
-    assert {path.name: path.stat().st_mtime_ns for path in (cache / "sound_sums").iterdir()} == sums
+    assert {path.name: path.stat().st_mtime_ns for path in (cache / "audio_sums").iterdir()} == sums
 
 
 def test_the_paper_preset_wants_training_audio(tmp_path, capsys):
@@ -353,8 +353,8 @@ def test_descriptors_of_published_weights_are_extracted(tmp_path, small_vggface,
     corpus, cache = _corpus(tmp_path / "corpus", [30]), tmp_path / mode
     arguments = ["extract", str(corpus), "--cache", str(cache), "--vggface", str(small_vggface), "--vggface-mode", mode]
     assert main([*arguments, "--quiet", "--workers", "0"]) == 0
-    said = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert said["encoder_id"].startswith("vggface ") and said.get("encoder_mode", "upsample") == mode
+    stated = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert stated["encoder_id"].startswith("vggface ") and stated.get("encoder_mode", "upsample") == mode
     assert FeatureCache.open(cache).read("v0").video.shape[1] == CONFIG.descriptor
 
 

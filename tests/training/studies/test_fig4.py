@@ -148,7 +148,7 @@ def test_a_long_stream_is_predicted_in_pieces_that_fit_into_memory(monkeypatch):
     assert np.abs(predict(module, system, track) - whole).max() > 1e-6
 
 
-def test_inputs_beyond_the_room_are_made_anew(monkeypatch):
+def test_inputs_beyond_the_room_are_made_again(monkeypatch):
     torch.manual_seed(0)
     system, tracks = find_system("transformer_av"), _world(5, 3, ticks=250)
     module = AudioVideoTransformer(TransformerConfig(**SIZES)).eval()

@@ -218,7 +218,7 @@ def without_test_labels(made):
     return arguments
 
 
-def test_without_test_labels_the_table_is_of_validation_and_says_so(made, without_test_labels):
+def test_without_test_labels_the_table_is_of_validation_and_reports_it(made, without_test_labels):
     table = json.loads((made / "out_real" / "table1.json").read_text())
     result = json.loads((made / "out_real" / "runs" / "rnn_a-0" / "result.json").read_text())
     assert table["measured_on"] == result["measured_on"] == "valid"
@@ -256,7 +256,7 @@ def test_a_run_is_not_ablated_where_nothing_is_annotated(made, without_test_labe
     assert "must hold annotated tracks of the split" in capsys.readouterr().err
 
 
-def test_a_corpus_without_videos_or_crops_says_so(made, tmp_path):
+def test_a_corpus_without_videos_or_crops_reports_it(made, tmp_path):
     shutil.copytree(made / "corpus", tmp_path / "labels", ignore=shutil.ignore_patterns("batch*"))
     with pytest.raises(ArgumentError, match="must hold the videos of its 6 tracks"):
         PreparedCorpus(tmp_path / "labels", tmp_path / "c")

@@ -52,7 +52,7 @@ def test_every_system_has_learned(valence, arousal):
         assert arousal[name] > 0.15, name
 
 
-def test_the_face_tells_valence(valence):
+def test_the_face_reports_valence(valence):
     assert valence["transformer_v"] > valence["transformer_a"] + 0.3
 
 

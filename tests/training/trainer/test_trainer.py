@@ -176,7 +176,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(tmp_path):
     assert not (tmp_path / "best.safetensors").exists()
 
 
-def test_sizes_follow_the_features_where_the_configuration_says_so():
+def test_sizes_follow_the_features_where_the_configuration_reports_it():
     track = _track(0)
     config = TrainConfig.from_dict({"system": "transformer_av", "follow_features": True, "sizes": {"size": 64}})
     assert config.fitted(track).sizes == {"video_size": 6, "audio_size": 5, "size": 64}
