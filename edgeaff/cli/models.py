@@ -99,6 +99,7 @@ def replay_golden(bundle: ModelBundle) -> None:
         BundleError: there is nothing to replay, no backend to replay it, or one agrees less than its precision must.
     """
     from edgeaff.export.certificate import certify_available, describe
+    from edgeaff.export.verify_face import verify_face
     from edgeaff.golden import require_parity
 
     bundle.golden()
@@ -107,6 +108,8 @@ def replay_golden(bundle: ModelBundle) -> None:
         print(describe(certificate))
     for backend, reason in absent.items():
         print(f"{backend}: not replayed: {reason}")
+    for agreement in verify_face(bundle):
+        print(f"face networks native: {agreement}")
     for certificate in certificates:
         require_parity(certificate)
     if not certificates:

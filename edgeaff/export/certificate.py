@@ -143,6 +143,8 @@ def encoder_certificate(figures: dict[str, Any]) -> dict[str, Any]:
 
 def describe(certificate: Mapping[str, Any]) -> str:
     """Returns a certificate as one line."""
+    if certificate.get("graph") == "face_nets":
+        return describe_networks(certificate)
     of_encoder = certificate.get("graph") == "face_encoder"
     sequences = "" if of_encoder else f"{certificate['sequences']} sequences, {certificate['ticks']} ticks"
     size = f"{certificate['faces']} faces" if of_encoder else sequences
@@ -154,6 +156,16 @@ def describe(certificate: Mapping[str, Any]) -> str:
         f"{certificate['ccc_reference_arousal']:.8f}; largest difference {certificate['max_abs_difference']:.1e}{labels} "
         f"({size})"
     )
+
+
+def describe_networks(certificate: Mapping[str, Any]) -> str:
+    """Returns the certificate of packed face networks as one line."""
+    parts = [
+        f"{name} {certificate[f'{name}_bytes_differing']} of {certificate[f'{name}_bytes_compared']} bytes differ, error to float32 "
+        f"{certificate[f'{name}_error_to_float32']:.4f} ({certificate[f'{name}_images']} images)"
+        for name in ("detector", "encoder")
+    ]
+    return f"face networks native int8 against ONNX Runtime: {'; '.join(parts)}"
 
 
 def _version(package: str) -> str:

@@ -22,6 +22,7 @@ LUMA = (19, 38, 7)  # of 64: red, green, blue; BT.601 (0.299, 0.587, 0.114) to 6
 LEVELS = 4  # steps of a gray level
 EPSILON = 1e-4 * (127.5 * LEVELS) ** 2  # 1e-4 in the units of recipes.face_encoder.model: (1.3 gray levels)^2
 FRONT = "front."  # prefix of the names of the front's nodes and constants
+STANDARDIZED = FRONT + "standardized"  # the node that writes the front's output
 EXACT_FLOAT = 1 << 24  # whole numbers below are exact in float32
 MOST_WEIGHT = 64 * 128  # of the image layer: two parts of 7 bits
 
@@ -58,6 +59,11 @@ def exact_front(model: bytes, *, crop_size_px: int = 96) -> bytes:
     return bytes(parsed.SerializeToString())
 
 
+def front_names(model: bytes) -> list[str]:
+    """Returns the names of the nodes of the exact front in an encoder; none where it has another one."""
+    return [node.name for node in load(model).graph.node if node.name.startswith(FRONT)]
+
+
 def front_nodes(target: str, crop_size_px: int) -> tuple[list[Any], dict[str, np.ndarray]]:
     """Returns the nodes of the front, which writes the tensor `target`, and its constants by name."""
     from onnx import helper
@@ -82,7 +88,7 @@ def front_nodes(target: str, crop_size_px: int) -> tuple[list[Any], dict[str, np
         result = target if output == target else FRONT + output
         nodes.append(
             helper.make_node(
-                kind, names, [result], name=FRONT + (output if output != target else "standardized"), **attributes
+                kind, names, [result], name=FRONT + output if output != target else STANDARDIZED, **attributes
             )
         )
 

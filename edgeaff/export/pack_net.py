@@ -17,6 +17,7 @@ something that is there already becomes one step together with that sum. Anythin
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -24,7 +25,7 @@ import numpy as np
 
 from edgeaff.backends.onnx_edit import load
 from edgeaff.errors import ArgumentError
-from edgeaff.export.face_graphs import EPSILON, FRONT, LUMA, front_nodes
+from edgeaff.export.face_graphs import EPSILON, FRONT, LUMA, STANDARDIZED, front_nodes
 from edgeaff.export.net_parts import (
     Step,
     convolution_arrays,
@@ -83,6 +84,7 @@ class NetPacker:
 
     Attributes:
         names: of the quantized tensors in the graph, by index of the packed tensor; for certificates.
+        layers: name of the graph's node behind each step; for benchmarks.
         outputs: names of the graph's outputs, in order.
     """
 
@@ -102,6 +104,7 @@ class NetPacker:
         self._tensors: list[tuple[int, int, int]] = []
         self._steps: list[Step] = []
         self.names: list[str] = []
+        self.layers: list[str] = []
         self.outputs: list[str] = [value.name for value in self._graph.output]
 
     def pack(self) -> dict[str, np.ndarray]:
@@ -137,9 +140,9 @@ class NetPacker:
         found = [node for node in self._graph.node if node.name.startswith(FRONT)]
         if not found:
             return
-        target = found[-1].output[0]
+        target = next(node for node in found if node.name == STANDARDIZED).output[0]
         nodes, constants = front_nodes(target, self._crop_size_px)
-        same = [node.SerializeToString() for node in nodes] == [node.SerializeToString() for node in found]
+        same = _by_name(nodes) == _by_name(found)
         if not same or any(not self._has(name, array) for name, array in constants.items()):
             _refuse(found[-1], "be the front of edgeaff.export.face_graphs")
         self._floats[target] = _Float("front", found[-1])
@@ -258,7 +261,7 @@ class NetPacker:
         count = (self._crop_size_px // divisor) ** 2
         scale = float(below.scale) * factor
         floats = np.concatenate([scale / count, shift - mean * factor - zero * scale]).astype(np.float32)
-        self._steps.append(Step(MEAN, index, self.outputs.index(node.output[0]), floats=floats))
+        self._append(Step(MEAN, index, self.outputs.index(node.output[0]), floats=floats), node)
 
     def _map(self, node: Any) -> None:
         source = self._seen_as.get(node.input[0], "")
@@ -272,7 +275,11 @@ class NetPacker:
             weight[:, :, 0, 0], self._constants[node.input[2]], below.scale, below.zero
         )
         output = self.outputs.index(node.output[0])
-        self._steps.append(Step(MAP, index, output, weights=weights, starts=starts, floats=floats))
+        self._append(Step(MAP, index, output, weights=weights, starts=starts, floats=floats), node)
+
+    def _append(self, step: Step, node: Any) -> None:
+        self._steps.append(step)
+        self.layers.append(node.name)
 
     def _placed(self, name: str) -> int:
         """Returns the index of a quantized tensor, after adding the step that writes it if there is none yet."""
@@ -287,7 +294,9 @@ class NetPacker:
         made.tensor = len(self._tensors)
         self._tensors.append((divisor, channels, made.zero))
         self.names.append(name)
-        self._steps.append(step)
+        layer = self._bytes[source.input].made_of if source.kind == "sum" else source
+        assert layer is not None
+        self._append(step, layer.node)
         return made.tensor
 
     def _front_step(self, source: _Float, made: _Bytes) -> tuple[Step, int, int]:
@@ -352,6 +361,10 @@ class NetPacker:
             plain.weights, plain.starts, plain.floats,
         )  # fmt: skip
         return step, divisor, channels
+
+
+def _by_name(nodes: Iterable[Any]) -> dict[str, bytes]:
+    return {node.name: node.SerializeToString() for node in nodes}
 
 
 def _ints(node: Any, name: str) -> list[int]:

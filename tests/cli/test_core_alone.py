@@ -17,6 +17,7 @@ EXTRAS = (
     "matplotlib",
     "rich",
     "onnx",
+    "onnxruntime",
     "safetensors",
     "cryptography",
     "paho",

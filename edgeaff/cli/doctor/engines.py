@@ -23,7 +23,7 @@ def check_bundle(path: str | None) -> list[Finding]:
     manifest = bundle.manifest
     text = f"{manifest.model_id} ({manifest.preset}), preprocessing {bundle.spec.fingerprint}, {len(bundle.members)} members verified"
     data = {"model_id": manifest.model_id, "fingerprint": bundle.spec.fingerprint, "path": str(bundle.path)}
-    return [Finding("bundle", OK, text, "", data), *check_engines(bundle)]
+    return [Finding("bundle", OK, text, "", data), *check_engines(bundle), *check_face_networks(bundle)]
 
 
 def check_engines(bundle: ModelBundle) -> list[Finding]:
@@ -55,6 +55,21 @@ def check_engines(bundle: ModelBundle) -> list[Finding]:
         for certificate in made:
             findings.append(_judge(bundle, name, certificate))
     return findings
+
+
+def check_face_networks(bundle: ModelBundle) -> list[Finding]:
+    """Returns whether the packed face networks give the bytes of their twin here, and the outputs of installed engines."""
+    from edgeaff.export.verify_face import verify_face
+
+    try:
+        found = verify_face(bundle)
+    except EdgeaffError as error:
+        return [Finding("engine", FAIL, *_split(error))]
+    if not found:
+        return [Finding("engine", OK, "face networks: none packed, the face graphs run on ONNX Runtime")]
+    text = f"face networks native {found[0].instruction_set}: {'; '.join(map(str, found))}"
+    data = {"instruction_set": found[0].instruction_set, "compared_with": [one.other for one in found]}
+    return [Finding("engine", OK, text, "", data)]
 
 
 def _judge(bundle: ModelBundle, name: str, certificate: dict[str, Any]) -> Finding:

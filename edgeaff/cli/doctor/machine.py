@@ -19,6 +19,7 @@ EXTRAS = {  # extra -> (distributions, what it is for)
     "view": (("rich", "matplotlib"), "plots and progress bars"),
     "serve": (("websockets",), "events over a WebSocket"),
     "mqtt": (("paho-mqtt",), "events to an MQTT broker"),
+    "onnxruntime": (("onnxruntime",), "the ONNX Runtime backend"),
     "openvino": (("openvino",), "the OpenVINO backend"),
     "tensorrt": (("tensorrt",), "the TensorRT backend"),
     "train": (("torch",), "training"),
@@ -144,7 +145,7 @@ def check_disk(folder: str = ".") -> list[Finding]:
 
 def check_extras() -> list[Finding]:
     """Returns which optional packages are installed; none of them is needed for pushed frames and audio."""
-    found: dict[str, str | None] = {"numpy": installed("numpy"), "onnxruntime": installed("onnxruntime")}
+    found: dict[str, str | None] = {"numpy": installed("numpy")}
     absent = []
     for extra, (names, purpose) in EXTRAS.items():
         versions = {name: installed(name) for name in names}
