@@ -10,9 +10,10 @@ The folder holds what the three trainings wrote:
 | `affect_step.onnx`, `golden.npz`, `tail.json` | recipes.default_bundle (statistics, uncertainty, accuracy, provenance) |
 | `step.npz` (optional) | edgeaff.export.pack_step |
 
-`--encoder fp32` keeps the float32 encoder in any case. `--certify` replays the golden sequences on onnxruntime, native and
-openvino and puts their certificates into the manifest; a backend that is missing or disagrees with the reference is an error,
-and nothing is written.
+The 8-bit face graphs are packed for the native networks (`face_nets.npz`) where they have the form that these take; else the
+bundle runs them on ONNX Runtime. `--encoder fp32` keeps the float32 encoder in any case. `--certify` replays the golden sequences on
+onnxruntime, native and openvino and puts their certificates into the manifest; a backend that is missing or disagrees with the
+reference is an error, and nothing is written.
 """
 
 from __future__ import annotations
@@ -26,9 +27,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgeaff.bundle import GOLDEN, PACKED, ModelBundle
+import numpy as np
+
+from edgeaff.backends.native_face import FACE_NETS
+from edgeaff.bundle import GOLDEN, PACKED, ModelBundle, pack_arrays
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.export.certificate import BACKENDS, certify, describe, encoder_certificate, require_bar
+from edgeaff.export.pack_face import certify_face, drawn_crops, drawn_images, pack_face, require_equal
 from edgeaff.export.paper import INTENDED_USE
 from edgeaff.golden import require_parity
 from edgeaff.manifest import DetectorFacts, Manifest
@@ -56,6 +61,7 @@ def assemble(
     certified: Sequence[str] = (),
     encoder_precision: str = "int8",
     parity: Path | None = None,
+    crops: Path | None = None,
 ) -> None:
     """Writes the bundle.
 
@@ -66,11 +72,12 @@ def assemble(
         certified: backends whose certificates go into the manifest.
         encoder_precision: "int8", where the parts hold one, or "fp32".
         parity: result of benchmarks/parity.py with the same step, whose label CCC go into the certificates.
+        crops: faces for the certificate of the packed networks, .npy (N, 96, 96, 3) uint8; drawn images are compared in any case.
 
     Raises:
         ArgumentError: a file is missing.
         BackendUnavailableError: a backend to certify is not installed.
-        BundleError: a backend to certify, or the 8-bit encoder, disagrees with its reference.
+        BundleError: a backend to certify, the 8-bit encoder or the packed networks disagree with their reference.
     """
     members = {f"{name}.onnx": read(parts / f"{name}.onnx") for name in GRAPHS}
     members[GOLDEN] = read(parts / GOLDEN)
@@ -87,13 +94,46 @@ def assemble(
     figures = read_int8_encoder(parts, members) if encoder_precision == "int8" else None
     if figures is not None:
         manifest = replace(manifest, precisions={"face_encoder": "int8"})
+    packed = pack_networks(members, spec.crop_size_px)
     if certified:
         made = certificates(ModelBundle(output, manifest, members), certified)
         if parity is not None:
             add_labels(made, json.loads(read(parity)), members["affect_step.onnx"])
         made += [] if figures is None else [encoder_certificate(figures)]
+        made += [certify_networks(packed, members, crops)] if packed is not None and "native" in certified else []
         manifest = replace(manifest, certificates=tuple(made))
     ModelBundle.save(output, manifest, members)
+
+
+def pack_networks(members: dict[str, bytes], crop_size_px: int) -> dict[str, np.ndarray] | None:
+    """Returns the packed face networks after adding them to the members, None where the graphs have another form.
+
+    Args:
+        members: of the bundle; `face_nets.npz` is added.
+        crop_size_px: side of the encoder's input.
+    """
+    try:
+        packed = pack_face(members["face_detector.onnx"], members["face_encoder.onnx"], crop_size_px=crop_size_px)
+    except ArgumentError as error:
+        logger.warning("face graphs are not packed: %s", error)
+        return None
+    members[FACE_NETS] = pack_arrays(packed)
+    return packed
+
+
+def certify_networks(packed: dict[str, np.ndarray], members: dict[str, bytes], crops: Path | None) -> dict[str, Any]:
+    """Returns the certificate of packed face networks, whose bytes equal those of the graphs.
+
+    Args:
+        packed: from `pack_networks`.
+        members: with the graphs.
+        crops: .npy of faces, or None.
+    """
+    faces = [] if crops is None else list(np.load(crops, allow_pickle=False))
+    faces += drawn_crops()
+    made = certify_face(packed, members["face_detector.onnx"], members["face_encoder.onnx"], faces, drawn_images(faces))
+    require_equal(made)
+    return made
 
 
 def add_labels(certificates: Sequence[dict[str, Any]], parity: dict[str, Any], step: bytes) -> None:
@@ -227,6 +267,9 @@ def main() -> None:
     parser.add_argument(
         "--parity", type=Path, help="JSON of benchmarks/parity.py with the same step, for the label CCC"
     )
+    parser.add_argument(
+        "--crops", type=Path, help="faces for the certificate of the packed networks, .npy (N, 96, 96, 3) uint8"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     certified = BACKENDS if options.certify else ()
@@ -237,6 +280,7 @@ def main() -> None:
         certified=certified,
         encoder_precision=options.encoder,
         parity=options.parity,
+        crops=options.crops,
     )
     for certificate in ModelBundle.load(options.output).manifest.certificates:
         logger.info("%s", describe(certificate))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeaff.export.face_graphs import snap_image_layer
 from edgeaff.export.qdq import quantize_static
 from recipes.face_detector.augment import AugmentConfig, Augmenter
 from recipes.face_detector.data import ImageCache
@@ -30,10 +31,10 @@ def draw_calibration(faces_folder: Path, cache_folder: Path) -> list[np.ndarray]
 
 
 def quantize(model: bytes, inputs: list[np.ndarray]) -> bytes:
-    """Returns the quantized ONNX file.
+    """Returns the quantized ONNX file; its first convolution, left float32, is rounded so that its sums are exact.
 
     Args:
         model: float32 ONNX file with plain float32 initializers.
         inputs: what it is calibrated on.
     """
-    return quantize_static(model, ({"image": image} for image in inputs), left_float=FLOAT_NODES)
+    return snap_image_layer(quantize_static(model, ({"image": image} for image in inputs), left_float=FLOAT_NODES))
