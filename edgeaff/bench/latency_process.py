@@ -16,7 +16,7 @@ _IMPORT = "import time; start = time.perf_counter(); {}; print(time.perf_counter
 IMPORTS = {"import_seconds": "import edgeaff", "import_session_seconds": "from edgeaff import Session"}
 """The first loads next to nothing; the second what a program needs, NumPy included."""
 _SESSION = "from edgeaff.bench.latency_process import _one_session; _one_session()"
-CORE = ("numpy", "onnxruntime")
+CORE = ("numpy",)
 SESSION_TICKS = 90
 
 

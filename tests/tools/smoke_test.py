@@ -58,6 +58,37 @@ def check_run(folder: Path) -> None:
     )
 
 
+def check_clip(folder: Path) -> None:
+    """A clip runs through the face networks in an environment that has NumPy and PyAV, and no engine for ONNX files."""
+    import importlib.util
+
+    import av
+    import numpy as np
+
+    import edgeaff
+    from edgeaff.errors import BackendUnavailableError
+
+    assert importlib.util.find_spec("onnxruntime") is None, "this environment must have no onnxruntime"
+    path = folder / "clip.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        rng = np.random.default_rng(0)
+        for index in range(30):
+            image = np.roll(rng.integers(0, 256, (240, 320, 3), dtype=np.uint8), index, axis=1)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    table = edgeaff.analyze(path)
+    assert len(table) == 30, f"30 frames must give 30 events, got {len(table)}"
+    try:
+        edgeaff.Session(backend="onnxruntime")
+    except BackendUnavailableError as error:
+        assert "edgeaff[onnxruntime]" in str(error)
+    else:
+        raise AssertionError("a backend that is not installed must be an error")
+    print("a clip without any engine: ok")
+
+
 def check_doctor() -> None:
     """`edgeaff doctor` finds nothing broken in an environment with little more than the core."""
     command = [str(Path(sys.executable).parent / "edgeaff"), "doctor", "--json", "--require", "native,engine,privacy"]
@@ -75,3 +106,4 @@ if __name__ == "__main__":
     check_doctor()
     with tempfile.TemporaryDirectory() as temporary:
         check_run(Path(temporary))
+        check_clip(Path(temporary))
