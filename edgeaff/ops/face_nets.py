@@ -17,6 +17,7 @@ What the numbers mean: csrc/nets/convolve.h. Readable twin: edgeaff/ops/referenc
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -119,6 +120,21 @@ class FaceNet:
             written = None if kind in (MAP, MEAN) else self._net.tensor(output, height, width, bound.workspace)
             found.append({} if written is None else {output: written})
         return found
+
+    def time_steps(self, image: np.ndarray, *, height: int, width: int, first: int, last: int) -> float:
+        """Returns the microseconds of the steps from `first` to before `last`, on what the last run left; for benchmarks.
+
+        Args:
+            image: as for `run`.
+            height: as for `run`.
+            width: as for `run`.
+            first: step.
+            last: step behind the last one.
+        """
+        bound = self._bound.get((height, width)) or self._bind(height, width)
+        start = time.perf_counter_ns()
+        self._net.run(image, height, width, bound.workspace, bound.outputs, first, last)
+        return (time.perf_counter_ns() - start) / 1e3
 
     def _bind(self, height: int, width: int) -> _Bound:
         """Returns new memory for an input size.
