@@ -30,7 +30,7 @@ from edgeaff.bench.latency_process import measure_install
 from edgeaff.bundle import ModelBundle
 from edgeaff.detection.boxes import fit_letterbox
 from edgeaff.detection.ssd import place_planes
-from edgeaff.features.face import normalise
+from edgeaff.features.face import FaceEncoder, normalize
 from edgeaff.machine import load_average, stamp
 from edgeaff.ops import set_instruction_set
 from edgeaff.ops.crop_resize import crop_resize
@@ -106,13 +106,14 @@ def inputs_of(media: Media) -> tuple[np.ndarray, np.ndarray]:
 def measure_nets(bundle: ModelBundle, media: Media, rounds: int) -> dict[str, Any]:
     """Returns times of both networks and of a second look on every engine, ratios, and shares of the roof."""
     canvas, crop = inputs_of(media)
-    look, face = np.ascontiguousarray(canvas[:, :, 80:176, 100:196]), {"face": normalise(crop)[None]}
-    detector, encoder = (load_face_graph(bundle, role, backend="native") for role in ("face_detector", "face_encoder"))
+    look, face = np.ascontiguousarray(canvas[:, :, 80:176, 100:196]), {"face": normalize(crop)[None]}
+    detector = load_face_graph(bundle, "face_detector", backend="native")
+    encoder = FaceEncoder(load_face_graph(bundle, "face_encoder", backend="native"), bundle.spec)
     calls: dict[str, Callable[[], Any]] = {
         "roof": lambda: product_roof(ROOF_REPEATS),
         "native detector": lambda: detector.run({"image": canvas}),
         "native look": lambda: detector.run({"image": look}),
-        "native encoder": lambda: encoder.describe(crop),
+        "native encoder": lambda: encoder.encode_crops((crop,)),
     }
     for engine in ("onnxruntime", *(("openvino",) if find_spec("openvino") else ())):
         calls |= _calls_of(engine, bundle, canvas, look, crop, face)
@@ -159,7 +160,7 @@ def _calls_of(
         f"{engine} detector": lambda: detector.run({"image": canvas}),
         f"{engine} look": lambda: detector.run({"image": look}),
         f"{engine} encoder": lambda: encoder.run(face),
-        f"{engine} encoder with normalization": lambda: encoder.run({"face": normalise(crop)[None]}),
+        f"{engine} encoder with normalization": lambda: encoder.run({"face": normalize(crop)[None]}),
     }
 
 
@@ -180,7 +181,7 @@ def measure_layers(bundle: ModelBundle, media: Media, repeats: int = 60) -> list
     rows = []
     for net, role, size, image, feed in (
         ("detector", "face_detector", CANVAS, canvas, {"image": canvas}),
-        ("encoder", "face_encoder", LOOK, crop, {"face": normalise(crop)[None]}),
+        ("encoder", "face_encoder", LOOK, crop, {"face": normalize(crop)[None]}),
     ):
         arrays, model = net_arrays(bundle.arrays(FACE_NETS), net), bundle.graph_bytes(role)
         packer = NetPacker(model)
@@ -239,7 +240,7 @@ def _onnxruntime_layers(model: bytes, feed: dict[str, np.ndarray], layers: set[s
 
 
 def count_bytes(bundle: ModelBundle, media: Media) -> dict[str, Any]:
-    """Returns how many bytes of tensors and outputs were compared between instruction sets, and how many differ."""
+    """Returns the number of bytes of tensors and outputs compared between instruction sets, and of those that differ."""
     arrays = bundle.arrays(FACE_NETS)
     rng = np.random.default_rng(0)
     canvas, _ = inputs_of(media)
@@ -315,10 +316,10 @@ class _Driven:
         self._session, self._media, self._tick = session, media, 0
 
     def push(self, ticks: int) -> None:
-        """Pushes frames and samples of so many ticks."""
+        """Pushes the frames and samples of this many ticks."""
         for _ in range(ticks):
             now = self._tick * 1_000_000_000 // FPS
-            self._session.push_audio(self._media.sound(self._tick), pts_ns=now, sample_rate_hz=16_000)
+            self._session.push_audio(self._media.audio(self._tick), pts_ns=now, sample_rate_hz=16_000)
             self._session.push_frame(self._media.image(self._tick), pts_ns=now)
             self._tick += 1
 

@@ -11,7 +11,7 @@ from edgeaff.backends.face import has_native_nets
 from edgeaff.backends.native_face import FACE_NETS, NETS, load_native_face
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import BackendUnavailableError, BundleError
-from edgeaff.features.face import normalise
+from edgeaff.features.face import normalize
 from edgeaff.ops.face_nets import FaceNet, net_arrays
 from edgeaff.ops.reference_nets import run_net
 
@@ -101,7 +101,7 @@ def _with_engine(bundle: ModelBundle, engine: str) -> FaceAgreement:
     arrays = bundle.arrays(FACE_NETS)
     lowest, largest = 1.0, 0.0
     image, face = drawn_inputs(bundle.spec.crop_size_px)
-    for role, feeds in zip(ROLES, ({"image": image[None]}, {"face": normalise(face)[None]}), strict=True):
+    for role, feeds in zip(ROLES, ({"image": image[None]}, {"face": normalize(face)[None]}), strict=True):
         model = bundle.graph_bytes(role)
         made, expected = load_native_face(arrays, role, model).run(feeds), load_graph(model, backend=engine).run(feeds)
         first, second = (

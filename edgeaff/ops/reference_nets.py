@@ -99,7 +99,7 @@ def fused(values: np.ndarray, factor: np.ndarray | np.float32, addend: np.ndarra
 
 
 def _two_sum_error(a: np.ndarray, b: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Returns the rounding error of a + b in `total`, exactly."""
+    """Returns the exact rounding error of a + b in `total`."""
     part = total - a
     return (a - (total - part)) + (b - part)
 

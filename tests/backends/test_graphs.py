@@ -8,7 +8,7 @@ import pytest
 from edgeaff.backends import load_graph
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
-from edgeaff.features.face import normalise
+from edgeaff.features.face import normalize
 from edgeaff.inference import StreamingPredictor
 
 
@@ -28,7 +28,7 @@ def test_openvino_agrees_with_onnxruntime_on_the_face_encoder() -> None:
     model = ModelBundle.load().graph_bytes("face_encoder")
     one, other = load_graph(model), load_graph(model, backend="openvino")
     pixels = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
-    feeds = {"face": normalise(pixels)[None]}
+    feeds = {"face": normalize(pixels)[None]}
     expected, found = (graph.run(feeds)["descriptor"][0] for graph in (one, other))
     # The encoder that ships has 8-bit activations, which engines round differently; cosine measured on noise: 0.998.
     assert expected @ found / np.linalg.norm(expected) / np.linalg.norm(found) > 0.995
