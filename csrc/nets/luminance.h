@@ -4,7 +4,7 @@
 //   sum to 64 out(x) = round(y / 64)                                               half to even; -510 .. 510
 //
 // and its standardization. All sums are exact, so the float operations below have one result on every processor and in
-// every engine that runs the same operations of the ONNX graph (edgeaff/export/face_front.py).
+// every engine that runs the same operations of the ONNX graph (edgeaff/export/face_graphs.py).
 //
 //   mean = sum / n;  m = round(mean);  v = out - m;  a = round(v / 32);  r = v - 32 a
 //   variance = (1024 sum(a a) + 64 sum(a r) + sum(r r)) / n - (mean - m)^2
