@@ -160,7 +160,7 @@ def test_a_box_that_is_none_is_left_out_and_counted(box: tuple[float, ...], scor
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.floats(-200, 300), st.floats(-200, 300), st.integers(1, 10**8)), min_size=1, max_size=30))
-def test_boxes_stay_finite_with_any_the_motion_and_the_time_steps(motion: list[tuple[float, float, int]]) -> None:
+def test_boxes_stay_finite_under_any_motion_and_time_steps(motion: list[tuple[float, float, int]]) -> None:
     session = edgeaff.Session(audio=False, detector=Detector((0, 0, 1, 1), 0.9), detector_stride=1)
     pts_ns, events = 0, []
     for x, y, step in motion:

@@ -31,7 +31,7 @@ def test_folder_is_searched_and_sorted_longest_first(media):
     assert files(find_tasks([media])) == [f"{media}/{name}" for name in ("b.WAV", "deep/c.mkv", "a.mp4")]
 
 
-def test_named_file_is_taken_with_any_its_ending(media):
+def test_named_file_is_taken_with_any_ending(media):
     assert files(find_tasks([media / "notes.txt"])) == [f"{media}/notes.txt"]
 
 

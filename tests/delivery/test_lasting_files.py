@@ -64,7 +64,7 @@ def test_recording_is_private(tmp_path):
         assert rights(tmp_path / "s.eaffrec") == 0o600
 
 
-def test_rights_can_be_chosen_with_any_the_umask(tmp_path):
+def test_rights_can_be_chosen_under_any_umask(tmp_path):
     before = os.umask(0o077)
     try:
         open_sink(f"{tmp_path}/e.jsonl?mode=640").close()

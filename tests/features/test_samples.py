@@ -40,7 +40,7 @@ def test_loud_audio_and_glitches_are_audio():
 
 
 @pytest.mark.parametrize("rate", [48_000, 48_000.0, np.float64(44_100), np.int16(8_000), 768_000])
-def test_a_whole_rate_is_taken_with_any_its_type(rate):
+def test_a_whole_rate_is_taken_of_any_type(rate):
     assert check_rate("rate", rate) == int(rate) and type(check_rate("rate", rate)) is int
 
 

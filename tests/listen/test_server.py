@@ -246,7 +246,7 @@ def test_frames_that_are_none_end_that_client_only(garbage):
 
 
 @pytest.mark.parametrize("close", [True, False])
-def test_process_ends_with_any_its_clients_do(close):
+def test_process_ends_under_any_client(close):
     code = (
         "import sys\nfrom edgeaff.delivery.sockets import WebSocketSink\nfrom edgeaff.listen.status_server import StatusServer\n"
         "from edgeaff.listen.server import Limits\nfrom tests.delivery.events import FULL\n"

@@ -187,7 +187,7 @@ def test_two_clocks_ten_seconds_apart_are_counted_as_unused() -> None:
 
 
 @pytest.mark.parametrize("gap", [12, 1800, 10**8])
-def test_in_a_file_every_frame_counts_with_any_the_gap(gap: int) -> None:
+def test_in_a_file_every_frame_counts_across_any_gap(gap: int) -> None:
     pre = make(audio=False, live=False)
     ticks = [tick for index in range(4) for tick in push(pre, "video", index * gap * SECOND)] + pre.finish()
     assert [tick.frame_pts_ns for tick in ticks] == [index * gap * SECOND for index in range(4)]

@@ -132,7 +132,7 @@ def test_session_raises_in_a_forked_child_and_the_child_ends(
     assert output_of(SESSION.format(backend=backend, threads=threads), tmp_path, root) == "7"
 
 
-def test_runtime_raises_in_a_forked_child_with_any_lock_was_held(tmp_path: Path, root: Path) -> None:
+def test_runtime_raises_in_a_forked_child_under_any_lock(tmp_path: Path, root: Path) -> None:
     assert output_of(RUNTIME, tmp_path, root) == "7"
 
 

@@ -103,7 +103,7 @@ def test_a_subclass_of_a_push_source_can_be_pushed_to() -> None:
         assert runtime.push_frame(np.zeros((48, 64, 3), np.uint8), pts_ns=0) == 0
 
 
-def test_a_failing_sink_is_reported_as_a_sink_with_any_its_name(tmp_path: Path) -> None:
+def test_a_failing_sink_is_reported_as_a_sink_under_any_name(tmp_path: Path) -> None:
     class Full:
         """A sink that fails at once."""
 

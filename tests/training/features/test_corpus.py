@@ -126,7 +126,7 @@ def test_odd_metadata_and_names_are_extracted_like_others(tmp_path, capsys):
     )
 
 
-def test_with_any_one_video_raises_the_others_are_extracted(tmp_path, capsys, monkeypatch):
+def test_others_are_extracted_when_one_video_raises(tmp_path, capsys, monkeypatch):
     corpus, cache = _corpus(tmp_path / "corpus", [12, 12]), tmp_path / "cache"
     extract_track = corpus_module.extract_track
 

@@ -154,7 +154,7 @@ def _write_numbered(path, times_ms):
 
 @pytest.mark.parametrize("repeated", [(), (20, 40, 41, 60, 80)])
 @pytest.mark.parametrize("gap_ms", [0, 2_000, 1_800_000])
-def test_label_rows_belong_to_frames_with_any_their_times(tmp_path, repeated, gap_ms):
+def test_label_rows_belong_to_frames_at_any_times(tmp_path, repeated, gap_ms):
     times = [33 * (index - sum(index > place for place in repeated)) for index in range(100)]
     times = [time + (gap_ms if index >= 50 else 0) for index, time in enumerate(times)]
     _write_numbered(tmp_path / "clip.mkv", times)
