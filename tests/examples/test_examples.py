@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -86,3 +87,15 @@ def test_every_example_is_short_and_tested():
             assert f'run("{path.name}"' in tested, f"{path.name} is run by no test"
             lines = path.read_text(encoding="utf-8").split('"""', 2)[2].count("\n")
             assert lines < 60, f"{path.name} has {lines} lines without its head; an example has fewer than 60"
+
+
+@pytest.mark.parametrize(("source", "read"), [("camera:0", "camera:0"), ("clip.mp4", "paced:clip.mp4?loop=1")])
+def test_demo_live_plays_a_file_again_and_again(monkeypatch, tmp_path, source, read):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.chdir(tmp_path)
+    Path("clip.mp4").touch()
+    demo = importlib.import_module("demo")
+    asked = []
+    monkeypatch.setattr(demo, "edgeaff_command", lambda arguments: asked.append(arguments) or 0)
+    assert demo.show(source, "9478") == 0
+    assert asked == [["run", read, "--live", "9478"]]
