@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import logging
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.closing import Closing
-from edgeaff.errors import BackendUnavailableError
+from edgeaff.errors import BackendUnavailableError, EdgeaffError
 from edgeaff.features.face import crop
 from edgeaff.live.protocol import Image, encode_image
 from edgeaff.ops.crop_resize import crop_resize
@@ -20,11 +21,16 @@ from edgeaff.spec import PreprocessSpec
 from edgeaff.types import TrackedFace, VideoFrame
 
 LONG_SIDE_PX = 480
+_log = logging.getLogger(__name__)
 QUALITY = 75
 
 
 class Thumbnails(Closing):
-    """Encodes what is offered when nothing else is being encoded."""
+    """Encodes what is offered when nothing else is being encoded.
+
+    Attributes:
+        failures: frames that could not be encoded.
+    """
 
     def __init__(self, kind: str, spec: PreprocessSpec, post: Callable[[list[bytes]], Any]) -> None:
         """Starts the thread.
@@ -39,6 +45,7 @@ class Thumbnails(Closing):
         """
         self._encode = jpeg_encoder()
         self._kind, self._spec, self._post = kind, spec, post
+        self.failures = 0
         self._waiting: tuple[VideoFrame, Sequence[TrackedFace]] | None = None
         self._wake = threading.Event()
         self._stop = False
@@ -64,8 +71,16 @@ class Thumbnails(Closing):
             if self._stop:
                 return
             offered, self._waiting = self._waiting, None
-            if offered is not None:
-                self._post(self._messages(*offered))
+            if offered is None:
+                continue
+            try:
+                messages = self._messages(*offered)
+            except (EdgeaffError, OSError, ValueError, MemoryError) as error:  # this frame is not shown; the next may be
+                self.failures += 1
+                if self.failures == 1:
+                    _log.warning("a frame could not be written as JPEG (%s: %s); it is not shown.", type(error).__name__, error)
+                continue
+            self._post(messages)
 
     def _messages(self, frame: VideoFrame, faces: Sequence[TrackedFace]) -> list[bytes]:
         if self._kind == "frame":
@@ -103,7 +118,9 @@ def jpeg_encoder() -> Callable[[np.ndarray], bytes]:
 
         def encode(image: np.ndarray) -> bytes:
             written, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-            return bytes(data) if written else b""
+            if not written:
+                raise ValueError(f"OpenCV wrote no JPEG of an image {image.shape}")
+            return bytes(data)
 
         return encode
     if has_pillow:

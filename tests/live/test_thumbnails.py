@@ -17,6 +17,7 @@ from edgeaff.live import thumbnails
 from edgeaff.live.thumbnails import LONG_SIDE_PX, Thumbnails, jpeg_encoder, scaled
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import FaceBox, TrackedFace, VideoFrame
+from tests.waiting import wait_until
 
 FACE = TrackedFace(3, FaceBox(40.0, 30.0, 80.0, 80.0), 0.9)
 
@@ -103,3 +104,20 @@ def test_newest_frame_wins_while_one_is_encoded():
         (data,) = posted.get(timeout=5.0)
         go_on.put(None)
     assert b'"pts_ns":3' in data
+
+
+def test_frame_that_cannot_be_encoded_does_not_end_the_others(monkeypatch):
+    encode = jpeg_encoder()
+
+    def fails_once(image):
+        if image[0, 0, 0] == 1:
+            raise OSError("no JPEG")
+        return encode(image)
+
+    monkeypatch.setattr(thumbnails, "jpeg_encoder", lambda: fails_once)
+    posted: queue.Queue = queue.Queue()
+    with Thumbnails("frame", PreprocessSpec(), posted.put) as maker:
+        maker.offer(VideoFrame(0, np.ones((8, 8, 3), np.uint8)), [])
+        wait_until(lambda: maker.failures == 1)
+        maker.offer(frame(), [])
+        assert posted.get(timeout=5.0)

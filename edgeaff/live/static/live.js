@@ -122,7 +122,8 @@ async function takeImage(data) {
   page.binaryMessages += 1;
   const length = new DataView(data).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
-  const bitmap = await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" }));
+  const bitmap = await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" })).catch(() => null);
+  if (!bitmap) return;
   if (head.kind === "frame") {
     page.frame?.close();
     page.frame = bitmap;
