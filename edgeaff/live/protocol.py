@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
+
+import numpy as np
 
 from edgeaff.types import AffectEvent, FaceBox, Status, TrackedFace
 
@@ -51,14 +54,17 @@ def values_of(event: AffectEvent) -> list[float | None]:
     found: dict[str, float | None] = {name: _number(getattr(event, name)) for name in _PLAIN}
     face: TrackedFace | None = event.face
     numbers = (None,) * len(_FACE) if face is None else (face.track_id, *face.box, face.score)
-    found.update(zip(_FACE, numbers, strict=True))
+    found.update(zip(_FACE, map(_number, numbers), strict=True))
     return [found[name] for name in VALUES]
 
 
 def _number(value: Any) -> float | None:
     if isinstance(value, Status):
         return _CODES[value]
-    return float(value) if isinstance(value, (bool, int, float)) else None
+    if not isinstance(value, (bool, int, float, np.number)):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 @dataclass(frozen=True, slots=True)

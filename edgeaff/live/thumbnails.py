@@ -117,7 +117,10 @@ def jpeg_encoder() -> Callable[[np.ndarray], bytes]:
         import cv2
 
         def encode(image: np.ndarray) -> bytes:
-            written, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            try:
+                written, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            except cv2.error as error:
+                raise ValueError(f"OpenCV wrote no JPEG: {error}") from error
             if not written:
                 raise ValueError(f"OpenCV wrote no JPEG of an image {image.shape}")
             return bytes(data)

@@ -50,6 +50,14 @@ def test_values_without_evidence_are_none():
     assert STATUSES[int(values["status"])] is Status.STALE
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), np.float32("nan")])
+def test_value_that_is_no_finite_number_is_none(value):
+    event = dataclasses.replace(FULL, valence=value, latency_ms=value, face=FULL.face.__class__(7, (value, 1.0, 2.0, 3.0), value))
+    values = dict(zip(VALUES, values_of(event), strict=True))
+    assert {name for name, found in values.items() if found is None} >= {"valence", "latency_ms", "face_x0", "face_score"}
+    assert json.loads(encode(Ticks(0, [values_of(event)], None, None)))
+
+
 def test_every_status_has_words():
     assert [row["name"] for row in statuses()] == [status.value for status in Status]
     assert all(row["words"] for row in statuses()) and set(REASONS) >= {status.value for status in Status}
