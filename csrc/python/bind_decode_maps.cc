@@ -8,6 +8,7 @@
 
 #include "bindings.h"
 #include "vision/decode_maps.h"
+#include "vision/second_look.h"
 
 namespace py = pybind11;
 
@@ -52,8 +53,20 @@ py::tuple Decode(const std::vector<FloatArray>& maps, const std::vector<int>& st
   return py::make_tuple(boxes, scores, points);
 }
 
+// (maps, strides, box of four numbers, least overlap) -> highest logit there.
+float Best(const std::vector<FloatArray>& maps, const std::vector<int>& strides, const std::vector<float>& expected, float least_iou) {
+  if (maps.size() != strides.size() || expected.size() != 4) throw py::value_error("best_logit: one stride per map, a box of 4");
+  std::vector<FloatArray> kept;
+  std::vector<DetectorMap> views;
+  for (size_t i = 0; i < maps.size(); ++i) views.push_back(ViewOf(maps[i], strides[i], kept));
+  return BestLogit(views.data(), static_cast<int>(views.size()), expected.data(), least_iou);
+}
+
 }  // namespace
 
-void BindDecodeMaps(py::module_& module) { module.def("decode_maps", &Decode); }
+void BindDecodeMaps(py::module_& module) {
+  module.def("decode_maps", &Decode);
+  module.def("best_logit", &Best);
+}
 
 }  // namespace edgeaff

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from edgeaff.detection.boxes import merge_candidates
+from edgeaff.detection.boxes import merge_candidates, pair_iou
 from edgeaff.errors import BundleError
 from edgeaff.ops import native
 
@@ -17,6 +17,7 @@ VOTE_IOU = 0.6
 VOTE_MARGIN = 1.0
 """Candidates this much below the threshold (in logits) have a vote on the box of a face above it."""
 MOST_CANDIDATES = 400
+LOWEST_LOGIT, HIGHEST_LOGIT = -8.0, 30.0  # of a second look
 LARGEST_COORDINATE = 1e5  # in the network's pixels
 
 
@@ -79,6 +80,37 @@ def decode_maps_reference(
     )
     kept = scores > score_threshold
     return boxes[kept], scores[kept], points[kept]
+
+
+def best_logit(maps: list[np.ndarray], expected: tuple[float, float, float, float], *, least_iou: float) -> float:
+    """Returns the highest score logit of the cells whose box overlaps `expected` enough, cut to -8..30; -8 without one.
+
+    Args:
+        maps: as for `decode_maps`; a small input's.
+        expected: (x0, y0, x1, y1) in input pixels.
+        least_iou: overlap from which a cell counts.
+
+    Raises:
+        BundleError: the maps have other shapes: they come from another network.
+    """
+    try:
+        return native().best_logit(maps, STRIDES, expected, least_iou)
+    except (TypeError, ValueError) as error:
+        shapes = [getattr(grid, "shape", None) for grid in maps]
+        raise BundleError(f"maps must be three of (15, H, W) float32, got {shapes}; use the bundle's own detector.") from error
+
+
+def best_logit_reference(maps: list[np.ndarray], expected: tuple[float, float, float, float], *, least_iou: float) -> float:
+    """Returns what `best_logit` returns, in NumPy: the twin of csrc/vision/second_look.
+
+    Args:
+        maps: as there.
+        expected: as there.
+        least_iou: as there.
+    """
+    cells, logits = decode_all(maps)
+    near = logits[pair_iou(np.float32([expected]), cells)[0] >= least_iou]
+    return float(min(max(near.max(initial=LOWEST_LOGIT), LOWEST_LOGIT), HIGHEST_LOGIT))
 
 
 def decode_all(maps: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

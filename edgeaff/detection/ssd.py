@@ -8,11 +8,13 @@ candidate, nothing for clear faces.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from edgeaff.backends import Graph, load_graph
-from edgeaff.detection.boxes import Letterbox, drop_covered, fit_letterbox, pair_iou
-from edgeaff.detection.decode import decode_all, decode_maps
+from edgeaff.detection.boxes import Letterbox, drop_covered, fit_letterbox
+from edgeaff.detection.decode import best_logit, decode_maps
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.ops.crop_resize import crop_resize, crop_resize_planes
 from edgeaff.types import FaceBox, FaceDetection, check_image
@@ -165,21 +167,17 @@ class SsdDetector:
         """Returns the scores (n,), those of unsure candidates averaged with a second look (weighted mean of logits)."""
         scores = scores.copy()
         for index in np.flatnonzero(scores < CLEAR_SCORE)[:MOST_SECOND_LOOKS]:
-            center, extent = (boxes[index, :2] + boxes[index, 2:]) / 2, boxes[index, 2:] - boxes[index, :2]
-            half = LOOK_MARGIN * float(extent.max()) / 2
-            square = (
-                float(center[0] - half),
-                float(center[1] - half),
-                float(center[0] + half),
-                float(center[1] + half),
-            )
+            x0, y0, x1, y1 = (float(value) for value in boxes[index])
+            width, height, x, y = x1 - x0, y1 - y0, (x0 + x1) / 2, (y0 + y1) / 2
+            half = LOOK_MARGIN * max(width, height) / 2
+            square = (x - half, y - half, x + half, y + half)
             crop_resize_planes(image, square, self._look[0], width=LOOK_SIZE_PX, height=LOOK_SIZE_PX)
-            cells, logits = decode_all(self._run(self._look))
-            middle, reach = LOOK_SIZE_PX / 2, extent * (LOOK_SIZE_PX / (4 * half))
-            expected = np.concatenate([middle - reach, middle + reach])[None]
-            again = logits[pair_iou(expected, cells)[0] >= LOOK_IOU].max(initial=-8.0)
-            first = np.log(scores[index] / (1 - scores[index]))
-            scores[index] = 1 / (1 + np.exp(-(first + LOOK_WEIGHT * again) / (1 + LOOK_WEIGHT)))
+            middle, reach = LOOK_SIZE_PX / 2, LOOK_SIZE_PX / (4 * half)
+            expected = (middle - width * reach, middle - height * reach, middle + width * reach, middle + height * reach)
+            again = best_logit(self._run(self._look), expected, least_iou=LOOK_IOU)
+            score = float(scores[index])
+            first = math.log(score / (1 - score))
+            scores[index] = 1 / (1 + math.exp(-(first + LOOK_WEIGHT * again) / (1 + LOOK_WEIGHT)))
         return scores
 
 

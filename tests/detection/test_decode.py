@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from edgeaff.detection.boxes import merge_candidates
-from edgeaff.detection.decode import STRIDES, SUPPRESS_IOU, VOTE_IOU, decode_maps, decode_maps_reference
+from edgeaff.detection.decode import (
+    STRIDES,
+    SUPPRESS_IOU,
+    VOTE_IOU,
+    best_logit,
+    best_logit_reference,
+    decode_maps,
+    decode_maps_reference,
+)
 from edgeaff.detection.opencv_ssd import share_inside
 from edgeaff.detection.yunet import decode_yunet
 
@@ -70,6 +78,15 @@ def test_native_decoding_equals_its_twin(size: tuple[int, int], level: float, th
     for mine, theirs in zip(got, expected, strict=True):
         assert mine.shape == theirs.shape and mine.dtype == theirs.dtype == np.float32
         np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-3)  # measured: 2e-4 px at most
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_second_look_equals_its_twin(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    maps = [rng.normal(0, 1, (15, 96 // stride, 96 // stride)).astype(np.float32) for stride in STRIDES]
+    for side in (10.0, 30.0, 60.0, 200.0):
+        box = (48 - side / 2, 48 - side / 2, 48 + side / 2, 48 + side / 2)
+        assert best_logit(maps, box, least_iou=0.4) == best_logit_reference(maps, box, least_iou=0.4)
 
 
 def test_nothing_above_the_threshold_gives_empty_arrays_of_the_right_shape() -> None:
