@@ -144,7 +144,11 @@ int64_t StepModel::scratch_floats() const {
 void StepModel::Step(float* state, const float* video_values, const float* audio_values, float* values) const {
   thread_local std::vector<float> scratch;
   if (static_cast<int64_t>(scratch.size()) < scratch_floats()) scratch.resize(static_cast<size_t>(scratch_floats()));
-  ChooseKernel()(*this, state, video_values, audio_values, scratch.data(), values);
+  Step(state, video_values, audio_values, values, scratch.data());
+}
+
+void StepModel::Step(float* state, const float* video_values, const float* audio_values, float* values, float* scratch) const {
+  ChooseKernel()(*this, state, video_values, audio_values, scratch, values);
 }
 
 }  // namespace edgeaff

@@ -296,9 +296,10 @@ bool CropResize(const ImageView& image, const CropBox& box, int height, int widt
   if (image.format == PixelFormat::kNv12) {
     const AxisTable chroma_rows = MakeTable(box.y0, box.y1, height, image.height, true);
     const AxisTable chroma_columns = MakeTable(box.x0, box.x1, width, image.width, true);
-    const uint8_t* chroma_data = image.data + image.height * image.row_stride;
+    const bool apart = image.chroma != nullptr;
+    const uint8_t* chroma_data = apart ? image.chroma : image.data + image.height * image.row_stride;
     PlaneResizer luma(image.data, image.row_stride, 1, rows, columns, kernels);
-    PlaneResizer chroma(chroma_data, image.row_stride, 2, chroma_rows, chroma_columns, kernels);
+    PlaneResizer chroma(chroma_data, apart ? image.chroma_row_stride : image.row_stride, 2, chroma_rows, chroma_columns, kernels);
     std::vector<uint8_t> pixels(static_cast<size_t>(width) * 3);
     for (int y = 0; y < height; ++y) {
       uint8_t* row = target.plane_stride == 0 ? target.data + y * target.row_stride : pixels.data();

@@ -83,6 +83,9 @@ class StepModel {
   // Thread-safe for different states. state and scratch need no alignment.
   void Step(float* state, const float* video, const float* audio, float* values) const;
 
+  // The same with memory of the caller's: scratch_floats() of them.
+  void Step(float* state, const float* video, const float* audio, float* values, float* scratch) const;
+
   StepModality video, audio;
   const float* bias = nullptr;   // (2) of the dense layer, with all folded biases
 

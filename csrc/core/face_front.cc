@@ -1,0 +1,148 @@
+#include "core/face_front.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "core/tick_clock.h"
+#include "vision/thumbnail.h"
+
+namespace edgeaff {
+namespace {
+
+constexpr int64_t kSparseDetectionNs = 3 * kNanoseconds / 10;  // a confirmed track is usable for 0.5 s: one search may fail
+
+// The gray view of an image of any format; luma of limited range is brought to 0..255.
+void Thumbnail(const ImageView& image, int32_t* sums) {
+  const uint8_t* data = image.data;
+  ptrdiff_t channel = image.channel_stride;
+  if (image.format == PixelFormat::kBgr) {
+    data += 2 * channel;
+    channel = -channel;
+  } else if (image.format != PixelFormat::kRgb) {
+    channel = 0;
+  }
+  GraySums(data, image.height, image.width, image.row_stride, image.pixel_stride, channel, sums);
+  if (image.format != PixelFormat::kNv12) return;
+  constexpr int64_t kLow = 16, kRange = 219;
+  for (int i = 0; i < kThumbnailSize * kThumbnailSize; ++i) {
+    const int64_t level = std::max<int64_t>(sums[i] - kLow * kGrayScale, 0) * 255 / kRange;
+    sums[i] = static_cast<int32_t>(std::min<int64_t>(level, 255 * kGrayScale));
+  }
+}
+
+}  // namespace
+
+// Pixels are packed; NV12 keeps its two planes one behind the other.
+void FrameData::Keep() {
+  if (has_faces) {
+    owned.resize(faces.size() * static_cast<size_t>(crop_bytes));
+    for (size_t i = 0; i < faces.size(); ++i) {
+      uint8_t* const to = owned.data() + i * static_cast<size_t>(crop_bytes);
+      if (faces[i].crop != to) std::memcpy(to, faces[i].crop, static_cast<size_t>(crop_bytes));
+      faces[i].crop = to;
+    }
+    return;
+  }
+  const bool color = image.format == PixelFormat::kRgb || image.format == PixelFormat::kBgr;
+  const int channels = color ? 3 : 1;
+  const int rows = image.format == PixelFormat::kNv12 ? image.height * 3 / 2 : image.height;
+  std::vector<uint8_t> copy(static_cast<size_t>(rows) * static_cast<size_t>(image.width) * static_cast<size_t>(channels));
+  uint8_t* to = copy.data();
+  for (int y = 0; y < rows; ++y) {
+    const bool luma = y < image.height || image.chroma == nullptr;
+    const uint8_t* pixel = luma ? image.data + y * image.row_stride : image.chroma + (y - image.height) * image.chroma_row_stride;
+    for (int x = 0; x < image.width; ++x, pixel += image.pixel_stride) {
+      for (int c = 0; c < channels; ++c) *to++ = pixel[c * image.channel_stride];
+    }
+  }
+  owned.swap(copy);
+  image.data = owned.data();
+  image.row_stride = static_cast<ptrdiff_t>(image.width) * channels, image.pixel_stride = channels, image.channel_stride = 1;
+  image.chroma = nullptr;
+}
+
+void FrameData::Release() {
+  owned = {};
+  faces.clear();
+  image.data = nullptr;
+}
+
+FaceFront::FaceFront(const PreprocessRules& rules, FaceDetector* detector, FaceEncoder* encoder, InputCounts* counts, int max_faces,
+                     int detector_stride)
+    : rules_(rules),
+      detector_(detector),
+      encoder_(encoder),
+      counts_(counts),
+      max_faces_(max_faces),
+      stride_(detector_stride),
+      tracker_(max_faces, rules.face_staleness_ns),
+      crop_(static_cast<size_t>(rules.crop_size_px) * static_cast<size_t>(rules.crop_size_px) * 3) {}
+
+void FaceFront::Process(int64_t pts_ns, FrameData* frame, FaceInputs* result) {
+  if (frame->has_faces) {
+    tracked_.clear();
+    for (const KnownFace& face : frame->faces) tracked_.push_back({face.track_id, face.box, face.score, pts_ns});
+  } else {
+    Track(pts_ns, frame->image);
+  }
+  ++frames_;
+  const bool keep = degraded_ >= 2 && frames_ % 2 == 0;
+  described_.clear();
+  for (size_t i = 0; i < tracked_.size(); ++i) {
+    FaceInput input;
+    input.face = tracked_[i];
+    const auto known = std::find_if(known_.begin(), known_.end(), [&](const FaceInput& one) { return one.face.track_id == input.face.track_id; });
+    if (keep && known != known_.end()) {
+      input.descriptor = known->descriptor;
+      input.encoded_pts_ns = known->encoded_pts_ns;
+    } else {
+      const uint8_t* crop = crop_.data();
+      if (frame->has_faces) {
+        crop = frame->faces[i].crop;
+      } else {
+        Crop(frame->image, input.face.box, crop_.data());
+      }
+      input.descriptor.resize(static_cast<size_t>(encoder_->descriptor_size()));
+      encoder_->Encode(crop, input.descriptor.data());
+      input.encoded_pts_ns = pts_ns;
+    }
+    described_.push_back(std::move(input));
+  }
+  result->faces = described_;
+  known_.swap(described_);
+}
+
+void FaceFront::Track(int64_t pts_ns, const ImageView& image) {
+  if (detector_ == nullptr) throw std::invalid_argument("there is no detector: push faces instead of frames");
+  bool due = count_ % stride_ == 0;
+  if (degraded_ > 0 && searched_ns_) due = pts_ns - *searched_ns_ >= kSparseDetectionNs;
+  ++count_;
+  if (due) {
+    searched_ns_ = pts_ns;
+    detector_->Detect(image, &detections_);
+    const auto last = std::remove_if(detections_.begin(), detections_.end(),
+                                     [](const FaceDetection& one) { return !IsFace(one.box, one.score); });
+    counts_->values_rejected += detections_.end() - last;
+    detections_.erase(last, detections_.end());
+  }
+  int32_t sums[kThumbnailSize * kThumbnailSize];
+  Thumbnail(image, sums);
+  tracked_ = tracker_.Update(pts_ns, sums, due ? &detections_ : nullptr);
+  const auto last = std::remove_if(tracked_.begin(), tracked_.end(), [](const TrackedFace& one) { return !IsFace(one.box, one.score); });
+  counts_->values_rejected += tracked_.end() - last;
+  tracked_.erase(last, tracked_.end());
+}
+
+// Rule box_centre_square_v1.
+void FaceFront::Crop(const ImageView& image, const FaceBox& box, uint8_t* crop) const {
+  const double half = rules_.crop_margin * std::max(box.x1 - box.x0, box.y1 - box.y0) / 2;
+  const double x = (box.x0 + box.x1) / 2, y = (box.y0 + box.y1) / 2;
+  const int size = rules_.crop_size_px;
+  if (!CropResize(image, {x - half, y - half, x + half, y + half}, size, size, {crop, static_cast<ptrdiff_t>(size) * 3, 0})) {
+    throw std::invalid_argument("the face cannot be cropped");
+  }
+}
+
+}  // namespace edgeaff
