@@ -117,6 +117,24 @@ test-aarch64: dev            ## the C++ tests cross-compiled for aarch64, NEON i
 		(apt-get update && apt-get install -y --no-install-recommends g++-aarch64-linux-gnu qemu-user)
 	$(VENV)/bin/python -m pytest -m system -k aarch64 tests/cpp
 
+# libedgeaff, the C interface: into build/libedgeaff, or PREFIX=DIR.
+PREFIX ?= $(CURDIR)/build/libedgeaff
+CONFIGURE_LIBRARY := cmake -S . -DCMAKE_BUILD_TYPE=Release -DEDGEAFF_PYTHON=OFF -DEDGEAFF_CUDA=OFF -DEDGEAFF_TENSORRT=OFF -DEDGEAFF_LIBRARY=ON
+.PHONY: libedgeaff libedgeaff-aarch64 test-libedgeaff
+libedgeaff:     ## the C library: header, libraries, pkg-config, CMake package, bundle (PREFIX=DIR; needs CMake and a C++ compiler)
+	$(CONFIGURE_LIBRARY) -B build/libedgeaff-make
+	cmake --build build/libedgeaff-make --parallel
+	cmake --install build/libedgeaff-make --prefix '$(PREFIX)'
+
+libedgeaff-aarch64:          ## the same, crossed for aarch64, into build/libedgeaff-aarch64; installs a Debian package
+	command -v aarch64-linux-gnu-g++ >/dev/null || (apt-get update && apt-get install -y --no-install-recommends g++-aarch64-linux-gnu)
+	$(CONFIGURE_LIBRARY) -B build/libedgeaff-aarch64-make -DCMAKE_TOOLCHAIN_FILE=cmake/aarch64.cmake
+	cmake --build build/libedgeaff-aarch64-make --parallel
+	cmake --install build/libedgeaff-aarch64-make --prefix '$(CURDIR)/build/libedgeaff-aarch64'
+
+test-libedgeaff: dev         ## its tests: events equal to Python's, headers, symbols, consumers, memory, damaged bundles
+	$(VENV)/bin/python -m pytest -m slow tests/capi --timeout 900
+
 # The wheel for aarch64. TARGET_PYTHON: a Python for this processor with the minor version of the device's (Debian 12: 3.11, Debian 13: 3.13,
 # JetPack 6: 3.10, JetPack 7: 3.12).
 TARGET_PYTHON ?= $(VENV)/bin/python
