@@ -93,11 +93,9 @@ def test_the_mode_goes_by_the_file_in_a_recipe_of_extraction(tmp_path, name):
             vggface_network(tmp_path / name, named, "resampled", files.CONFIG)
     else:
         assert vggface_network(tmp_path / name, named, "resampled", files.CONFIG).config.mode == "resampled"
-    ids = {
-        ExtractRecipe(vggface=tmp_path / name, vggface_mode=mode).encoder_id(ModelBundle.load())
-        for mode in ("upsample", "resampled")
-    }
-    assert len(ids) == 2
+    recipes = [ExtractRecipe(vggface=tmp_path / name, vggface_mode=mode) for mode in ("upsample", "resampled")]
+    assert len({recipe.encoder_id(ModelBundle.load()) for recipe in recipes}) == 1
+    assert [recipe.encoder_mode for recipe in recipes] == [None, "resampled"]
 
 
 def test_mean_of_matconvnet_comes_from_the_file(tmp_path):
