@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from edgeaff.version import __version__
 
-TYPE_CHECKING = False  # importing typing takes longer than all the rest up to the command's handler of Ctrl-C
+TYPE_CHECKING = False  # importing typing would delay the handler of Ctrl-C in __main__ by milliseconds
 if TYPE_CHECKING:
     from typing import Any
 

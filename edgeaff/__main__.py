@@ -1,16 +1,16 @@
 """`edgeaff` and `python -m edgeaff`: a process around `edgeaff.cli.main.main`.
 
-What a program gets from its environment is made whole here, before anything else is imported: standard streams that are
-closed, names that they cannot encode, and an interruption at any instant (exit code 130, no traceback).
+Repairs the environment of the process before other imports: closed standard streams, names that they cannot encode, and
+interruption at any instant (exit code 130, no traceback).
 """
 
-import _signal  # signal itself loads enum first: a millisecond more in which Ctrl-C would be a traceback
+import _signal  # the module signal loads enum first, during which Ctrl-C would print a traceback
 import os
 import sys
 
 
 def leave(number: int, frame: object) -> None:
-    """Ends the process at once; the handler of Ctrl-C until a command runs, for there is nothing to close yet."""
+    """Handler of Ctrl-C until a command runs: ends the process at once, because there is nothing to close yet."""
     try:
         os.write(2, b"edgeaff: interrupted.\n")
     finally:

@@ -1,7 +1,7 @@
-"""`Caller`: functions of the user, plain or async, called from a thread that waits until they are done.
+"""`Caller`: calls a user function, plain or async, from a thread and waits until it is done.
 
-An async function runs in the event loop that was running where it was registered; without one, or where it only shows when
-it is called (a lambda around a coroutine), in a `BackgroundLoop`, on its own thread.
+An async function runs in the event loop that was running where it was registered. Without one, or if only the call shows that
+it is async (a lambda around a coroutine), it runs in a `BackgroundLoop` on a separate thread.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 from edgeaff.errors import ArgumentError, SessionStateError
 
 LOOK_SECONDS = 0.2
-IDLE_LOOKS = 50  # this many looks at an event loop that does not run: 10 s
+IDLE_LOOKS = 50  # successive looks at an event loop that does not run, 10 s in all
 
 
 def is_async(function: Any) -> bool:
-    """Returns whether a call gives a coroutine: coroutine functions, objects with an async `__call__`, partials of both."""
+    """Returns True if a call gives a coroutine: coroutine functions, objects with an async `__call__`, partials of both."""
     return any(inspect.iscoroutinefunction(part) for part in _forms(function))
 
 
 def require_function(function: Any) -> None:
-    """Checks that a call runs the function.
+    """Checks that calling the function runs its code.
 
     Args:
-        function: what the user passed.
+        function: the user's.
 
     Raises:
         ArgumentError: it cannot be called, or it is a generator function, which would never run.
@@ -43,7 +43,7 @@ def require_function(function: Any) -> None:
 
 
 def call_plain(name: str, function: Callable[..., Any], *arguments: Any) -> None:
-    """Calls a function that must be plain: there is no event loop where it is called, and its caller waits for it.
+    """Calls a function that must be plain, because its caller has no event loop to run it in.
 
     Args:
         name: of the argument, for messages.
@@ -67,7 +67,7 @@ def _forms(function: Any) -> tuple[Any, Any]:
 
 
 class BackgroundLoop:
-    """An event loop on its own thread, started when it is first needed."""
+    """An event loop on a separate thread, started on first use."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -82,14 +82,14 @@ class BackgroundLoop:
         """
         with self._lock:
             if self._closed:
-                raise SessionStateError("async callbacks must run before the end, got a call after close; ignore it.")
+                raise SessionStateError("The background event loop was closed. Register async callbacks before stop().")
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(target=self._run, args=(self._loop,), name="edgeaff-asyncio", daemon=True).start()
             return self._loop
 
     def close(self) -> None:
-        """Ends the loop after canceling what still runs in it; does not wait. May be called again."""
+        """Cancels the tasks in the loop and ends it, without waiting. May be called again."""
         with self._lock:
             loop, self._loop, self._closed = self._loop, None, True
             if loop is not None:
@@ -123,13 +123,13 @@ class Caller:
         self.loop: asyncio.AbstractEventLoop | None = running_loop() if is_async(function) else None
 
     def __call__(self, *arguments: Any) -> None:
-        """Calls the function; raises what it raises.
+        """Calls the function and propagates its exceptions.
 
         Args:
             arguments: of the function.
 
         Raises:
-            ArgumentError: it gave a generator, whose code would never run.
+            ArgumentError: it returned a generator, whose code would never run.
         """
         result = self._function(*arguments)
         if inspect.isawaitable(result):
@@ -159,7 +159,7 @@ def _wait(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> None:
         coroutine.close()
         _dispose(awaitable)
         raise SessionStateError(
-            f"async callbacks need their event loop, got: {error}; keep it running until the runtime has stopped."
+            f"The event loop of an async callback has ended ({error}). Keep it running until the runtime has stopped."
         ) from error
     idle = 0
     while not concurrent.futures.wait([future], LOOK_SECONDS).done:
@@ -168,13 +168,13 @@ def _wait(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> None:
             future.cancel()
             _dispose(awaitable)
             raise SessionStateError(
-                "async callbacks need their event loop, got one that does not run; keep it running until the runtime has stopped."
+                "The event loop of an async callback does not run. Keep it running until the runtime has stopped."
             )
     try:
         future.result()
     except concurrent.futures.CancelledError as error:
         raise SessionStateError(
-            "async callbacks must run to their end, got one canceled; stop the runtime before its event loop."
+            "An async callback was canceled. Stop the runtime before its event loop."
         ) from error
 
 
@@ -183,6 +183,6 @@ async def _completed(awaitable: Awaitable[Any]) -> None:
 
 
 def _dispose(awaitable: Any) -> None:
-    """Ends a coroutine that will never run, so that no warning speaks of it."""
+    """Closes a coroutine that will never run, which avoids the RuntimeWarning about it."""
     if inspect.iscoroutine(awaitable) and inspect.getcoroutinestate(awaitable) == inspect.CORO_CREATED:
         awaitable.close()

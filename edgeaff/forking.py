@@ -1,9 +1,9 @@
-"""`ProcessBound`: what may only be used in the process that made it, and what a forked child never destroys.
+"""`ProcessBound`: base of objects that are tied to the process that made them, and are never destroyed in a forked child.
 
-Engines, decoders and devices own threads. A forked child has a copy of the objects and none of the threads: a lock that one
-of them held stays held, and a destructor that joins them waits for ever. So every use in a child raises before it takes a
-lock, and what a child inherits is kept alive until the child ends: its memory goes with the process, its destructors,
-which would also close the parent's device or stream, never run.
+Engines, decoders and devices own threads. A forked child gets a copy of the objects but none of the threads: a lock that a
+thread held stays held, and a destructor that joins the threads never returns. Therefore every use in a child raises before
+it takes a lock. Inherited objects are kept alive until the child exits, so their destructors, which would also close the
+parent's devices and streams, never run there.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class ProcessBound:
 
     @property
     def _is_inherited(self) -> bool:
-        """Whether this process is a forked child of the one that made the object."""
+        """True in a forked child of the process that made the object."""
         return self._made_in != os.getpid()
 
     def _require_own_process(self) -> None:
-        """Checks that the object is used where it was made; takes no lock.
+        """Checks that this process made the object, without taking a lock.
 
         Raises:
             SessionStateError: this process is a forked child of that one.

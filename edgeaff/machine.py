@@ -1,4 +1,4 @@
-"""What the machine is and what it grants, where the system reports it; the versions and the moment of a run."""
+"""Facts about the machine, the package versions and the run; wrappers of features that only some systems have."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def processor_name() -> str:
 
 
 def load_average() -> list[float]:
-    """Returns the load of the last 1, 5 and 15 minutes; empty where the system does not say."""
+    """Returns the load of the last 1, 5 and 15 minutes; empty if the system does not report it."""
     return [round(value, 2) for value in os.getloadavg()] if hasattr(os, "getloadavg") else []
 
 
@@ -75,7 +75,7 @@ def commit(file: Path) -> str | None:
 
 
 def usable_cores() -> int:
-    """Returns the number of cores this process may use, where the system reports it; else how many there are."""
+    """Returns the number of cores that this process may use; all cores if the system does not report it."""
     if hasattr(os, "process_cpu_count"):  # Python 3.13
         return os.process_cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
@@ -84,7 +84,7 @@ def usable_cores() -> int:
 
 
 def thread_limit() -> int | None:
-    """Returns the number of threads and processes the user may have, None without a limit or where the system has none."""
+    """Returns the largest number of threads and processes of the user; None without a limit."""
     try:
         import resource
     except ImportError:  # Windows
@@ -96,17 +96,17 @@ def thread_limit() -> int | None:
 
 
 def resident_mib(pid: int | None = None) -> float:
-    """Returns the resident memory of a process, MiB; 0 where the system does not say, or the process is gone.
+    """Returns the resident memory of a process in MiB; 0 if the system does not report it or the process has ended.
 
     Args:
-        pid: its number, which Linux alone knows about; None for this process, whose peak stands in on macOS.
+        pid: its number (Linux only); None for this process, for which macOS gives the peak.
     """
     found = _status_mib("self" if pid is None else pid, "VmRSS")
     return found or (peak_mib() if pid is None else 0.0)
 
 
 def peak_mib() -> float:
-    """Returns the highest resident memory of this process so far, MiB; 0 where the system does not say."""
+    """Returns the peak resident memory of this process in MiB; 0 if the system does not report it."""
     if found := _status_mib("self", "VmHWM"):
         return found
     try:
@@ -125,18 +125,18 @@ def _status_mib(pid: int | str, field: str) -> float:
         return 0.0
 
 
-def offer_to_out_of_memory_killer() -> None:
-    """Makes this process the one that the system ends first where memory runs out, where it can be asked to (Linux)."""
+def prefer_for_oom_kill() -> None:
+    """Makes this process the first candidate of the out-of-memory killer (Linux only)."""
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
         score.write("800")
 
 
 @contextlib.contextmanager
 def lock_file(path: Path) -> Iterator[None]:
-    """Holds a file for this process; the system lets go of it when the process ends.
+    """Locks a file for this process; the system releases it when the process ends.
 
     Args:
-        path: made where it is missing.
+        path: created if missing.
 
     Yields:
         Nothing.
@@ -155,7 +155,7 @@ def lock_file(path: Path) -> Iterator[None]:
 
 
 def _lock_byte(file: Any) -> None:
-    """Locks the first byte of a file, where the system has such locks.
+    """Locks the first byte of a file, if the system has such locks.
 
     Raises:
         BlockingIOError: another process has it.

@@ -1,4 +1,4 @@
-"""Processes that work on jobs and survive their own death: a killed one is replaced, its job tried once more, then left out.
+"""A pool of worker processes that survives killed workers: a dead worker is replaced, and its job is retried once, then skipped.
 
 ```
                       counted, then sent                    "alive" (beat) ... result | error
@@ -6,8 +6,8 @@ jobs --> [parent] ----------------------> [worker process] ---------------------
              ^                                  |
              +--- killed, silent, too large ----+   tried again after all others; after `attempts` the job ends without a result
 ```
-Each worker has its own pipe, so that the death of one reaches no other. Workers end with the process that started them,
-however that ends, and leave Ctrl-C to it.
+Each worker has a separate pipe, so the death of one does not affect the others. Workers exit when the parent exits for any
+reason, and ignore Ctrl-C, which the parent handles.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, TypeVar
 
 from edgeaff.errors import ArgumentError, EdgeaffError
-from edgeaff.machine import offer_to_out_of_memory_killer, resident_mib
+from edgeaff.machine import prefer_for_oom_kill, resident_mib
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-MOST_STARTS = 3  # workers that die one after the other before their first job: something is wrong with all
+MOST_STARTS = 3  # successive workers that die before their first job: none of them can work
 LOOK_SECONDS = 0.25
 BEAT_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
@@ -46,8 +46,8 @@ class Limits:
     """When a worker is ended (None = never), and how often a job is begun.
 
     Attributes:
-        silence_seconds: for so long neither a sign of life (`beat`) nor a result.
-        memory_mib: its resident memory is larger. Linux only.
+        silence_seconds: longest time without a sign of life (`beat`) or a result.
+        memory_mib: largest resident memory. Linux only.
         attempts: how often a job is begun that ends its worker or raises.
     """
 
@@ -58,13 +58,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class JobEnd(Generic[Job, Result]):
-    """How a job ended.
+    """The outcome of a job.
 
     Attributes:
         job: the job.
         result: of the work; None where there is none.
-        failure: why there is no result, one line; None where there is one.
-        attempts: how often it was begun.
+        failure: reason without a result, one line; else None.
+        attempts: number of times it was started.
     """
 
     job: Job
@@ -82,14 +82,14 @@ def run_jobs(
     limits: Limits | None = None,
     on_attempt: Callable[[Job, int], None] | None = None,
 ) -> Iterator[JobEnd[Job, Result]]:
-    """Yields how each job ended, in that order; every job ends.
+    """Yields the outcome of every job, in the order in which jobs end.
 
-    An EdgeaffError ends its job; any other exception, like the death of the worker, is tried again.
+    An EdgeaffError ends its job. After any other exception, or the death of its worker, the job is retried.
 
     Args:
-        jobs: in the order in which they are begun; taken when a worker is free.
-        work: of a module, called with a job in some process.
-        workers: processes; 0 does all in this one, without protection.
+        jobs: in the order in which they are started; taken when a worker is free.
+        work: module-level function, called with one job.
+        workers: number of processes; 0 runs all jobs in this process, without isolation.
         prepare: called once in each process before its first job.
         limits: of a worker and of a job.
         on_attempt: called in this process, with the job and the number of the attempt from 1, before the job is begun.
@@ -117,7 +117,7 @@ def run_jobs(
 
 
 def beat() -> None:
-    """States that the job in hand goes on; for work that takes longer than `Limits.silence_seconds`. Outside of a worker: nothing."""
+    """Signals progress of the current job, which resets `Limits.silence_seconds`. Does nothing outside a worker."""
     if _Reply.current is not None:
         _Reply.current.beat()
 
@@ -136,7 +136,7 @@ class _Reply:
     def send(self, kind: str, content: Any = None) -> None:
         try:
             data = pickle.dumps((kind, content))
-        except Exception as error:  # noqa: BLE001 - any that a result raises when it is pickled
+        except Exception as error:  # noqa: BLE001 - pickling a result may raise anything
             data = pickle.dumps(("failed", f"its result cannot be sent: {type(error).__name__}: {error}"))
         with self._lock:
             self._connection.send_bytes(data)
@@ -154,13 +154,13 @@ def _serve(connection: Connection, work: Callable[[Any], Any], prepare: Callable
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    offer_to_out_of_memory_killer()
+    prefer_for_oom_kill()
     reply = _Reply.current = _Reply(connection)
     with contextlib.suppress(EOFError, OSError):  # the parent has closed the pipe
         try:
             if prepare is not None:
                 prepare()
-        except Exception as error:  # noqa: BLE001 - reaches the parent, who raises it
+        except Exception as error:  # noqa: BLE001 - sent to the parent, which raises it
             reply.send("unprepared", error if isinstance(error, EdgeaffError) else EdgeaffError(_describe(error)))
             return
         reply.send("ready")
@@ -177,7 +177,7 @@ def _attempt(work: Callable[[Any], Any], job: Any) -> tuple[str, Any]:
         return "ended", " ".join(str(error).split())
     except OSError as error:
         return ("machine", error) if error.errno in _OF_THE_MACHINE else ("failed", _describe(error))
-    except Exception as error:  # noqa: BLE001 - a job that ends in any way ends no other
+    except Exception as error:  # noqa: BLE001 - a failing job must not end the others
         return "failed", _describe(error)
 
 
@@ -220,7 +220,7 @@ def _run_here(
 
 @dataclass(slots=True)
 class _Task(Generic[Job]):
-    """A job and how often it was begun."""
+    """A job and its number of attempts."""
 
     job: Job
     attempts: int = 0
@@ -228,14 +228,14 @@ class _Task(Generic[Job]):
 
 @dataclass(slots=True)
 class _Worker(Generic[Job]):
-    """A process, its pipe, and what it works at; last_sign: time.monotonic() of its last message."""
+    """A process, its pipe and its current task; last_sign: time.monotonic() of its last message."""
 
     process: Any
     connection: Connection
     last_sign: float
     is_ready: bool = False
     task: _Task[Job] | None = None
-    over: str = field(default="")  # the limit for which it was killed
+    over: str = field(default="")  # the exceeded limit, once it was killed for one
 
 
 class _Pool(Generic[Job, Result]):
@@ -274,7 +274,7 @@ class _Pool(Generic[Job, Result]):
             self._enforce_limits()
 
     def close(self) -> None:
-        """Ends all workers; what one is at is lost."""
+        """Ends all workers; jobs in progress are lost."""
         for worker in self._workers:
             worker.connection.close()
             if worker.task is not None or not worker.is_ready:
@@ -289,15 +289,15 @@ class _Pool(Generic[Job, Result]):
         self._workers.clear()
 
     def _unbegun(self) -> int:
-        """Returns the number of jobs that wait, counting as many new ones as there are workers."""
+        """Returns the number of waiting jobs, looking ahead by one new job per worker."""
         self._waiting.extend(_Task(job) for job in islice(self._jobs, self._most - len(self._waiting)))
         return len(self._waiting) + len(self._again)
 
     def _assign(self) -> Iterator[JobEnd[Job, Result]]:
-        """Gives a job to every worker that is free, and starts workers for jobs that wait.
+        """Sends a job to every free worker, and starts workers for waiting jobs.
 
         Yields:
-            The end of a job whose worker died while it was free.
+            The outcome of a job whose worker had died while free.
         """
         for worker in list(self._workers):
             if worker.is_ready and worker.task is None and self._unbegun():
@@ -323,10 +323,10 @@ class _Pool(Generic[Job, Result]):
         return _Worker(process, ours, time.monotonic())
 
     def _hear(self, worker: _Worker[Job]) -> Iterator[JobEnd[Job, Result]]:
-        """Takes the messages that wait.
+        """Reads the pending messages of a worker.
 
         Yields:
-            The ends that they report.
+            The outcomes in them.
         """
         while True:
             try:
@@ -355,13 +355,13 @@ class _Pool(Generic[Job, Result]):
             self._again.append(task)
 
     def _bury(self, worker: _Worker[Job]) -> Iterator[JobEnd[Job, Result]]:
-        """Gives up a worker that is dead; its job is tried again, or ends.
+        """Removes a dead worker; its job is retried or ends.
 
         Yields:
-            The end of its job.
+            The outcome of its job.
 
         Raises:
-            EdgeaffError: no worker lives long enough to begin.
+            EdgeaffError: workers keep dying before their first job.
         """
         worker.process.kill()  # where its pipe broke and it still lives
         worker.process.join()
@@ -376,8 +376,8 @@ class _Pool(Generic[Job, Result]):
             self._died_unready += 1
             if self._died_unready >= MOST_STARTS:
                 raise EdgeaffError(
-                    f"workers must live to their first job, got {self._died_unready} that did not: the last {how}; "
-                    "give fewer --workers (memory?) and run the command again."
+                    f"{self._died_unready} workers died before their first job; the last one {how}. "
+                    "Give fewer --workers (memory?) and run the command again."
                 )
 
     def _enforce_limits(self) -> None:
@@ -395,7 +395,7 @@ class _Pool(Generic[Job, Result]):
 
 
 def _ending(exit_code: int | None) -> str:
-    """Returns the way a process ended, in words."""
+    """Returns the exit of a process in words."""
     if exit_code is None or exit_code >= 0:
         return f"ended with exit code {exit_code}"
     if exit_code == -getattr(signal, "SIGKILL", 9):
@@ -408,7 +408,7 @@ def _ending(exit_code: int | None) -> str:
 
 @contextlib.contextmanager
 def _interruptions_held() -> Iterator[None]:
-    """Holds Ctrl-C back; a process that is started meanwhile never gets it."""
+    """Blocks SIGINT; a process started inside inherits the mask and never receives it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

@@ -58,7 +58,7 @@ for folder, _, files in os.walk(root):
         if file.endswith(".py") and not name.startswith(torch) and file[0].isalpha():
             importlib.import_module("edgeaff." + name)
 from edgeaff import machine
-machine.stamp(), machine.resident_mib(), machine.peak_mib(), machine.thread_limit(), machine.offer_to_out_of_memory_killer()
+machine.stamp(), machine.resident_mib(), machine.peak_mib(), machine.thread_limit(), machine.prefer_for_oom_kill()
 assert machine.usable_cores() >= 1
 with machine.lock_file(machine.Path("lock")):
     pass

@@ -34,7 +34,7 @@ def prepare(folder: Path) -> None:
 
 
 def work(job: str) -> Any:
-    """Does what the job states."""
+    """Performs the action named by the job."""
     what, _, rest = job.partition(" ")
     if what == "once":  # dies at the first attempt only
         mark = Worker.folder / rest
@@ -133,7 +133,7 @@ def test_disk_that_is_full_ends_the_run(tmp_path: Path, workers: int) -> None:
     [
         (never, ArgumentError, "weights must be there"),
         (breaks, EdgeaffError, "RuntimeError: no"),
-        (dies, EdgeaffError, "must live to their first job, got 3 that did not: the last was killed by SIGSEGV"),
+        (dies, EdgeaffError, "3 workers died before their first job; the last one was killed by SIGSEGV"),
     ],
 )
 def test_workers_that_cannot_begin_end_the_run(first: Any, error: type[Exception], message: str) -> None:

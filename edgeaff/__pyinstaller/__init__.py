@@ -1,4 +1,4 @@
-"""Hooks of PyInstaller, which finds them by the entry point `pyinstaller40`: a frozen program has its bundle and its lazy modules."""
+"""PyInstaller hooks, found by the entry point `pyinstaller40`: they add the bundle and the lazily loaded modules."""
 
 from __future__ import annotations
 

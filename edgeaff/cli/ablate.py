@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeaff.cli import evaluate
-from edgeaff.cli.process import say
+from edgeaff.cli.process import print_message
 from edgeaff.errors import ArgumentError
 from edgeaff.training import SPLITS
 from edgeaff.types import MODALITIES
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     from edgeaff.training.studies.fig4 import write_report
 
     write_report(folder, curves, **more)
-    say((folder / "fig4.md").read_text(encoding="utf-8"), prefix="")
+    print_message((folder / "fig4.md").read_text(encoding="utf-8"), prefix="")
     print(json.dumps({"figure": str(folder / "fig4.json"), "runs": list(curves)}))
     return 0
 

@@ -1,7 +1,7 @@
-"""What `edgeaff run` shows while it runs: a live line for devices and streams, a bar for files.
+"""Displays of a running `edgeaff run`: a live line for devices and streams, a progress bar for files.
 
-The live line is rewritten ten times a second on a terminal, with rich where it is installed; where nobody looks on, as in the
-journal of a service, a line a second goes to standard error.
+The live line is rewritten ten times a second on a terminal, with rich if installed. Without a terminal, as in the journal of a
+service, one line per second goes to standard error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from edgeaff.cli.process import say
+from edgeaff.cli.process import print_message
 from edgeaff.parsing.boundary import printable
 from edgeaff.types import AffectEvent, Status, circumplex
 
@@ -25,41 +25,41 @@ STYLES = {Status.OK: "green", Status.WARMUP: "cyan"}  # of rich; any other statu
 
 
 class Display:
-    """Shows nothing but messages; the base of the others."""
+    """Prints messages only; base of the other displays."""
 
     def __enter__(self) -> Display:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leaves the terminal as it was."""
+        """Restores the terminal."""
 
     def update(self, event: AffectEvent) -> None:
         """Shows an event."""
 
-    def say(self, text: str) -> None:
+    def print_message(self, text: str) -> None:
         """Prints a message; from any thread."""
-        say(text)
+        print_message(text)
 
 
 def make_display(runtime: Any, *, quiet: bool, writes_stdout: bool) -> Display:
-    """Returns all that is shown of a run.
+    """Returns the display of a run.
 
     Args:
         runtime: a Runtime.
-        quiet: nothing is.
-        writes_stdout: events go to standard output, which is then left to them.
+        quiet: show nothing.
+        writes_stdout: standard output is reserved for events.
     """
     if quiet:
         return Display()
     if not runtime.is_live:
         return FileBar(runtime.duration_seconds) if is_terminal(sys.stderr) else Display()
     if is_terminal(sys.stdout):
-        return Display() if writes_stdout else _on_terminal(sys.stdout, runtime)  # the events are what there is to see
+        return Display() if writes_stdout else _on_terminal(sys.stdout, runtime)  # events scroll by already
     return _on_terminal(sys.stderr, runtime) if is_terminal(sys.stderr) else LiveLog(Rates(runtime))
 
 
 def is_terminal(stream: Any) -> bool:
-    """Returns whether a stream is a terminal whose line can be rewritten."""
+    """Returns True if the stream is a terminal whose line can be rewritten."""
     try:
         return stream is not None and stream.isatty() and os.environ.get("TERM") != "dumb"
     except ValueError:  # it was closed
@@ -74,13 +74,13 @@ def _on_terminal(stream: TextIO, runtime: Any) -> Display:
 
 
 class Rates:
-    """What a live line states beside the values: frames per second, and how late an event is, over the last second."""
+    """Formats the live line; measures frames per second and latency over the last second."""
 
     def __init__(self, runtime: Any, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begins to count now.
+        """Starts counting.
 
         Args:
-            runtime: its `stats()` are asked once a second.
+            runtime: its `stats()` is read once a second.
             clock: monotonic seconds.
         """
         self._runtime, self._clock = runtime, clock
@@ -91,7 +91,7 @@ class Rates:
         self._text = "Ctrl-C ends it"
 
     def add(self, event: AffectEvent) -> bool:
-        """Returns whether a second has ended since it last stated, after counting the event."""
+        """Returns True once per second, after counting the event."""
         self._first_ns = event.pts_ns if self._first_ns is None else self._first_ns
         self._ticks += event.pts_ns != self._last_ns
         self._last_ns = event.pts_ns
@@ -124,26 +124,26 @@ def _value(value: float | None, std: float | None) -> str:
 
 
 class LiveLog(Display):
-    """A line a second on standard error."""
+    """One line per second on standard error."""
 
     def __init__(self, rates: Rates) -> None:
-        """Shows what `rates` counts."""
+        """Prints the lines of `rates`."""
         self._rates = rates
 
     def update(self, event: AffectEvent) -> None:
-        """Prints a line where a second has ended."""
+        """Prints a line once per second."""
         if self._rates.add(event):
-            say(self._rates.line(event), prefix="")
+            print_message(self._rates.line(event), prefix="")
 
 
 class _Line(Display):
-    """A line of a terminal that is rewritten."""
+    """A terminal line that is rewritten in place."""
 
     def __init__(self, rates: Rates) -> None:
         self._rates, self._shown, self._lock = rates, 0.0, threading.Lock()
 
     def update(self, event: AffectEvent) -> None:
-        """Rewrites the line, ten times a second."""
+        """Rewrites the line, at most ten times per second."""
         self._rates.add(event)
         now = time.monotonic()
         if now - self._shown >= 1 / LINES_PER_SECOND:
@@ -159,11 +159,11 @@ class PlainLine(_Line):
     """The live line by carriage return and erase."""
 
     def __init__(self, stream: TextIO, rates: Rates) -> None:
-        """Writes to a terminal.
+        """Prepares the line.
 
         Args:
             stream: the terminal.
-            rates: what is counted.
+            rates: formats the line.
         """
         super().__init__(rates)
         self._stream, self._is_begun = stream, False
@@ -174,11 +174,11 @@ class PlainLine(_Line):
         self._stream.flush()
         self._is_begun = True
 
-    def say(self, text: str) -> None:
+    def print_message(self, text: str) -> None:
         """Prints a message above the line."""
         with self._lock:
             self._leave("\r\x1b[K")
-            say(text)
+            print_message(text)
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
@@ -196,11 +196,11 @@ class RichLine(_Line):
     """The live line by rich."""
 
     def __init__(self, stream: TextIO, rates: Rates) -> None:
-        """Prepares the line; an ImportError where rich is not installed.
+        """Prepares the line; raises ImportError if rich is not installed.
 
         Args:
             stream: the terminal.
-            rates: what is counted.
+            rates: formats the line.
         """
         from rich.console import Console
         from rich.live import Live
@@ -222,20 +222,20 @@ class RichLine(_Line):
     def _rewrite(self, line: str, status: Status) -> None:
         self._live.update(self._text(line, style=STYLES.get(status, "yellow"), no_wrap=True, overflow="crop"), refresh=True)
 
-    def say(self, text: str) -> None:
+    def print_message(self, text: str) -> None:
         """Prints a message above the line."""
         with self._lock, contextlib.suppress(OSError, ValueError):
             self._console.print(self._text(f"edgeaff: {printable(text)}"))
 
 
 class FileBar(Display):
-    """A progress bar on standard error, where rich is installed."""
+    """A progress bar on standard error, if rich is installed."""
 
     def __init__(self, duration_seconds: float | None) -> None:
         """Prepares the bar.
 
         Args:
-            duration_seconds: of the file; None where it is unknown.
+            duration_seconds: of the file; None if unknown.
         """
         self._duration = duration_seconds
         self._bar: Any = None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgeaff.cli.extract import add_vggface_arguments
-from edgeaff.cli.process import say
+from edgeaff.cli.process import print_message
 from edgeaff.errors import ArgumentError, BackendUnavailableError
 from edgeaff.machine import usable_cores
 from edgeaff.training import SPLITS
@@ -135,7 +135,7 @@ def trained_study(options: argparse.Namespace) -> tuple[Study, PreparedCorpus, l
 
     def report(result: dict[str, Any]) -> None:
         test = result["test"]
-        say(
+        print_message(
             f"{result['run']} seed {result['seed']}: CCC valence {test['ccc_valence']:.3f}, arousal {test['ccc_arousal']:.3f}",
             prefix="",
         )
@@ -185,7 +185,7 @@ def _table(options: argparse.Namespace) -> int:
         _, tracks = measured_tracks(corpus.form(study.runs[REFERENCE].form))
         extra["edge_reference"] = edge_reference(study, results, options.output / "runs", tracks)
     write_table(options.output, rows, extra, split=split)
-    say((options.output / "table1.md").read_text(encoding="utf-8"), prefix="")
+    print_message((options.output / "table1.md").read_text(encoding="utf-8"), prefix="")
     print(json.dumps({"table": str(options.output / "table1.json"), "systems": len(rows)}))
     return 0
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgeaff.cli.process import say
+from edgeaff.cli.process import print_message
 from edgeaff.errors import ArgumentError, BackendUnavailableError
 from edgeaff.machine import usable_cores
 from edgeaff.training import SPLITS
@@ -99,9 +99,9 @@ def run(options: argparse.Namespace) -> int:
         report = extract_corpus(tracks, cache, recipe, workers=options.workers, advance=advance)
     for name, warnings in sorted(report.warnings.items()):
         for warning in warnings:
-            say(f"warning: {name}: {' '.join(warning.split())}")
+            print_message(f"warning: {name}: {' '.join(warning.split())}")
     for name, reason in sorted(report.skipped.items()):
-        say(f"skipped {name}: {reason}")
+        print_message(f"skipped {name}: {reason}")
     result = {"cache": str(options.cache), "extracted": len(report.extracted), "already": len(report.already)}
     print(json.dumps({**result, "skipped": sorted(report.skipped), **cache.made_with}))
     return 3 if report.skipped else 0
@@ -172,7 +172,7 @@ def _progress(tracks: int, total: int, *, quiet: bool) -> Iterator[Callable[[Out
         def line(outcome: Outcome, size: int) -> None:
             nonlocal done
             done += 1
-            say(f"{count()}: {outcome.name}")
+            print_message(f"{count()}: {outcome.name}")
 
         yield line
         return

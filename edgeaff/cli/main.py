@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
-from edgeaff.cli.process import INTERRUPTED, accept_interruption, interruption, reader_is_gone, say
+from edgeaff.cli.process import INTERRUPTED, accept_interruption, interruption, print_message, stdout_is_broken
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.naming import without_secrets
 from edgeaff.parsing.boundary import printable
@@ -111,19 +111,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def interrupted(kept: str) -> int:
     """Returns the exit code, after saying that the command was interrupted. kept: what is not lost."""
-    say(f"interrupted{kept}.")
+    print_message(f"interrupted{kept}.")
     return INTERRUPTED
 
 
 def code_of(error: BaseException) -> int | None:
     """Returns the exit code that goes with an error, after saying what it is; None for a mistake in the code."""
-    if isinstance(error, BrokenPipeError) and reader_is_gone():
+    if isinstance(error, BrokenPipeError) and stdout_is_broken():
         return DONE
     if isinstance(error, EdgeaffError):
-        say(one_line(error))
+        print_message(one_line(error))
         return USAGE if isinstance(error, ArgumentError) else UNUSABLE
     if isinstance(error, OSError):  # a full disk, a folder that went away
-        say(f"output must stay writable, got {one_line(error)}; free space or write elsewhere.")
+        print_message(f"output must stay writable, got {one_line(error)}; free space or write elsewhere.")
         return UNUSABLE
     return None
 

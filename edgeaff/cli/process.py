@@ -1,4 +1,4 @@
-"""What belongs to the process rather than to a command: standard streams, interruption, the way out."""
+"""Process-level concerns of the command line: standard streams, interruption, exit."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from typing import Any, NoReturn
 from edgeaff.parsing.boundary import printable
 
 INTERRUPTED = 130
-PATIENCE_SECONDS = 2.0  # a second Ctrl-C sooner than this is the same one; later it ends the process at once
+PATIENCE_SECONDS = 2.0  # an earlier second Ctrl-C is ignored, a later one ends the process at once
 JOIN_SECONDS = 2.0
 
 
 class Interruption:
-    """The handler of SIGINT and SIGTERM while a command runs: one KeyboardInterrupt, then the command may close what it holds.
+    """Handler of SIGINT and SIGTERM while a command runs: raises KeyboardInterrupt once, so that the command can clean up.
 
     Attributes:
-        seen: whether a signal came.
+        seen: True after a signal.
     """
 
     def __init__(self) -> None:
@@ -34,11 +34,11 @@ class Interruption:
 
     @property
     def seen(self) -> bool:
-        """Whether a signal came."""
+        """True after a signal."""
         return self._at is not None
 
     def __call__(self, number: int, frame: Any) -> None:
-        """Raises once, ignores what follows, and ends the process at a late Ctrl-C: closing takes too long.
+        """Raises once and ignores later signals; a late Ctrl-C ends a process whose cleanup takes too long.
 
         Raises:
             KeyboardInterrupt: the first signal.
@@ -50,7 +50,7 @@ class Interruption:
             os._exit(INTERRUPTED)
 
     def raise_again(self) -> None:
-        """Has the KeyboardInterrupt raised once more, soon; it was lost in code that cannot raise, as a destructor."""
+        """Schedules another KeyboardInterrupt, after one was lost in code that cannot raise, such as a destructor."""
         timer = threading.Timer(0.01, self._signal_again)
         timer.daemon = True
         timer.start()
@@ -68,7 +68,9 @@ _while_starting: list[Any] = []  # the handler of SIGINT that `prepare` was give
 
 
 def prepare(handler: Any) -> None:
-    """Opens standard streams that are closed, and makes them print every name. Call it before anything opens a file.
+    """Opens closed standard streams on the null device, and escapes characters that they cannot encode.
+
+    Must be called before anything opens a file.
 
     Args:
         handler: of SIGINT until a command runs.
@@ -92,7 +94,7 @@ def prepare(handler: Any) -> None:
 
 
 def accept_interruption() -> None:
-    """Lets Ctrl-C raise KeyboardInterrupt from now on, once; does nothing where SIGINT is not handled by `entry`."""
+    """Makes Ctrl-C raise KeyboardInterrupt, once; does nothing unless `entry` handles SIGINT."""
     if signal.getsignal(signal.SIGINT) not in _while_starting:
         return
     signal.signal(signal.SIGINT, interruption)
@@ -108,12 +110,12 @@ def _unraisable(unraisable: Any) -> None:
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    if not issubclass(kind, KeyboardInterrupt):  # some libraries print it where they are imported
+    if not issubclass(kind, KeyboardInterrupt):  # some libraries print it while they are imported
         sys.__excepthook__(kind, error, trace)
 
 
-def say(text: str, *, prefix: str = "edgeaff: ") -> None:
-    """Prints about the run on standard error, where anybody reads it; never fails, and changes no terminal.
+def print_message(text: str, *, prefix: str = "edgeaff: ") -> None:
+    """Prints a message on standard error; ignores broken streams and escapes control characters.
 
     Args:
         text: one line, or several with an empty prefix.
@@ -125,8 +127,8 @@ def say(text: str, *, prefix: str = "edgeaff: ") -> None:
             print(f"{prefix}{shown}", file=sys.stderr, flush=True)
 
 
-def reader_is_gone() -> bool:
-    """Returns whether nobody reads standard output any more, as behind `| head -1`; what is left for it is then thrown away."""
+def stdout_is_broken() -> bool:
+    """Returns True if stdout is a closed pipe (e.g. `| head -1`), and discards further output."""
     try:
         descriptor = sys.stdout.fileno()
         if hasattr(select, "poll"):
@@ -143,7 +145,7 @@ def reader_is_gone() -> bool:
 
 
 def _discard(stream: Any) -> None:
-    """Throws away what is printed on a stream from now on, and what still waits in its buffer."""
+    """Redirects a stream to the null device, its buffered output included."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())
@@ -158,10 +160,10 @@ def ignore_signals() -> None:
 
 
 def finish(code: int) -> NoReturn:
-    """Ends the process; no signal and no broken stream changes the exit code any more.
+    """Ends the process; signals and broken streams no longer change the exit code.
 
-    Where a thread still hangs in a driver or a library the interpreter is left without being taken down, which would end it in
-    the middle of foreign code and abort.
+    If a thread still hangs in a driver or a library, the interpreter is not finalized: that would end the thread in the middle
+    of foreign code, which aborts.
 
     Args:
         code: of the command.
@@ -170,7 +172,7 @@ def finish(code: int) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (AttributeError, OSError, ValueError):  # there is none, or it takes nothing: no reason for another exit code
+        except (AttributeError, OSError, ValueError):  # missing or broken: keeps the exit code
             _discard(stream)
     deadline = time.monotonic() + JOIN_SECONDS
     others = [thread for thread in threading.enumerate() if thread is not threading.current_thread()]

@@ -6,7 +6,7 @@ import argparse
 import time
 
 from edgeaff.cli.destination import check_destination
-from edgeaff.cli.process import say
+from edgeaff.cli.process import print_message
 from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import ArgumentError
 
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
                     break
         warnings = runtime.warnings + recorder.warnings
     for warning in warnings:
-        say(f"warning: {warning}")
+        print_message(f"warning: {warning}")
     if not options.quiet:
         named = "" if options.bundle is None else f" --bundle {options.bundle}"
         print(f"{path}: {count} events recorded; edgeaff replay {path} --verify{named}")

@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from edgeaff.cli.destination import check_distinct
-from edgeaff.cli.process import say
+from edgeaff.cli.process import print_message
 from edgeaff.cli.run import losses
 from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import MediaError
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     counts = {sink.name: sink.counts for sink in sinks if isinstance(sink, QueuedSink)}
     cut = f"{options.input}: {recording.cut}; it was replayed up to there"
     for sentence in [*losses(counts), *([cut] if recording.cut else [])]:
-        say(f"warning: {printable(sentence)}")
+        print_message(f"warning: {printable(sentence)}")
     if not options.quiet:
         print(f"{options.input}: {count} events" + (", equal to the recording" if options.verify else ""))
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 from edgeaff.capture.uri import parse_uri
 from edgeaff.cli.destination import check_destination, check_distinct, check_packages
 from edgeaff.cli.display import Display, make_display
-from edgeaff.cli.process import say
+from edgeaff.cli.process import print_message
 from edgeaff.cli.signals import interruptible
 from edgeaff.cli.tally import Tally, summary
 from edgeaff.cli.trust import add_bundle_arguments
@@ -91,11 +91,11 @@ def run(options: argparse.Namespace) -> int:
     writes_stdout = STDOUT in options.output
     display = make_display(runtime, quiet=options.quiet, writes_stdout=writes_stdout)
     if runtime.is_live and not options.quiet:
-        runtime.on_status(lambda event: display.say(describe_status(event)))
+        runtime.on_status(lambda event: display.print_message(describe_status(event)))
     events: list[AffectEvent] | None = [] if options.plot or options.overlay else None
     tally = collect(runtime, display, events=events, to_stdout=writes_stdout)
     for warning in [*runtime.warnings, *losses(runtime.stats().sinks)]:
-        say(f"warning: {' '.join(warning.split())}")
+        print_message(f"warning: {' '.join(warning.split())}")
     if options.plot:
         from edgeaff.cli.plot import plot_events
 
@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
         write_overlay(events or [], options.input, options.overlay)
     if not options.quiet:
         text = summary(runtime, tally, options)
-        say(text, prefix="") if writes_stdout else print(text)
+        print_message(text, prefix="") if writes_stdout else print(text)
     return 0
 
 
@@ -126,9 +126,9 @@ def losses(sinks: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 def name_page(runtime: Any) -> None:
     """Prints where the live page is, on standard error."""
-    say(f"live: {runtime.live_url}", prefix="")
+    print_message(f"live: {runtime.live_url}", prefix="")
     if not runtime.is_live:
-        say("a file is read as fast as it can be; paced:FILE plays it in real time for the live page.")
+        print_message("a file is read as fast as it can be; paced:FILE plays it in real time for the live page.")
 
 
 def collect(

@@ -1,4 +1,4 @@
-"""Signals that end a live run: what was delivered so far is flushed, the summary is written, the exit code is 0."""
+"""Signals that end a live run: delivered events are flushed, the summary is printed, the exit code is 0."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgeaff.cli.process import Interruption, ignore_signals, interruption
 
 @contextlib.contextmanager
 def interruptible(runtime: Any) -> Iterator[None]:
-    """Makes SIGTERM what Ctrl-C is; either ends the block quietly where the runtime is live, as a source does that has ended.
+    """Treats SIGTERM like Ctrl-C; either ends the block of a live runtime quietly, like the end of its source.
 
-    Only the first signal counts, also after the block, so that neither closing nor the way out is interrupted. On other threads
-    than the main one nothing changes.
+    Only the first signal counts, also after the block, so that cleanup and exit are not interrupted. Has no effect outside the
+    main thread.
 
     Args:
         runtime: the Runtime that the block reads.
@@ -25,7 +25,7 @@ def interruptible(runtime: Any) -> Iterator[None]:
         Nothing.
 
     Raises:
-        KeyboardInterrupt: a signal came while a file was read, or was lost before the block.
+        KeyboardInterrupt: a signal arrived while a file was read, or before the block.
     """
     if interruption.seen:
         raise KeyboardInterrupt

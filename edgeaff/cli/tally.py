@@ -1,4 +1,4 @@
-"""What came out of a run, in numbers: the summary that `edgeaff run` prints at its end."""
+"""Statistics of a run, and the summary that `edgeaff run` prints at its end."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Values:
     last_ns: int | None = None
 
     def add(self, value: float | None, pts_ns: int) -> None:
-        """Counts a value; None is none."""
+        """Counts a value; ignores None."""
         if value is None:
             return
         self.ticks += pts_ns != self.last_ns
@@ -36,7 +36,7 @@ class Values:
         self.least, self.most = min(self.least, value), max(self.most, value)
 
     def describe(self, name: str, ticks: int) -> str:
-        """Returns a line: mean, range, and the share of ticks with a number."""
+        """Returns one line: mean, range, and the share of ticks with a number."""
         if not self.count:
             return f"{name}: no number at any of {ticks} ticks"
         share = f"a number at {self.ticks / ticks:.0%} of {ticks} ticks"
@@ -45,7 +45,7 @@ class Values:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts events and ticks as they come; several faces give one tick several events."""
+    """Counts events and ticks; with several faces a tick has several events."""
 
     events: int = 0
     ticks: int = 0
@@ -62,22 +62,22 @@ class Tally:
         self.arousal.add(event.arousal, event.pts_ns)
 
     def lines(self) -> list[str]:
-        """Returns a line for valence and one for arousal."""
+        """Returns one line for valence and one for arousal."""
         return [self.valence.describe("valence", self.ticks), self.arousal.describe("arousal", self.ticks)]
 
 
 def summary(runtime: Any, tally: Tally, options: argparse.Namespace) -> str:
-    """Returns a few lines on what came out.
+    """Returns the summary of a run, a few lines.
 
     Args:
-        runtime: that has ended.
-        tally: of its events.
-        options: of the command.
+        runtime: the ended runtime.
+        tally: counts of its events.
+        options: arguments of the command.
     """
     stats = runtime.stats()
     by_status = Counter(stats.events_by_status)
     lines = [
-        f"{public_name(options.input)}: {stats.events} events from {stats.frames} frames and {stats.samples} samples of audio",
+        f"{public_name(options.input)}: {stats.events} events from {stats.frames} frames and {stats.samples} audio samples",
         *tally.lines(),
         "status: " + ", ".join(f"{name} {count}" for name, count in by_status.most_common()),
         f"computed by {runtime.bundle.manifest.model_id} on {runtime.health().backend['name']}",

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgeaff.cli.process import say
+from edgeaff.cli.process import print_message
 from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError, EdgeaffError
 
 
@@ -121,7 +121,8 @@ def _check_exportable(system: Any, config: Any, cache: Any, *, bundle: Path | No
 
     if system.name not in SYSTEMS or not needed:
         if not quiet:
-            say(f"this run of {system.name} is for comparison: no bundle can be made of it without the checks of `edgeaff export`")
+            text = "is for comparison: no bundle can be made of it without the checks of `edgeaff export`"
+            print_message(f"this run of {system.name} {text}")
         return
     base = ModelBundle.load(bundle)
     own = cache.folder / "statistics.json"
@@ -134,7 +135,7 @@ def _check_exportable(system: Any, config: Any, cache: Any, *, bundle: Path | No
 
 
 def _show(row: dict[str, float]) -> None:
-    say(
+    print_message(
         f"epoch {int(row['epoch'])}: loss {row['loss']:.4f}, validation CCC valence {row['ccc_valence']:.3f}, "
         f"arousal {row['ccc_arousal']:.3f}"
     )

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from edgeaff.cli.process import say
+from edgeaff.cli.process import print_message
 from edgeaff.cli.signals import interruptible
 from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import MediaError
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     faces = len({event.face.track_id for event in events if event.face is not None})
     shown = Shown(input=public_name(options.input), backend=events[-1].backend, max_faces=max(1, faces))
     with LivePage(options.live, shown, stored=events) as page, interruptible(page):
-        say(f"live: {page.url}", prefix="")
+        print_message(f"live: {page.url}", prefix="")
         threading.Event().wait()
     return 0
 
@@ -73,5 +73,5 @@ def stored_events(options: argparse.Namespace) -> list[AffectEvent]:
         events = [event_of_dict(record.head) for call in recording.calls() for record in call.events]
     events = events or [event for event, _ in replay(recording, make_session)]
     if recording.cut:
-        say(f"warning: {public_name(options.input)}: {recording.cut}; it is shown up to there")
+        print_message(f"warning: {public_name(options.input)}: {recording.cut}; it is shown up to there")
     return events

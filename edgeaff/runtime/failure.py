@@ -1,4 +1,4 @@
-"""`FirstError`: what went wrong first, on any thread, kept for the reader."""
+"""`FirstError`: keeps the first error of any thread for the reader."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from edgeaff.runtime.status import StatusChannel
 
 
 class FirstError:
-    """Keeps the first error of a run and ends the run. Threads hold it in place of the Runtime, which so may be forgotten.
+    """Keeps the first error of a run and ends the run. Threads hold it instead of the Runtime, which can then be garbage-collected.
 
     Attributes:
-        failed: whether there was one.
+        failed: True after an error.
     """
 
     def __init__(self) -> None:
@@ -25,19 +25,19 @@ class FirstError:
         self._endings: list[Callable[[], None]] = []
 
     def report_to(self, status: StatusChannel) -> None:
-        """Sets the channel that is reported of errors in callbacks and sinks."""
+        """Sets the channel for errors in callbacks and sinks."""
         self._status = status
 
     def then(self, ending: Callable[[], None]) -> None:
-        """Adds what is called after an error: it ends a part of the run, and never waits."""
+        """Adds a function that is called after an error; it ends a part of the run without waiting."""
         self._endings.append(ending)
 
     def keep(self, origin: Origin, error: BaseException) -> None:
-        """Keeps an error where it is the first, reports it and ends the run.
+        """Keeps the error if it is the first, reports it and ends the run.
 
         Args:
             origin: where it was raised.
-            error: what was raised there.
+            error: the exception.
         """
         with self._lock:
             self.failed = True
@@ -50,7 +50,7 @@ class FirstError:
             ending()
 
     def take(self) -> BaseException | None:
-        """Returns the error once, None where there is none (left)."""
+        """Returns the error and clears it; None without one."""
         with self._lock:
             error, self._error = self._error, None
         return error

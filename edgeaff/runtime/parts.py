@@ -1,4 +1,4 @@
-"""`Parts`: everything of a Runtime that runs on threads, and the order in which it stops. It holds no Runtime."""
+"""`Parts`: the components of a Runtime that run on threads, and their stop order. Holds no reference to the Runtime."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ STOP_SECONDS = 0.95
 
 @dataclass
 class Parts:
-    """What a Runtime is made of.
+    """The components of a Runtime.
 
     Attributes:
-        live: whether `source` must be closed to wake the worker.
-        server: where one was asked for and started.
+        live: True if closing `source` wakes the worker.
+        server: the status server, if started.
         page: the live page, likewise.
     """
 
@@ -63,7 +63,7 @@ class Parts:
         self.outlets.background.close()
 
     def stop_forgotten(self, name: str) -> None:
-        """Stops what nobody can stop any more, on a thread, and warns where it had not ended by itself.
+        """Stops the components of a garbage-collected Runtime on a thread; warns unless its source had ended.
 
         Args:
             name: of the source, for the warning.

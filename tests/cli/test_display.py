@@ -51,7 +51,7 @@ def make_runtime(frames: int = 60, *, is_live: bool = True) -> Any:
     return SimpleNamespace(stats=lambda: SimpleNamespace(frames=frames), is_live=is_live, duration_seconds=2.0)
 
 
-def test_line_states_values_status_fps_and_latency() -> None:
+def test_line_shows_values_status_fps_and_latency() -> None:
     clock = Clock()
     rates = Rates(make_runtime(60), clock)
     for tick in range(60):
@@ -80,7 +80,7 @@ def test_plain_line_is_rewritten_and_messages_stand_above_it(capsys: pytest.Capt
     stream = Terminal()
     with PlainLine(stream, Rates(make_runtime())) as line:
         line.update(event(1))
-        line.say("camera:0: lost.\x1b[2J")
+        line.print_message("camera:0: lost.\x1b[2J")
         line._shown = 0.0
         line.update(event(2))
     written = stream.getvalue()
@@ -94,7 +94,7 @@ def test_rich_line_is_rewritten_and_messages_stand_above_it(monkeypatch: pytest.
     stream = Terminal()
     with RichLine(stream, Rates(make_runtime())) as line:
         line.update(event(1))
-        line.say("camera:0: [bold]lost[/].\x1b[2J")
+        line.print_message("camera:0: [bold]lost[/].\x1b[2J")
         line._shown = 0.0
         line.update(event(2))
     written = stream.getvalue()
@@ -153,7 +153,7 @@ def test_stream_that_is_closed_or_absent_is_no_terminal(stream: Any) -> None:
     assert not display.is_terminal(stream)
 
 
-def test_tally_reports_mean_range_and_share_of_ticks() -> None:
+def test_tally_states_mean_range_and_share_of_ticks() -> None:
     tally = Tally()
     for tick, valences in enumerate([[0.5, -0.5], [0.25], [None], [None]]):
         for valence in valences:

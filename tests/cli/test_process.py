@@ -30,7 +30,7 @@ def write_audio(path: Path | str, seconds: float = 0.5) -> None:
 
 @pytest.fixture
 def shell(tmp_path: Path, root: Path):
-    """Runs a line of bash in its own folder that holds a.wav."""
+    """Runs a line of bash in a new folder with a.wav."""
     write_audio(tmp_path / "a.wav")
 
     def run(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -60,7 +60,7 @@ from edgeaff.cli import process
 process.prepare(None)
 assert [os.get_inheritable(number) for number in range(3)] == [True] * 3
 print("out"); print("err", file=sys.stderr); sys.stdout.flush()
-process.say("stated")
+process.print_message("message")
 os._exit(0 if os.open(os.devnull, os.O_RDONLY) > 2 else 1)
 """
 

@@ -1,4 +1,4 @@
-"""asyncio: callbacks and sinks that are async run, `async for` takes no thread and loses no event, any that is canceled."""
+"""asyncio: async callbacks and sinks run; `async for` needs no thread and loses no event when a wait is canceled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TICK_NS = 33_333_333
 
 
 def push(runtime: edgeaff.Runtime, ticks: int) -> None:
-    """Pushes this many frames, waiting for room, and finishes."""
+    """Pushes frames, waiting for room, and finishes."""
     video = runtime._source.sources[0]
     for tick in range(ticks):
         wait_until(lambda: video.inbox.sizes()[0] == 0)

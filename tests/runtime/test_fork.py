@@ -85,7 +85,7 @@ for attempt in range(20):
         runtime.stop()
         video.finish()
         video.close()
-        if attempt % 10 == 0:  # any that lock another thread held at the fork, a new one can be made
+        if attempt % 10 == 0:  # a new one works regardless of the locks held at the fork
             good = good and len(edgeaff.Session(threads=2).push_audio(samples, pts_ns=0, sample_rate_hz=16_000)) >= 0
             with edgeaff.Runtime(video=edgeaff.PushVideo()) as own:
                 own.push_frame(image)
@@ -132,7 +132,7 @@ def test_session_raises_in_a_forked_child_and_the_child_ends(
     assert output_of(SESSION.format(backend=backend, threads=threads), tmp_path, root) == "7"
 
 
-def test_runtime_raises_in_a_forked_child_under_any_lock(tmp_path: Path, root: Path) -> None:
+def test_runtime_raises_in_a_forked_child_regardless_of_held_locks(tmp_path: Path, root: Path) -> None:
     assert output_of(RUNTIME, tmp_path, root) == "7"
 
 
