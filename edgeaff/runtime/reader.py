@@ -168,7 +168,7 @@ class EventReader(ProcessBound):
         """
         if running_loop() in self._outlets.loops | self._status.loops:
             raise SessionStateError(
-                f"{what} must not block the event its own loop callbacks, got a call in that loop; use `async for`, or "
+                f"{what} must not block the event loop that runs its callbacks, got a call in that loop; use `async for`, or "
                 "await asyncio.to_thread(runtime.join)."
             )
 
