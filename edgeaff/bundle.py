@@ -12,7 +12,6 @@ import io
 import json
 import os
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,6 @@ from edgeaff.parsing.archives import check_arrays, is_member_name, read_npz, rea
 from edgeaff.parsing.boundary import Refused, boundary, read_bounded, shown
 from edgeaff.parsing.json_text import parse_json
 from edgeaff.parsing.onnx_graph import check_onnx
-from edgeaff.signature import check_signature, public_key_id, read_signature
 from edgeaff.spec import PreprocessSpec
 
 __all__ = ["BUNDLE_SCHEMA", "DEFAULT_BUNDLE", "GOLDEN", "MANIFEST", "PACKED", "REQUIRED_KEYS", "SUMS", "ModelBundle", "pack_arrays"]
@@ -104,7 +102,11 @@ class ModelBundle:
         check_minimum_version(minimum_version)
         path = DEFAULT_BUNDLE if path is None else Path(path)
         data = _read_file(path)
-        signed_by = None if key is None else check_signature(path, data, read_signature(path), key)
+        signed_by = None
+        if key is not None:
+            from edgeaff.signature import check_signature, read_signature
+
+            signed_by = check_signature(path, data, read_signature(path), key)
         with boundary(BundleError, f"{path} must be an .eaff bundle", "copy it again."):
             bundle = _parse(path, data, signed_by)
         _require_version(bundle, minimum_version)
@@ -208,6 +210,8 @@ class ModelBundle:
             )
         content = {MANIFEST: json.dumps(values, indent=1, sort_keys=True, allow_nan=False).encode(), **members}
         content[SUMS] = _sums(content)
+        import zipfile
+
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(content):
                 archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), content[name])
@@ -232,12 +236,15 @@ def open_bundle(
     if not isinstance(bundle, ModelBundle):
         return ModelBundle.load(bundle, key=key, minimum_version=minimum_version)
     check_minimum_version(minimum_version)
-    wanted = None if key is None else public_key_id(key)
-    if wanted is not None and bundle.signed_by != wanted:
-        raise BundleError(
-            f"{bundle!r} must have been verified with key {wanted}, got {bundle.signed_by or 'no key'}; pass its path, or "
-            "ModelBundle.load(path, key=...)."
-        )
+    if key is not None:
+        from edgeaff.signature import public_key_id
+
+        wanted = public_key_id(key)
+        if bundle.signed_by != wanted:
+            raise BundleError(
+                f"{bundle!r} must have been verified with key {wanted}, got {bundle.signed_by or 'no key'}; pass its path, or "
+                "ModelBundle.load(path, key=...)."
+            )
     _require_version(bundle, minimum_version)
     return bundle
 

@@ -15,24 +15,15 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from edgeaff.backend_choice import Choice, choose_backend
-from edgeaff.backend_swap import (
-    PreparedBackend,
-    TickPair,
-    prepare,
-    require_same_descriptors,
-    transfer_state,
-)
 from edgeaff.backends.face import encoder_backend
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, BundleError, SessionStateError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.forking import ProcessBound
-from edgeaff.golden import check_at_load
 from edgeaff.inference import (
     Coverage,
     Predictor,
@@ -54,6 +45,10 @@ from edgeaff.preprocess import (
 )
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import EVENT_SCHEMA, AffectEvent, Status, TrackedFace
+
+if TYPE_CHECKING:
+    from edgeaff.backend_choice import Choice
+    from edgeaff.backend_swap import PreparedBackend, TickPair
 
 WARMUP_NS = NANOSECONDS // 2
 FORGET_TRACK_NS = NANOSECONDS // 2
@@ -166,11 +161,13 @@ class Session(ProcessBound):
         self.choice: Choice | None = None
         self._face_backend_given = face_backend is not None
         if backend == "auto":
+            from edgeaff.backend_choice import choose_backend
+
             self.choice = choose_backend(self.bundle, threads=threads, stride=stride)
             backend = self.choice.backend
             face_backend = face_backend or self.choice.face_backend
         self._predictor: Predictor = load_predictor(self.bundle, backend, threads=threads, stride=stride)
-        self.warnings = check_at_load(self.bundle, self._predictor, self_test)
+        self.warnings = [] if self_test == "off" else _check_golden(self.bundle, self._predictor, self_test)
         self._engine_options: dict[str, Any] = {"threads": threads, "stride": stride}
         face_backend = face_backend or encoder_backend(self.bundle, backend)
         parts = parts_from_bundle(
@@ -268,6 +265,8 @@ class Session(ProcessBound):
             BackendUnavailableError: it is not installed, or has no device here; the session goes on as before.
             BundleError: it fails its self-test; the session goes on as before.
         """
+        from edgeaff.backend_swap import PreparedBackend, prepare, require_same_descriptors, transfer_state
+
         self._require_own_process()
         if not isinstance(backend, (str, PreparedBackend)):
             raise ArgumentError(f"backend must be a name, or what edgeaff.backend_swap.prepare made, got {backend!r}; name one.")
@@ -423,6 +422,12 @@ class Session(ProcessBound):
         )
         self._seq += 1
         return event
+
+
+def _check_golden(bundle: ModelBundle, predictor: Predictor, policy: str) -> list[str]:
+    from edgeaff.golden import check_at_load
+
+    return check_at_load(bundle, predictor, policy)
 
 
 def age_ms(now_ns: int, then_ns: int | None) -> float | None:

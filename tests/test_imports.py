@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,3 +70,12 @@ def test_recipes_and_benchmarks_are_not_imported_by_the_package(root: Path) -> N
                 else [alias.name for alias in getattr(node, "names", ()) if isinstance(node, ast.Import)]
             )
             assert not [name for name in names if name.split(".")[0] in ("recipes", "benchmarks", "tests")], path
+
+
+def test_a_session_is_imported_without_what_it_may_never_need() -> None:
+    code = "import sys; from edgeaff import Session; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    rest = {"edgeaff.backend_choice", "edgeaff.backend_swap", "edgeaff.features.lld_stream", "edgeaff.features.lld_reference"}
+    rest |= {"edgeaff.features.resample_reference", "edgeaff.golden", "edgeaff.measures", "edgeaff.signature", "edgeaff.runtime"}
+    assert not loaded & (rest | {"av", "logging", "onnxruntime", "torch", "zipfile"})

@@ -15,9 +15,8 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import BackendUnavailableError
-from edgeaff.features import lld_native, lld_stream
-from edgeaff.features.lld_reference import GROUPS
-from edgeaff.features.lld_reference_pitch import OFFLINE_LAG
+from edgeaff.features import lld_native
+from edgeaff.features.lld_timing import GROUPS, OFFLINE_LAG, check_arguments
 from edgeaff.lld_names import NAMES
 from edgeaff.spec import HOP_NS, SAMPLE_RATE_HZ
 
@@ -30,6 +29,8 @@ def _engine(**options: Any) -> Any:
     try:
         return lld_native.LldStream(**options)
     except BackendUnavailableError:
+        from edgeaff.features import lld_stream
+
         return lld_stream.LldStream(**options)
 
 
@@ -51,7 +52,7 @@ class LldStream:
     """
 
     def __init__(self, *, sample_rate_hz: int = SAMPLE_RATE_HZ, max_pitch_lag: int = 4, variant: str = "compare2016") -> None:
-        timing = lld_stream.check_arguments(sample_rate_hz, max_pitch_lag, variant)
+        timing = check_arguments(sample_rate_hz, max_pitch_lag, variant)
         self._center_offset_ns, self._latency_ns = timing
         self._stream = _engine(sample_rate_hz=int(sample_rate_hz), max_pitch_lag=int(max_pitch_lag), variant=variant)
 

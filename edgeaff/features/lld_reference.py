@@ -17,13 +17,6 @@ from edgeaff.features import lld_reference_spectral as spectral
 from edgeaff.features.lld_reference_quality import VoiceQuality
 from edgeaff.features.lld_reference_spectral import HOP
 from edgeaff.features.resample_reference import as_float_samples
-from edgeaff.spec import LLD_SIZE
-
-PITCH_COLUMNS = (0, 1, 2, 3, 4, 5)
-ZCR_COLUMNS = (9,)
-SPECTRAL_COLUMNS = (6, 7, 8, *range(10, LLD_SIZE))
-GROUPS = {"pitch": PITCH_COLUMNS, "zcr": ZCR_COLUMNS, "spectral": SPECTRAL_COLUMNS}
-CENTER_OFFSET_NS = {"pitch": 30_000_000, "zcr": 30_000_000, "spectral": 10_000_000}
 
 
 def scale_samples(samples: np.ndarray) -> np.ndarray:

@@ -13,6 +13,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from edgeaff.features.lld_timing import OFFLINE_LAG
+
 LONG_WINDOW = 960
 LONG_FFT = 1_024
 NUM_BINS = LONG_FFT // 2 + 1
@@ -21,7 +23,6 @@ LOWEST_HZ = 52.0
 HIGHEST_HZ = 620.0
 VOICED_FROM = 0.7
 GATE_RMS = 0.001
-OFFLINE_LAG = 29
 
 BIN_HZ = 1.0 / float(np.float32(0.064))
 LOWEST_OCTAVE = math.log2(25.0)

@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 import numpy as np
 
-from edgeaff.errors import ArgumentError, SessionStateError
+from edgeaff.errors import SessionStateError
 from edgeaff.features import lld_reference as reference
 from edgeaff.features.lld_reference import HOP
-from edgeaff.features.lld_reference_pitch import LONG_WINDOW, OFFLINE_LAG
+from edgeaff.features.lld_reference_pitch import LONG_WINDOW
 from edgeaff.features.lld_reference_spectral import SHORT_WINDOW
+from edgeaff.features.lld_timing import GROUPS, check_arguments
 from edgeaff.features.resample_reference import Resampler, as_float_samples
-from edgeaff.spec import HOP_NS, LLD_SIZE, SAMPLE_RATE_HZ, check_rate
+from edgeaff.spec import HOP_NS, LLD_SIZE, SAMPLE_RATE_HZ
 
-VARIANTS = ("compare2016",)
 BLOCK = 8_000
-
-
-def check_arguments(
-    sample_rate_hz: int, max_pitch_lag: int, variant: str
-) -> tuple[Mapping[str, int], Mapping[str, int]]:
-    """Checks what a stream is made with, and gives its timing.
-
-    A row waits for its window and, because of the average over three rows, for the next one; pitch also for the tracker
-    (which at 29 forces with more than 30 frames pending: 30 hops).
-
-    Returns:
-        Per column group, in ns: center of the window minus start of the row, and the longest time from the start of a
-        row to the last sample that it needs.
-
-    Raises:
-        ArgumentError: a rate outside 8,000 to 768,000, max_pitch_lag outside 0 to 29, or an unknown variant.
-    """
-    rate_hz = check_rate("sample_rate_hz", sample_rate_hz)
-    if isinstance(max_pitch_lag, bool) or max_pitch_lag not in range(OFFLINE_LAG + 1):
-        raise ArgumentError(
-            f"max_pitch_lag must be a whole number of hops from 0 to {OFFLINE_LAG}, got {max_pitch_lag!r}; "
-            "use 4 live and 29 offline."
-        )
-    if variant not in VARIANTS:
-        raise ArgumentError(f"variant must be one of {VARIANTS}, got {variant!r}; docs/lld.md states why only this one.")
-    hops = max_pitch_lag if max_pitch_lag < OFFLINE_LAG else OFFLINE_LAG + 1
-    base = HOP_NS + Resampler(rate_hz, SAMPLE_RATE_HZ).delay_ns
-    latency_ns = {"pitch": base + 60_000_000 + hops * HOP_NS, "zcr": base + 60_000_000, "spectral": base + 20_000_000}
-    return MappingProxyType(reference.CENTER_OFFSET_NS), MappingProxyType(latency_ns)
 
 
 class RowQueue:
@@ -96,7 +64,7 @@ class LldStream:
         self._pitch = reference.PitchGroup(max_pitch_lag)
         self._smoothers = {
             group: reference.Smoother(len(columns), nonzero=group == "pitch")
-            for group, columns in reference.GROUPS.items()
+            for group, columns in GROUPS.items()
         }
         self.reset()
 
@@ -111,7 +79,7 @@ class LldStream:
         self._first = 0
         self._short_frames = 0
         self._long_frames = 0
-        self._rows = {group: RowQueue(len(columns)) for group, columns in reference.GROUPS.items()}
+        self._rows = {group: RowQueue(len(columns)) for group, columns in GROUPS.items()}
         self._popped = 0
         self._end: int | None = None
 
@@ -157,7 +125,7 @@ class LldStream:
         """Returns the rows that are final and not yet popped, (n, 65) float32, columns as `lld.NAMES`."""
         count = self.rows_ready
         out = np.empty((count, LLD_SIZE), np.float32)
-        for group, columns in reference.GROUPS.items():
+        for group, columns in GROUPS.items():
             out[:, columns] = self._rows[group].take(count)
         self._popped += count
         return out

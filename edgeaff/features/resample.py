@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import BackendUnavailableError, SessionStateError
-from edgeaff.features import resample_reference
 from edgeaff.features.samples import check_samples
 from edgeaff.ops import native
 from edgeaff.spec import SAMPLE_RATE_HZ, check_rate
@@ -34,6 +33,8 @@ class Resampler:
         try:
             self._core = native().Resampler(self.input_rate_hz, self.output_rate_hz)
         except BackendUnavailableError:
+            from edgeaff.features import resample_reference
+
             self._core = resample_reference.Resampler(self.input_rate_hz, self.output_rate_hz)
 
     @property
