@@ -1,19 +1,23 @@
 """Keeps the figures of README and docs equal to benchmarks/results/*.json: `make readme-figures` writes them, a test compares.
 
-Two kinds of marks, invisible where Markdown is rendered:
+docs/figures.toml holds, per page, where each figure stands and where it comes from; the pages hold no addresses:
 
 ```
-<!--f latency:pipelines[engine=edgeaff,mode=back_to_back].cpu_ms @.2f-->4.02<!--/f-->          one number
-<!--rows latency:pipelines[mode=camera] | engine={engine} | CPU ms a tick={cpu_ms:.2f}-->     a table, a row per object
-<!--/rows-->
+["README.md"]
+sources = ["faces"]                                   # results whose numbers the page may state anywhere
+numbers = [{ before = "edgeaff takes ", after = " times less", value = "latency:ratios[peer=torch_naive].cpu @.0f" }]
+tables.speed = { rows = "latency:pipelines[mode=camera]", columns = ["engine={engine}", "CPU ms a tick={cpu_ms:.2f}"] }
 ```
+A number is the text between `before` and `after`, which together occur once; numbers within `before` may change. A table stands
+between `<!--rows:ID-->` and `<!--/rows-->`, a row per object.
+
 A path is FILE:key.key[name=value,name=other/value].key.0 over the file's JSON; a selector keeps the objects of a list (or the values of
-an object, whose key then is "key") with those values. After `@` stands a format of Python, `*100:.0f` scales before it.
+an object, whose key then is "key") with those values. After `@` follows a format of Python, `*100:.0f` scales before it.
 Column templates are format strings over a row.
 
 Every other number that looks measured (a decimal, one with a unit, one in thousands or with an exponent) must be traceable
-too: `untraced` finds those that are neither in a mark, nor in a JSON that the page names (`<!--figures from faces face_detector-->`),
-nor stated as a constant in benchmarks/stated_numbers.json.
+too: `untraced` finds those that are neither a figure, nor in a JSON among `sources`, nor stated as a constant in
+benchmarks/stated_numbers.json.
 """
 
 from __future__ import annotations
@@ -22,16 +26,16 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from edgeaff.errors import ArgumentError
+from edgeaff.parsing.toml_text import read_toml
 
 Results = dict[str, Any]
-_NUMBER_MARK = re.compile(r"<!--f (?P<path>[^@>]+?)\s*@(?P<format>[^@>]*?)-->.*?<!--/f-->", re.S)
-_ROWS_MARK = re.compile(r"(?P<head><!--rows (?P<path>.+?) \| (?P<columns>.+?)-->\n).*?(?P<tail><!--/rows-->)", re.S)
-_SOURCES = re.compile(r"<!--figures from (.+?)-->")
+_ROWS_MARK = re.compile(r"(?P<head><!--rows:(?P<id>[\w-]+)-->\n).*?(?P<tail><!--/rows-->)", re.S)
 _STEP = re.compile(r"\.?(?P<key>[^.\[\]]+)|\[(?P<selector>[^\]]*)\]")
 _UNITS = (
     r"ms|µs|us|ns|fps|ticks/s|(?:(?:ticks|frames|images|times) )?(?:a|per) second|GFLOP/s|MB/s|GB/s|MB|MiB|kB|KiB|KB|GB|GiB"
@@ -47,7 +51,7 @@ _MEASURED = re.compile(
 )
 _NOT_PROSE = (
     re.compile(r"^```.*?^```", re.S | re.M), re.compile(r"`[^`\n]*`"), re.compile(r"\]\([^)\s]*\)"), re.compile(r"https?://\S+"),
-    re.compile(r"<!--rows .*?<!--/rows-->", re.S), re.compile(r"<!--f .*?<!--/f-->", re.S), re.compile(r"<!--.*?-->", re.S),
+    re.compile(r"<!--rows:.*?<!--/rows-->", re.S), re.compile(r"<!--.*?-->", re.S),
     re.compile(
         r"(?:section|sections|eq\.|figure|[Tt]able|Python|version|Apache|CC BY|ODbL|DbCL|MIT|OpenCV|CUDA|TensorRT|JetPack)[- ]"
         r"\d+(?:\.\d+)*(?:(?:, | and | to )\d+(?:\.\d+)*)*"
@@ -60,21 +64,78 @@ def load_results(folder: Path) -> Results:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
 
 
-# --- marks --------------------------------------------------------------------------------------------------------------------
+# --- where figures stand --------------------------------------------------------------------------------------------------------
 
 
-def render(text: str, results: Results) -> str:
-    """Returns a page with the content of all its marks made again.
+@dataclass(frozen=True)
+class Figure:
+    """One number of a page: the text between `before` and `after`. path, form: of the value that it states."""
+
+    before: str
+    after: str
+    path: str
+    form: str
+
+    def pattern(self) -> re.Pattern[str]:
+        """Returns the expression that finds the number; digits of other figures in `before` may have changed."""
+        before = re.sub(r"\d[\d.,]*", r"[\\d.,]+", re.escape(self.before).replace(r"\.", "."))
+        return re.compile(rf"(?P<before>{before})(?P<number>\S(?:.*?\S)??)(?P<after>{re.escape(self.after)})", re.S)
+
+
+@dataclass(frozen=True)
+class PageFigures:
+    """The figures of one page. sources: names of results; tables: id -> (path, column templates)."""
+
+    sources: tuple[str, ...] = ()
+    numbers: tuple[Figure, ...] = ()
+    tables: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+
+
+def load_figures(path: Path) -> dict[str, PageFigures]:
+    """Returns docs/figures.toml by page."""
+    pages = read_toml(path)
+    return {name: page_figures(page) for name, page in pages.items()}
+
+
+def page_figures(page: dict[str, Any]) -> PageFigures:
+    """Returns the figures of one page of docs/figures.toml.
+
+    Args:
+        page: its table, as parsed.
+    """
+    numbers = []
+    for entry in page.get("numbers", ()):
+        value, _, form = entry["value"].rpartition("@")
+        numbers.append(Figure(entry["before"], entry["after"], value.strip(), form))
+    tables = {name: (table["rows"], tuple(table["columns"])) for name, table in page.get("tables", {}).items()}
+    return PageFigures(tuple(page.get("sources", ())), tuple(numbers), tables)
+
+
+def render(text: str, results: Results, figures: PageFigures) -> str:
+    """Returns a page with all its figures made again.
 
     Args:
         text: the page.
         results: of `load_results`.
+        figures: of the page.
 
     Raises:
-        ArgumentError: a mark points at nothing, or at several things where one is needed.
+        ArgumentError: a figure has no place on the page or several, or points at nothing.
     """
-    text = _ROWS_MARK.sub(lambda mark: _rows(mark, results), text)
-    return _NUMBER_MARK.sub(lambda mark: _number(mark, results), text)
+    text = _ROWS_MARK.sub(lambda mark: _rows(mark, results, figures), text)
+    for figure in figures.numbers:
+        text = _fill(text, figure, _number(figure, results))
+    return text
+
+
+def _fill(text: str, figure: Figure, number: str) -> str:
+    found = list(figure.pattern().finditer(text))
+    if len(found) != 1:
+        raise ArgumentError(
+            f"a figure must have one place on its page, got {len(found)} between {figure.before!r} and {figure.after!r}; "
+            "correct docs/figures.toml."
+        )
+    return text[: found[0].start("number")] + number + text[found[0].end("number") :]
 
 
 def look_up(results: Results, path: str) -> Any:
@@ -117,12 +178,13 @@ def _select(node: Any, selector: str) -> list[dict[str, Any]]:
     return list(rows)
 
 
-def _number(mark: re.Match[str], results: Results) -> str:
-    path, form = mark["path"], mark["format"]
-    value = look_up(results, path)
+def _number(figure: Figure, results: Results) -> str:
+    value = look_up(results, figure.path)
     if isinstance(value, list):
-        raise ArgumentError(f"a number's path must lead to one value, got {len(value)} objects at {path!r}; add a key.")
-    return f"<!--f {path} @{form}-->{format_value(value, form)}<!--/f-->"
+        raise ArgumentError(
+            f"a number's path must lead to one value, got {len(value)} objects at {figure.path!r}; add a key."
+        )
+    return format_value(value, figure.form)
 
 
 def format_value(value: Any, form: str) -> str:
@@ -133,9 +195,12 @@ def format_value(value: Any, form: str) -> str:
     return format(value, form)
 
 
-def _rows(mark: re.Match[str], results: Results) -> str:
-    columns = [column.partition("=")[::2] for column in mark["columns"].split(" | ")]
-    found = look_up(results, mark["path"])
+def _rows(mark: re.Match[str], results: Results, figures: PageFigures) -> str:
+    if mark["id"] not in figures.tables:
+        raise ArgumentError(f"a table must be described in docs/figures.toml, got {mark['id']!r}; add it there.")
+    path, templates = figures.tables[mark["id"]]
+    columns = [column.partition("=")[::2] for column in templates]
+    found = look_up(results, path)
     lines = [f"| {' | '.join(title.strip() for title, _ in columns)} |", f"|{'---|' * len(columns)}"]
     for row in found if isinstance(found, list) else _select(found, ""):
         lines.append(f"| {' | '.join(_cell(template.strip(), row) for _, template in columns)} |")
@@ -150,22 +215,34 @@ def _cell(template: str, row: dict[str, Any]) -> str:
         return "-"
 
 
-# --- numbers outside of marks ---------------------------------------------------------------------------------------------------
+# --- other numbers ----------------------------------------------------------------------------------------------------------
 
 
-def untraced(page: str, text: str, results: Results, stated: dict[str, dict[str, str]]) -> list[str]:
-    """Returns the measured-looking numbers of a page that stand neither in a mark, nor in a JSON that it names, nor among stated constants.
+def untraced(
+    page: str, text: str, results: Results, stated: dict[str, dict[str, str]], figures: PageFigures
+) -> list[str]:
+    """Returns the measured-looking numbers of a page that have no source.
 
     Args:
         page: its path from the project's root, with slashes.
         text: the page.
         results: of `load_results`.
         stated: page, or "*" for all, -> number as written -> where it was decided.
+        figures: of the page.
     """
     known = {**stated.get("*", {}), **stated.get(page, {})}
-    names = [name for line in _SOURCES.findall(text) for name in line.split()]
-    values = [value for name in names for value in _leaves(results[name])]
+    values = [value for name in figures.sources for value in _leaves(results[name])]
+    text = without_figures(text, figures.numbers)
     return [number for number in measured_numbers(text) if number not in known and not _is_among(number, values)]
+
+
+def without_figures(text: str, figures: Sequence[Figure]) -> str:
+    """Returns a page with its figures blanked, so that only other numbers are left."""
+    spans = [match.span("number") for figure in figures for match in figure.pattern().finditer(text)]
+    for start, end in sorted(spans, reverse=True):
+        unit = re.match(rf"\s?{_UNIT}", text[end:])
+        text = text[:start] + " " + text[end + (unit.end() if unit else 0) :]
+    return text
 
 
 def measured_numbers(text: str) -> list[str]:
@@ -220,15 +297,17 @@ def main() -> int:
     check = options.check
     results = load_results(ROOT / "benchmarks" / "results")
     stated = json.loads((ROOT / "benchmarks" / "stated_numbers.json").read_text(encoding="utf-8"))
+    figures = load_figures(ROOT / "docs" / "figures.toml")
     faults = []
     for path in pages(ROOT):
         name, text = path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
-        made = render(text, results)
+        of_page = figures.get(name, PageFigures())
+        made = render(text, results, of_page)
         if made != text and check:
             faults.append(f"{name}: figures differ from benchmarks/results; run `make readme-figures`")
         elif made != text:
             path.write_text(made, encoding="utf-8")
-        faults += [f"{name}: {number!r} stands in no JSON" for number in untraced(name, made, results, stated)]
+        faults += [f"{name}: {number!r} stands in no JSON" for number in untraced(name, made, results, stated, of_page)]
     if options.json is not None:
         looked_at = [path.relative_to(ROOT).as_posix() for path in pages(ROOT)]
         options.json.write_text(json.dumps({"pages": looked_at, "faults": faults}, indent=1) + "\n", encoding="utf-8")

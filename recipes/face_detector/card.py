@@ -12,7 +12,6 @@ from typing import Any
 
 TEXT = """# Model card: the face detector (`edgeaff-ssd`)
 
-<!--figures from face_detector faces face_detector_before-->
 Written by `python -m recipes.face_detector.card` from `benchmarks/results/face_detector.json` (the export's own
 validation) and `benchmarks/results/faces.json` (`benchmarks/faces.py`); do not edit by hand.
 
