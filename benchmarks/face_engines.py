@@ -29,7 +29,7 @@ LIMITS = {"valence": 0.002, "arousal": 0.004, "box_px": 0.7}
 
 
 def compare_events(ours: list[AffectEvent], theirs: list[AffectEvent]) -> dict[str, Any]:
-    """Returns how two runs over the same clip differ: statuses by count, values and boxes by the largest difference.
+    """Returns the differences of two runs over the same clip: statuses by count, values and boxes by the largest difference.
 
     Args:
         ours: events of one run.

@@ -8,7 +8,7 @@
 namespace edgeaff {
 
 // Blocks from the caller's allocator, handed out in size classes and used again: once as much has been needed as ever is,
-// nothing is asked for. One thread at a time. The object lies in a block of its own.
+// nothing is asked for. One thread at a time. The object has its own block.
 class Memory {
  public:
   // allocator: null for malloc. Returns null where it has no memory.

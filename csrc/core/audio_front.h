@@ -1,4 +1,4 @@
-// From chunks of audio to one normalized vector per tick. Twins: SoundFront and AudioSteps in edgeaff/preprocess/sound.py.
+// From chunks of audio to one normalized vector per tick. Twins: AudioFront and AudioSteps in edgeaff/preprocess/audio.py.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -16,7 +16,7 @@
 
 namespace edgeaff {
 
-// Options of a session, checked by whoever takes them from outside.
+// Options of a session, checked by the layer that takes them from outside.
 struct PreprocessOptions {
   bool video = true, audio = true, live = true;
   int max_faces = 1, detector_stride = 1;

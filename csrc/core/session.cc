@@ -153,12 +153,12 @@ void Session::Emit(const TickInput& tick, const FaceInput* face, const Estimate&
   event.seq = seq_++;
   event.pts_ns = tick.pts_ns;
   event.status = StatusOf(tick, face, estimate, *subject);
-  const bool says = event.status != Status::kStale && event.status != Status::kAbstain && (face != nullptr || tick.audio != nullptr);
-  if (says && (face != nullptr || estimate.valence_std <= rules_.uncertainty.audio_only_valence_max_std)) {
+  const bool has_values = event.status != Status::kStale && event.status != Status::kAbstain && (face != nullptr || tick.audio != nullptr);
+  if (has_values && (face != nullptr || estimate.valence_std <= rules_.uncertainty.audio_only_valence_max_std)) {
     event.valence_raw = estimate.valence;
     event.valence_std = estimate.valence_std;
   }
-  if (says) {
+  if (has_values) {
     event.arousal_raw = estimate.arousal;
     event.arousal_std = estimate.arousal_std;
   }

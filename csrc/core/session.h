@@ -19,7 +19,7 @@ namespace edgeaff {
 
 enum class Status : int { kOk = 0, kWarmup, kNoFace, kNoAudio, kStale, kAbstain };
 
-// One tick of the model clock. What may not be said is empty.
+// One tick of the model clock. Values that must not be stated are empty.
 struct AffectEvent {
   int64_t seq = 0, pts_ns = 0;
   Status status = Status::kOk;

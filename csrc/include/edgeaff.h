@@ -62,7 +62,7 @@ enum { EDGEAFF_PIXELS_RGB = 0, EDGEAFF_PIXELS_BGR, EDGEAFF_PIXELS_GRAY, EDGEAFF_
 
 #define EDGEAFF_INIT(s) ((s).size = (uint32_t)sizeof(s))
 
-/* A reason for people, always ended by 0. Optional wherever it is an argument: NULL. */
+/* A reason for people, always ended by 0. Optional where it is an argument: NULL. */
 typedef struct edgeaff_error {
   uint32_t size;
   int32_t code;
@@ -98,7 +98,7 @@ typedef struct edgeaff_face {
 typedef struct edgeaff_options {
   uint32_t size;
   int32_t video, audio;   /* whether declared, 1; a modality that is not declared is never waited for */
-  int32_t max_faces;      /* most faces with events of their own per tick; 1 */
+  int32_t max_faces;      /* most faces with their own events per tick; 1 */
   int32_t detector_stride;   /* run the detector on every n-th frame; 0: as the bundle states */
   int32_t threads;        /* 1: nothing else is started */
   double smoothing_valence_seconds, smoothing_arousal_seconds;   /* time constants; below 0: as the bundle states */

@@ -101,7 +101,7 @@ def best_logit(maps: list[np.ndarray], expected: tuple[float, float, float, floa
 
 
 def best_logit_reference(maps: list[np.ndarray], expected: tuple[float, float, float, float], *, least_iou: float) -> float:
-    """Returns what `best_logit` returns, in NumPy: the twin of csrc/vision/second_look.
+    """Returns the result of `best_logit`, in NumPy: the twin of csrc/vision/second_look.
 
     Args:
         maps: as there.

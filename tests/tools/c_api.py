@@ -31,7 +31,7 @@ def reference(header: str) -> str:
 
 
 def page_with_reference(page: str, header: str) -> str:
-    """Returns the page with the reference of a header in place of its own."""
+    """Returns the page with the reference of a header in place of the one it holds."""
     return page[: page.index(MARK) + len(MARK)] + reference(header)
 
 
