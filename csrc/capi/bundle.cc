@@ -63,19 +63,12 @@ class Members {
   std::unordered_map<std::string, std::string> stated_;
 };
 
-// Copies of arrays that a reader wants aligned.
-class AlignedArrays {
- public:
-  const void* Copy(const Array& array) {
-    const size_t bytes = array.data.size;
-    void* const to = memory_.Allocate(static_cast<int64_t>(bytes) + 1);
-    if (bytes > 0) std::memcpy(to, array.data.data, bytes);
-    return to;
-  }
-
- private:
-  AlignedMemory memory_;
-};
+// Copies an array so that its numbers are aligned; the copy lives as long as `scratch`.
+const void* AlignedCopy(const Array& array, Memory* scratch) {
+  void* const to = scratch->Allocate(array.data.size + 1);
+  if (array.data.size > 0) std::memcpy(to, array.data.data, array.data.size);
+  return to;
+}
 
 const Array& Find(const Arrays& arrays, const std::string& name, char kind, int item) {
   const auto found = arrays.find(name);
@@ -92,7 +85,7 @@ void RequireFinite(const std::string& name, const float* values, int64_t count) 
   }
 }
 
-std::unique_ptr<StepModel> ReadStep(Bytes data) {
+std::unique_ptr<StepModel> ReadStep(Bytes data, Memory* scratch) {
   const Arrays arrays = ReadNpz(data);
   const Json meta = MetaOf(arrays);
   if (meta.At("format").Whole(0, 1 << 20) != 1 || meta.At("architecture").Text() != "edgeaff-edge-1") throw Unsupported("the packed step is of another architecture");
@@ -105,7 +98,6 @@ std::unique_ptr<StepModel> ReadStep(Bytes data) {
   sizes.ffn_size = meta.At("ffn_size").Whole(16, Limit::kFfn);
   sizes.layers = meta.At("layers").Whole(0, Limit::kLayers);
   sizes.band = meta.At("band").Whole(1, Limit::kBand);
-  AlignedArrays copies;
   std::unordered_map<std::string, StepModel::Tensor> tensors;
   for (const auto& [name, array] : arrays) {
     if (name == "meta") continue;
@@ -119,7 +111,7 @@ std::unique_ptr<StepModel> ReadStep(Bytes data) {
     } else {
       throw Refused(name + " of another type");
     }
-    tensor.data = copies.Copy(array);
+    tensor.data = AlignedCopy(array, scratch);
     tensor.shape = array.shape;
     if (tensor.type == WeightType::kFloat32) RequireFinite(name, static_cast<const float*>(tensor.data), array.count());
     tensors.emplace(name, std::move(tensor));
@@ -128,25 +120,24 @@ std::unique_ptr<StepModel> ReadStep(Bytes data) {
 }
 
 template <typename T>
-PackedNet::Array<T> Take(const Arrays& arrays, const std::string& name, char kind, AlignedArrays* copies) {
+PackedNet::Array<T> Take(const Arrays& arrays, const std::string& name, char kind, Memory* scratch) {
   const Array& array = Find(arrays, name, kind, sizeof(T));
-  return {static_cast<const T*>(copies->Copy(array)), array.count()};
+  return {static_cast<const T*>(AlignedCopy(array, scratch)), array.count()};
 }
 
-std::unique_ptr<ConvNet> ReadNet(const Arrays& arrays, const std::string& name) {
-  AlignedArrays copies;
+std::unique_ptr<ConvNet> ReadNet(const Arrays& arrays, const std::string& name, Memory* scratch) {
   PackedNet packed;
-  packed.tensors = Take<int32_t>(arrays, name + ".tensors", 'i', &copies);
-  packed.steps = Take<int32_t>(arrays, name + ".steps", 'i', &copies);
-  packed.factors = Take<float>(arrays, name + ".factors", 'f', &copies);
-  packed.weights = Take<int8_t>(arrays, name + ".weights", 'i', &copies);
-  packed.starts = Take<int32_t>(arrays, name + ".starts", 'i', &copies);
-  packed.floats = Take<float>(arrays, name + ".floats", 'f', &copies);
-  packed.luma = Take<uint8_t>(arrays, name + ".luma", 'u', &copies);
+  packed.tensors = Take<int32_t>(arrays, name + ".tensors", 'i', scratch);
+  packed.steps = Take<int32_t>(arrays, name + ".steps", 'i', scratch);
+  packed.factors = Take<float>(arrays, name + ".factors", 'f', scratch);
+  packed.weights = Take<int8_t>(arrays, name + ".weights", 'i', scratch);
+  packed.starts = Take<int32_t>(arrays, name + ".starts", 'i', scratch);
+  packed.floats = Take<float>(arrays, name + ".floats", 'f', scratch);
+  packed.luma = Take<uint8_t>(arrays, name + ".luma", 'u', scratch);
   return std::make_unique<ConvNet>(packed);
 }
 
-void ReadFaceNets(const Members& members, const Json& graphs, Bundle* bundle) {
+void ReadFaceNets(const Members& members, const Json& graphs, Memory* scratch, Bundle* bundle) {
   const Arrays arrays = ReadNpz(members.Get(kFaceNets));
   const Json meta = MetaOf(arrays);
   if (meta.At("format").Whole(0, 1 << 20) != 1 || meta.At("architecture").Text() != "edgeaff-face-nets-1") {
@@ -165,8 +156,8 @@ void ReadFaceNets(const Members& members, const Json& graphs, Bundle* bundle) {
     if (found < 0 || found > 2) throw Refused(std::string("a detector without ") + maps[i]);
     bundle->detector_rules.map_order[i] = found;
   }
-  bundle->detector = ReadNet(arrays, "detector");
-  bundle->encoder = ReadNet(arrays, "encoder");
+  bundle->detector = ReadNet(arrays, "detector", scratch);
+  bundle->encoder = ReadNet(arrays, "encoder", scratch);
 }
 
 int64_t Nanoseconds(const Json& seconds, double low, double high) { return RoundToNs(seconds.Number(low, high)); }
@@ -244,16 +235,19 @@ void ReadManifest(const Json& manifest, Bundle* bundle) {
 
 }  // namespace
 
-std::unique_ptr<Bundle> ReadBundle(Bytes data) {
+std::unique_ptr<Bundle> ReadBundle(Bytes data, Memory* scratch) {
   const Members members(data);
   auto bundle = std::make_unique<Bundle>();
   bundle->manifest = std::string(TextOf(members.Get(kManifest)));
-  const Json manifest = Json::Parse(bundle->manifest);
+  const Json manifest = [&] {
+    const Memory::Scope scope(scratch);
+    return Json::Parse(bundle->manifest);
+  }();
   ReadManifest(manifest, bundle.get());
   if (!members.Has(kStep)) throw Unsupported("the bundle has no packed step (step.npz)");
   if (!members.Has(kFaceNets)) throw Unsupported("the bundle has no packed face networks (face_nets.npz)");
-  bundle->step = ReadStep(members.Get(kStep));
-  ReadFaceNets(members, manifest.At("graphs"), bundle.get());
+  bundle->step = ReadStep(members.Get(kStep), scratch);
+  ReadFaceNets(members, manifest.At("graphs"), scratch, bundle.get());
   if (bundle->step->sizes().audio_size != bundle->rules.preprocess.audio_vector_size) throw Refused("a step for audio vectors of another size");
   const int size = bundle->rules.preprocess.crop_size_px;
   const ConvNet::Shape shape = bundle->encoder->OutputShape(0, size, size);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "capi/archive.h"
+#include "capi/memory.h"
 #include "core/session.h"
 #include "core/ssd_detector.h"
 #include "edgeaff/affect_step.h"
@@ -22,8 +23,9 @@ struct Bundle {
   std::unique_ptr<ConvNet> detector, encoder;
 };
 
-// Reads an .eaff file's bytes, which may go afterwards. Throws Refused: damaged, or not what it states; Unsupported: whole, but it
-// needs what this build does not have; std::invalid_argument: weights that do not fit together.
-std::unique_ptr<Bundle> ReadBundle(Bytes data);
+// Reads an .eaff file's bytes, which may go afterwards, as may `scratch`, where intermediate copies lie. Throws Refused: damaged, or
+// not what it states; Unsupported: whole, but it needs what this build does not have; std::invalid_argument: weights that do not
+// fit together.
+std::unique_ptr<Bundle> ReadBundle(Bytes data, Memory* scratch);
 
 }  // namespace edgeaff

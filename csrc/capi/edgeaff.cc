@@ -204,8 +204,8 @@ void WarmUp(edgeaff_session* session) {
   session->lost = 0;
 }
 
-// Opens a bundle from bytes that may go afterwards.
-int32_t Open(edgeaff::Bytes bytes, const edgeaff_allocator* allocator, edgeaff_model** out, edgeaff_error* error) {
+// Opens a bundle from bytes that may go afterwards, as may `scratch`.
+int32_t Open(edgeaff::Bytes bytes, const edgeaff_allocator* allocator, Memory* scratch, edgeaff_model** out, edgeaff_error* error) {
   *out = nullptr;
   Memory* const memory = Memory::Create(allocator);
   if (memory == nullptr) return Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL.");
@@ -214,7 +214,7 @@ int32_t Open(edgeaff::Bytes bytes, const edgeaff_allocator* allocator, edgeaff_m
     const Memory::Scope scope(memory);
     auto model = std::make_unique<edgeaff_model>();
     model->memory = memory;
-    model->bundle = edgeaff::ReadBundle(bytes);
+    model->bundle = edgeaff::ReadBundle(bytes, scratch);
     *out = model.release();
   } catch (const std::bad_alloc&) {
     code = Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL.");
@@ -273,13 +273,13 @@ int32_t edgeaff_model_open(const char* path, const edgeaff_allocator* allocator,
   if (path == nullptr || model == nullptr) return Fail(error, EDGEAFF_E_ARGUMENT, "path and model must not be NULL.");
   *model = nullptr;
   if (const char* wrong = edgeaff::CheckAllocator(allocator)) return Fail(error, EDGEAFF_E_ARGUMENT, wrong);
-  Memory* const memory = Memory::Create(allocator);   // of the file, for this call
+  Memory* const memory = Memory::Create(allocator);   // of the file and of intermediate copies, for this call
   if (memory == nullptr) return Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL.");
   int32_t code = EDGEAFF_OK;
   try {
     edgeaff::Bytes bytes;
     code = ReadFile(path, memory, &bytes, error);
-    if (code == EDGEAFF_OK) code = Open(bytes, allocator, model, error);
+    if (code == EDGEAFF_OK) code = Open(bytes, allocator, memory, model, error);
   } catch (const std::bad_alloc&) {
     code = Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL.");
   }
@@ -291,7 +291,11 @@ int32_t edgeaff_model_open_bytes(const void* bytes, size_t count, const edgeaff_
                                  edgeaff_error* error) {
   if (bytes == nullptr || model == nullptr) return Fail(error, EDGEAFF_E_ARGUMENT, "bytes and model must not be NULL.");
   if (const char* wrong = edgeaff::CheckAllocator(allocator)) return Fail(error, EDGEAFF_E_ARGUMENT, wrong);
-  return Open({static_cast<const uint8_t*>(bytes), count}, allocator, model, error);
+  Memory* const scratch = Memory::Create(allocator);
+  if (scratch == nullptr) return Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL.");
+  const int32_t code = Open({static_cast<const uint8_t*>(bytes), count}, allocator, scratch, model, error);
+  scratch->Destroy();
+  return code;
 }
 
 const char* edgeaff_model_manifest(const edgeaff_model* model, size_t* length) {

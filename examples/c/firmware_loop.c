@@ -16,6 +16,16 @@ static struct {
   _Alignas(64) unsigned char memory[12 << 20];
 } arena;
 
+/* The bundle: here read from a file, on a board linked in or mapped from flash. */
+static unsigned char flash[8 << 20];
+
+static size_t load(const char* path) {
+  FILE* const file = fopen(path, "rb");
+  const size_t count = file ? fread(flash, 1, sizeof flash, file) : 0;
+  if (file) fclose(file);
+  return count;
+}
+
 static void* allocate(void* user, size_t bytes, size_t alignment) {
   const size_t start = (arena.used + alignment - 1) & ~(alignment - 1);
   (void)user;
@@ -63,7 +73,7 @@ int main(int argc, char** argv) {
   EDGEAFF_INIT(options), EDGEAFF_INIT(error), EDGEAFF_INIT(event);
   edgeaff_options_default(&options);
   options.most_width = WIDTH, options.most_height = HEIGHT, options.most_rate_hz = RATE_HZ, options.log = warn;
-  if (argc != 2 || edgeaff_model_open(argv[1], &allocator, &model, &error) < 0 ||
+  if (argc != 2 || edgeaff_model_open_bytes(flash, load(argv[1]), &allocator, &model, &error) < 0 ||
       edgeaff_session_create(model, &options, &session, &error) < 0)
     return fprintf(stderr, "usage: firmware_loop BUNDLE; %s\n", argc == 2 ? error.message : ""), 1;
 
