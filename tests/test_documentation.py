@@ -25,7 +25,7 @@ else:
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-TEXTS = [*PAGES, *sorted((ROOT / "examples").iterdir())]
+TEXTS = [*PAGES, *sorted(path for path in (ROOT / "examples").rglob("*.*") if path.is_file() and "__pycache__" not in path.parts)]
 MODULES = sorted(path for folder in ("edgeaff", "recipes", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py"))
 NATIVE = sorted(path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".h", ".cc", ".cu", ".cuh"})
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -144,7 +144,7 @@ def wrong_options(text: str) -> list[str]:
 
 def wrong_names(text: str) -> list[str]:
     """Returns dotted names of edgeaff in a text that lead to nothing."""
-    text = re.sub(r"edgeaff\.(toml|service)\b", "", text)
+    text = re.sub(r"edgeaff\.(toml|service|hpp|h|pc)\b", "", text)
     return [dotted for dotted in DOTTED.findall(text) if not resolves(dotted)]
 
 
