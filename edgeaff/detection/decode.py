@@ -109,7 +109,7 @@ def best_logit_reference(maps: list[np.ndarray], expected: tuple[float, float, f
         least_iou: as there.
     """
     cells, logits = decode_all(maps)
-    near = logits[pair_iou(np.float32([expected]), cells)[0] >= least_iou]
+    near = logits[pair_iou(np.array([expected], np.float32), cells)[0] >= least_iou]
     return float(min(max(near.max(initial=LOWEST_LOGIT), LOWEST_LOGIT), HIGHEST_LOGIT))
 
 
