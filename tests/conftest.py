@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -45,6 +46,7 @@ def has_native() -> bool:
 
 
 REQUIREMENTS = {
+    "linux": (lambda: sys.platform == "linux", "Linux"),
     "cuda": (has_gpu, "an NVIDIA GPU"),
     "shared": (lambda: (SHARED / "data").is_dir(), "the data folder EDGEAFF_SHARED"),
     "torch": (lambda: has_module("torch"), "torch; pip install edgeaff[train]"),
