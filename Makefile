@@ -9,7 +9,7 @@ export PATH := $(VENV)/bin:$(PATH)
 export UV_FIND_LINKS ?= $(or $(PIP_FIND_LINKS),$(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null))
 export UV_SYSTEM_CERTS ?= 1
 export OMP_NUM_THREADS ?= 2
-UV := $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -c constraints-dev.txt
+UV := $(VENV)/bin/uv pip install -q --python $(VENV)/bin/python -c constraints.txt
 DEV_EXTRAS := media live view serve train export openvino mqtt sign table lab demo
 DEV_GROUPS := build test lint docs package
 CSRC := $(shell find csrc cmake -type f 2>/dev/null)
@@ -20,12 +20,13 @@ help:           ## what there is
 
 $(VENV)/bin/uv:
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	sed -n '/^uv==/,/[^\\]$$/p' constraints.txt > $(VENV)/uv.txt
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
 
 # --- the development environment: everything that tests and benchmarks need --------------------------------------------
 dev: $(VENV)/.dev-built      ## the environment in .venv, editable, one CUDA architecture where nvcc is
 
-$(VENV)/.dev-packages: pyproject.toml constraints-dev.txt | $(VENV)/bin/uv
+$(VENV)/.dev-packages: pyproject.toml constraints.txt | $(VENV)/bin/uv
 	@echo 'Fetching packages into .venv, torch among them; nothing is printed until all are there.'
 	$(UV) -r pyproject.toml $(addprefix --extra ,$(DEV_EXTRAS)) $(addprefix --group ,$(DEV_GROUPS))
 	touch $@
@@ -35,7 +36,7 @@ $(VENV)/.dev-built: $(VENV)/.dev-packages setup.py CMakeLists.txt $(CSRC)
 	touch $@ $(VENV)/.demo-built
 
 # --- the demo: a small environment, CUDA off ----------------------------------------------------------------------------
-$(VENV)/.demo-packages: pyproject.toml constraints-dev.txt | $(VENV)/bin/uv
+$(VENV)/.demo-packages: pyproject.toml constraints.txt | $(VENV)/bin/uv
 	@echo 'Fetching packages into .venv; nothing is printed until all are there.'
 	$(UV) -r pyproject.toml --extra demo --group build
 	touch $@
@@ -44,7 +45,7 @@ $(VENV)/.demo-built: $(VENV)/.demo-packages setup.py CMakeLists.txt $(CSRC)
 	EDGEAFF_CUDA=OFF $(UV) --no-build-isolation --no-deps -e .
 	touch $@
 
-$(VENV)/.demo-live: pyproject.toml constraints-dev.txt | $(VENV)/.demo-packages
+$(VENV)/.demo-live: pyproject.toml constraints.txt | $(VENV)/.demo-packages
 	$(UV) -r pyproject.toml --extra live
 	touch $@
 
@@ -86,10 +87,15 @@ readme-figures: dev          ## the numbers and tables of README and docs, from 
 tour:                        ## what a newcomer is shown, in a fresh clone of HEAD: demo, benchmark, every example, documentation; with times
 	bash tests/tools/tour.sh
 
-wheel: $(VENV)/.dev-packages ## wheel and sdist in dist/, with the full list of CUDA architectures where nvcc is
+wheel: $(VENV)/.dev-packages ## wheel, sdist and bill of materials in dist/, with the full list of CUDA architectures where nvcc is
 	rm -rf dist
 	$(VENV)/bin/python -m build --no-isolation --outdir dist .
 	$(VENV)/bin/python -m twine check --strict dist/*
+	$(VENV)/bin/python tests/tools/make_sbom.py dist/*.whl
+
+.PHONY: constraints
+constraints: $(VENV)/.dev-packages ## constraints.txt anew: versions and hashes of all packages (LOCK=--upgrade takes newer ones)
+	bash tests/tools/lock.sh $(LOCK)
 
 clean:                       ## everything that was made
 	rm -rf .venv build dist demo runs *.egg-info edgeaff/ops/*.so

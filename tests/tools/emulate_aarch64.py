@@ -84,7 +84,7 @@ def fetch(suite: str, architecture: str, packages: tuple[str, ...]) -> Path:
 def install(wheel: Path, folder: Path, python: str) -> None:
     """Installs the wheel and the tests' packages for aarch64 into a folder, and puts the tests beside them."""
     shutil.rmtree(folder, ignore_errors=True)
-    uv = [str(Path(sys.executable).parent / "uv"), "pip", "install", "--quiet", "--target", str(folder)]
+    uv = [str(Path(sys.executable).parent / "uv"), "pip", "install", "--quiet", "--constraint", "constraints.txt", "--target", str(folder)]
     target = ["--python-platform", "aarch64-manylinux_2_35", "--python-version", python, "--only-binary", ":all:"]
     subprocess.run([*uv, *target, f"{wheel}[demo]", "--group", "test"], check=True, cwd=ROOT)
     for name in ("tests", "examples"):

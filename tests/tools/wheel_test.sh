@@ -12,7 +12,7 @@ export UV_SYSTEM_CERTS=1
 cd "$root"
 EDGEAFF_CUDA=OFF "$uv" build --quiet --wheel --no-build-isolation --python "$python" --out-dir "$work/dist" .
 "$uv" venv --quiet --python "$python" "$work/venv"
-"$uv" pip install --quiet --python "$work/venv/bin/python" "$(ls "$work"/dist/*.whl)" "av>=15"
+"$uv" pip install --quiet --python "$work/venv/bin/python" --constraint "$root/constraints.txt" "$(ls "$work"/dist/*.whl)" "av>=15"
 cp "$root/tests/tools/smoke_test.py" "$work/smoke_test.py"
 cd "$work"
 "$work/venv/bin/python" smoke_test.py
