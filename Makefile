@@ -70,7 +70,12 @@ check: dev                   ## ruff, mypy, import contract, forbidden includes,
 	$(VENV)/bin/python tests/tools/check_includes.py
 	$(VENV)/bin/python tests/tools/check_sizes.py
 	$(VENV)/bin/python tests/tools/check_spills.py
+	$(VENV)/bin/python tests/tools/make_stub.py --check
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
+
+.PHONY: stubs
+stubs: dev                   ## the types of the compiled module, edgeaff/ops/_C.pyi, from the module itself
+	$(VENV)/bin/python tests/tools/make_stub.py
 
 gpu-check:      ## on a machine with a card: build, test, sanitize, bench (STEP=one of them), with the python3 there
 	STEP='$(STEP)' $(PYTHON) tests/tools/gpu_check.py
