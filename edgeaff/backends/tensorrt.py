@@ -336,9 +336,9 @@ def load_tensorrt_graph(
         library: path of the C++ plugin, libedgeaff_tensorrt.so; empty for the Python one.
         progress: see `edgeaff.backends.tensorrt_build.build_engine`.
     """
-    require_onnx(model)
     chosen = find_toolchain(toolchain)
     device = find_device()
+    require_onnx(model)
     targets = (device.compute_capability,) if chosen == "tensorrt_rtx" else ()
     prepared = prepare_model(model, precision)
     plugin = bool(library) or may_use_plugin(prepared)
