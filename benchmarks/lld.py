@@ -36,7 +36,7 @@ from edgeaff.spec import SAMPLE_RATE_HZ as RATE_HZ
 
 ROOT = Path(__file__).resolve().parents[1]
 HOP_SECONDS = 0.01
-FRAME_SAMPLES = 533  # audio_clip of one video frame at 30 fps
+FRAME_SAMPLES = 533  # audio of one video frame at 30 fps
 PEER_WINDOW_SECONDS = 2.0
 GROUPS_OF_COLUMNS = {
     "F0": (0,),
@@ -75,7 +75,7 @@ def real_voices(folder: Path, every: int) -> dict[str, np.ndarray]:
     """Returns recordings from below a folder, (n,) int16 at 16 kHz by name.
 
     Args:
-        folder: searched for audio_clip files.
+        folder: searched for audio files.
         every: take every so-manieth, in the order of their names.
     """
     import av
@@ -121,7 +121,7 @@ def peer() -> Callable[[np.ndarray], np.ndarray] | None:
 
 
 def run_stream(make: Callable[..., Any], samples: np.ndarray, chunk: int, max_pitch_lag: int = 4) -> np.ndarray:
-    """Returns the rows of a audio_clip pushed in chunks, ended as openSMILE ends it."""
+    """Returns the rows of an audio clip pushed in chunks, ended as openSMILE ends it."""
     stream = make(max_pitch_lag=max_pitch_lag)
     parts = []
     for start in range(0, len(samples), chunk):
@@ -159,7 +159,7 @@ def measure_cpu(seconds: float, rounds: int) -> dict[str, Any]:
     """Returns CPU microseconds per hop and the real-time factor of each extractor, interleaved.
 
     Args:
-        seconds: length of the audio_clip; the NumPy twin gets a tenth of it.
+        seconds: length of the audio; the NumPy twin gets a tenth of it.
         rounds: how often each runs; the first is thrown away.
     """
     samples = voice(seconds)
@@ -182,7 +182,7 @@ def measure_cpu(seconds: float, rounds: int) -> dict[str, Any]:
 
 
 def measure_video_frame(frames: int) -> dict[str, Any]:
-    """Returns the CPU microseconds that one video frame's audio_clip costs live.
+    """Returns the CPU microseconds that one video frame's audio costs live.
 
     A stream takes the 533 new samples; openSMILE, which has no stream in Python, takes the last 2 s again.
     """
@@ -221,7 +221,7 @@ def _quantiles(call: Callable[[int], Any], count: int) -> dict[str, float]:
 
 
 def measure_delay(seconds: float, max_pitch_lag: int = 4) -> dict[str, Any]:
-    """Returns the number of ms of audio_clip after its start a row of the stream is final: median and worst, and the promise."""
+    """Returns the number of ms of audio after its start a row of the stream is final: median and worst, and the promise."""
     samples = voice(seconds)
     stream = lld.LldStream(max_pitch_lag=max_pitch_lag)
     delays: list[float] = []
@@ -370,13 +370,13 @@ def show(result: dict[str, Any]) -> None:
             f"{name:14s} {hop_us['median']:7.1f} us/hop (p95 {hop_us['p95']:.1f}), of real time {row['real_time_factor']:.4f}"
         )
     for name, row in result["video_frame_cpu_us"].items():
-        print(f"audio_clip of one video frame, {name}: median {row['median']:.0f} us, p99 {row['p99']:.0f} us")
+        print(f"audio of one video frame, {name}: median {row['median']:.0f} us, p99 {row['p99']:.0f} us")
     for row in result["delay"]:
         print(
             f"row final after {row['median_ms']:.0f} ms, at most {row['worst_ms']:.0f} ms (lag {row['max_pitch_lag']})"
         )
     for name, row in result["memory"].items():
-        print(f"{name}: {row['added_mib']:.1f} MiB more after {row['minutes']} min of audio_clip")
+        print(f"{name}: {row['added_mib']:.1f} MiB more after {row['minutes']} min of audio")
     for name in ("native", "numpy"):
         for table in ("agreement", "agreement_real_voices"):
             for group, row in result[table].get(name, {}).get("groups", {}).items():
@@ -386,10 +386,10 @@ def show(result: dict[str, Any]) -> None:
 def main() -> None:
     """Measures, prints and writes the JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of audio_clip per run (default 60)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of audio per run (default 60)")
     parser.add_argument("--rounds", type=int, default=30, help="runs of each extractor (default 30)")
     parser.add_argument("--frames", type=int, default=1_000, help="video frames (default 1000)")
-    parser.add_argument("--minutes", type=int, default=10, help="of audio_clip for the memory (default 10)")
+    parser.add_argument("--minutes", type=int, default=10, help="of audio for the memory (default 10)")
     parser.add_argument("--voices", type=Path, help="a folder with recordings to compare on, too")
     parser.add_argument("--every", type=int, default=10, help="of the recordings take every so-manieth (default 10)")
     parser.add_argument("--json", type=Path)

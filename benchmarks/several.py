@@ -97,7 +97,7 @@ def thread_seconds(native_id: int) -> float:
 
 
 def run_four(folder: Path, media: Media, *, seconds: float) -> list[RuntimeShare]:
-    """Returns the way four runtimes did side by side, each with a face in its own quarter and its own clip.
+    """Returns the outcome of four runtimes side by side, each with a face in its own quarter and its own clip.
 
     Args:
         folder: where their recordings go.
@@ -160,7 +160,7 @@ def _share(
 
 
 def run_four_faces(media: Media, *, seconds: float) -> dict[str, Any]:
-    """Returns the way one live runtime did with four faces: tracks, ticks with all four, places, latency.
+    """Returns the outcome of one live runtime with four faces: tracks, ticks with all four, places, latency.
 
     Args:
         media: what is pushed.

@@ -1,6 +1,6 @@
 """Who made a bundle: a detached ed25519 signature, `NAME.eaff.sig`, over the whole file (extra `sign`).
 
-The checksums inside a bundle state that it is whole; the caller that changes it can write new ones. A signature states that the holder of a
+The checksums inside a bundle state that it is whole; anyone who changes it can write new ones. A signature states that the holder of a
 key made this very file. `ModelBundle.load(key=...)` checks it over the bytes that it then loads. Keys are PEM files as OpenSSL writes
 them:
 

@@ -1,6 +1,6 @@
 """Makes a short clip of a moving face and a voice-like audio_clip: no camera, no recording, no download.
 
-The face is the public-domain NASA portrait that scikit-image ships, warped smoothly into a smile and a frown; the audio_clip is a sum of
+The face is the public-domain NASA portrait that scikit-image ships, warped smoothly into a smile and a frown; the audio is a sum of
 harmonics with a pitch and a loudness that rise and fall.
 """
 
@@ -101,7 +101,7 @@ def voice() -> np.ndarray:
 
 
 def write_clip(path: Path) -> None:
-    """Writes the clip: H.264 or MPEG-4 video at 25 fps, AAC audio_clip at 44.1 kHz."""
+    """Writes the clip: H.264 or MPEG-4 video at 25 fps, AAC audio at 44.1 kHz."""
     import av
 
     image, samples, fields = portrait(), voice(), (displacement(SMILE), displacement(FROWN))

@@ -189,7 +189,7 @@ def _shown(rng: np.random.Generator, faces: FaceImages, affect: np.ndarray) -> n
 
 
 def _speech(rng: np.random.Generator, clips: Sequence[Clip], affect: np.ndarray, rate: Fraction) -> np.ndarray:
-    """Returns int16 audio_clip as long as the frames: utterances near the trajectory with pauses, louder where arousal is higher."""
+    """Returns int16 audio as long as the frames: utterances near the trajectory with pauses, louder where arousal is higher."""
     total = int(len(affect) / rate * SAMPLE_RATE_HZ)
     audio_clip = 1e-4 * rng.standard_normal(total)
     points, position = np.array([clip.affect for clip in clips]), int(0.2 * SAMPLE_RATE_HZ)
@@ -269,7 +269,7 @@ def _composed(raw_images: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
 
 
 def _encode(path: Path, rate: Fraction, frames: Sequence[np.ndarray], audio_clip: np.ndarray) -> None:
-    """Writes MPEG-4 video and AAC audio_clip."""
+    """Writes MPEG-4 video and AAC audio."""
     import av
 
     with av.open(str(path), "w") as container:

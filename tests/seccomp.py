@@ -1,4 +1,4 @@
-"""Makes the kernel kill this process when it asks for a socket, the caller that asks: Python, or a library in C++. Linux, seccomp-bpf."""
+"""Makes the kernel kill this process when Python or a C++ library asks for a socket. Linux, seccomp-bpf."""
 
 import ctypes
 import platform

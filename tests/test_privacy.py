@@ -1,6 +1,6 @@
 """Nothing leaves the device: no run that was not asked for it opens a socket or writes a file, in Python or below it.
 
-Each program runs in its own process that the kernel kills at the first socket (tests/seccomp.py), the caller that asks for it; files
+Each program runs in its own process that the kernel kills at the first socket (tests/seccomp.py); files
 are seen by an audit hook.
 """
 

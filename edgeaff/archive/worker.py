@@ -1,7 +1,7 @@
 """The worker process: `python -m edgeaff.archive.worker`. One JSON object per line in and out.
 
 In: the settings, then one order per file. Out: ready, then for each order opened, progress, and one of done and failed. A
-worker ends when its standard input ends, so it never outlives the caller that started it. What libraries print goes to standard error.
+worker ends when its standard input ends, so it never outlives its parent. What libraries print goes to standard error.
 """
 
 from __future__ import annotations

@@ -182,7 +182,7 @@ def register(trt: Any, library: str = "") -> Any:
 
 
 def make_creator(trt: Any) -> Any:
-    """Returns a creator of the plugin for this TensorRT; the caller that registers it must keep it."""
+    """Returns a creator of the plugin for this TensorRT; the caller must keep it."""
     plugin = make_plugin_class(trt)
 
     class Creator(trt.IPluginCreatorV3One):  # type: ignore[misc, name-defined]

@@ -1,6 +1,6 @@
 """A torch module handed to it, behind the protocol of a graph (extra `train`): the reference that exports are compared with.
 
-It builds no network: the caller that has a trained one passes it. Nothing imports this module unless asked by name.
+It builds no network: the caller passes a trained one. Nothing imports this module unless asked by name.
 
     graph = TorchGraph(step_module, inputs={"video": (1, 128), ...}, outputs=("values", ...))
     predictor = StreamingPredictor(graph)

@@ -170,12 +170,12 @@ class WholeWindow:
 
 
 def extract_window(media: Media, tick: int, *, more: int = 0) -> np.ndarray:
-    """Returns the LLDs of the samples of the window that ends at a tick, extracted again (by our native extractor).
+    """Returns the LLDs of the window's audio that ends at a tick, extracted again (by our native extractor).
 
     Args:
         media: the samples.
         tick: the window's newest.
-        more: ticks of samples before the window that its oldest tick looks back on.
+        more: ticks of audio before the window that its oldest tick looks back on.
     """
     ticks = range(max(0, tick - WINDOW_TICKS - more - LLD_RUN_IN_TICKS), tick + 1)
     return extract(np.concatenate([media.audio(one) for one in ticks]), sample_rate_hz=RATE_HZ, compatible=False)

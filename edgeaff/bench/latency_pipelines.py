@@ -160,7 +160,7 @@ def camera_row(engine: Engine, media: Media, seconds: float) -> dict[str, Any]:
 
 
 def _ages(events: Sequence[AffectEvent]) -> dict[str, float | None]:
-    """Returns the way old image and samples were at their tick, and how far apart."""
+    """Returns the ages of frame and audio at their tick, and the distance between them."""
     video = [event.video_age_ms for event in events if event.video_age_ms is not None]
     audio = [event.audio_age_ms for event in events if event.audio_age_ms is not None]
     both = [

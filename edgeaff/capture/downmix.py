@@ -1,6 +1,6 @@
 """Any channel layout and sample format to mono at the native rate.
 
-The voice is what counts here, and a voice sits in the middle. The weights keep its level any that the layout:
+The voice is what counts here, and a voice sits in the middle. The weights keep its level in every layout:
 
 | layout | weights |
 |---|---|

@@ -5,7 +5,7 @@ device --[capture thread]--> Inbox --> take() or iteration (the reader's thread)
               |                            |
               +-- reconnects with back-off +-- watches: stalled? frozen? a thread stuck in the driver is left behind
 ```
-Time is the monotonic clock. A reader never blocks longer than it asks for, any that the driver does.
+Time is the monotonic clock. A reader never blocks longer than it asks for, even if the driver blocks.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class LiveSource(ProcessBound, Closing):
         if self._is_inherited:
             return
         self._stop.set()
-        self._first_attempt.set()  # wakes the caller that waits for the device to open
+        self._first_attempt.set()  # wakes a caller that waits for the device to open
         self.inbox.close()
         self._state = Health.ENDED
 
@@ -277,7 +277,7 @@ class LiveSource(ProcessBound, Closing):
     # --- the reader ---------------------------------------------------------------------------------------------------
 
     def health(self) -> SourceHealth:
-        """Returns the way the source is doing now. Also starts a new thread when the old one is stuck. From any thread."""
+        """Returns the health of the source. Also starts a new thread when the old one is stuck. From any thread."""
         self._require_own_process()
         with self._lock:
             return self._health()

@@ -20,7 +20,7 @@ def open_source(uri: str | os.PathLike[str], *, video: bool = True, audio: bool 
     Args:
         uri: see the table of this module.
         video: frames are wanted.
-        audio: samples is wanted.
+        audio: audio is wanted.
 
     Returns:
         A Source. Devices start when it is entered as a context manager.
@@ -43,7 +43,7 @@ def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
 
         return NetworkStream(target, video=video, audio=audio)
     if scheme == "mic":
-        _require(audio, scheme, "samples")
+        _require(audio, scheme, "audio")
         from edgeaff.capture.microphone import Microphone
 
         rate = _number(options, "rate", int)
@@ -105,8 +105,8 @@ def combine(video: SourceLike | None, audio: SourceLike | None) -> Source:
     """Returns one source for both modalities.
 
     Args:
-        video: path, URI or source object of the frames; None for samples alone.
-        audio: path, URI or source object of the samples; None for that of `video`, where it has any.
+        video: path, URI or source object of the frames; None for audio alone.
+        audio: path, URI or source object of the audio; None for that of `video`, where it has any.
 
     Returns:
         A MediaFile, a MergedSource of two files, or a LiveGroup.

@@ -49,7 +49,7 @@ class Storage:
 
 
 def storage_of(container: Any, orientation: tuple[int, bool] | None = None) -> Storage:
-    """Returns the way an open container stores its tracks.
+    """Returns the layout of the tracks of an open container.
 
     Args:
         container: of PyAV.
@@ -287,7 +287,7 @@ class TrackReader(TrackDecoder):
 
     @property
     def jumps(self) -> int:
-        """Returns the way often the container's time jumped back."""
+        """Returns the number of jumps back of the container's time."""
         return self._timeline.jumps
 
     def __iter__(self) -> Generator[VideoFrame | AudioChunk, None, None]:

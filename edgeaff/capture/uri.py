@@ -9,7 +9,7 @@
 | `gst:PIPELINE` | camera behind a GStreamer pipeline that ends in `appsink` (needs an OpenCV with GStreamer) |
 | `paced:clip.mp4?loop=1&speed=2` | media file played in real time as a live source, for demonstrations and tests |
 | `replay:session.eaffrec` | recording of a session |
-| `push:` | any that the program pushes |
+| `push:` | input that the program pushes |
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ class QueuedSink(ProcessBound, Closing):
             self._deliver(event)
         try:
             self._close()
-        except Exception as error:  # noqa: BLE001 - any that the sink's code raises is counted and reported
+        except Exception as error:  # noqa: BLE001 - any exception of the sink's code is counted and reported
             self._failed(error)
         self._background.close()
 

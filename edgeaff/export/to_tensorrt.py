@@ -109,7 +109,7 @@ def make_graph(bundle: ModelBundle, role: str, precision: str) -> bytes:
 
 
 def check_graph(bundle: ModelBundle, role: str, precision: str, model: bytes) -> dict[str, float]:
-    """Returns the way a prepared graph agrees with the reference in ONNX Runtime; empty for graphs without golden sequences.
+    """Returns the agreement of a prepared graph with the reference in ONNX Runtime; empty for graphs without golden sequences.
 
     Fabricated weights are not compared: nothing depends on the values that they give, and 8 bits hold random ones badly.
 

@@ -24,7 +24,7 @@ UNVOICED = (0.0, 0.0, 0.0, -100.0)
 def stretch_correlations(samples: np.ndarray, low: int, high: int) -> np.ndarray:
     """Returns, for each lag L, the correlation (means removed) of the first L samples with the L that follow.
 
-    The same samples and lag give the same bits any that the range of lags: a period that two frames both find must have
+    The same samples and lag give the same bits for any range of lags: a period that two frames both find must have
     exactly no jitter. So the sums run over a fixed length.
 
     Args:

@@ -167,7 +167,7 @@ class Listener(ProcessBound, Closing):
             return text_response(405, "the methods are GET and HEAD", Allow="GET, HEAD")
         try:
             return self._respond(request)
-        except Exception as error:  # noqa: BLE001 - any that the handler's code raises ends this request only
+        except Exception as error:  # noqa: BLE001 - any exception of the handler's code ends this request only
             _log.warning("%s: %s must be answered, got %s", self._name, request.path, type(error).__name__)
             return text_response(500, "this could not be answered")
 

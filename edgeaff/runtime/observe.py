@@ -37,7 +37,7 @@ class Observed(Protocol):
         ...
 
     def health(self) -> RuntimeHealth:
-        """Returns the way it is doing now."""
+        """Returns its health."""
         ...
 
     def stats(self) -> RuntimeStats:

@@ -1,4 +1,4 @@
-"""The bounded queue between a thread of the runtime and the caller that reads."""
+"""The bounded queue between a thread of the runtime and a reader."""
 
 from __future__ import annotations
 

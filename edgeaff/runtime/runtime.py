@@ -344,7 +344,7 @@ class Runtime(EventReader):
         return snapshot.stats(self._worker, self._outlets, self._source)
 
     def health(self) -> RuntimeHealth:
-        """Returns the way sources, worker and sinks are doing now."""
+        """Returns the health of sources, worker and sinks."""
         self._require_own_process()
         return snapshot.health(
             self._worker, self._outlets, self._monitor, self._sources(), failed=self._failure.failed, swap=self._swap.state

@@ -53,7 +53,7 @@ def stats(worker: Worker, outlets: Outlets, source: Source) -> RuntimeStats:
 def health(
     worker: Worker, outlets: Outlets, monitor: Monitor, sources: Sequence[LiveSource], *, failed: bool, swap: str = ""
 ) -> RuntimeHealth:
-    """Returns the way sources, worker and sinks are doing now."""
+    """Returns the health of sources, worker and sinks."""
     now = time.monotonic()
     step = 0 if worker.ladder is None else worker.ladder.step
     state = "degraded" if worker.state == "running" and step else worker.state

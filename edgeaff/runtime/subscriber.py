@@ -1,4 +1,4 @@
-"""User code on its own thread: behind a bounded queue, its exception handed to the caller that reads."""
+"""User code on its own thread: behind a bounded queue, its exception handed to the reader."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def heads_of(model: FaceModel) -> dict[str, np.ndarray]:
 
 
 def training_of(checkpoint: Path) -> dict[str, Any]:
-    """Returns the way a checkpoint was trained: settings, sizes, epoch and its mean CCC on the valid part."""
+    """Returns the training of a checkpoint: settings, sizes, epoch and its mean CCC on the valid part."""
     _, note = read_checkpoint(checkpoint)
     return {
         "config": note["config"],

@@ -1,4 +1,4 @@
-"""Never silent: any that the times of the input, a live session gives events, or a StatusEvent and bad health, within 2 s."""
+"""Never silent: for any times of the input, a live session gives events, or a StatusEvent and bad health, within 2 s."""
 
 from __future__ import annotations
 

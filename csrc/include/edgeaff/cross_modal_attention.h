@@ -4,7 +4,7 @@
 //
 // B batch, Tq queries, Tk keys, H heads, D = H * head_size. Key j is seen by query i when its mask allows it and, with a
 // band W, when 0 <= (i + Tk - Tq) - j < W. A row that sees no key has an attention term of 0. Scores, softmax, alpha, beta and
-// biases are fp32 any that the data type.
+// biases are fp32 for every data type.
 #pragma once
 #include <cstddef>
 #include <cstdint>

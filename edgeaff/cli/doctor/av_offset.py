@@ -1,4 +1,4 @@
-"""How late the clip is against the frame, from claps and flashes that happen at the same instants.
+"""How late the audio is against the video, from claps and flashes that happen at the same instants.
 
 A lamp switched on with a clap, a clapperboard before a bright screen, or a clip that plays both. A flash is a frame that is
 much brighter than the one before, a clap is the first loud millisecond after quiet. The frame knows the instant to half a
@@ -36,7 +36,7 @@ class AvOffset:
     """What was measured.
 
     Attributes:
-        offset_ms: clip minus frame, median over the pairs: positive where the clip is late. None below LEAST_PAIRS.
+        offset_ms: audio minus video, median over the pairs: positive where the audio is late. None below LEAST_PAIRS.
         spread_ms: standard deviation over the pairs, None likewise.
         half_frame_ms: what one frame leaves open.
         flashes: how many were seen.
@@ -106,7 +106,7 @@ def _onsets(times: np.ndarray, levels: np.ndarray, threshold: float) -> np.ndarr
 
 
 def measure(units: Iterable[VideoFrame | AudioChunk | ClockTick]) -> AvOffset:
-    """Returns the offset between the clip and the frame of a source.
+    """Returns the offset between the audio and the video of a source.
 
     Args:
         units: what a source yields; instants (int) are passed over.
@@ -145,7 +145,7 @@ def judge(found: AvOffset) -> Finding:
         return Finding("av_offset", FAIL, text, advice, data)
     offset, side = found.offset_ms, "late" if found.offset_ms > 0 else "early"
     text = (
-        f"the clip is {abs(offset):.0f} ms {side} (+- {found.half_frame_ms:.0f} ms of the frame rate, spread "
+        f"the audio is {abs(offset):.0f} ms {side} (+- {found.half_frame_ms:.0f} ms of the frame rate, spread "
         f"{found.spread_ms:.0f} ms, {found.pairs} pairs)"
     )
     if found.spread_ms > max(_UNSTEADY_MS, 1.5 * found.half_frame_ms):
@@ -159,7 +159,7 @@ def judge(found: AvOffset) -> Finding:
 
 
 def parse_sources(arguments: Sequence[str]) -> tuple[str, str | None]:
-    """Returns the URIs of frame and clip; the clip is None where it is that of the frame's file or stream.
+    """Returns the URIs of video and audio; the audio is None where it is that of the video's file or stream.
 
     Args:
         arguments: video=URI and audio=URI, or one URI for both.
@@ -184,7 +184,7 @@ def check_av_offset(video: SourceLike, audio: SourceLike | None, *, seconds: flo
 
     Args:
         video: path, URI or source of the frames.
-        audio: path, URI or source of the clip, None for that of `video`.
+        audio: path, URI or source of the audio, None for that of `video`.
         seconds: how long to listen to live sources; files are read whole.
 
     Raises:
@@ -198,7 +198,7 @@ def check_av_offset(video: SourceLike, audio: SourceLike | None, *, seconds: flo
     source = combine(video, audio)
     if not (source.has_video and source.has_audio):
         lack = "audio" if source.has_video else "video"
-        raise ArgumentError(f"--av-offset must have frame and clip, got no {lack}; add {lack}=URI.")
+        raise ArgumentError(f"--av-offset must have video and audio, got no {lack}; add {lack}=URI.")
     with source:
         found = measure(_for_seconds(source, seconds) if isinstance(source, LiveGroup) else source)
     return [judge(found)]

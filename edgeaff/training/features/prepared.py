@@ -7,7 +7,7 @@
 | `steps` | the same | the newest 65 of those | RNN (A) |
 | `pixels` | crops of the corpus | log-mel | AffWildNet, NISL, M3T |
 
-Weights of VGGFace are the user's: the caller that has them names them in the recipe, and their descriptors take the place of the bundle's.
+Weights of VGGFace are the user's: the recipe names them, and their descriptors take the place of the bundle's.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Layers:
     Attributes:
         tensors: `convS_I.weight` (O, I, 3, 3) in the file's channel order, biases, `fc6.*` flattened channel, row, column.
         map_px: side of the map before fc6.
-        mean: subtracted from 0..255, in RGB order any that the file's is.
+        mean: subtracted from 0..255, in RGB order, regardless of the file's order.
         scale: multiplied after that.
         notes: decisions to keep.
     """

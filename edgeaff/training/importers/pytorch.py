@@ -29,7 +29,7 @@ def read_state(path: Path) -> dict[str, np.ndarray]:
         with warnings.catch_warnings():  # torch warns of pickle protocols that it then refuses or reads
             warnings.simplefilter("ignore", UserWarning)
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of torch, of pickle, and of any that the pickle asks for
+    except Exception as error:  # of torch, of pickle, and of the names that the pickle requests
         raise ArgumentError(
             f"file must be a PyTorch state dict of tensors, got: {reason_of(error)}; save model.state_dict() where you trust the "
             "file, and import that."

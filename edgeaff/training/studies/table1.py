@@ -94,7 +94,7 @@ def mean_prediction(folders: Sequence[Path]) -> Pair:
 
 
 def significance(one: Pair, other: Pair, column: int, *, seed: int = 0) -> str:
-    """Returns the way one system differs from another: "", "z", or "zb".
+    """Returns the marks for how one system differs from another: "", "z", or "zb".
 
     Args:
         one: predictions and labels.
