@@ -112,9 +112,7 @@ def main() -> None:
         )
     print(f"weights: {result['weights']}")
     if options.json:
-        text = json.dumps(
-            {**stamp(), **result}, indent=1
-        )
+        text = json.dumps({**stamp(), **result}, indent=1)
         options.json.write_text(text + "\n")
 
 

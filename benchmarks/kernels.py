@@ -13,7 +13,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # makes `benchmarks` and `recipes` importable from a script
+sys.path.insert(
+    0, str(Path(__file__).resolve().parents[1])
+)  # makes `benchmarks` and `recipes` importable from a script
 
 import argparse
 import json

@@ -90,7 +90,10 @@ def _time_op(batch: int, dtype: Any, ours: Callable[..., Any]) -> list[dict[str,
     for backend in ("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH"):
         competitors[f"torch SDPA {backend.lower()}"] = with_backend(getattr(SDPBackend, backend))
     truth = reference.cross_modal_attention(
-        **{name: value.float().cpu().numpy() for name, value in sets[0].items()}, alpha=ALPHA, beta=BETA, num_heads=HEADS
+        **{name: value.float().cpu().numpy() for name, value in sets[0].items()},
+        alpha=ALPHA,
+        beta=BETA,
+        num_heads=HEADS,
     )
     usable, errors = {}, {}
     for name, call in competitors.items():
@@ -133,7 +136,9 @@ def _time_calls(competitors: dict[str, Call], errors: dict[str, float]) -> list[
     graphs = {name: capture(in_turn(call, cold=False)) for name, call in competitors.items()}
     cold = {name: capture(in_turn(call, cold=True)) for name, call in competitors.items()}
     overwrite = capture(in_turn(None, cold=True))
-    replayed = interleave_replays({**graphs, **{f"cold {name}": graph for name, graph in cold.items()}, "flush": overwrite})
+    replayed = interleave_replays(
+        {**graphs, **{f"cold {name}": graph for name, graph in cold.items()}, "flush": overwrite}
+    )
     rows = []
     for name, call in competitors.items():
         warm = replayed[name] / CALLS
@@ -229,7 +234,12 @@ def _time_models(ours: Callable[..., Any]) -> list[dict[str, Any]]:
         torch.testing.assert_close(values["edgeaff"], values["torch"], atol=1e-4, rtol=1e-4)
         replayed = interleave_replays(graphs)
         rows += [
-            {"model": name, "op": label, "eager_us": round(eager[label], 2), "graph_us": round(float(np.median(replayed[label])), 2)}
+            {
+                "model": name,
+                "op": label,
+                "eager_us": round(eager[label], 2),
+                "graph_us": round(float(np.median(replayed[label])), 2),
+            }
             for label in graphs
         ]
     return rows

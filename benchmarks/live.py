@@ -12,7 +12,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # makes `benchmarks` and `recipes` importable from a script
+sys.path.insert(
+    0, str(Path(__file__).resolve().parents[1])
+)  # makes `benchmarks` and `recipes` importable from a script
 
 import argparse
 import json
@@ -103,7 +105,13 @@ def trial(kind: str, seconds: float) -> dict[str, float]:
     page: dict[str, Any] = {} if kind == "no_page" else {"live": "127.0.0.1:0"}
     if kind == "one_viewer_crops":
         page["live_images"] = "crop"
-    runtime = Runtime(video=PushVideo(), audio=PushAudio(sample_rate_hz=RATE_HZ), ladder=False, policy=Policy(capacity=100_000), **page)
+    runtime = Runtime(
+        video=PushVideo(),
+        audio=PushAudio(sample_rate_hz=RATE_HZ),
+        ladder=False,
+        policy=Policy(capacity=100_000),
+        **page,
+    )
     runtime.on_event(events.append)
     viewer = None
     with runtime:
@@ -133,7 +141,11 @@ def alternate(seconds: float) -> dict[str, Any]:
     """
     media, events = make_media(), list[AffectEvent]()
     runtime = Runtime(
-        video=PushVideo(), audio=PushAudio(sample_rate_hz=RATE_HZ), ladder=False, policy=Policy(capacity=100_000), live="127.0.0.1:0"
+        video=PushVideo(),
+        audio=PushAudio(sample_rate_hz=RATE_HZ),
+        ladder=False,
+        policy=Policy(capacity=100_000),
+        live="127.0.0.1:0",
     )
     runtime.on_event(events.append)
     stretches: dict[bool, list[list[float]]] = {True: [], False: []}
@@ -174,7 +186,10 @@ def measure(*, seconds: float, rounds: int) -> dict[str, Any]:
             answer = subprocess.run(command, check=True, capture_output=True, text=True)
             trials[kind].append(json.loads(answer.stdout))
     names = list(trials["no_page"][0])
-    rows = {kind: {name: round(float(np.median([one[name] for one in found])), 4) for name in names} for kind, found in trials.items()}
+    rows = {
+        kind: {name: round(float(np.median([one[name] for one in found])), 4) for name in names}
+        for kind, found in trials.items()
+    }
     for kind in KINDS[1:]:
         pairs = list(zip(trials[kind], trials["no_page"], strict=True))
         more = [one["resident_mib"] - other["resident_mib"] for one, other in pairs]

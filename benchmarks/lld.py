@@ -12,7 +12,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # makes `benchmarks` and `recipes` importable from a script
+sys.path.insert(
+    0, str(Path(__file__).resolve().parents[1])
+)  # makes `benchmarks` and `recipes` importable from a script
 
 import argparse
 import json
@@ -339,9 +341,7 @@ def _share(values: np.ndarray) -> float:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Returns all results."""
-    names = (
-        (["native"] if has_native() else []) + ["numpy"] + (["opensmile"] if package_version("opensmile") else [])
-    )
+    names = (["native"] if has_native() else []) + ["numpy"] + (["opensmile"] if package_version("opensmile") else [])
     voices = real_voices(args.voices, args.every) if args.voices else {}
     minutes = {"native": args.minutes, "numpy": max(1, args.minutes // 5), "opensmile": args.minutes}
     return {

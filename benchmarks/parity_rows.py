@@ -250,9 +250,7 @@ def _figures(values: Sequence[np.ndarray], reference: Sequence[np.ndarray], sets
         labels = np.concatenate([sets[index]["labels"].reshape(-1, 2) for index in labeled])
         there = (np.abs(labels) <= 1).all(axis=1)
         before, after = (
-            ccc(
-                np.concatenate([kind[index].reshape(-1, 2) for index in labeled])[there, column], labels[there, column]
-            )
+            ccc(np.concatenate([kind[index].reshape(-1, 2) for index in labeled])[there, column], labels[there, column])
             for kind in (reference, values)
         )
         found |= {f"ccc_label_{name}": after, f"ccc_label_loss_{name}": before - after}

@@ -56,7 +56,9 @@ def call_plain(name: str, function: Callable[..., Any], *arguments: Any) -> None
     result = function(*arguments)
     if inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result):
         _dispose(result)
-        raise ArgumentError(f"{name} must be a plain function, got an async one or a generator, {function!r}; pass one with def.")
+        raise ArgumentError(
+            f"{name} must be a plain function, got an async one or a generator, {function!r}; pass one with def."
+        )
 
 
 def _forms(function: Any) -> tuple[Any, Any]:
@@ -173,9 +175,7 @@ def _wait(awaitable: Awaitable[Any], loop: asyncio.AbstractEventLoop) -> None:
     try:
         future.result()
     except concurrent.futures.CancelledError as error:
-        raise SessionStateError(
-            "An async callback was canceled. Stop the runtime before its event loop."
-        ) from error
+        raise SessionStateError("An async callback was canceled. Stop the runtime before its event loop.") from error
 
 
 async def _completed(awaitable: Awaitable[Any]) -> None:

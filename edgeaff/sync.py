@@ -462,4 +462,3 @@ class TickScheduler:
         """Returns the first pts that belongs to the next tick."""
         rate = self.spec.model_rate_hz
         return -((-((tick + 1) * NANOSECONDS - NANOSECONDS // 2)) // rate) + MILLISECOND
-

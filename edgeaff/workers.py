@@ -38,7 +38,9 @@ MOST_STARTS = 3  # successive workers that die before their first job: none of t
 LOOK_SECONDS = 0.25
 BEAT_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
-_OF_THE_MACHINE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE})  # would end every job
+_OF_THE_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+)  # would end every job
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,9 @@ def synthesize(options: argparse.Namespace) -> dict[str, object]:
     """
     affect = options.data / "data" / "affect"
     if not affect.is_dir():
-        raise ArgumentError(f"data must hold data/affect, got {options.data} without it; pass --data or EDGEAFF_SHARED.")
+        raise ArgumentError(
+            f"data must hold data/affect, got {options.data} without it; pass --data or EDGEAFF_SHARED."
+        )
     if not 0 < options.scale <= 1:
         raise ArgumentError(f"scale must be in (0, 1], got {options.scale}; pass 0.01 for a hundredth of the lengths.")
     if options.limit is not None and options.limit < 1:

@@ -58,7 +58,10 @@ def write_heif(
     if lose is not None:
         parts[lose] = bytes(len(parts[lose]))
     count, primary = len(parts), len(parts) + 1
-    properties = [full_box(b"ispe", 0, 0, struct.pack(">II", tile, tile)), full_box(b"ispe", 0, 0, struct.pack(">II", width, height))]
+    properties = [
+        full_box(b"ispe", 0, 0, struct.pack(">II", tile, tile)),
+        full_box(b"ispe", 0, 0, struct.pack(">II", width, height)),
+    ]
     owned = [2]
     for name, value in ((b"irot", turn), (b"imir", mirror)):
         if value is not None:

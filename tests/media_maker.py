@@ -12,7 +12,12 @@ from edgeaff.types import AudioChunk, VideoFrame
 
 VIDEO_TIME_BASE = Fraction(1, 90_000)  # 7.5, 24, 25, 29.97, 30 and 60 fps are whole ticks of it
 
-TRANSPORT_STREAM = {"video_codec": "mpeg2video", "pix_fmt": "yuv420p", "time_base": Fraction(1, 25), "audio_codec": "mp2"}
+TRANSPORT_STREAM = {
+    "video_codec": "mpeg2video",
+    "pix_fmt": "yuv420p",
+    "time_base": Fraction(1, 25),
+    "audio_codec": "mp2",
+}
 
 
 def frame_times(fps: float | Fraction, seconds: float) -> list[Fraction]:

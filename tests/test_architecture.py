@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-LAYERLESS = {"__init__", "__main__", "__pyinstaller"}  # the public names, loaded when asked for; the command; hooks of another
+LAYERLESS = {
+    "__init__",
+    "__main__",
+    "__pyinstaller",
+}  # the public names, loaded when asked for; the command; hooks of another
 
 
 def rooms(root: Path) -> set[str]:

@@ -136,7 +136,9 @@ def test_camera_of_another_system_is_opened_by_its_number(monkeypatch: pytest.Mo
 
 
 def test_lock_file_is_held_by_one_process(tmp_path: Path, root: Path) -> None:
-    program = "from edgeaff.machine import lock_file\nfrom pathlib import Path\nwith lock_file(Path('lock')):\n    pass\n"
+    program = (
+        "from edgeaff.machine import lock_file\nfrom pathlib import Path\nwith lock_file(Path('lock')):\n    pass\n"
+    )
     with machine.lock_file(tmp_path / "lock"):
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=tmp_path, env={"PYTHONPATH": str(root)}, capture_output=True, text=True

@@ -18,7 +18,9 @@ def test_default_bundle_loads_and_is_small() -> None:
     assert len(bundle.graph_bytes("face_detector")) <= 1_000_000
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "native", pytest.param("openvino", marks=pytest.mark.needs_openvino)])
+@pytest.mark.parametrize(
+    "backend", ["onnxruntime", "native", pytest.param("openvino", marks=pytest.mark.needs_openvino)]
+)
 def test_golden_sequences_come_out_as_the_reference(backend: str) -> None:
     bundle = ModelBundle.load()
     assert self_test(bundle, load_predictor(bundle, backend)).max_abs_difference <= 1e-4

@@ -25,8 +25,13 @@ else:
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-TEXTS = [*PAGES, *sorted(path for path in (ROOT / "examples").rglob("*.*") if path.is_file() and "__pycache__" not in path.parts)]
-MODULES = sorted(path for folder in ("edgeaff", "recipes", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py"))
+TEXTS = [
+    *PAGES,
+    *sorted(path for path in (ROOT / "examples").rglob("*.*") if path.is_file() and "__pycache__" not in path.parts),
+]
+MODULES = sorted(
+    path for folder in ("edgeaff", "recipes", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")
+)
 NATIVE = sorted(path for path in (ROOT / "csrc").rglob("*") if path.suffix in {".h", ".cc", ".cu", ".cuh"})
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?<![\w.-])(?:edgeaff|-m edgeaff) ([a-z]+)\b((?:(?!edgeaff )[^\n`#;])*)")
@@ -160,7 +165,9 @@ def test_every_argument_of_a_command_has_its_help(command: str) -> None:
     assert len(parser.format_help().splitlines()) > 5
 
 
-@pytest.mark.parametrize("path", [path for path in sorted((ROOT / "benchmarks").glob("*.py")) if "__main__" in path.read_text()], ids=name)
+@pytest.mark.parametrize(
+    "path", [path for path in sorted((ROOT / "benchmarks").glob("*.py")) if "__main__" in path.read_text()], ids=name
+)
 def test_every_script_of_benchmarks_takes_json(path: Path) -> None:
     assert path.name == "latency.py" or '"--json"' in path.read_text(encoding="utf-8")
     assert "--json" in commands()["bench"]  # which latency.py is
@@ -171,7 +178,11 @@ def strings_of(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         return "\n".join(re.findall(r"//.*", text))
-    strings = [node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    strings = [
+        node.value
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
     return "\n".join([*strings, *re.findall(r"(?:^|\s)# .*", text)])
 
 

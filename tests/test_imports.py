@@ -76,6 +76,17 @@ def test_a_session_is_imported_without_what_it_may_never_need() -> None:
     code = "import sys; from edgeaff import Session; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    rest = {"edgeaff.backend_choice", "edgeaff.backend_swap", "edgeaff.features.lld_stream", "edgeaff.features.lld_reference"}
-    rest |= {"edgeaff.features.resample_reference", "edgeaff.golden", "edgeaff.measures", "edgeaff.signature", "edgeaff.runtime"}
+    rest = {
+        "edgeaff.backend_choice",
+        "edgeaff.backend_swap",
+        "edgeaff.features.lld_stream",
+        "edgeaff.features.lld_reference",
+    }
+    rest |= {
+        "edgeaff.features.resample_reference",
+        "edgeaff.golden",
+        "edgeaff.measures",
+        "edgeaff.signature",
+        "edgeaff.runtime",
+    }
     assert not loaded & (rest | {"av", "logging", "onnxruntime", "torch", "zipfile"})

@@ -52,18 +52,27 @@ def test_lower_bounds_exclude_releases_with_known_faults(root: Path) -> None:
 def test_every_pin_but_that_of_torch_has_hashes_and_no_index_is_named(root: Path) -> None:
     text = (root / "constraints.txt").read_text(encoding="utf-8")
     assert "://" not in text and "--index" not in text and "--find-links" not in text
-    without = [block.split("==")[0] for block in re.split(r"\n(?=[a-z])", text) if "==" in block and "--hash=sha256:" not in block]
+    without = [
+        block.split("==")[0]
+        for block in re.split(r"\n(?=[a-z])", text)
+        if "==" in block and "--hash=sha256:" not in block
+    ]
     assert [name.rpartition("\n")[2] for name in without] == ["torch"]
 
 
 def test_every_package_that_make_installs_is_pinned(root: Path) -> None:
-    names = set(re.findall(r"^([A-Za-z0-9._-]+)==", (root / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE))
+    names = set(
+        re.findall(r"^([A-Za-z0-9._-]+)==", (root / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    )
     makefile = (root / "Makefile").read_text(encoding="utf-8")
     with (root / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)
     extras = re.search(r"^DEV_EXTRAS := (.*)$", makefile, re.MULTILINE)[1].split()  # type: ignore[index]
     groups = re.search(r"^DEV_GROUPS := (.*)$", makefile, re.MULTILINE)[1].split()  # type: ignore[index]
-    tables = [project["project"]["dependencies"], *(project["project"]["optional-dependencies"][name] for name in extras)]
+    tables = [
+        project["project"]["dependencies"],
+        *(project["project"]["optional-dependencies"][name] for name in extras),
+    ]
     tables += [project["dependency-groups"][name] for name in groups]
     wanted = {re.sub(r"[-_.]+", "-", Requirement(text).name.lower()) for table in tables for text in table}
     assert wanted <= names
@@ -88,7 +97,10 @@ def test_bill_of_materials_names_wheel_model_code_and_dependencies(tmp_path: Pat
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
     assert bill["metadata"]["component"]["purl"] == "pkg:pypi/edgeaff@0.1.0"
     parts = {row["name"]: row for row in bill["components"]}
-    assert parts["edgeaff/assets/edge.eaff"]["type"] == "machine-learning-model" and len(parts["edgeaff/ops/_C.so"]["hashes"]) == 1
+    assert (
+        parts["edgeaff/assets/edge.eaff"]["type"] == "machine-learning-model"
+        and len(parts["edgeaff/ops/_C.so"]["hashes"]) == 1
+    )
     assert parts["numpy"]["scope"] == "required" and parts["numpy"]["version"] == pinned()["numpy"]
     assert parts["av"]["scope"] == "optional" and parts["av"]["description"] == "extra demo, media"
     references = [row["bom-ref"] for row in [bill["metadata"]["component"], *bill["components"]]]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from PyInstaller.utils.hooks import collect_data_files, collect_submodules
 
-APART = ("cli", "training", "export", "bench", "archive", "__main__", "__pyinstaller")  # added only if the program imports them
+APART = (
+    "cli",
+    "training",
+    "export",
+    "bench",
+    "archive",
+    "__main__",
+    "__pyinstaller",
+)  # added only if the program imports them
 
 
 def is_wanted(name: str) -> bool:

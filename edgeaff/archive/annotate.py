@@ -175,5 +175,7 @@ def _locked(store: LocalStore | RemoteStore, shard: tuple[int, int] | None) -> I
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ArgumentError(f"output must be written by one driver at a time, got {store.root} in use; wait for it.") from error
+            raise ArgumentError(
+                f"output must be written by one driver at a time, got {store.root} in use; wait for it."
+            ) from error
         yield

@@ -84,7 +84,9 @@ class RayEngine:
         self._idle.append(actor)
         try:
             message = self._ray.get(done[0])
-        except self._ray.exceptions.RayError as error:  # the actor or its node, not the file: a crash ends its process only
+        except (
+            self._ray.exceptions.RayError
+        ) as error:  # the actor or its node, not the file: a crash ends its process only
             self._bear(error)
             return Reply(task, "lost", f"the node of the worker is gone: {type(error).__name__}")
         self._lost_since = None
@@ -105,7 +107,9 @@ class RayEngine:
         now = time.monotonic()
         self._lost_since = self._lost_since or now
         if now - self._lost_since > LONGEST_WITHOUT_NODE_SECONDS:
-            raise DeviceError(f"the Ray cluster has no working node ({error}); run the same command when it has.") from error
+            raise DeviceError(
+                f"the Ray cluster has no working node ({error}); run the same command when it has."
+            ) from error
         time.sleep(0.2)
 
 

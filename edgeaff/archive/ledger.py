@@ -105,7 +105,9 @@ class Ledger:
                 try:
                     yield Entry(**_parsed(data, name))
                 except TypeError as error:
-                    raise MediaError(f"{name}: not an entry of a ledger ({error}); remove it to annotate the file again.") from error
+                    raise MediaError(
+                        f"{name}: not an entry of a ledger ({error}); remove it to annotate the file again."
+                    ) from error
 
     def open_tasks(self, tasks: Iterable[Task]) -> list[tuple[Task, Entry]]:
         """Returns the tasks that are to be done, in their order, with the entry that each begins from."""
@@ -138,5 +140,7 @@ def _parsed(data: bytes, name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise MediaError(f"{name}: not JSON ({error}); remove it to annotate the file again.") from error
     if not isinstance(value, dict):
-        raise MediaError(f"{name}: must hold an object, got {type(value).__name__}; remove it to annotate the file again.")
+        raise MediaError(
+            f"{name}: must hold an object, got {type(value).__name__}; remove it to annotate the file again."
+        )
     return value

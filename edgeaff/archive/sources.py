@@ -140,10 +140,14 @@ def _manifest(name: str, suffix: str) -> Iterator[Task]:
     for row in rows:
         column = next((column for column in PATH_COLUMNS if row.get(column)), None)
         if column is None:
-            raise ArgumentError(f"manifest must have a column file or path with a value in each row, got {name!r}; add it.")
+            raise ArgumentError(
+                f"manifest must have a column file or path with a value in each row, got {name!r}; add it."
+            )
         cut = [column for column in SEGMENT_COLUMNS if row.get(column) not in (None, "")]
         if cut:
-            raise ArgumentError(f"manifest must name whole files, got a column {cut[0]} in {name!r}; cut the files first.")
+            raise ArgumentError(
+                f"manifest must name whole files, got a column {cut[0]} in {name!r}; cut the files first."
+            )
         file = str(row[column])
         if scheme_of(file) is None and not os.path.isabs(file) and not os.path.exists(file):
             file = os.path.join(folder, file)

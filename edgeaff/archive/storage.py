@@ -39,7 +39,9 @@ def remote_filesystem(uri: str) -> tuple[Any, str]:
             f"{public_name(uri)} needs another package, got: {error}; pip install 'edgeaff[archive,{extra}]'."
         ) from error
     except ValueError as error:
-        raise ArgumentError(f"path must have a known scheme, got {public_name(uri)!r} ({error}); use s3:// or hf://.") from None
+        raise ArgumentError(
+            f"path must have a known scheme, got {public_name(uri)!r} ({error}); use s3:// or hf://."
+        ) from None
 
 
 class Store(Protocol):
@@ -108,7 +110,9 @@ class LocalStore:
                 os.fsync(file.fileno())
             self.commit(part, name)
         except OSError as error:
-            raise DeviceError(f"{self.root}: cannot write {name}: {error.strerror}; free space, then run it again.") from error
+            raise DeviceError(
+                f"{self.root}: cannot write {name}: {error.strerror}; free space, then run it again."
+            ) from error
 
     def names(self, folder: str) -> Iterator[str]:
         """Yields the names below a folder, recursively."""

@@ -67,7 +67,9 @@ def annotate_file(
                     if summary.rows % 300 == 0:
                         report({"kind": "progress", "seconds": event.pts_ns / 1e9})
             if not summary.rows:
-                raise MediaError(f"{os.path.basename(task.file)}: holds no frame and less than 60 ms of audio; check the file.")
+                raise MediaError(
+                    f"{os.path.basename(task.file)}: holds no frame and less than 60 ms of audio; check the file."
+                )
             part.chmod(PRIVATE)
             store.commit(part, part_name(task, kind))
             return summary.to_dict(runtime.duration_seconds, runtime.warnings)

@@ -48,7 +48,9 @@ class OpenVinoGraph(ProcessBound):
         try:
             results = self._request.infer(feeds)
         except Exception as error:  # OpenVINO raises RuntimeError and classes of its binding
-            raise BundleError(f"openvino must run the graph, got {reason_of(error)}; export the bundle again.") from error
+            raise BundleError(
+                f"openvino must run the graph, got {reason_of(error)}; export the bundle again."
+            ) from error
         return {name: np.array(results[index]) for index, name in enumerate(self.outputs)}
 
 

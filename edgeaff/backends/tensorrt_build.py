@@ -147,7 +147,9 @@ class EngineCache:
     def put(self, key: str, engine: Engine) -> None:
         """Keeps an engine; one that cannot be written is only not kept."""
         if self.folder is None:
-            logger.warning("engines must have a folder to be kept in, got no home folder; they are built at every start.")
+            logger.warning(
+                "engines must have a folder to be kept in, got no home folder; they are built at every start."
+            )
             return
         figures = {**engine.figures, "sha256": hashlib.sha256(engine.plan).hexdigest()}
         try:

@@ -138,9 +138,7 @@ class Engine:
 def float_detector(bundle: ModelBundle, media: Media, graph: Any) -> FaceDetector:
     """Returns the bundle's detector over another graph of it."""
     facts = bundle.manifest.detector
-    detector = SsdDetector(
-        graph, score_threshold=facts.score_threshold, input_long_side=facts.input_long_side
-    )
+    detector = SsdDetector(graph, score_threshold=facts.score_threshold, input_long_side=facts.input_long_side)
     return detector if media.kind == "portrait" else GivenFace(detector)
 
 
@@ -169,7 +167,13 @@ def with_parts(session: Session, predictor: Any, encoder: FaceEncoder) -> Sessio
 
 
 def ours(
-    bundle: ModelBundle, media: Media, stride: int, words: str, *, threads: int = 1, backends: tuple[str, str] | None = None
+    bundle: ModelBundle,
+    media: Media,
+    stride: int,
+    words: str,
+    *,
+    threads: int = 1,
+    backends: tuple[str, str] | None = None,
 ) -> Engine:
     """Returns edgeaff with a detector stride; in the `paper` preset the transformer has it too.
 

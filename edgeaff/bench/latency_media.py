@@ -89,9 +89,7 @@ def make_media(seconds: float = 20.0) -> Media:
     path = portrait_path()
     if path is None:
         noise = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-        return Media(
-            "noise, box given", [np.roll(noise, 2 * shift, axis=1) for shift in range(IMAGES)], voice(seconds)
-        )
+        return Media("noise, box given", [np.roll(noise, 2 * shift, axis=1) for shift in range(IMAGES)], voice(seconds))
     from PIL import Image
 
     portrait = np.ascontiguousarray(Image.open(path).convert("RGB"))

@@ -12,7 +12,14 @@ PIPELINE_COLUMNS = (
     "preset", "engine", "precision", "threads", "stride", "n", "fps", "real_time_factor", "min_ms", "p50_ms", "p90_ms", "p99_ms",
     "jitter_ms", "cpu_ms", "cpu_share",
 )  # fmt: skip
-CAMERA_COLUMNS = (*PIPELINE_COLUMNS, "first_value_ms", "dropped_percent", "video_age_p50_ms", "audio_age_p50_ms", "av_skew_p50_ms")
+CAMERA_COLUMNS = (
+    *PIPELINE_COLUMNS,
+    "first_value_ms",
+    "dropped_percent",
+    "video_age_p50_ms",
+    "audio_age_p50_ms",
+    "av_skew_p50_ms",
+)
 POWER_COLUMNS = ("rails_w", "joules_per_value")  # where the device reports it
 LEGEND = (
     "n: timings; p50, p90, p99: percentiles; jitter: p99 less p50; us, ms: time, cpu_us, cpu_ms: processor time, of one call or tick",
@@ -54,7 +61,9 @@ def as_markdown(result: dict[str, Any]) -> str:
     ratios = [_ratio(row) for row in result["ratios"]] or ["- no peer took part: see what is left out, at the end"]
     lines += ["", "Times less than the peer, per tick:", "", *ratios]
     bars = [row for row in result["bars"] if row["measured"] is not None]
-    lines += _section("Bars (those in time hold on an idle machine only: see cpu_share)", bars, ("bar", "asked", "measured", "met"))
+    lines += _section(
+        "Bars (those in time hold on an idle machine only: see cpu_share)", bars, ("bar", "asked", "measured", "met")
+    )
     lines += _section(
         "Scaling",
         result["scaling"],

@@ -51,7 +51,11 @@ def describe_device(root: Path = Path("/")) -> dict[str, Any]:
         if path.is_file():
             found[name] = path.read_text(encoding="utf-8").strip("\0\n ")
     zones = {path.parent: _number(path) for path in sorted(root.glob("sys/class/thermal/thermal_zone*/temp"))}
-    named = {(zone / "type").read_text(encoding="utf-8").strip(): value / 1e3 for zone, value in zones.items() if value is not None}
+    named = {
+        (zone / "type").read_text(encoding="utf-8").strip(): value / 1e3
+        for zone, value in zones.items()
+        if value is not None
+    }
     return {name: value for name, value in {**found, "celsius": named, "rails_w": read_rails(root)}.items() if value}
 
 
@@ -100,7 +104,9 @@ class PowerMeter:
         """Returns mean watts by rail and joules per value; empty where the device has no information. values: that came out meanwhile."""
         if self._samples:
             seen = {name: [sample[name] for sample in self._samples if name in sample] for name in self._samples[0]}
-            watts = {name: round(float(np.mean(values)), 3) for name, values in seen.items()}  # a rail may be silent for a moment
+            watts = {
+                name: round(float(np.mean(values)), 3) for name, values in seen.items()
+            }  # a rail may be silent for a moment
             return {
                 "rails_w": watts,
                 "joules_per_value": round(max(watts.values()) * self._seconds / max(values, 1), 5),

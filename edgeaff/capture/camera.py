@@ -105,7 +105,9 @@ class Camera(LiveSource):
             return cv2.VideoCapture(self._pipeline, cv2.CAP_GSTREAMER)
         text = str(self.device)
         path = f"/dev/video{text}" if text.isdigit() else text
-        uses_files = sys.platform == "linux" and path.startswith("/dev/")  # elsewhere a number is all that names a camera
+        uses_files = sys.platform == "linux" and path.startswith(
+            "/dev/"
+        )  # elsewhere a number is all that names a camera
         if uses_files and not os.path.exists(path):
             there = ", ".join(sorted(glob.glob("/dev/video*"))) or "none"
             raise DeviceError(f"{self.name} must be there, got no {path} (cameras found: {there}); plug it in.")

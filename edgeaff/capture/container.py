@@ -22,7 +22,17 @@ _READS_OTHERS = frozenset(
     )
 )  # fmt: skip
 _TEXT_AS_IMAGES = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg would draw any text file
-_PLAYLIST_HEADS = (b"#extm3u", b"ffconcat", b"v=0", b"[playlist]", b"[reference]", b"<asx", b"<smil", b"<mpd", b"rtsptext")
+_PLAYLIST_HEADS = (
+    b"#extm3u",
+    b"ffconcat",
+    b"v=0",
+    b"[playlist]",
+    b"[reference]",
+    b"<asx",
+    b"<smil",
+    b"<mpd",
+    b"rtsptext",
+)
 
 
 def open_container(av: Any, address: str, options: dict[str, str], **more: Any) -> Any:
@@ -77,7 +87,9 @@ def open_file(av: Any, path: Path) -> Any:
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise MediaError(_unreadable_message(path, getattr(error, "strerror", None) or str(error))) from error
     except MemoryError as error:
-        raise MediaError(f"{public_name(path)} must fit into memory, got a file that does not; shorten or scale it.") from error
+        raise MediaError(
+            f"{public_name(path)} must fit into memory, got a file that does not; shorten or scale it."
+        ) from error
     if not _TEXT_AS_IMAGES.isdisjoint(container.format.name.split(",")):
         container.close()
         raise MediaError(_unreadable_message(path, "text"))
@@ -103,7 +115,9 @@ def require_regular_file(path: Path) -> None:
             f"{public_name(path)} must be a regular file, got a folder or device; pass a media file, or a camera: or mic: URI."
         )
     if status.st_size == 0:
-        raise MediaError(f"{public_name(path)} must be a media file, got an empty file (0 bytes); copy or record it again.")
+        raise MediaError(
+            f"{public_name(path)} must be a media file, got an empty file (0 bytes); copy or record it again."
+        )
 
 
 def too_large_message(path: Path, stream: Any = None) -> str | None:

@@ -71,7 +71,9 @@ class CodingOrder:
 
     def reset(self) -> None:
         """Forgets all packets, as after a flush of the decoder."""
-        self._pending: list[tuple[int, int]] = []  # (time in coding order, the packet's own), of packets without a frame yet
+        self._pending: list[
+            tuple[int, int]
+        ] = []  # (time in coding order, the packet's own), of packets without a frame yet
         self._last: int | None = None
         self._packets = self._steps_back = 0
         self._reorders = False
@@ -181,7 +183,9 @@ class AudioClock:
     Matroska rounds to 1 ms and MPEG to 11 us: counting gives the exact time back.
     """
 
-    _COARSEST_NS = 2_000_000  # a time base coarser than 2 ms has no information about single chunks, so it is taken unchanged
+    _COARSEST_NS = (
+        2_000_000  # a time base coarser than 2 ms has no information about single chunks, so it is taken unchanged
+    )
 
     def __init__(self) -> None:
         self._anchor = 0

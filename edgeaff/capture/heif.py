@@ -16,9 +16,26 @@ from pathlib import Path
 from typing import BinaryIO
 
 BRANDS = frozenset(
-    (b"mif1", b"mif2", b"msf1", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"avif", b"avis", b"avci", b"jpeg", b"miaf")
+    (
+        b"mif1",
+        b"mif2",
+        b"msf1",
+        b"heic",
+        b"heix",
+        b"heim",
+        b"heis",
+        b"hevc",
+        b"hevx",
+        b"avif",
+        b"avis",
+        b"avci",
+        b"jpeg",
+        b"miaf",
+    )
 )
-SEQUENCE_BRANDS = frozenset((b"avis", b"msf1", b"hevc", b"hevx"))  # in the first place: an animation, with a still beside it
+SEQUENCE_BRANDS = frozenset(
+    (b"avis", b"msf1", b"hevc", b"hevx")
+)  # in the first place: an animation, with a still beside it
 ANIMATION = "animation"
 _MOST_BYTES = 1 << 24  # of a meta box
 _MOST_ITEMS = 1 << 14

@@ -89,7 +89,9 @@ class MediaFile(Closing):
             self._size_is_unknown = False
             if self._video_index is not None:
                 stream = container.streams[self._video_index]
-                self._size_is_unknown = not stream.codec_context.width  # FFmpeg hides a size that is beyond its own limit
+                self._size_is_unknown = (
+                    not stream.codec_context.width
+                )  # FFmpeg hides a size that is beyond its own limit
                 _require_size(self.path, stream)
             self._start_ns = _start_ns(container)
             self._wraps = not _WRAPS_AT_33_BITS.isdisjoint(container.format.name.split(","))
@@ -120,7 +122,11 @@ class MediaFile(Closing):
             if stream.type == "video":
                 indices.setdefault(stream.id, int(stream.index))
         if self._heif.kind or not self._heif.tiles or not set(self._heif.tiles) <= set(indices):
-            what = f"of type {self._heif.kind!r}" if self._heif.kind else f"of {len(self._heif.tiles)} tiles that FFmpeg does not show"
+            what = (
+                f"of type {self._heif.kind!r}"
+                if self._heif.kind
+                else f"of {len(self._heif.tiles)} tiles that FFmpeg does not show"
+            )
             raise MediaError(
                 f"{public_name(self.path)} must hold one coded image or a grid of tiles, got one {what}; convert it to JPEG or PNG."
             )
@@ -199,7 +205,9 @@ class MediaFile(Closing):
             self._conclude()
         except MediaError:
             raise
-        except Exception as error:  # of FFmpeg, on damage that no part above foresees; what the reader raises never comes here
+        except (
+            Exception
+        ) as error:  # of FFmpeg, on damage that no part above foresees; what the reader raises never comes here
             raise MediaError(
                 f"{public_name(self.path)} must be a media file that can be read, got {reason_of(error)}; convert it."
             ) from error
@@ -290,7 +298,9 @@ def _require_size(path: Path, stream: Any = None) -> None:
 def _no_track_message(path: Path, container: Any, *, video: bool, audio: bool) -> str:
     wanted = " or ".join(kind for kind, asked in (("video", video), ("audio", audio)) if asked) or "any"
     found = ", ".join(sorted({stream.type for stream in container.streams})) or "no track at all"
-    return f"{public_name(path)} must have a {wanted} track, got {found}; pass another file, or switch that modality off."
+    return (
+        f"{public_name(path)} must have a {wanted} track, got {found}; pass another file, or switch that modality off."
+    )
 
 
 def _first_track(container: Any, kind: str) -> int | None:

@@ -61,7 +61,9 @@ class Microphone(LiveSource):
         """
         super().__init__(f"mic:{device}", **live)
         self.device = device
-        self.sample_rate_hz: int | None = None if sample_rate_hz is None else check_rate("sample_rate_hz", sample_rate_hz)
+        self.sample_rate_hz: int | None = (
+            None if sample_rate_hz is None else check_rate("sample_rate_hz", sample_rate_hz)
+        )
         self._latency_ns = int(latency_seconds * 1e9)
         self._portaudio = portaudio if portaudio is not None else import_audiodevice()
         self._asked_rate = self.sample_rate_hz
@@ -105,7 +107,9 @@ class Microphone(LiveSource):
             if self.device == str(info["index"]) or self.device.lower() in info["name"].lower():
                 return info["index"], info
         names = ", ".join(repr(info["name"]) for info in inputs) or "none"
-        raise DeviceError(f"{self.name} must be part of a microphone's name, got {public_name(self.device)!r} (found: {names}).")
+        raise DeviceError(
+            f"{self.name} must be part of a microphone's name, got {public_name(self.device)!r} (found: {names})."
+        )
 
     def _open_stream(self, index: int | None, info: dict[str, Any], callback: Any) -> Any:
         sd = self._portaudio
@@ -129,7 +133,9 @@ class Microphone(LiveSource):
                     reason = str(error)
                     continue
                 if self._asked_rate not in (None, rate):
-                    message = f"{self.name} does not run at {self._asked_rate} Hz; it runs at {rate} Hz and is resampled."
+                    message = (
+                        f"{self.name} does not run at {self._asked_rate} Hz; it runs at {rate} Hz and is resampled."
+                    )
                     self._warn(message, rejected=True)
                 self.sample_rate_hz = rate
                 return stream

@@ -84,12 +84,16 @@ class NetworkStream(LiveSource):
             container = open_stream(self._av, self.uri, timeout=self._timeouts, options=self._options)
         except (self._av.error.FFmpegError, OSError, ValueError) as error:
             reason = self._reason(error)
-            raise DeviceError(f"{self.name} must be an open stream, got: {reason}; is it sending?") from None  # its text holds the URI
+            raise DeviceError(
+                f"{self.name} must be an open stream, got: {reason}; is it sending?"
+            ) from None  # its text holds the URI
         kinds = {stream.type for stream in container.streams if stream.codec_context is not None}
         wanted = {kind for kind, asked in (("video", self.has_video), ("audio", self.has_audio)) if asked}
         if not wanted & kinds:
             container.close()
-            raise DeviceError(f"{self.name} must carry what is asked for, got {', '.join(sorted(kinds)) or 'no track'}.")
+            raise DeviceError(
+                f"{self.name} must carry what is asked for, got {', '.join(sorted(kinds)) or 'no track'}."
+            )
         return container
 
     def _reason(self, error: Exception) -> str:

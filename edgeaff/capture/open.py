@@ -52,7 +52,9 @@ def _open_live(parsed: SourceUri, *, video: bool, audio: bool) -> Source:
         from edgeaff.capture.paced import PacedFile
 
         speed = _number(options, "speed", float)
-        return PacedFile(target, video=video, audio=audio, speed=1.0 if speed is None else speed, loop=_switch(options, "loop"))
+        return PacedFile(
+            target, video=video, audio=audio, speed=1.0 if speed is None else speed, loop=_switch(options, "loop")
+        )
     if scheme == "replay":
         from edgeaff.recording.replay import ReplaySource
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing import Self
 
 
-
 class _PushSource(LiveSource):
     """A live source without a thread."""
 

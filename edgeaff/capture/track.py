@@ -28,7 +28,10 @@ from edgeaff.types import AudioChunk, VideoFrame, most_pixels
 
 MAX_CHUNK_SECONDS = 0.1  # well under Session's max_skew_seconds, so that order by pts is enough
 _EXIF_CODECS = frozenset({"mjpeg", "png", "webp", "tiff"})
-_CHECKED_CODECS = _EXIF_CODECS | {"jpeg2000", "jpegls"}  # each packet stands alone, and FFmpeg hides its damage unless asked
+_CHECKED_CODECS = _EXIF_CODECS | {
+    "jpeg2000",
+    "jpegls",
+}  # each packet stands alone, and FFmpeg hides its damage unless asked
 
 
 @dataclass(frozen=True, slots=True)

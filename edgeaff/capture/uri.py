@@ -27,7 +27,9 @@ SCHEMES = ("file", "camera", "mic", "rtsp", "udp", "tcp", "gst", "paced", "repla
 NETWORK = ("rtsp", "udp", "tcp")
 _SYNONYMS = {"microphone": "mic", "webcam": "camera"}
 _DOWNLOADS = frozenset(("http", "https", "ftp", "sftp"))
-_STREAMS = frozenset(("rtsps", "rtmp", "rtmps", "rtmpt", "srt", "rtp", "srtp", "rist", "mms", "mmsh", "whep", "webrtc", "onvif", "ndi"))
+_STREAMS = frozenset(
+    ("rtsps", "rtmp", "rtmps", "rtmpt", "srt", "rtp", "srtp", "rist", "mms", "mmsh", "whep", "webrtc", "onvif", "ndi")
+)
 _OPTIONS = {
     "camera": ("fps", "size", "format"),
     "mic": ("rate", "latency"),
@@ -85,7 +87,9 @@ def parse_uri(uri: str | os.PathLike[str]) -> SourceUri:
 
 def _target(text: str, target: str) -> str:
     if not target:
-        raise ArgumentError(f"uri must name something after the colon, got {public_name(text)!r}; see edgeaff.capture.uri.")
+        raise ArgumentError(
+            f"uri must name something after the colon, got {public_name(text)!r}; see edgeaff.capture.uri."
+        )
     return target
 
 
@@ -114,5 +118,7 @@ def _options(text: str, scheme: str, query: str) -> dict[str, str]:
             close = difflib.get_close_matches(name, known, n=1)
             advice = f"did you mean {close[0]}?" if close else "leave it out."
             expected = f"one of {', '.join(known)}" if known else "absent"
-            raise ArgumentError(f"options of {scheme}: must be {expected}, got {name!r} in {public_name(text)!r}; {advice}")
+            raise ArgumentError(
+                f"options of {scheme}: must be {expected}, got {name!r} in {public_name(text)!r}; {advice}"
+            )
     return options

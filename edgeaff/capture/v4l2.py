@@ -13,7 +13,9 @@ from dataclasses import dataclass
 _FORMAT = struct.Struct("<III32sII12x")  # index, type, flags, description, pixel format, mbus code
 _SIZE = struct.Struct("<III24s8x")  # index, pixel format, type, a union
 _INTERVAL = struct.Struct("<IIIII24s8x")  # index, pixel format, width, height, type, a union
-_CROP = struct.Struct("<I16s8x2I2I")  # type, bounds, default rectangle: x y, width height; height of a pixel over its width
+_CROP = struct.Struct(
+    "<I16s8x2I2I"
+)  # type, bounds, default rectangle: x y, width height; height of a pixel over its width
 _VIDEO_CAPTURE, _DISCRETE = 1, 1
 _MOST = 256  # of each list; a driver that never ends one is not followed
 Ioctl = Callable[[int, int, bytearray], object]

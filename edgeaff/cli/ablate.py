@@ -32,10 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
     evaluate.add_shared_arguments(parser)
     parser.add_argument(
-        "--split", choices=SPLITS, default="valid", help="of a run (default valid; --table1 takes test if it has labels)"
+        "--split",
+        choices=SPLITS,
+        default="valid",
+        help="of a run (default valid; --table1 takes test if it has labels)",
     )
     parser.add_argument(
-        "--modality", choices=MODALITIES, nargs="+", default=list(MODALITIES), help="what goes (default: both, one by one)"
+        "--modality",
+        choices=MODALITIES,
+        nargs="+",
+        default=list(MODALITIES),
+        help="what goes (default: both, one by one)",
     )
     parser.add_argument(
         "--way", choices=WAYS, nargs="+", default=list(WAYS), help="single frames or one block (default both)"

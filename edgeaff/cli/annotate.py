@@ -26,7 +26,9 @@ LINE_SECONDS = 10.0  # between lines of progress where standard error is no term
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
-    parser.add_argument("sources", metavar="SOURCE", nargs="*", help="file, folder, glob, manifest, tar, s3:// or hf:// URI")
+    parser.add_argument(
+        "sources", metavar="SOURCE", nargs="*", help="file, folder, glob, manifest, tar, s3:// or hf:// URI"
+    )
     parser.add_argument("--output", metavar="DIR", help="folder or s3:// URI for the results")
     parser.add_argument("--engine", default="local", help="local (default), ray, or slurm, which prints a job script")
     parser.add_argument("--workers", metavar="N", type=int, help="processes (default: one per core)")
@@ -37,8 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--memory-mb", metavar="MB", type=int, default=4096, help="limit of a worker's address space")
     parser.add_argument("--address", metavar="A", help="of the Ray cluster; default: the one that Ray finds")
     parser.add_argument("--shard", metavar="I/N", help="only this share of the files, for job arrays; I counts from 0")
-    parser.add_argument("--print-sbatch", metavar="N", type=int, help="print a Slurm script of N jobs for these sources")
-    parser.add_argument("--status", metavar="DIR", help="print what became of the files of an output, and do nothing else")
+    parser.add_argument(
+        "--print-sbatch", metavar="N", type=int, help="print a Slurm script of N jobs for these sources"
+    )
+    parser.add_argument(
+        "--status", metavar="DIR", help="print what became of the files of an output, and do nothing else"
+    )
     parser.add_argument("--json", action="store_true", help="with --status: the JSON object alone")
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
@@ -121,7 +127,12 @@ class ProgressLine:
         eta = "" if progress.eta_seconds is None else f", {_clock(progress.eta_seconds)} left"
         poison = f", {progress.poison} quarantined" if progress.poison else ""
         text = f"{done} of {total} files, {_clock(progress.seconds)} of media at {progress.rate:.1f}x real time{eta}{poison}"
-        print(f"\r{text}\x1b[K" if self._terminal else text, end="" if self._terminal else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r{text}\x1b[K" if self._terminal else text,
+            end="" if self._terminal else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _clock(seconds: float) -> str:

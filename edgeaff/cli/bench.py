@@ -15,26 +15,40 @@ LEAST = {"turns": 1, "rounds": 1, "part_seconds": 0, "camera_seconds": 0, "hours
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
-    parser.add_argument("--turns", type=int, default=12, metavar="N", help="blocks of ticks per engine, back to back (default 12)")
+    parser.add_argument(
+        "--turns", type=int, default=12, metavar="N", help="blocks of ticks per engine, back to back (default 12)"
+    )
     parser.add_argument("--rounds", type=int, default=60, metavar="N", help="timings per stage (default 60)")
     parser.add_argument(
         "--part-seconds", type=float, default=10.0, metavar="S",
         help="after them a set of stages or pipelines begins no new round (default 10)",
     )  # fmt: skip
     parser.add_argument(
-        "--camera-seconds", type=float, default=2.0, metavar="S", help="per engine in camera mode, 0 for none (default 2)"
+        "--camera-seconds",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="per engine in camera mode, 0 for none (default 2)",
     )
     parser.add_argument(
-        "--hours", type=float, default=1 / 60, metavar="H", help="of simulated running in the scaling rows (default a minute)"
+        "--hours",
+        type=float,
+        default=1 / 60,
+        metavar="H",
+        help="of simulated running in the scaling rows (default a minute)",
     )
     parser.add_argument("--no-peers", action="store_true", help="measure edgeaff alone")
     parser.add_argument(
         "--no-paper", action="store_true", help="leave the preset of the paper out (its weights are made up)"
     )
-    parser.add_argument("--paper-bundle", type=Path, metavar="B", help="8-bit bundle of that preset that is made already")
+    parser.add_argument(
+        "--paper-bundle", type=Path, metavar="B", help="8-bit bundle of that preset that is made already"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile takes part; compiling takes minutes")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the results here")
-    parser.add_argument("--figure", type=Path, metavar="PNG", help="write the waterfall of one tick here (needs matplotlib: extra view)")
+    parser.add_argument(
+        "--figure", type=Path, metavar="PNG", help="write the waterfall of one tick here (needs matplotlib: extra view)"
+    )
 
 
 def check(options: argparse.Namespace) -> None:

@@ -112,7 +112,9 @@ class Rates:
     def line(self, event: AffectEvent) -> str:
         """Returns the live line of an event."""
         seconds = 0.0 if self._first_ns is None else (event.pts_ns - self._first_ns) / 1e9
-        values = f"valence {_value(event.valence, event.valence_std)}  arousal {_value(event.arousal, event.arousal_std)}"
+        values = (
+            f"valence {_value(event.valence, event.valence_std)}  arousal {_value(event.arousal, event.arousal_std)}"
+        )
         label = "" if event.valence is None or event.arousal is None else circumplex(event.valence, event.arousal)
         return f"{seconds:7.1f} s  {values}  {label:<10}  {event.status.value:<8}  {self._text}".rstrip()
 
@@ -209,7 +211,9 @@ class RichLine(_Line):
         super().__init__(rates)
         self._text = Text
         self._console = Console(file=stream, highlight=False)
-        self._live = Live(Text(""), console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        self._live = Live(
+            Text(""), console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        )
 
     def __enter__(self) -> RichLine:
         self._live.start()
@@ -220,7 +224,9 @@ class RichLine(_Line):
             self._live.stop()
 
     def _rewrite(self, line: str, status: Status) -> None:
-        self._live.update(self._text(line, style=STYLES.get(status, "yellow"), no_wrap=True, overflow="crop"), refresh=True)
+        self._live.update(
+            self._text(line, style=STYLES.get(status, "yellow"), no_wrap=True, overflow="crop"), refresh=True
+        )
 
     def print_message(self, text: str) -> None:
         """Prints a message above the line."""

@@ -29,7 +29,15 @@ COMMANDS = {
     "ablate": "draw Fig. 4: agreement with a share of video or audio taken away",
     "bench": "measure on this machine what a tick costs",
 }
-KEEPING = ("run", "record", "annotate", "extract", "train", "evaluate", "ablate")  # an interruption loses nothing computed
+KEEPING = (
+    "run",
+    "record",
+    "annotate",
+    "extract",
+    "train",
+    "evaluate",
+    "ablate",
+)  # an interruption loses nothing computed
 DONE, USAGE, UNUSABLE = 0, 2, 3
 
 

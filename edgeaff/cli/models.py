@@ -28,13 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a bundle (.eaff); default: the one that ships. list: a folder too. import: the weight file",
     )
     parser.add_argument("--key", type=Path, help="ed25519 key, PEM: verify: the public one, sign: the private one")
-    parser.add_argument("--minimum-version", metavar="N", type=int, help="verify: lowest version of the manifest that is taken")
+    parser.add_argument(
+        "--minimum-version", metavar="N", type=int, help="verify: lowest version of the manifest that is taken"
+    )
     weights = parser.add_argument_group("import")
     weights.add_argument("--output", type=Path, help="where the imported weights go (.npz)")
     weights.add_argument(
         "--layout", help="caffe, torch7, matconvnet, keras, pytorch or affwildnet; default: by the name"
     )
-    weights.add_argument("--channel-order", choices=("rgb", "bgr"), help="channel order the weights expect; torch7 needs it")
+    weights.add_argument(
+        "--channel-order", choices=("rgb", "bgr"), help="channel order the weights expect; torch7 needs it"
+    )
     weights.add_argument("--sha256", help="checksum the file must have")
 
 
@@ -113,7 +117,9 @@ def replay_golden(bundle: ModelBundle) -> None:
     for certificate in certificates:
         require_parity(certificate)
     if not certificates:
-        raise BundleError(f"{bundle.path} must be replayed on one backend at least, got none here; install one of them.")
+        raise BundleError(
+            f"{bundle.path} must be replayed on one backend at least, got none here; install one of them."
+        )
 
 
 def import_weights(options: argparse.Namespace) -> int:
@@ -132,7 +138,9 @@ def import_weights(options: argparse.Namespace) -> int:
     except ImportError as error:
         raise BackendUnavailableError(f"import needs more, got: {error}; pip install 'edgeaff[train]'.") from error
 
-    weights = import_vggface(options.bundle, layout=options.layout, channel_order=options.channel_order, sha256=options.sha256)
+    weights = import_vggface(
+        options.bundle, layout=options.layout, channel_order=options.channel_order, sha256=options.sha256
+    )
     save_weights(weights, options.output)
     print(
         f"{weights.layout}, {'; '.join(weights.notes)}, fc6 of a {weights.map_px}x{weights.map_px} map, mean {weights.mean}"

@@ -48,7 +48,11 @@ def _overwrite(shown: bytes, hidden: bytes) -> None:
 
     fields = Path("/proc/self/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
-    if end - start == len(shown) == len(hidden) and _is_writable(start, end) and ctypes.string_at(start, len(shown)) == shown:
+    if (
+        end - start == len(shown) == len(hidden)
+        and _is_writable(start, end)
+        and ctypes.string_at(start, len(shown)) == shown
+    ):
         ctypes.memmove(start, hidden, len(hidden))
 
 

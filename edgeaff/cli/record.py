@@ -16,10 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
     parser.add_argument("--audio", metavar="URI", help="take the audio from here instead")
     add_bundle_arguments(parser)
-    parser.add_argument("--output", metavar="FILE", required=True, help="session file to write: NAME.eaffrec, or NAME.eaffrec?max_mb=N")
     parser.add_argument(
-        "--raw", action="store_true", help="keep frames and audio too, not only crops and descriptors"
+        "--output", metavar="FILE", required=True, help="session file to write: NAME.eaffrec, or NAME.eaffrec?max_mb=N"
     )
+    parser.add_argument("--raw", action="store_true", help="keep frames and audio too, not only crops and descriptors")
     parser.add_argument("--max-faces", metavar="N", type=int, default=1, help="most faces with their own events")
     parser.add_argument("--seconds", metavar="S", type=float, help="stop after so long")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -45,8 +45,13 @@ def run(options: argparse.Namespace) -> int:
     is_file = parse_uri(options.input).scheme == "file"
     with Recorder(path, raw=options.raw, keep_previous=not is_file, **limits) as recorder:
         runtime = Runtime(
-            options.bundle, video=options.input, audio=options.audio, max_faces=options.max_faces, sinks=[recorder],
-            key=options.key, minimum_version=options.minimum_version,
+            options.bundle,
+            video=options.input,
+            audio=options.audio,
+            max_faces=options.max_faces,
+            sinks=[recorder],
+            key=options.key,
+            minimum_version=options.minimum_version,
         )
         count, deadline = 0, None if options.seconds is None else time.monotonic() + options.seconds
         display = make_display(runtime, quiet=options.quiet, writes_stdout=False)

@@ -17,7 +17,9 @@ from edgeaff.parsing.boundary import printable, shown
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="FILE", help="session file (.eaffrec)")
-    add_bundle_arguments(parser, meaning="default: the one that ships; a recording that was made with another needs it named here")
+    add_bundle_arguments(
+        parser, meaning="default: the one that ships; a recording that was made with another needs it named here"
+    )
     parser.add_argument(
         "--output", metavar="FILE", action="append", default=[], help="events.jsonl, .csv, .vtt or a sink's URI"
     )

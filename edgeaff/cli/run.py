@@ -25,7 +25,9 @@ STDOUT = "-"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
-    parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0 or paced:clip.mp4?loop=1")
+    parser.add_argument(
+        "input", metavar="INPUT", help="path of a media file, or a URI such as camera:0 or paced:clip.mp4?loop=1"
+    )
     parser.add_argument("--audio", metavar="URI", help="take the audio from here instead")
     add_bundle_arguments(parser)
     parser.add_argument(
@@ -47,10 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--serve", metavar="HOST:PORT", help="show /metrics, /status and /healthz there; a port alone is the loopback's"
     )
     parser.add_argument(
-        "--live", metavar="[HOST:]PORT", help="show a live page there; its address, token included, is printed, nothing is opened"
+        "--live",
+        metavar="[HOST:]PORT",
+        help="show a live page there; its address, token included, is printed, nothing is opened",
     )
     parser.add_argument(
-        "--live-images", choices=("crop", "frame"), help="let the live page show faces, or whole frames; default: no image"
+        "--live-images",
+        choices=("crop", "frame"),
+        help="let the live page show faces, or whole frames; default: no image",
     )
     parser.add_argument("--config", metavar="TOML", help="options from a file; arguments win")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors, and the address of --live")
@@ -70,7 +76,9 @@ def run(options: argparse.Namespace) -> int:
         if getattr(options, name) is not None:
             check_packages(name, *PACKAGES[name])
     if options.overlay is not None and parse_uri(options.input).scheme != "file":
-        raise ArgumentError(f"--overlay needs a file that can be read again, got {public_name(options.input)}; record it first.")
+        raise ArgumentError(
+            f"--overlay needs a file that can be read again, got {public_name(options.input)}; record it first."
+        )
     check_distinct("output", options.output)
     runtime = Runtime(
         options.bundle,

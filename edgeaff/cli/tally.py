@@ -11,7 +11,14 @@ from typing import Any
 from edgeaff.naming import public_name
 from edgeaff.types import AffectEvent
 
-READ = ("frames", "audio_frames", "frames_used", "chunks_used", "frames_unused", "chunks_unused")  # no causes of trouble
+READ = (
+    "frames",
+    "audio_frames",
+    "frames_used",
+    "chunks_used",
+    "frames_unused",
+    "chunks_unused",
+)  # no causes of trouble
 
 
 @dataclass(slots=True)

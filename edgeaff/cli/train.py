@@ -25,9 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--system", help="train this one instead of the configuration's")
     parser.add_argument("--seed", type=int, help="instead of the configuration's")
     parser.add_argument("--device", default="cpu", help="cpu (default), or cuda")
-    parser.add_argument("--bundle", type=Path, help="the one that the features were extracted with; default: the one that ships")
     parser.add_argument(
-        "--no-bundle", action="store_true", help="train for comparison alone, though no bundle can be made of such a run"
+        "--bundle", type=Path, help="the one that the features were extracted with; default: the one that ships"
+    )
+    parser.add_argument(
+        "--no-bundle",
+        action="store_true",
+        help="train for comparison alone, though no bundle can be made of such a run",
     )
     parser.add_argument("--quiet", action="store_true", help="no line per epoch")
     parser.add_argument(
@@ -131,7 +135,9 @@ def _check_exportable(system: Any, config: Any, cache: Any, *, bundle: Path | No
     try:
         check_exportable(system.name, module, cache.made_with, base=base, statistics=statistics)
     except EdgeaffError as error:
-        raise ArgumentError(f"{str(error).rstrip('.')}; or pass --no-bundle to train it for comparison alone.") from error
+        raise ArgumentError(
+            f"{str(error).rstrip('.')}; or pass --no-bundle to train it for comparison alone."
+        ) from error
 
 
 def _show(row: dict[str, float]) -> None:

@@ -22,9 +22,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="FILE", help="session.eaffrec, or events.jsonl, .csv, .parquet")
     parser.add_argument(
-        "--live", metavar="[HOST:]PORT", default="127.0.0.1:0", help="where the page is; default: a free port of the loopback"
+        "--live",
+        metavar="[HOST:]PORT",
+        default="127.0.0.1:0",
+        help="where the page is; default: a free port of the loopback",
     )
-    add_bundle_arguments(parser, meaning="only for a recording without its events, which is replayed; default: the one that ships")
+    add_bundle_arguments(
+        parser, meaning="only for a recording without its events, which is replayed; default: the one that ships"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -66,7 +66,9 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     return bids.SUFFIX if name.endswith(bids.SUFFIX) else Path(name).suffix
 
 
-def _write_sink(events: Sequence[AffectEvent], sink: JsonlSink | CsvSink | ParquetSink | WebVttSink, path: Path) -> list[Path]:
+def _write_sink(
+    events: Sequence[AffectEvent], sink: JsonlSink | CsvSink | ParquetSink | WebVttSink, path: Path
+) -> list[Path]:
     with sink:
         for event in events:
             sink.write(event)

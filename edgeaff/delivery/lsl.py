@@ -84,4 +84,7 @@ class LslSink(Closing):
 def _sample(event: AffectEvent) -> list[float]:
     numbers = [getattr(event, name) for name, _ in CHANNELS[:-2]]
     track = None if event.face is None else event.face.track_id
-    return [*(MISSING if value is None else float(value) for value in (*numbers, track)), float(list(Status).index(event.status))]
+    return [
+        *(MISSING if value is None else float(value) for value in (*numbers, track)),
+        float(list(Status).index(event.status)),
+    ]

@@ -194,7 +194,9 @@ def _open_mqtt(parts: SplitResult, port: int) -> Sink:
     return MqttSink(
         parts.hostname or "",
         port,
-        login=(unquote(parts.username), unquote(parts.password) if parts.password else None) if parts.username else None,
+        login=(unquote(parts.username), unquote(parts.password) if parts.password else None)
+        if parts.username
+        else None,
         tls=BrokerTls(given.get("ca"), given.get("cert"), given.get("key")) if encrypted else None,
         **options,
     )

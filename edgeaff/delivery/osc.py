@@ -37,7 +37,9 @@ class OscSink(EventEncoder, Closing):
         try:
             from pythonosc import osc_bundle_builder, osc_message_builder
         except ImportError as error:
-            raise BackendUnavailableError(f"osc:// needs python-osc, got: {error}; pip install 'edgeaff[lab]'.") from error
+            raise BackendUnavailableError(
+                f"osc:// needs python-osc, got: {error}; pip install 'edgeaff[lab]'."
+            ) from error
         self._bundles, self._messages = osc_bundle_builder, osc_message_builder
         self._prefix = "/" + prefix.strip("/")
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]

@@ -53,7 +53,9 @@ def event_of(row: Mapping[str, Any]) -> AffectEvent:
     Raises:
         ValueError: a value is not of its column's kind, or not finite.
     """
-    values = {field.name: _value(field.name, row.get(field.name)) for field in fields(AffectEvent) if field.name != "face"}
+    values = {
+        field.name: _value(field.name, row.get(field.name)) for field in fields(AffectEvent) if field.name != "face"
+    }
     values["status"] = Status(values["status"])
     track, *numbers = (row.get(name) for name in FACE_COLUMNS)
     face = None

@@ -43,7 +43,9 @@ def decode_maps(maps: list[np.ndarray], *, score_threshold: float) -> tuple[np.n
         return native().decode_maps(maps, STRIDES, limit, VOTE_MARGIN, MOST_CANDIDATES, SUPPRESS_IOU, VOTE_IOU)
     except (TypeError, ValueError) as error:
         shapes = [getattr(grid, "shape", None) for grid in maps]
-        raise BundleError(f"maps must be three of (15, H, W) float32, got {shapes}; use the bundle's own detector.") from error
+        raise BundleError(
+            f"maps must be three of (15, H, W) float32, got {shapes}; use the bundle's own detector."
+        ) from error
 
 
 def decode_maps_reference(
@@ -97,10 +99,14 @@ def best_logit(maps: list[np.ndarray], expected: tuple[float, float, float, floa
         return native().best_logit(maps, STRIDES, expected, least_iou)
     except (TypeError, ValueError) as error:
         shapes = [getattr(grid, "shape", None) for grid in maps]
-        raise BundleError(f"maps must be three of (15, H, W) float32, got {shapes}; use the bundle's own detector.") from error
+        raise BundleError(
+            f"maps must be three of (15, H, W) float32, got {shapes}; use the bundle's own detector."
+        ) from error
 
 
-def best_logit_reference(maps: list[np.ndarray], expected: tuple[float, float, float, float], *, least_iou: float) -> float:
+def best_logit_reference(
+    maps: list[np.ndarray], expected: tuple[float, float, float, float], *, least_iou: float
+) -> float:
     """Returns the result of `best_logit`, in NumPy: the twin of csrc/vision/second_look.
 
     Args:

@@ -173,7 +173,9 @@ def _load_ssd(path: str, bundle: ModelBundle | None, options: dict[str, Any]) ->
     if path:
         for key, item in _read_card(Path(path)).items():
             options.setdefault(key, item)
-        return SsdDetector.from_bytes(_read(Path(path)), backend="onnxruntime" if backend == "default" else backend, **options)
+        return SsdDetector.from_bytes(
+            _read(Path(path)), backend="onnxruntime" if backend == "default" else backend, **options
+        )
     bundle = ModelBundle.load() if bundle is None else bundle
     facts = bundle.manifest.detector
     options.setdefault("score_threshold", facts.score_threshold)

@@ -267,9 +267,7 @@ class NetPacker:
         source = self._seen_as.get(node.input[0], "")
         weight = self._constants.get(node.input[1])
         if source not in self._bytes or weight is None or weight.shape[2:] != (1, 1) or len(weight) > GROUP:
-            _refuse(
-                node, "be a 1x1 convolution of a quantized tensor to at most 16 channels with float32 weights"
-            )
+            _refuse(node, "be a 1x1 convolution of a quantized tensor to at most 16 channels with float32 weights")
         index, below = self._placed(source), self._bytes[source]
         weights, starts, floats = map_arrays(
             weight[:, :, 0, 0], self._constants[node.input[2]], below.scale, below.zero

@@ -259,7 +259,16 @@ def _show(phase: str, done: int, steps: int) -> None:
         logger.info("%s: %d of %d", phase, done, steps)
 
 
-__all__ = ["EnginePlan", "check_graph", "export_engines", "golden_feeds", "main", "make_graph", "make_int8", "with_gpu_int8"]
+__all__ = [
+    "EnginePlan",
+    "check_graph",
+    "export_engines",
+    "golden_feeds",
+    "main",
+    "make_graph",
+    "make_int8",
+    "with_gpu_int8",
+]
 
 if __name__ == "__main__":
     main()

@@ -23,7 +23,6 @@ from edgeaff.spec import HOP_NS, SAMPLE_RATE_HZ
 __all__ = ["GROUPS", "NAMES", "LldStream", "extract"]
 
 
-
 def _engine(**options: Any) -> Any:
     """Returns the native stream, or its NumPy twin where the compiled module is absent."""
     try:
@@ -51,7 +50,9 @@ class LldStream:
         ArgumentError: an argument is out of its range.
     """
 
-    def __init__(self, *, sample_rate_hz: int = SAMPLE_RATE_HZ, max_pitch_lag: int = 4, variant: str = "compare2016") -> None:
+    def __init__(
+        self, *, sample_rate_hz: int = SAMPLE_RATE_HZ, max_pitch_lag: int = 4, variant: str = "compare2016"
+    ) -> None:
         timing = check_arguments(sample_rate_hz, max_pitch_lag, variant)
         self._center_offset_ns, self._latency_ns = timing
         self._stream = _engine(sample_rate_hz=int(sample_rate_hz), max_pitch_lag=int(max_pitch_lag), variant=variant)
@@ -118,7 +119,11 @@ class LldStream:
 
 
 def extract(
-    samples: np.ndarray, *, sample_rate_hz: int = SAMPLE_RATE_HZ, max_pitch_lag: int = OFFLINE_LAG, compatible: bool = True
+    samples: np.ndarray,
+    *,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    max_pitch_lag: int = OFFLINE_LAG,
+    compatible: bool = True,
 ) -> np.ndarray:
     """Returns the descriptors of a whole recording, computed through `LldStream`.
 

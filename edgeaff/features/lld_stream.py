@@ -63,8 +63,7 @@ class LldStream:
         self._spectral = reference.SpectralGroup()
         self._pitch = reference.PitchGroup(max_pitch_lag)
         self._smoothers = {
-            group: reference.Smoother(len(columns), nonzero=group == "pitch")
-            for group, columns in GROUPS.items()
+            group: reference.Smoother(len(columns), nonzero=group == "pitch") for group, columns in GROUPS.items()
         }
         self.reset()
 

@@ -40,7 +40,9 @@ def check_arguments(
             "use 4 live and 29 offline."
         )
     if variant not in VARIANTS:
-        raise ArgumentError(f"variant must be one of {VARIANTS}, got {variant!r}; docs/lld.md states why only this one.")
+        raise ArgumentError(
+            f"variant must be one of {VARIANTS}, got {variant!r}; docs/lld.md states why only this one."
+        )
     hops = max_pitch_lag if max_pitch_lag < OFFLINE_LAG else OFFLINE_LAG + 1
     base = HOP_NS + Resampler(rate_hz, SAMPLE_RATE_HZ).delay_ns
     latency_ns = {"pitch": base + 60_000_000 + hops * HOP_NS, "zcr": base + 60_000_000, "spectral": base + 20_000_000}

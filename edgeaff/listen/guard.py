@@ -107,7 +107,9 @@ class Guard:
         if match is None:
             return False
         name = match[1].strip("[]").lower()
-        return name in self._hosts or (not self._is_local and name == local_address.split("%")[0].removeprefix("::ffff:").lower())
+        return name in self._hosts or (
+            not self._is_local and name == local_address.split("%")[0].removeprefix("::ffff:").lower()
+        )
 
 
 def _is_foreign_page(request: Request) -> bool:

@@ -63,9 +63,7 @@ class StatusServer(Closing):
         return found or text_response(404, "there are /metrics, /status and /healthz")
 
 
-def status_answer(
-    path: str, status: Callable[[], Mapping[str, Any]], healthy: Callable[[], bool]
-) -> Response | None:
+def status_answer(path: str, status: Callable[[], Mapping[str, Any]], healthy: Callable[[], bool]) -> Response | None:
     """Returns the answer to a request for a status; None where the path is another.
 
     Args:

@@ -28,7 +28,9 @@ class Ring:
             capacity: rows to keep, at least 1.
         """
         self.capacity, self.end = capacity, 0
-        self._exact = np.zeros((capacity, len(EXACT)), np.int64)  # pages of zeros take no memory before they are written
+        self._exact = np.zeros(
+            (capacity, len(EXACT)), np.int64
+        )  # pages of zeros take no memory before they are written
         self._values = np.zeros((capacity, len(VALUES)), np.float32)
 
     @property
@@ -43,7 +45,10 @@ class Ring:
         self._exact[place] = [getattr(event, name) for name in EXACT]
         self._values[place] = [np.nan if value is None else value for value in values]
         self.end += 1
-        return [*(int(number) for number in self._exact[place]), *(value if value is None else round(value, 4) for value in values)]
+        return [
+            *(int(number) for number in self._exact[place]),
+            *(value if value is None else round(value, 4) for value in values),
+        ]
 
     def rows(self, first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns copies of some rows.

@@ -40,7 +40,11 @@ REASONS: dict[str, str] = {
 def _names_of_numbers() -> tuple[str, ...]:
     """Returns the fields of an event that are numbers, a status or a face."""
     left_out = {"schema", "backend", *EXACT}
-    fields = [field for field in dataclasses.fields(AffectEvent) if field.name not in left_out and "str" not in str(field.type)]
+    fields = [
+        field
+        for field in dataclasses.fields(AffectEvent)
+        if field.name not in left_out and "str" not in str(field.type)
+    ]
     return tuple(name for field in fields for name in (_FACE if field.name == "face" else (field.name,)))
 
 

@@ -120,16 +120,22 @@ class LivePage(Closing):
             BackendUnavailableError: a package is missing.
         """
         if images not in IMAGES:
-            raise ArgumentError(f"live_images must be False, 'crop' or 'frame', got {images!r}; leave it out for no image.")
+            raise ArgumentError(
+                f"live_images must be False, 'crop' or 'frame', got {images!r}; leave it out for no image."
+            )
         host, port, access = parse_listen_address(address, name="live")
         if access.token is None:
             access = dataclasses.replace(access, token=secrets.token_urlsafe(16))
         self._protocol_kind = server_protocol()
-        self._files = {path: (resources.files("edgeaff.live") / "static" / name).read_bytes() for path, name in _PAGES.items()}
+        self._files = {
+            path: (resources.files("edgeaff.live") / "static" / name).read_bytes() for path, name in _PAGES.items()
+        }
         self._stored, self._shown, self._images = stored, shown, images
         self._spec = spec or PreprocessSpec()
         self._status, self._healthy = status, healthy
-        self.ring = Ring(max(1, len(stored)) if stored is not None else HISTORY_SECONDS * TICK_HZ * max(1, shown.max_faces))
+        self.ring = Ring(
+            max(1, len(stored)) if stored is not None else HISTORY_SECONDS * TICK_HZ * max(1, shown.max_faces)
+        )
         for event in stored or ():
             self.ring.append(event)
         self._events: deque[tuple[AffectEvent, int]] = deque(maxlen=self.ring.capacity)
@@ -190,11 +196,15 @@ class LivePage(Closing):
         name = _PAGES.get(request.path)
         if name is not None:
             headers = {"Content-Security-Policy": _policy(request.headers.get("host", ""))}
-            return Response(200, f"{_KINDS[name.rpartition('.')[2]]}; charset=utf-8", self._files[request.path], headers)
+            return Response(
+                200, f"{_KINDS[name.rpartition('.')[2]]}; charset=utf-8", self._files[request.path], headers
+            )
         if request.path == "/live.txt":
             self._deliver()
             title = f"edgeaff: apparent valence and arousal of {self._shown.input}, one line a second"
-            return Response(200, "text/plain; charset=utf-8", text_of(self.ring, title=title).encode("utf-8", "backslashreplace"))
+            return Response(
+                200, "text/plain; charset=utf-8", text_of(self.ring, title=title).encode("utf-8", "backslashreplace")
+            )
         if request.path == "/event" and self._stored is not None:
             return self._event(request.query.get("row", ""))
         return status_answer(request.path, self._status, self._healthy) or text_response(404, "there is no such page")

@@ -75,10 +75,17 @@ class Thumbnails(Closing):
                 continue
             try:
                 messages = self._messages(*offered)
-            except (EdgeaffError, OSError, ValueError, MemoryError) as error:  # this frame is not shown; the next may be
+            except (
+                EdgeaffError,
+                OSError,
+                ValueError,
+                MemoryError,
+            ) as error:  # this frame is not shown; the next may be
                 self.failures += 1
                 if self.failures == 1:
-                    _log.warning("a frame could not be written as JPEG (%s: %s); it is not shown.", type(error).__name__, error)
+                    _log.warning(
+                        "a frame could not be written as JPEG (%s: %s); it is not shown.", type(error).__name__, error
+                    )
                 continue
             self._post(messages)
 

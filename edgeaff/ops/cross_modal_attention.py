@@ -93,7 +93,9 @@ def cross_modal_attention(
                 q_audio, kv_audio, q_video, kv_video, alpha, beta, num_heads, threads
             )
         except Exception as error:  # no memory for the result, or an exporter that fails
-            raise ArgumentError(f"arrays must be readable and fit into memory, got {reason_of(error)}; {SMALLER}") from error
+            raise ArgumentError(
+                f"arrays must be readable and fit into memory, got {reason_of(error)}; {SMALLER}"
+            ) from error
         if done is not None:
             return done
     arrays = {

@@ -71,7 +71,9 @@ class NewestRow:
         Returns:
             (C,) float32.
         """
-        return self._answer(self._audio, audio[-1], video) + self._answer(self._video, video[-1], audio) + self._constant
+        return (
+            self._answer(self._audio, audio[-1], video) + self._answer(self._video, video[-1], audio) + self._constant
+        )
 
     def _answer(self, folded: _Folded, newest: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Returns one direction's part of the answer."""

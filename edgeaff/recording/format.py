@@ -153,7 +153,9 @@ class RecordReader:
                 raise MediaError(f"{name} must be a session file, got no regular file; check the path.")
             with open(self._path, "rb") as file:
                 if file.read(len(MAGIC)) != MAGIC:
-                    raise MediaError(f"{name} must be a session file of edgeaff, got another kind; pass a .eaffrec file.")
+                    raise MediaError(
+                        f"{name} must be a session file of edgeaff, got another kind; pass a .eaffrec file."
+                    )
                 yield from self._records(file, status.st_size)
 
     def _records(self, file: BinaryIO, file_bytes: int) -> Iterator[Record]:
@@ -170,7 +172,9 @@ class RecordReader:
                 break
             count += 1
         if record.head.get("records") != count:
-            self.cut = f"it is damaged: {count} records stand before an end that counts {shown(record.head.get('records'))}"
+            self.cut = (
+                f"it is damaged: {count} records stand before an end that counts {shown(record.head.get('records'))}"
+            )
         elif file.read(1):
             self.cut = f"it is damaged: bytes follow its end at byte {self.raw_bytes}"
 
@@ -212,7 +216,9 @@ def _read_record(file: BinaryIO, bytes_left: int) -> tuple[Record, int]:
         raise Refused("a checksum is wrong")
     head, body = parse_json(bytes(content[:head_size]), most_bytes=MOST_HEAD_BYTES), bytes(content[head_size:])
     unpacked = head.pop("z", None)
-    if unpacked is not None and not (type(unpacked) is int and 0 <= unpacked <= min(MOST_BODY_BYTES, _MOST_RATIO * (len(body) + 64))):
+    if unpacked is not None and not (
+        type(unpacked) is int and 0 <= unpacked <= min(MOST_BODY_BYTES, _MOST_RATIO * (len(body) + 64))
+    ):
         raise Refused(f"a body that states {shown(unpacked)} bytes unpacked")
     return Record(kind.decode(), head, body, unpacked), len(prefix) + len(data)
 
@@ -332,7 +338,9 @@ def faces_of(record: Record) -> list[tuple[TrackedFace, np.ndarray, int]]:
     """
     rows, crops = record.head.get("faces"), array_of(record)
     if not isinstance(rows, list) or len(rows) > MOST_FACES or len(rows) != len(crops) or crops.dtype != np.uint8:
-        raise MediaError(f"the recording must hold at most {MOST_FACES} faces with a crop each, got {shown(rows)}; record again.")
+        raise MediaError(
+            f"the recording must hold at most {MOST_FACES} faces with a crop each, got {shown(rows)}; record again."
+        )
     found = []
     for row, crop in zip(rows, crops, strict=True):
         if not _is_face_row(row):

@@ -237,7 +237,9 @@ def _as_json(options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ArgumentError: they are no JSON.
     """
-    with boundary(ArgumentError, "options must be plain JSON (numbers, texts, booleans, None, lists)", "leave out the rest."):
+    with boundary(
+        ArgumentError, "options must be plain JSON (numbers, texts, booleans, None, lists)", "leave out the rest."
+    ):
         text = json.dumps(dict(options), allow_nan=False)
         return parse_json(text.encode(), most_bytes=MOST_HEAD_BYTES // 2)
 

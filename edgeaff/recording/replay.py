@@ -75,7 +75,10 @@ class ReplayTap:
 
 
 def replay(
-    recording: Recording, make_session: Callable[[ReplayTap | None, dict[str, Any]], SessionCalls], *, recompute: bool = False
+    recording: Recording,
+    make_session: Callable[[ReplayTap | None, dict[str, Any]], SessionCalls],
+    *,
+    recompute: bool = False,
 ) -> Iterator[tuple[AffectEvent, dict[str, Any] | None]]:
     """Makes the recorded calls on a session. A cut recording is replayed up to there; `recording.cut` then names the place.
 
@@ -99,7 +102,9 @@ def replay(
         for call in recording.calls():
             swaps += call.name == "swap_backend"
             if swaps > MOST_SWAPS:
-                raise MediaError(f"{recording.path} must swap backends at most {MOST_SWAPS} times, got more; record again.")
+                raise MediaError(
+                    f"{recording.path} must swap backends at most {MOST_SWAPS} times, got more; record again."
+                )
             if tap is not None:
                 tap.load(call)
             for index, event in enumerate(_make_call(session, call, recompute)):
@@ -123,7 +128,9 @@ def _as_delivered(event: AffectEvent, recorded: dict[str, Any] | None) -> Affect
     return dataclasses.replace(event, latency_ms=latency_ms, dropped_since_last=dropped)
 
 
-def first_difference(recording: Recording, make_session: Callable[[ReplayTap | None, dict[str, Any]], SessionCalls]) -> str:
+def first_difference(
+    recording: Recording, make_session: Callable[[ReplayTap | None, dict[str, Any]], SessionCalls]
+) -> str:
     """Returns the first difference between a replay and the events that were recorded, empty if there is none.
 
     A cut recording is never equal: where nothing else differs, the place of the cut is returned.
@@ -177,7 +184,9 @@ def _make_call(session: SessionCalls, call: Call, recompute: bool) -> list[Affec
         return []
     if call.name in ("finish", "reset"):
         return list(getattr(session, call.name)() or [])
-    raise MediaError(f"the recording must hold calls of Session, got {shown(call.name)}; it comes from a newer edgeaff.")
+    raise MediaError(
+        f"the recording must hold calls of Session, got {shown(call.name)}; it comes from a newer edgeaff."
+    )
 
 
 def _whole(head: dict[str, Any], name: str) -> int:
@@ -202,13 +211,20 @@ def _sample_count(call: Call) -> int:
     rows = sum(row.head["shape"][0] for row in call.rows if _has_rows(row))
     most = min(max(rate_hz, 0), HIGHEST_RATE_HZ) * (FREE_AUDIO_SECONDS + rows // _ROWS_PER_SECOND)
     if not 0 <= count <= most:
-        raise MediaError(f"the recording must hold the rows of its samples, got {count} samples and {rows} rows; record again.")
+        raise MediaError(
+            f"the recording must hold the rows of its samples, got {count} samples and {rows} rows; record again."
+        )
     return count
 
 
 def _has_rows(record: Record) -> bool:
     shape = record.head.get("shape")
-    return isinstance(shape, list) and len(shape) == 2 and type(shape[0]) is int and shape[0] * 4 * 65 == _body_size(record)
+    return (
+        isinstance(shape, list)
+        and len(shape) == 2
+        and type(shape[0]) is int
+        and shape[0] * 4 * 65 == _body_size(record)
+    )
 
 
 def _body_size(record: Record) -> int:

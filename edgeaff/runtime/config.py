@@ -46,13 +46,17 @@ def read_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         ArgumentError: the file cannot be read, is no TOML, or has an unknown key, or one beside [runtime].
     """
     if not isinstance(path, (str, os.PathLike)):
-        raise ArgumentError(f"config must be the path of a TOML file, got {public_name(path)!r}; pass for example 'edgeaff.toml'.")
+        raise ArgumentError(
+            f"config must be the path of a TOML file, got {public_name(path)!r}; pass for example 'edgeaff.toml'."
+        )
     with boundary(ArgumentError, f"config must be TOML, got {public_name(path)}", "correct the file or its path."):
         values = read_toml(path)
     if "runtime" in values:
         table = values.pop("runtime")
         if not isinstance(table, dict):
-            raise ArgumentError(f"{path}: runtime must be a table, got {public_name(table)}; write [runtime] above its keys.")
+            raise ArgumentError(
+                f"{path}: runtime must be a table, got {public_name(table)}; write [runtime] above its keys."
+            )
         for key in values:
             advice = f"move it below [runtime] as {_nearest(key)!r}." if _nearest(key) else "leave it out."
             raise ArgumentError(f"{path}: [runtime] must hold all keys, got {shown(key)}; {advice}")
@@ -85,5 +89,7 @@ def merge_options(arguments: dict[str, Any], config: str | os.PathLike[str] | No
     merged.update({name: value for name, value in arguments.items() if value is not None})
     for name in ("strict", "ladder"):
         if not isinstance(merged[name], bool):
-            raise ArgumentError(f"{name} must be True or False, got {merged[name]!r}; in a file write true or false, without quotes.")
+            raise ArgumentError(
+                f"{name} must be True or False, got {merged[name]!r}; in a file write true or false, without quotes."
+            )
     return merged

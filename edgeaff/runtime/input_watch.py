@@ -80,12 +80,16 @@ class InputWatch:
         for modality, unit in _UNITS.items():
             self._lanes[modality].look(counts.get(f"{unit}_used", 0), counts.get(f"{unit}_unused", 0), now)
         limit = max(self.staleness_seconds, LEAST_SECONDS)
-        findings = [self._wasted(modality, now) for modality, lane in self._lanes.items() if lane.wasted_seconds() >= limit]
+        findings = [
+            self._wasted(modality, now) for modality, lane in self._lanes.items() if lane.wasted_seconds() >= limit
+        ]
         jumps = counts.get("jumps", 0)
         self._jumped_at.extend([now] * min(jumps - self._jumps, RESTARTS))
         self._jumps = jumps
         if len(self._jumped_at) == RESTARTS and now - self._jumped_at[0] < RESTART_SECONDS:
-            message = "Two clocks take turns: the session restarts again and again. Stamp video and audio with one clock."
+            message = (
+                "Two clocks take turns: the session restarts again and again. Stamp video and audio with one clock."
+            )
             findings.append(Finding("clock_mismatch", "", message))
         if silent_seconds is None or silent_seconds <= SILENCE_SECONDS:
             self._silent_since = None
@@ -99,9 +103,9 @@ class InputWatch:
     def _wasted(self, modality: str, now: float) -> Finding:
         other = self._lanes[_OTHER[modality]]
         if other.used_at is not None and now - other.used_at < QUIET_SECONDS:
-            message = (
-                f"Video and audio differ in time: all {modality} is dropped. Stamp both with one clock, and let it advance."
-            )
+            message = f"Video and audio differ in time: all {modality} is dropped. Stamp both with one clock, and let it advance."
             return Finding("clock_mismatch", modality, message)
-        message = f"All {modality} is dropped because of its time. Check that its timestamps are nanoseconds and advance."
+        message = (
+            f"All {modality} is dropped because of its time. Check that its timestamps are nanoseconds and advance."
+        )
         return Finding("unusable", modality, message)

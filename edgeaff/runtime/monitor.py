@@ -41,9 +41,24 @@ _INPUT_COUNTERS = {  # of InputCounts: source, kind, text, how long it must last
     "samples_not_finite": ("mic", "corrupt_input", "samples are no numbers; they count as silence", 0.0),
     "audio_restarts": ("mic", "overflow", "a hole in the audio was too long to fill; its analysis began again", 0.0),
     "samples_filled": ("mic", "overflow", "audio is missing; zeros stand in for it", 0.0),
-    "samples_overlapping": ("mic", "discarded", "audio overlaps what came before; the overlap is dropped", _SUSTAINED_SECONDS),
-    "rows_not_newer": ("mic", "discarded", "LLD rows are not newer than the last; they are dropped", _SUSTAINED_SECONDS),
-    "frames_not_newer": ("camera", "discarded", "frames are not newer than the last; they are dropped", _SUSTAINED_SECONDS),
+    "samples_overlapping": (
+        "mic",
+        "discarded",
+        "audio overlaps what came before; the overlap is dropped",
+        _SUSTAINED_SECONDS,
+    ),
+    "rows_not_newer": (
+        "mic",
+        "discarded",
+        "LLD rows are not newer than the last; they are dropped",
+        _SUSTAINED_SECONDS,
+    ),
+    "frames_not_newer": (
+        "camera",
+        "discarded",
+        "frames are not newer than the last; they are dropped",
+        _SUSTAINED_SECONDS,
+    ),
     "frames_late": ("camera", "late", "frames come after their ticks have gone", _SUSTAINED_SECONDS),
     "samples_late": ("mic", "late", "audio comes after its ticks have gone", _SUSTAINED_SECONDS),
     "inputs_unconfirmed": ("runtime", "discarded", "an input lay more than 10 s away and nothing confirmed it", 0.0),
@@ -54,7 +69,16 @@ _INPUT_COUNTERS = {  # of InputCounts: source, kind, text, how long it must last
 _OUTPUT_COUNTERS = {
     "values_rejected": ("backend", "model_output", "values of the model are out of range; the events abstain", 0.0),
 }
-_FADING = UNHEALTHY_KINDS | {"corrupt_input", "overflow", "dropped", "suspended", "discarded", "late", "clock_step", "clock_jump"}
+_FADING = UNHEALTHY_KINDS | {
+    "corrupt_input",
+    "overflow",
+    "dropped",
+    "suspended",
+    "discarded",
+    "late",
+    "clock_step",
+    "clock_jump",
+}
 
 
 @dataclass
@@ -148,7 +172,9 @@ class Monitor:
             last = not goes_on()
             self.look(sources, inputs(), None if last else silence())
 
-    def look(self, sources: Sequence[LiveSource], inputs: Mapping[str, int], silent_seconds: float | None = None) -> None:
+    def look(
+        self, sources: Sequence[LiveSource], inputs: Mapping[str, int], silent_seconds: float | None = None
+    ) -> None:
         """Looks once and reports what changed.
 
         Args:
@@ -175,7 +201,11 @@ class Monitor:
         self._close_conditions(now)
 
     def _look_at_counters(
-        self, table: Mapping[str, tuple[str, str, str, float]], sources: Sequence[LiveSource], inputs: Mapping[str, int], now: float
+        self,
+        table: Mapping[str, tuple[str, str, str, float]],
+        sources: Sequence[LiveSource],
+        inputs: Mapping[str, int],
+        now: float,
     ) -> None:
         for counter, (place, kind, text, grace) in table.items():
             counts = {counter: inputs.get(counter, 0)}
@@ -263,11 +293,12 @@ class Monitor:
         """Returns all that is wrong now, as "name: kind"."""
         return [f"{name}: {kind}" for (name, kind), condition in list(self._conditions.items()) if condition.reported]
 
-
     @property
     def unhealthy(self) -> bool:
         """Whether the input or the model is such that events cannot be relied on."""
-        return any(kind in UNHEALTHY_KINDS and condition.reported for (_, kind), condition in list(self._conditions.items()))
+        return any(
+            kind in UNHEALTHY_KINDS and condition.reported for (_, kind), condition in list(self._conditions.items())
+        )
 
 
 def _name_of(place: str, sources: Sequence[LiveSource]) -> str:

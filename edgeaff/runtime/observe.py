@@ -94,7 +94,9 @@ def check_live(address: Any, images: Any) -> None:
     if address is not None:
         parse_listen_address(address, name="live")
     elif images is not False:
-        raise ArgumentError(f"live must be an address where live_images is {images!r}, got None; pass for example live='127.0.0.1:0'.")
+        raise ArgumentError(
+            f"live must be an address where live_images is {images!r}, got None; pass for example live='127.0.0.1:0'."
+        )
 
 
 def start_page(runtime: Observed, address: Any, images: Any, max_faces: int) -> LivePage:

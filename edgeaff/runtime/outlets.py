@@ -65,7 +65,13 @@ class Outlets:
         """Calls back for every event, on its own thread."""
         waiting: EventQueue[AffectEvent] = EventQueue(policy, lossless=not self._live)
         self._callbacks.append(
-            Subscriber(callback, waiting, origin=Origin("reader", "callback"), on_error=self._on_error, background=self.background)
+            Subscriber(
+                callback,
+                waiting,
+                origin=Origin("reader", "callback"),
+                on_error=self._on_error,
+                background=self.background,
+            )
         )
 
     def observe(self, observer: Callable[[AffectEvent], None]) -> None:

@@ -136,7 +136,9 @@ class Runtime(EventReader):
         self._source = combine(options["video"], options["audio"])
         self._live = bool(self._source.is_live)
         self._staleness_seconds: float = options["staleness_seconds"]  # checked by Session
-        self._source_name = " and ".join(public_name(given) for given in (options["video"], options["audio"]) if given is not None)
+        self._source_name = " and ".join(
+            public_name(given) for given in (options["video"], options["audio"]) if given is not None
+        )
         with contextlib.ExitStack() as opened:
             named_sinks = open_sinks(options["sinks"], opened, live=self._live)
             recorder = next((sink for sink, _ in named_sinks if isinstance(sink, Recorder)), None)
@@ -157,7 +159,9 @@ class Runtime(EventReader):
             self._source, session, outlets=self._outlets, status=self._status, ladder=steps, on_error=self._failure.keep
         )
         self._failure.then(self._worker.stop.set)
-        self._swap = BackendSwap(self._worker, self._status, options={name: options[name] for name in ("threads", "stride")})
+        self._swap = BackendSwap(
+            self._worker, self._status, options={name: options[name] for name in ("threads", "stride")}
+        )
         announce(self._begun.session, self._status)
         if self._begun.refused is not None:
             self._swap.refuse(options["backend"], self._begun.refused)
@@ -292,7 +296,9 @@ class Runtime(EventReader):
             if isinstance(source, kind):
                 return source
         name = f"edgeaff.{kind.__name__}"
-        raise ArgumentError(f"{modality} must be an {name} to be pushed to, got {self._source_name}; pass {modality}={name}().")
+        raise ArgumentError(
+            f"{modality} must be an {name} to be pushed to, got {self._source_name}; pass {modality}={name}()."
+        )
 
     # --- what it reports about itself ---------------------------------------------------------------------------------------------
 
@@ -347,5 +353,10 @@ class Runtime(EventReader):
         """Returns the health of sources, worker and sinks."""
         self._require_own_process()
         return snapshot.health(
-            self._worker, self._outlets, self._monitor, self._sources(), failed=self._failure.failed, swap=self._swap.state
+            self._worker,
+            self._outlets,
+            self._monitor,
+            self._sources(),
+            failed=self._failure.failed,
+            swap=self._swap.state,
         )

@@ -79,7 +79,9 @@ class StatusChannel:
     def subscribe(self, callback: Callable[[StatusEvent], Any]) -> None:
         """Calls back for every event from now on, on its own thread; 256 wait, then the oldest go."""
         queue: EventQueue[StatusEvent] = EventQueue(lossless=False)
-        subscriber = Subscriber(callback, queue, origin=Origin("reader", "status"), on_error=self._on_error, background=self._background)
+        subscriber = Subscriber(
+            callback, queue, origin=Origin("reader", "status"), on_error=self._on_error, background=self._background
+        )
         with self._lock:
             self._subscribers.append(subscriber)
             started = self._started

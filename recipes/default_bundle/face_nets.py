@@ -85,10 +85,14 @@ def main() -> None:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("output", type=Path)
     parser.add_argument("--ferplus", type=Path, required=True, help="the FER+ folder")
-    parser.add_argument("--faces", type=Path, required=True, help="folder of images and labels of the detector's training")
+    parser.add_argument(
+        "--faces", type=Path, required=True, help="folder of images and labels of the detector's training"
+    )
     parser.add_argument("--cache", type=Path, required=True, help="folder of decoded images")
     parser.add_argument("--json", type=Path, help="where the figures of the encoder go")
-    parser.add_argument("--detector-json", type=Path, help="card of the detector; what was measured again is replaced in it")
+    parser.add_argument(
+        "--detector-json", type=Path, help="card of the detector; what was measured again is replaced in it"
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     bundle = ModelBundle.load(options.bundle)

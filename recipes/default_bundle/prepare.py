@@ -74,9 +74,7 @@ def _casts(rng: np.random.Generator, clips: Sequence[Clip], plan: Plan) -> Itera
         yield everyone[rng.choice(len(everyone), p=odds / odds.sum())], rng.uniform(0.3, 6.0)
 
 
-def make_sessions(
-    clips: Sequence[Clip], spec: PreprocessSpec, *, seed: int, scale: float = 1.0
-) -> list[VoiceSession]:
+def make_sessions(clips: Sequence[Clip], spec: PreprocessSpec, *, seed: int, scale: float = 1.0) -> list[VoiceSession]:
     """Returns the sessions of all corpora that the clips are from.
 
     Args:

@@ -146,4 +146,6 @@ def _save(path: Path, stated: Predictions) -> None:
 def _load(path: Path) -> Predictions:
     with np.load(path, allow_pickle=False) as archive:
         cuts = np.cumsum(archive["lengths"])[:-1]
-        return Predictions(np.split(archive["stated"], cuts), np.split(archive["labels"], cuts), archive["speakers"].tolist())
+        return Predictions(
+            np.split(archive["stated"], cuts), np.split(archive["labels"], cuts), archive["speakers"].tolist()
+        )

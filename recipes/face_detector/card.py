@@ -176,7 +176,10 @@ def compare_before(export: dict[str, Any], comparison: dict[str, Any], before: d
 
 def list_validation(validation: dict[str, Any]) -> dict[str, str]:
     """Returns the tables of the validation part by their place in the text: by size of the face and by kind of view."""
-    sizes = [[words, str(validation["faces"][name]), format_share(validation["chosen"][name])] for name, words in SIZES.items()]
+    sizes = [
+        [words, str(validation["faces"][name]), format_share(validation["chosen"][name])]
+        for name, words in SIZES.items()
+    ]
     kinds = [
         [kind, str(row["views"]), str(row["large_faces"]), format_share(row["large"]), f"{row['false_per_100']:.2f}"]
         for kind, row in validation["by_kind"].items()

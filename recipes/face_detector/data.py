@@ -109,10 +109,7 @@ def is_validation(frame: Image) -> bool:
         return True
     if frame.source in {"congress225", "ulfg"}:
         return False
-    if (
-        frame.source == "voteview"
-        and int(re.sub(r"\D", "", Path(frame.group).name) or 10**9) > LAST_HISTORIC_MEMBER
-    ):
+    if frame.source == "voteview" and int(re.sub(r"\D", "", Path(frame.group).name) or 10**9) > LAST_HISTORIC_MEMBER:
         return False
     digest = hashlib.sha256(frame.group.encode()).digest()
     return int.from_bytes(digest[:4], "little") < VALIDATION_SHARE * 2**32

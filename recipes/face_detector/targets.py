@@ -47,7 +47,9 @@ class Teacher:
     def __init__(self, path: str) -> None:
         from edgeaff.backends.engines import import_onnxruntime, session_options
 
-        self._session = import_onnxruntime().InferenceSession(path, session_options(), providers=["CPUExecutionProvider"])
+        self._session = import_onnxruntime().InferenceSession(
+            path, session_options(), providers=["CPUExecutionProvider"]
+        )
         self._names = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox") for stride in STRIDES]
 
     def score(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-FAULTS = '''
+FAULTS = """
 import os
 FAULT = {
     "segfault": lambda: os.kill(os.getpid(), 11),
@@ -23,7 +23,7 @@ def open(file, *args, **kwargs):
             act()
     return _open(file, *args, **kwargs)
 av.open = open
-'''
+"""
 
 
 def write_clips(folder: Path, names: list[str], seconds: float = 0.4) -> list[Path]:

@@ -79,7 +79,12 @@ def test_poison_is_named_with_its_cause_and_the_rest_is_done(tmp_path, monkeypat
     names = ["a.wav", "segfault.wav", "hang.wav", "memory.wav", "exit.wav", "b.wav"]
     write_clips(tmp_path / "in", names)
     (tmp_path / "in" / "empty.mp4").write_bytes(b"")
-    assert main(["annotate", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--format", "jsonl", "--workers", "2"]) == 3
+    assert (
+        main(
+            ["annotate", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--format", "jsonl", "--workers", "2"]
+        )
+        == 3
+    )
     report = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert report["done"] == 2
     causes = {Path(row["file"]).stem: row["reason"] for row in report["poison"]}

@@ -56,7 +56,8 @@ def test_parquet_manifest_names_files(media):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("name\nx\n", "column file or path"), ("file,start\na.mp4,3\n", "whole files"), ("file\n\xff", "UTF-8")]
+    ("text", "message"),
+    [("name\nx\n", "column file or path"), ("file,start\na.mp4,3\n", "whole files"), ("file\n\xff", "UTF-8")],
 )
 def test_unusable_manifest_is_refused(media, text, message):
     (media / "list.csv").write_bytes(text.encode("latin-1"))

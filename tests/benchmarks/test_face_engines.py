@@ -32,7 +32,9 @@ def test_values_and_boxes_differ_by_their_largest_gap():
     assert face_engines.within_limits(row)
 
 
-@pytest.mark.parametrize("theirs", [[], [event(status=Status.STALE)], [event(pts_ns=1)]], ids=["missing", "status", "time"])
+@pytest.mark.parametrize(
+    "theirs", [[], [event(status=Status.STALE)], [event(pts_ns=1)]], ids=["missing", "status", "time"]
+)
 def test_another_status_is_outside_the_limits(theirs):
     assert not face_engines.within_limits(face_engines.compare_events([event()], theirs))
 

@@ -91,7 +91,9 @@ def test_figure_without_one_place_is_an_error(text):
 
 
 def test_row_marks_make_a_table_and_leave_a_dash_where_a_value_is_missing():
-    of_page = page(speed={"rows": "latency:pipelines[mode=back_to_back]", "columns": ["engine={engine}", "rate={fps:.0f} fps"]})
+    of_page = page(
+        speed={"rows": "latency:pipelines[mode=back_to_back]", "columns": ["engine={engine}", "rate={fps:.0f} fps"]}
+    )
     made = figures.render("<!--rows:speed-->\nold\n<!--/rows-->", RESULTS, of_page)
     table = "| engine | rate |\n|---|---|\n| edgeaff | 810 fps |\n| torch_naive | - |"
     assert made == f"<!--rows:speed-->\n{table}\n<!--/rows-->"

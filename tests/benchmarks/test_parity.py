@@ -143,7 +143,9 @@ def test_paper_subject_is_the_window(tmp_path):
     torch.manual_seed(2)
     sizes = {"video_size": 6, "audio_size": 5, "size": 8, "num_heads": 2, "ffn_size": 8}
     system = AudioVideoTransformer(TransformerConfig(**sizes)).eval()
-    with torch.no_grad():  # trained ones differ; equal constants are one in the file, and one precision is not enough for it
+    with (
+        torch.no_grad()
+    ):  # trained ones differ; equal constants are one in the file, and one precision is not enough for it
         system.cross.alpha.fill_(0.7)
         system.cross.beta.fill_(0.4)
     subject = paper_subject(system)

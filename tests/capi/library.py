@@ -198,8 +198,14 @@ class Session:
     def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[dict[str, Any]]:
         """Returns the events that a chunk completes."""
         samples = np.ascontiguousarray(samples)
-        call, kind = (self._c.edgeaff_push_audio_i16, c_int16) if samples.dtype == np.int16 else (self._c.edgeaff_push_audio_f32, c_float)
-        return self._events(call(self.handle, samples.ctypes.data_as(POINTER(kind)), samples.size, sample_rate_hz, pts_ns))
+        call, kind = (
+            (self._c.edgeaff_push_audio_i16, c_int16)
+            if samples.dtype == np.int16
+            else (self._c.edgeaff_push_audio_f32, c_float)
+        )
+        return self._events(
+            call(self.handle, samples.ctypes.data_as(POINTER(kind)), samples.size, sample_rate_hz, pts_ns)
+        )
 
     def push_face(self, faces: list[tuple[Any, np.ndarray]], *, pts_ns: int) -> list[dict[str, Any]]:
         """Returns the events that a frame with known faces completes."""
@@ -213,7 +219,9 @@ class Session:
     def push_lld(self, rows: np.ndarray, *, pts_ns: int) -> list[dict[str, Any]]:
         """Returns the events that final LLD rows complete."""
         rows = np.ascontiguousarray(rows, np.float32)
-        return self._events(self._c.edgeaff_push_rows(self.handle, rows.ctypes.data_as(POINTER(c_float)), len(rows), pts_ns))
+        return self._events(
+            self._c.edgeaff_push_rows(self.handle, rows.ctypes.data_as(POINTER(c_float)), len(rows), pts_ns)
+        )
 
     def advance(self, pts_ns: int) -> list[dict[str, Any]]:
         """Returns the events that go out because of the time."""

@@ -33,12 +33,18 @@ def test_header_compiles_without_a_warning(compiler: str, standard: str) -> None
 
 def test_only_the_interface_is_exported_and_only_libc_is_needed(prefix: Path) -> None:
     shared = prefix / "lib" / "libedgeaff.so.1"
-    names = {line.split()[-1].split("@")[0] for line in run("nm", "-D", "--defined-only", shared).splitlines()} - {"EDGEAFF_1"}
+    names = {line.split()[-1].split("@")[0] for line in run("nm", "-D", "--defined-only", shared).splitlines()} - {
+        "EDGEAFF_1"
+    }
     declared = set(re.findall(r"EDGEAFF_API[^;]*?\b(edgeaff_\w+)\(", (prefix / "include" / "edgeaff.h").read_text()))
     assert names == declared
     assert set(re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", shared))) <= LIBRARIES
     assert "libedgeaff.so.1" in run("readelf", "-d", shared)
-    static = {line.split()[-1] for line in run("nm", "-g", "--defined-only", prefix / "lib" / "libedgeaff.a").splitlines() if " T " in line}
+    static = {
+        line.split()[-1]
+        for line in run("nm", "-g", "--defined-only", prefix / "lib" / "libedgeaff.a").splitlines()
+        if " T " in line
+    }
     assert static == declared
 
 
@@ -70,7 +76,9 @@ def test_consumer_builds_with_cmake_and_runs(prefix: Path, bundle_path: Path, tm
         run(tmp_path / "build" / name, bundle_path)
 
 
-def test_consumer_builds_with_pkg_config_and_gives_the_events_of_a_file(prefix: Path, bundle_path: Path, tmp_path: Path) -> None:
+def test_consumer_builds_with_pkg_config_and_gives_the_events_of_a_file(
+    prefix: Path, bundle_path: Path, tmp_path: Path
+) -> None:
     flags = run("pkg-config", "--cflags", "--libs", prefix / "lib" / "pkgconfig" / "edgeaff.pc").split()
     program, source = tmp_path / "file_loop", ROOT / "examples" / "c" / "file_loop.c"
     run("cc", "-std=c99", *WARNINGS, source, "-o", program, *flags, f"-Wl,-rpath,{prefix}/lib")
@@ -84,7 +92,11 @@ class Counting:
 
     def __init__(self, fail_from: int | None = None) -> None:
         libc = ctypes.CDLL(None)
-        libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+        libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = (
+            ctypes.c_void_p,
+            [ctypes.c_size_t],
+            [ctypes.c_void_p],
+        )
         self.calls, self.held, self.most, self._fail_from = 0, 0, 0, fail_from
 
         def allocate(_: Any, count: int, alignment: int) -> int | None:
@@ -109,7 +121,9 @@ def push_seconds(session: Any, seconds: int, *, start: int = 0) -> None:
         session.push_audio(noise[tick % 9 :][:1600], pts_ns=tick * SECOND // 30, sample_rate_hz=48_000)
 
 
-def test_a_session_asks_for_no_memory_after_its_first_second_and_stays_within_the_bound(library: Library, bundle_path: Path) -> None:
+def test_a_session_asks_for_no_memory_after_its_first_second_and_stays_within_the_bound(
+    library: Library, bundle_path: Path
+) -> None:
     counting = Counting()
     model = library.open(bundle_path, counting.given)
     bound, options = ctypes.c_size_t(), library.options(most_width=320, most_height=240, most_rate_hz=48_000)
@@ -127,7 +141,9 @@ def test_a_session_asks_for_no_memory_after_its_first_second_and_stays_within_th
 
 
 @pytest.mark.parametrize("fail_from", [1, 2, 3, 5, 8, 13, 21, 34])
-def test_an_allocator_without_memory_is_an_error_and_leaks_nothing(library: Library, bundle_path: Path, fail_from: int) -> None:
+def test_an_allocator_without_memory_is_an_error_and_leaks_nothing(
+    library: Library, bundle_path: Path, fail_from: int
+) -> None:
     counting = Counting(fail_from)
     try:
         model = library.open(bundle_path, counting.given)
@@ -160,7 +176,13 @@ def test_wrong_arguments_are_codes_with_a_message(library: Library, bundle_path:
     (tmp_path / "text.eaff").write_text("no bundle")
     assert failing(library.open, tmp_path / "text.eaff") == BUNDLE
     model = library.open(bundle_path)
-    for wrong in ({"max_faces": 0}, {"threads": 2}, {"video": 0, "audio": 0}, {"staleness_seconds": float("nan")}, {"event_room": 0}):
+    for wrong in (
+        {"max_faces": 0},
+        {"threads": 2},
+        {"video": 0, "audio": 0},
+        {"staleness_seconds": float("nan")},
+        {"event_room": 0},
+    ):
         assert failing(library.session, model, library.options(**wrong)) == ARGUMENT
     session = library.session(model, library.options(most_width=320, most_height=240, most_rate_hz=48_000))
     assert failing(session.push_frame, np.zeros((480, 640, 3), np.uint8), pts_ns=0) == ARGUMENT
@@ -181,7 +203,9 @@ def test_an_event_that_waits_too_long_gives_way_and_is_counted(library: Library,
     session = library.session(library.open(bundle_path), library.options(audio=0, event_room=4))
     view = Image(width=320, height=240)
     view.planes[0] = GRAY.ctypes.data
-    waiting = [library.c.edgeaff_push_frame(session.handle, ctypes.byref(view), tick * SECOND // 30) for tick in range(10)]
+    waiting = [
+        library.c.edgeaff_push_frame(session.handle, ctypes.byref(view), tick * SECOND // 30) for tick in range(10)
+    ]
     assert waiting == [1, 2, 3, 4, 4, 4, 4, 4, 4, 4]
     event = Event()
     assert library.c.edgeaff_poll(session.handle, ctypes.byref(event)) == 1 and event.seq == 6
@@ -213,7 +237,11 @@ def test_damaged_bundles_are_refused(library: Library, bundle_path: Path) -> Non
     for _ in range(300):
         damaged = bytearray(whole)
         span = rng.choice(["head", "tail", "any"])
-        places = {"head": rng.integers(len(head)), "tail": len(whole) - 1 - rng.integers(len(tail)), "any": rng.integers(len(whole))}
+        places = {
+            "head": rng.integers(len(head)),
+            "tail": len(whole) - 1 - rng.integers(len(tail)),
+            "any": rng.integers(len(whole)),
+        }
         at = places[str(span)]
         damaged[int(at)] ^= int(rng.integers(1, 256))
         try:

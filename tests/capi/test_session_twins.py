@@ -34,11 +34,16 @@ class Pair:
     def __init__(self, library: Library, bundle: ModelBundle, model: Any, **options: Any) -> None:
         whole = {name: int(options[name]) for name in ("video", "audio", "live", "max_faces")}
         detector_stride = options.get("detector_stride") or 0
-        self.ours = library.session(model, library.options(event_room=1 << 16, detector_stride=detector_stride, **whole))
+        self.ours = library.session(
+            model, library.options(event_room=1 << 16, detector_stride=detector_stride, **whole)
+        )
         self.twin = edgeaff.Session(bundle, **options)
 
     def call(self, name: str, *given: Any, **named: Any) -> None:
-        expected = [{key: row[key] for key in KEYS} for row in (event.to_dict() for event in getattr(self.twin, name)(*given, **named))]
+        expected = [
+            {key: row[key] for key in KEYS}
+            for row in (event.to_dict() for event in getattr(self.twin, name)(*given, **named))
+        ]
         assert getattr(self.ours, name)(*given, **named) == expected
 
     def both(self, name: str, *given: Any) -> None:
@@ -61,7 +66,9 @@ def model(library: Library, bundle_path: Path) -> Any:
     return library.open(bundle_path)
 
 
-jump = st.sampled_from([0] * 8 + [300_000_000, -100_000_000, -700_000_000, 3 * SECOND, 11 * SECOND, -12 * SECOND, 500 * SECOND])
+jump = st.sampled_from(
+    [0] * 8 + [300_000_000, -100_000_000, -700_000_000, 3 * SECOND, 11 * SECOND, -12 * SECOND, 500 * SECOND]
+)
 call = st.tuples(
     st.sampled_from(["frame", "frame", "audio", "audio", "audio", "float", "faces", "rows", "advance", "degrade", "reset"]),
     st.integers(0, 2), st.integers(-15_000_000, 40_000_000), jump,
@@ -77,7 +84,10 @@ def drive(pair: Pair, calls: list[tuple[str, int, int, int]], *, declared: tuple
             if what == "frame":
                 pair.call("push_frame", IMAGES[which], pts_ns=video)
             else:
-                people = [(TrackedFace(n, FaceBox(9.0 + n, 8.0, 70.5 + n, 77.0), 0.9), CROPS[n]) for n in range(which + several)]
+                people = [
+                    (TrackedFace(n, FaceBox(9.0 + n, 8.0, 70.5 + n, 77.0), 0.9), CROPS[n])
+                    for n in range(which + several)
+                ]
                 pair.call("push_face", people, pts_ns=video)
         elif what in ("audio", "float") and declared[1]:
             rate = (16_000, 48_000, 16_000)[which]
@@ -105,7 +115,14 @@ def drive(pair: Pair, calls: list[tuple[str, int, int, int]], *, declared: tuple
     st.sampled_from([None, 1, 3]), st.lists(call, min_size=1, max_size=60),
 )  # fmt: skip
 def test_sessions_agree_on_random_calls(
-    library: Library, bundle: ModelBundle, model: Any, declared: tuple[bool, bool], live: bool, faces: int, stride: int | None, calls: list
+    library: Library,
+    bundle: ModelBundle,
+    model: Any,
+    declared: tuple[bool, bool],
+    live: bool,
+    faces: int,
+    stride: int | None,
+    calls: list,
 ) -> None:
     video, audio = declared
     pair = Pair(library, bundle, model, video=video, audio=audio, live=live, max_faces=faces, detector_stride=stride)
@@ -116,14 +133,17 @@ def test_sessions_agree_on_random_calls(
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_sessions_agree_on_long_runs_of_random_calls(library: Library, bundle: ModelBundle, model: Any, seed: int) -> None:
+def test_sessions_agree_on_long_runs_of_random_calls(
+    library: Library, bundle: ModelBundle, model: Any, seed: int
+) -> None:
     """Eight times ten runs of 250 calls, 20,000 in all: tracks live, the normalizer learns, rings wrap around."""
     rng = np.random.default_rng(seed)
     kinds = ("frame", "audio", "frame", "audio", "float", "faces", "rows", "advance", "degrade")
     shares = np.array([30, 30, 15, 15, 4, 2, 1, 2.5, 0.5]) / 100
     for _ in range(10):
         calls = [
-            (str(rng.choice(kinds, p=shares)), int(rng.integers(3)), int(rng.integers(-9_000_000, 12_000_000)), 0) for _ in range(250)
+            (str(rng.choice(kinds, p=shares)), int(rng.integers(3)), int(rng.integers(-9_000_000, 12_000_000)), 0)
+            for _ in range(250)
         ]
         for at in rng.integers(0, 250, 3):
             calls[at] = (*calls[at][:3], int(rng.choice([400_000_000, -600_000_000, 2 * SECOND, 20 * SECOND])))
@@ -155,12 +175,17 @@ def test_events_of_a_real_clip_are_equal_bit_for_bit(library: Library, bundle: M
 
 @pytest.mark.parametrize("pixels", ["bgr", "gray"])
 def test_pixel_formats_give_the_events_of_rgb(library: Library, model: Any, pixels: str) -> None:
-    gray = [np.ascontiguousarray(np.random.default_rng(seed).integers(0, 256, (96, 128), dtype=np.uint8)) for seed in range(8)]
+    gray = [
+        np.ascontiguousarray(np.random.default_rng(seed).integers(0, 256, (96, 128), dtype=np.uint8))
+        for seed in range(8)
+    ]
     images = {"rgb": [np.repeat(one[:, :, None], 3, 2) for one in gray], "gray": gray}
     images["bgr"] = [np.ascontiguousarray(one[:, :, ::-1]) for one in images["rgb"]]
     found = {}
     for name in ("rgb", pixels):
         session = library.session(model, library.options(audio=0))
-        found[name] = [session.push_frame(image, pts_ns=n * SECOND // 30, pixels=name) for n, image in enumerate(images[name])]
+        found[name] = [
+            session.push_frame(image, pts_ns=n * SECOND // 30, pixels=name) for n, image in enumerate(images[name])
+        ]
         session.close()
     assert found["rgb"] == found[pixels]

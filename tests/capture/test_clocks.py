@@ -148,5 +148,7 @@ def test_unit_from_the_future_is_found_and_late_ones_are_not():
     clock = StreamClock()
     for index in range(100):
         clock.observe(index * 40 * MS, 5 * SECOND + index * 40 * MS)
-    assert not clock.is_from_the_future(4 * SECOND, 9 * SECOND) and not clock.is_from_the_future(4 * SECOND, 19 * SECOND)
+    assert not clock.is_from_the_future(4 * SECOND, 9 * SECOND) and not clock.is_from_the_future(
+        4 * SECOND, 19 * SECOND
+    )
     assert clock.is_from_the_future(5100 * MS, 9 * SECOND) and not StreamClock().is_from_the_future(9 * SECOND, 0)

@@ -1,4 +1,3 @@
-
 from edgeaff.capture.devices import CameraInfo, list_cameras, list_microphones
 from edgeaff.capture.uri import parse_uri
 from tests.capture.test_microphone import FakePortAudio

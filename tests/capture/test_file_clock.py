@@ -27,7 +27,9 @@ def number_of(image: np.ndarray) -> int:
     return sum(1 << bit for bit, on in enumerate(fields.ravel()) if on)
 
 
-def write_numbered(path, codec: str, *, b_frames: int = 2, form: str | None = None, count: int = FRAMES, packet_time=None):
+def write_numbered(
+    path, codec: str, *, b_frames: int = 2, form: str | None = None, count: int = FRAMES, packet_time=None
+):
     """Writes frames 0 to count - 1 at 30 a second. packet_time: called with each packet's index, gives its pts in ms instead."""
     import av
 
@@ -74,7 +76,9 @@ def test_frames_come_evenly_where_they_are_stored_in_coding_order(tmp_path, code
         form = "matroska"  # MXF does not take them
     numbers, times, source = read(write_numbered(tmp_path / "clip", codec, form=form))
     assert numbers == list(range(FRAMES))
-    assert np.abs(times - times[0] - np.arange(FRAMES) * STEP_NS).max() < 1.1 * MILLISECOND  # what ASF and Matroska round to
+    assert (
+        np.abs(times - times[0] - np.arange(FRAMES) * STEP_NS).max() < 1.1 * MILLISECOND
+    )  # what ASF and Matroska round to
     assert source.warnings == []
 
 
@@ -116,7 +120,9 @@ def test_times_that_do_not_advance_give_way_to_a_nominal_clock(tmp_path, instant
     assert numbers == list(range(FRAMES))
     steps = np.diff(times) / NANOSECONDS
     assert np.allclose(steps, 1 / RATE, atol=0.001)
-    assert source.warnings == [f"clip.mkv: the times of {FRAMES - 1} of {FRAMES} frames do not advance; a nominal clock takes their place."]
+    assert source.warnings == [
+        f"clip.mkv: the times of {FRAMES - 1} of {FRAMES} frames do not advance; a nominal clock takes their place."
+    ]
 
 
 def test_a_few_repeated_times_are_spread_and_no_warning(tmp_path):

@@ -33,7 +33,9 @@ ctypes.CDLL = absent
 """
 
 
-@pytest.mark.parametrize(("prepare", "printed"), [(PRESENT, "libportaudio.so.2"), (ABSENT, "apt install libportaudio2")])
+@pytest.mark.parametrize(
+    ("prepare", "printed"), [(PRESENT, "libportaudio.so.2"), (ABSENT, "apt install libportaudio2")]
+)
 def test_import_audiodevice_starts_no_compiler(tmp_path: Path, root: Path, prepare: str, printed: str) -> None:
     (tmp_path / "sounddevice.py").write_text(MODULE)
     done = subprocess.run(

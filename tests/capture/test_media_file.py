@@ -105,9 +105,7 @@ def test_chunks_are_at_most_a_tenth_of_a_second(tmp_path):
 
 def test_lossless_frames_come_back_exactly(tmp_path):
     images = noise_frames(5)
-    path = write_clip(
-        tmp_path / "p.mkv", frames=images, times=frame_times(25, 0.2), video_codec="ffv1", pix_fmt="bgr0"
-    )
+    path = write_clip(tmp_path / "p.mkv", frames=images, times=frame_times(25, 0.2), video_codec="ffv1", pix_fmt="bgr0")
     got, _ = parts(MediaFile(path))
     for frame, raw_image in zip(got, images, strict=True):
         assert frame.image.flags.c_contiguous and frame.image.dtype == np.uint8

@@ -186,5 +186,7 @@ def test_a_native_rate_that_is_not_taken_is_passed_over():
     fake.devices[1]["default_samplerate"] = 1_536_000.0
     with microphone(fake) as source:
         assert take_one(source).sample_rate_hz == 48_000
-    with pytest.raises(ArgumentError, match="sample_rate_hz must be a whole number of Hz from 8000 to 768000, got 1536000"):
+    with pytest.raises(
+        ArgumentError, match="sample_rate_hz must be a whole number of Hz from 8000 to 768000, got 1536000"
+    ):
         Microphone(portaudio=fake, sample_rate_hz=1_536_000)

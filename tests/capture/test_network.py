@@ -61,7 +61,9 @@ class TsServer:
 def ts_clip(tmp_path_factory):
     times = frame_times(25, 4)
     frames, samples, claps = clap_and_flash(times, sample_rate_hz=48_000)
-    path = write_clip(tmp_path_factory.mktemp("ts") / "clip.ts", frames=frames, times=times, samples=samples, **TRANSPORT_STREAM)
+    path = write_clip(
+        tmp_path_factory.mktemp("ts") / "clip.ts", frames=frames, times=times, samples=samples, **TRANSPORT_STREAM
+    )
     return path, claps
 
 
@@ -140,7 +142,9 @@ def test_paced_file_loops_without_a_gap(tmp_path):
 def test_a_peer_that_sends_a_playlist_gets_no_file_of_this_machine(ts_clip, tmp_path):
     path, _ = ts_clip
     playlist = tmp_path / "list.m3u8"
-    playlist.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nfile://{path}\n#EXT-X-ENDLIST\n" + "#\n" * 4_000)
+    playlist.write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nfile://{path}\n#EXT-X-ENDLIST\n" + "#\n" * 4_000
+    )
     server = TsServer(playlist, seconds=0.1)
     try:
         with pytest.raises(DeviceError, match="must be an open stream"):

@@ -105,7 +105,9 @@ def test_paced_file_without_a_length_ends_though_it_loops(tmp_path):
 
 
 @pytest.mark.needs_media
-@pytest.mark.parametrize(("options", "advice"), [("loop=yes", "loop must be 0 or 1"), ("speed=fast", "speed must be a number")])
+@pytest.mark.parametrize(
+    ("options", "advice"), [("loop=yes", "loop must be 0 or 1"), ("speed=fast", "speed must be a number")]
+)
 def test_paced_uri_with_a_wrong_option_states_what_to_do(clips, options, advice):
     with pytest.raises(ArgumentError, match=advice):
         open_source(f"paced:{clips[1]}?{options}")

@@ -285,7 +285,10 @@ def test_a_file_whose_name_is_a_pattern_is_read_itself(tmp_path):
         ("list.mp4", "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nfile://{other}\n#EXT-X-ENDLIST\n"),
         ("list.txt", "ffconcat version 1.0\nfile {other}\n"),
         ("a.sdp", "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n"),
-        ("a.mpd", '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>{other}</BaseURL></MPD>\n'),
+        (
+            "a.mpd",
+            '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><BaseURL>{other}</BaseURL></MPD>\n',
+        ),
     ],
 )
 def test_a_file_that_names_other_files_is_refused(tmp_path, name, text):

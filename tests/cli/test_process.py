@@ -190,6 +190,6 @@ def test_interruption_inside_a_destructor_is_not_lost(root: Path) -> None:
 def test_ctrl_c_that_the_shell_ignores_stays_ignored(shell) -> None:
     done = shell(
         f"trap '' INT; {sys.executable} -c \"import signal, sys; from edgeaff import __main__ as m; "
-        "from edgeaff.cli import main; main.main = lambda: int(signal.getsignal(signal.SIGINT) != signal.SIG_IGN); m.entry()\""
+        'from edgeaff.cli import main; main.main = lambda: int(signal.getsignal(signal.SIGINT) != signal.SIG_IGN); m.entry()"'
     )
     assert done.returncode == 0

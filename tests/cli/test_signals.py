@@ -62,7 +62,9 @@ def test_signals_end_a_live_run_within_a_second(tmp_path: Path, numbers: list[si
     assert ended < 1.5  # under a second to stop, the rest is the interpreter's exit
 
 
-@pytest.mark.parametrize(("command", "words"), [("models", "interrupted."), ("run", "interrupted; what was computed is written.")])
+@pytest.mark.parametrize(
+    ("command", "words"), [("models", "interrupted."), ("run", "interrupted; what was computed is written.")]
+)
 def test_interruption_promises_only_what_is_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, words: str
 ) -> None:

@@ -57,7 +57,11 @@ def test_audio_clocks_agree(start_ns: int, chunks: list[tuple[str, int, int, int
         pts_ns = start_ns if number == 0 else next_pts(twin.end_pts_ns, how, jitter_ns)
         placed = twin.place(pts_ns, count, rate)
         assert ours.place(pts_ns, count, rate) == (placed.restart, placed.skip, placed.fill)
-        assert (ours.rate_hz, ours.nominal_end_ns, ours.end_pts_ns) == (twin.rate_hz, twin.nominal_end_ns, twin.end_pts_ns)
+        assert (ours.rate_hz, ours.nominal_end_ns, ours.end_pts_ns) == (
+            twin.rate_hz,
+            twin.nominal_end_ns,
+            twin.end_pts_ns,
+        )
         for back_ns in (0, 1, jitter_ns * jitter_ns % (3 * NANOSECONDS), 3 * NANOSECONDS):
             nominal = twin.nominal_end_ns - back_ns
             assert ours.pts_ns(nominal) == twin.pts_ns(nominal)
@@ -65,8 +69,14 @@ def test_audio_clocks_agree(start_ns: int, chunks: list[tuple[str, int, int, int
             assert ours.touches_hole(*span) == twin.touches_hole(*span)
 
 
-GROUPS = (sync.ColumnGroup((1, 3), 10 * MS, 20 * MS), sync.ColumnGroup((0,), 30 * MS, 60 * MS), sync.ColumnGroup((2,), 30 * MS, 60 * MS))
-row = st.tuples(st.sampled_from([10, 10, 10, 10, 11, 200, 700, -30, -400]), st.integers(0, 7), st.integers(-20, 900), st.booleans())
+GROUPS = (
+    sync.ColumnGroup((1, 3), 10 * MS, 20 * MS),
+    sync.ColumnGroup((0,), 30 * MS, 60 * MS),
+    sync.ColumnGroup((2,), 30 * MS, 60 * MS),
+)
+row = st.tuples(
+    st.sampled_from([10, 10, 10, 10, 11, 200, 700, -30, -400]), st.integers(0, 7), st.integers(-20, 900), st.booleans()
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -84,7 +94,11 @@ def test_row_timelines_agree(start_ns: int, rows: list[tuple[int, int, int, bool
         expected, found = twin.select(instant), ours.select(instant)
         assert (expected is None) == (found is None)
         if expected is not None and found is not None:
-            assert (found.lld.tobytes(), found.center_ns, found.row) == (expected.lld.tobytes(), expected.center_ns, expected.row)
+            assert (found.lld.tobytes(), found.center_ns, found.row) == (
+                expected.lld.tobytes(),
+                expected.center_ns,
+                expected.row,
+            )
         if forget:
             ours.forget_before(instant)
             twin.forget_before(instant)
@@ -123,7 +137,12 @@ def test_frame_timelines_agree(start_ns: int, rate: int, frames: list[tuple[int,
         assert processed[0] == processed[1]
 
 
-delivery = st.tuples(st.sampled_from(["video", "audio", "clock"]), st.integers(-50 * MS, 120 * MS), st.integers(0, 200 * MS), st.booleans())
+delivery = st.tuples(
+    st.sampled_from(["video", "audio", "clock"]),
+    st.integers(-50 * MS, 120 * MS),
+    st.integers(0, 200 * MS),
+    st.booleans(),
+)
 
 
 @settings(max_examples=80, deadline=None)
@@ -132,7 +151,12 @@ delivery = st.tuples(st.sampled_from(["video", "audio", "clock"]), st.integers(-
     st.sampled_from([0, 250 * MS, 60 * NANOSECONDS]), st.integers(-200 * MS, 200 * MS), st.lists(delivery, min_size=1, max_size=80),
 )  # fmt: skip
 def test_tick_schedulers_agree(
-    start_ns: int, rate: int, declared: tuple[bool, bool], skew_ns: int, need_ns: int, deliveries: list[tuple[str, int, int, bool]]
+    start_ns: int,
+    rate: int,
+    declared: tuple[bool, bool],
+    skew_ns: int,
+    need_ns: int,
+    deliveries: list[tuple[str, int, int, bool]],
 ) -> None:
     spec = PreprocessSpec(model_rate_hz=rate)
     twin, ours = (kind(spec, skew_ns, *declared, need_ns) for kind in (sync.TickScheduler, core.TickScheduler))
@@ -144,7 +168,11 @@ def test_tick_schedulers_agree(
             one.delivered(who, pts_ns, first_pts_ns=first)
         tick = twin.current_tick()
         assert ours.current_tick() == tick
-        assert (twin.last_tick(), twin.newest_ns, twin.first_pts_ns) == (ours.last_tick(), ours.newest_ns, ours.first_pts_ns)
+        assert (twin.last_tick(), twin.newest_ns, twin.first_pts_ns) == (
+            ours.last_tick(),
+            ours.newest_ns,
+            ours.first_pts_ns,
+        )
         assert twin.late_ns(pts_ns - length_ns // 3) == ours.late_ns(pts_ns - length_ns // 3)
         assert tick is not None
         while twin.may_go(tick, video_ready=ready) and tick < spec.frame_tick(pts_ns) + 20:

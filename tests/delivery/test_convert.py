@@ -22,9 +22,7 @@ TICKS = 12
 
 def clip():
     """Returns ten ticks with numbers, one without a face, a hole of one tick, one more."""
-    rows = [
-        replace(FULL, seq=k, pts_ns=tick_ns(k), valence=k / 20, arousal=-k / 25) for k in range(10)
-    ]
+    rows = [replace(FULL, seq=k, pts_ns=tick_ns(k), valence=k / 20, arousal=-k / 25) for k in range(10)]
     return [*rows, replace(EMPTY, seq=10, pts_ns=tick_ns(10)), replace(rows[0], seq=11, pts_ns=tick_ns(12))]
 
 

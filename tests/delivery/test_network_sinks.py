@@ -136,7 +136,10 @@ def test_mqtts_encrypts_and_trusts_the_authority_that_is_named(tmp_path):
         wait_until(lambda: not sink.failing, what="connection")
         sink.write(FULL)
         wait_until(lambda: event_json(FULL).encode() in broker.got, what="event")
-    for uri in (f"mqtts://127.0.0.1:{broker.port}", f"mqtts://127.0.0.1:{broker.port}?ca={certificates['stranger.pem']}"):
+    for uri in (
+        f"mqtts://127.0.0.1:{broker.port}",
+        f"mqtts://127.0.0.1:{broker.port}?ca={certificates['stranger.pem']}",
+    ):
         with open_sink(uri) as sink:
             before = broker.refused
             wait_until(lambda before=before: broker.refused > before, what="refusal")
@@ -144,7 +147,9 @@ def test_mqtts_encrypts_and_trusts_the_authority_that_is_named(tmp_path):
     broker.listening.close()
 
 
-@pytest.mark.parametrize("uri", ["mqtts://h?ca=/no/such.pem", "mqtts://h?cafile=x", "mqtt://h?ca=x", "udp://h:1?x=y", "ws://h:1?x=y"])
+@pytest.mark.parametrize(
+    "uri", ["mqtts://h?ca=/no/such.pem", "mqtts://h?cafile=x", "mqtt://h?ca=x", "udp://h:1?x=y", "ws://h:1?x=y"]
+)
 def test_option_of_a_network_sink_that_is_none_is_an_error(uri):
     with pytest.raises(ArgumentError, match="must be"):
         open_sink(uri)

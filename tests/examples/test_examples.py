@@ -57,7 +57,9 @@ def test_firmware_push_shows_values(clip: Path):
     stated = run("firmware_push.py", clip, "--speed", 4)
     assert "inputs dropped" in stated
     assert any("valence 0." in line or "valence -0." in line for line in stated.splitlines())
-    assert sum(line.split()[2] == "OK" for line in stated.splitlines() if " valence " in line) > 10  # both modalities arrive
+    assert (
+        sum(line.split()[2] == "OK" for line in stated.splitlines() if " valence " in line) > 10
+    )  # both modalities arrive
 
 
 @pytest.mark.needs_media

@@ -24,7 +24,11 @@ def run_info_of(base, preset="edge", **changes):
     from edgeaff.training.features.recipe import encoder_id_of
 
     spec = base.spec if preset == "edge" else paper_spec_of(base.spec)
-    made = {"fingerprint": spec.fingerprint, "encoder_id": encoder_id_of(base), "statistics": statistics_id(base.manifest.statistics)}
+    made = {
+        "fingerprint": spec.fingerprint,
+        "encoder_id": encoder_id_of(base),
+        "statistics": statistics_id(base.manifest.statistics),
+    }
     return made | changes
 
 
@@ -48,7 +52,9 @@ def test_features_of_the_right_preset_pass(base):
     [("transformer_av", "edge", "paper", "edge"), ("edge", "paper", "edge", "transformer_av")],
 )
 def test_features_of_the_other_preset_are_refused_with_what_to_do(base, system, made, wanted, other):
-    with pytest.raises(SpecMismatchError, match=f"extract with --preset {wanted} into another folder, or train {other}"):
+    with pytest.raises(
+        SpecMismatchError, match=f"extract with --preset {wanted} into another folder, or train {other}"
+    ):
         check(base, system, run_info_of(base, made))
 
 
@@ -90,7 +96,14 @@ def test_training_refuses_before_the_first_step_and_trains_for_comparison_when_a
         'system = "transformer_av"\nepochs = 1\nsteps_per_epoch = 1\nbatch = 1\nfollow_features = true\n'
         "sizes = { size = 16, num_heads = 2, ffn_size = 16, layers = 1 }\n"
     )
-    command = ["train", str(tmp_path / "c.toml"), "--features", str(tmp_path / "features"), "--output", str(tmp_path / "run")]
+    command = [
+        "train",
+        str(tmp_path / "c.toml"),
+        "--features",
+        str(tmp_path / "features"),
+        "--output",
+        str(tmp_path / "run"),
+    ]
     assert main(command) == 2
     error = capsys.readouterr().err
     assert "extract with --preset paper into another folder, or train edge; or pass --no-bundle" in error

@@ -47,7 +47,8 @@ def test_folded_cross_projection_gives_the_unfolded_answer() -> None:
     expected = weights["dense.bias"].astype(np.float64)
     for branch, (own, other, weight) in enumerate((("audio", "video", "alpha"), ("video", "audio", "beta"))):
         norm = {
-            name: (weights[f"encoder.{name}.norm.weight"], weights[f"encoder.{name}.norm.bias"]) for name in (own, other)
+            name: (weights[f"encoder.{name}.norm.weight"], weights[f"encoder.{name}.norm.bias"])
+            for name in (own, other)
         }
         residual = normal[own] * norm[own][0] + norm[own][1]
         rows = keys[other] * norm[other][0] + norm[other][1]

@@ -132,6 +132,7 @@ def test_a_system_without_fusion_is_refused():
 @pytest.mark.parametrize("residual", [False, True])
 def test_window_of_the_papers_transformer_is_exported(residual):
     import onnx
+
     onnxruntime = import_onnxruntime()
     import torch
 

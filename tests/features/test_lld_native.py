@@ -142,7 +142,9 @@ def test_rows_wait_for_a_pop():
     assert len(first) == final
     assert stream.pop().shape == (0, 65)
     stream.finish()
-    np.testing.assert_array_equal(np.concatenate([first, stream.pop()]), extract(samples, max_pitch_lag=4, compatible=False))
+    np.testing.assert_array_equal(
+        np.concatenate([first, stream.pop()]), extract(samples, max_pitch_lag=4, compatible=False)
+    )
 
 
 @pytest.mark.parametrize(("value", "index"), [(np.nan, 0), (np.inf, 299), (-np.inf, 700)])

@@ -11,7 +11,23 @@ import soxr
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.resample_reference import Resampler
 
-RATES = (192_000, 384_000, 8_000, 11_025, 22_050, 24_000, 32_000, 44_100, 44_056, 48_000, 88_200, 96_000, 15_999, 16_001, 37_123)
+RATES = (
+    192_000,
+    384_000,
+    8_000,
+    11_025,
+    22_050,
+    24_000,
+    32_000,
+    44_100,
+    44_056,
+    48_000,
+    88_200,
+    96_000,
+    15_999,
+    16_001,
+    37_123,
+)
 
 
 def band_noise(rate_hz: int, low_hz: float, high_hz: float, seed: int = 1) -> np.ndarray:

@@ -23,7 +23,10 @@ def test_samples_of_either_byte_order_are_the_same_audio(kind):
         (np.zeros((2, 5), np.int16), "mix the channels"),
         (np.zeros(5, np.int32), "int16 or float32, got int32; convert"),
         (np.zeros(5, np.float16), "got float16; convert"),
-        ((TONE * 10_000).astype(np.float32), r"float samples must be in \[-1, 1\], got values up to .*; divide them by 32768"),
+        (
+            (TONE * 10_000).astype(np.float32),
+            r"float samples must be in \[-1, 1\], got values up to .*; divide them by 32768",
+        ),
     ],
 )
 def test_what_is_no_audio_is_refused_with_what_to_do(samples, message):

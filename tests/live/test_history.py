@@ -44,7 +44,9 @@ def test_time_of_a_long_uptime_is_exact():
     assert sent.tolist() == [event.seq, event.pts_ns]
 
 
-@pytest.mark.parametrize(("count", "capacity", "most"), [(0, 5, 4), (3, 5, 4), (9, 20, 4), (50, 20, 7), (40, 20, 20), (41, 20, 5)])
+@pytest.mark.parametrize(
+    ("count", "capacity", "most"), [(0, 5, 4), (3, 5, 4), (9, 20, 4), (50, 20, 7), (40, 20, 20), (41, 20, 5)]
+)
 def test_pieces_from_the_newest_give_the_whole_past_once(count, capacity, most):
     ring, end, numbers = filled(count, capacity), count, []
     while True:

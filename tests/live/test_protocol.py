@@ -39,7 +39,11 @@ def test_columns_hold_every_number_of_an_event():
 def test_values_are_those_of_the_event_in_order():
     values = dict(zip(VALUES, values_of(FULL), strict=True))
     assert values["valence"] == FULL.valence and values["arousal_std"] == FULL.arousal_std
-    assert [values[f"face_{name}"] for name in ("track_id", "x0", "y0", "x1", "y1", "score")] == [7, *FULL.face.box, 0.875]
+    assert [values[f"face_{name}"] for name in ("track_id", "x0", "y0", "x1", "y1", "score")] == [
+        7,
+        *FULL.face.box,
+        0.875,
+    ]
     assert STATUSES[int(values["status"])] is FULL.status
 
 
@@ -52,9 +56,16 @@ def test_values_without_evidence_are_none():
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), np.float32("nan")])
 def test_value_that_is_no_finite_number_is_none(value):
-    event = dataclasses.replace(FULL, valence=value, latency_ms=value, face=FULL.face.__class__(7, (value, 1.0, 2.0, 3.0), value))
+    event = dataclasses.replace(
+        FULL, valence=value, latency_ms=value, face=FULL.face.__class__(7, (value, 1.0, 2.0, 3.0), value)
+    )
     values = dict(zip(VALUES, values_of(event), strict=True))
-    assert {name for name, found in values.items() if found is None} >= {"valence", "latency_ms", "face_x0", "face_score"}
+    assert {name for name, found in values.items() if found is None} >= {
+        "valence",
+        "latency_ms",
+        "face_x0",
+        "face_score",
+    }
     assert json.loads(encode(Ticks(0, [values_of(event)], None, None)))
 
 
@@ -85,7 +96,14 @@ def test_number_that_json_lacks_is_never_sent():
 def test_image_is_a_head_and_a_jpeg():
     data = encode_image(Image("crop", 5, 7, 96, 96), b"\xff\xd8jpeg")
     length = int(np.frombuffer(data[:4], "<u4")[0])
-    assert json.loads(data[4 : 4 + length]) == {"type": "image", "kind": "crop", "pts_ns": 5, "track_id": 7, "width": 96, "height": 96}
+    assert json.loads(data[4 : 4 + length]) == {
+        "type": "image",
+        "kind": "crop",
+        "pts_ns": 5,
+        "track_id": 7,
+        "width": 96,
+        "height": 96,
+    }
     assert data[4 + length :] == b"\xff\xd8jpeg"
 
 

@@ -48,7 +48,9 @@ def test_page_has_no_inline_script_or_style_and_names_no_other_site(root):
     for path in sorted((root / "edgeaff" / "live" / "static").iterdir()):
         text = path.read_text(encoding="utf-8").replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert not re.search(r"(https?|wss?)://\w|[\"'(=]//\w|@import|url\(", text), path.name
-        assert not re.search(r"\sstyle=|\son[a-z]+=[\"']|<style|<script>|\beval\(|new Function|innerHTML|javascript:", text), path.name
+        assert not re.search(
+            r"\sstyle=|\son[a-z]+=[\"']|<style|<script>|\beval\(|new Function|innerHTML|javascript:", text
+        ), path.name
 
 
 @pytest.mark.parametrize("path", ["/live.txt", "/status", "/metrics", "/healthz", "/event?row=0", "/nothing"])
@@ -60,7 +62,9 @@ def test_everything_else_needs_the_token(path):
     assert answer.startswith(b"HTTP/1.1 404 " if path == "/nothing" else b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("line", ["Origin: https://evil.example", "Origin: http://127.0.0.1:1", "Sec-Fetch-Site: cross-site"])
+@pytest.mark.parametrize(
+    "line", ["Origin: https://evil.example", "Origin: http://127.0.0.1:1", "Sec-Fetch-Site: cross-site"]
+)
 def test_foreign_page_gets_nothing(line):
     with page() as server:
         for path in ("/", "/live.txt"):
@@ -159,14 +163,25 @@ def test_status_events_come_with_the_time_of_their_tick():
             before = watcher.next("status")
             server.note_status(StatusEvent(2, "camera", "camera:0", "recovered"))
             after = watcher.next("status")
-    assert before["event"]["kind"] == "lost" and before["pts_ns"] == FULL.pts_ns and before["event"]["counts"] == {"n": 1}
+    assert (
+        before["event"]["kind"] == "lost" and before["pts_ns"] == FULL.pts_ns and before["event"]["counts"] == {"n": 1}
+    )
     assert after["event"]["kind"] == "recovered"
 
 
 def test_health_is_the_status_and_the_number_of_viewers():
-    with page(status=lambda: {"stats": {"x": float("nan")}}) as server, watching(server) as one, watching(server) as two:
+    with (
+        page(status=lambda: {"stats": {"x": float("nan")}}) as server,
+        watching(server) as one,
+        watching(server) as two,
+    ):
         assert one.next("health")["viewers"] == 1
-        assert two.next("health") == {"type": "health", "status": {"stats": {"x": None}}, "viewers": 2, "images_sent": 0}
+        assert two.next("health") == {
+            "type": "health",
+            "status": {"stats": {"x": None}},
+            "viewers": 2,
+            "images_sent": 0,
+        }
 
 
 def test_status_that_is_gone_ends_nothing():
@@ -273,7 +288,10 @@ def test_stored_event_is_its_line_of_json():
     with page(stored=stored) as server:
         token = parts(server)[1]
         body = ask(server.port, path=f"/event?row=3&token={token}").partition(b"\r\n\r\n")[2]
-        wrong = [ask(server.port, path=f"/event?row={row}&token={token}") for row in ("4", "-1", "x", "", "9" * 5000, "\xb2", "%D9%A3")]
+        wrong = [
+            ask(server.port, path=f"/event?row={row}&token={token}")
+            for row in ("4", "-1", "x", "", "9" * 5000, "\xb2", "%D9%A3")
+        ]
         with watching(server) as watcher:
             assert watcher.next("hello")["mode"] == "view" and watcher.next("history")["rows"] == 4
     assert json.loads(body) == stored[3].to_dict()

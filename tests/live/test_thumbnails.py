@@ -51,7 +51,8 @@ def test_crop_of_no_face_is_no_image():
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"), [((1080, 1920), (270, 480)), ((1920, 1080), (480, 270)), ((120, 160), (120, 160)), ((1, 3000), (1, 480))]
+    ("size", "expected"),
+    [((1080, 1920), (270, 480)), ((1920, 1080), (480, 270)), ((120, 160), (120, 160)), ((1, 3000), (1, 480))],
 )
 def test_frame_has_at_most_480_pixels_on_its_long_side(size, expected):
     ((head, image),) = made("frame", frame(*size), [FACE])

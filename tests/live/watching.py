@@ -35,7 +35,9 @@ class Watcher:
 
 
 def page(stored=None, **options: Any) -> LivePage:
-    return LivePage("127.0.0.1:0", Shown(input="clip.mp4", bundle="b", **options.pop("shown", {})), stored=stored, **options)
+    return LivePage(
+        "127.0.0.1:0", Shown(input="clip.mp4", bundle="b", **options.pop("shown", {})), stored=stored, **options
+    )
 
 
 @contextlib.contextmanager

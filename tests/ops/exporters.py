@@ -34,7 +34,14 @@ class Forged:
         self.memory = np.zeros(1 << 16, np.float32)
         self.sizes = (ctypes.c_int64 * max(len(shape), 1))(*shape)
         place = fields.pop("sizes_at", ctypes.cast(self.sizes, ctypes.POINTER(ctypes.c_int64)))
-        stated = {"data": self.memory.ctypes.data, "device_type": 1, "ndim": len(shape), "code": 2, "bits": 32, "lanes": 1}
+        stated = {
+            "data": self.memory.ctypes.data,
+            "device_type": 1,
+            "ndim": len(shape),
+            "code": 2,
+            "bits": 32,
+            "lanes": 1,
+        }
         self.tensor = Tensor(**{**stated, "shape": place, **fields})
         self.device, self.name = device, name
 

@@ -106,9 +106,7 @@ def test_any_sizes_equal_the_numpy_twin(
 
 def test_views_of_one_packed_projection_are_read_in_place() -> None:
     case = make_case(3, 2, 33, 33, 2, 32)
-    packed = {
-        which: np.concatenate([case[f"q_{which}"], case[f"kv_{which}"]], axis=-1) for which in ("audio", "video")
-    }
+    packed = {which: np.concatenate([case[f"q_{which}"], case[f"kv_{which}"]], axis=-1) for which in ("audio", "video")}
     # Every second tick of a longer recording, batch axis backwards: nothing is contiguous but the channels.
     views = {}
     for which, rows in packed.items():

@@ -138,7 +138,10 @@ def test_cuda_array_interface_is_read_in_place() -> None:
 
 def test_arrays_on_a_card_without_a_cuda_build_say_what_to_install() -> None:
     if build_info()["cuda"]:
-        expected: tuple[type[Exception], str] = (ArgumentError, "head size of 16, 32, 64 or 128 on CUDA, got head size 8")
+        expected: tuple[type[Exception], str] = (
+            ArgumentError,
+            "head size of 16, 32, 64 or 128 on CUDA, got head size 8",
+        )
     else:
         expected = (BackendUnavailableError, "install the CUDA toolkit .* EDGEAFF_CUDA=ON")
     rows, keys = CudaArray((1, 3, 32)), CudaArray((1, 5, 64))

@@ -45,7 +45,14 @@ def narrow(values: np.ndarray, dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def run(
-    emulate: Any, case: dict, dtype: str, *, padding: int = 0, row_warps: int = 1, aligned: bool = True, online: bool = False
+    emulate: Any,
+    case: dict,
+    dtype: str,
+    *,
+    padding: int = 0,
+    row_warps: int = 1,
+    aligned: bool = True,
+    online: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the emulated kernel's result and the NumPy twin's of the same rounded inputs."""
     stored, rounded = {}, dict(case)
@@ -87,10 +94,18 @@ def assert_close(result: np.ndarray, truth: np.ndarray, dtype: str) -> None:
 @pytest.mark.parametrize("option", range(4), ids=["plain", "masks", "band", "all"])
 @pytest.mark.parametrize(
     ("dtype", "head_size", "online"),
-    [("float32", 32, False), ("float16", 32, False), ("float16", 32, True), ("bfloat16", 32, False), ("bfloat16", 32, True)],
+    [
+        ("float32", 32, False),
+        ("float16", 32, False),
+        ("float16", 32, True),
+        ("bfloat16", 32, False),
+        ("bfloat16", 32, True),
+    ],
 )
 @pytest.mark.parametrize("lengths", [(1, 7), (17, 100), (20, 37)], ids=str)
-def test_kernel_equals_the_numpy_twin(emulate: Any, lengths: tuple, dtype: str, head_size: int, online: bool, option: int) -> None:
+def test_kernel_equals_the_numpy_twin(
+    emulate: Any, lengths: tuple, dtype: str, head_size: int, online: bool, option: int
+) -> None:
     band = max(1, lengths[1] // 2) if option & 2 else None
     case = make_case(option, 2, *lengths, 2, head_size, masks=bool(option & 1), band=band, residuals=bool(option & 2))
     assert_close(*run(emulate, case, dtype, online=online), dtype)

@@ -30,7 +30,13 @@ def test_folded_newest_row_equals_the_op_as_written(rows: int, size: int, num_he
         "audio": x["audio"] @ directions["video"].key_value_weight.T + directions["video"].key_value_bias,
     }
     mixed = reference.cross_modal_attention(
-        query["audio"][None], pairs["audio"][None], query["video"][None], pairs["video"][None], 0.6, -0.3, num_heads=num_heads
+        query["audio"][None],
+        pairs["audio"][None],
+        query["video"][None],
+        pairs["video"][None],
+        0.6,
+        -0.3,
+        num_heads=num_heads,
     )
     expected = mixed[0, -1] @ dense.T + bias
     row = NewestRow(directions["audio"], directions["video"], dense, bias, num_heads=num_heads)

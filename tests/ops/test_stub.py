@@ -24,11 +24,15 @@ def test_differences_of_a_stub_are_named() -> None:
     module = ModuleType("module")
     vars(module).update(step=step, gone=step)
     assert differences(module, "def step(count: int) -> None: ...\ndef added() -> None: ...") == ["added", "gone"]
-    assert differences(module, "def step(count: float) -> None: ...\ndef gone(*args: Any, **kwargs: Any) -> Any: ...") == ["step"]
+    assert differences(
+        module, "def step(count: float) -> None: ...\ndef gone(*args: Any, **kwargs: Any) -> Any: ..."
+    ) == ["step"]
 
 
 def test_signatures_of_pybind_become_python() -> None:
     stated = "(self: edgeaff.ops._C.Net, arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.int8], "
     stated += "arg1: dict, cap: object = <capsule>) -> tuple"
-    assert tidy(stated) == "(self, arg0: npt.NDArray[np.int8], arg1: dict[str, Any], cap: object = ...) -> tuple[Any, ...]"
+    assert (
+        tidy(stated) == "(self, arg0: npt.NDArray[np.int8], arg1: dict[str, Any], cap: object = ...) -> tuple[Any, ...]"
+    )
     assert tidy("(arg0: std::vector<int>) -> int") == "(*args: Any, **kwargs: Any) -> Any"

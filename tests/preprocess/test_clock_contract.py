@@ -112,7 +112,9 @@ def regular(start_ns: int, seconds: float) -> Iterator[Push]:
 
 @settings(max_examples=60, deadline=None)
 @given(schedules(), st.integers(EARLIEST_NS, LATEST_NS - 20 * SECOND))
-def test_events_come_within_two_seconds_of_the_first_input_that_is_not_dropped(pushes: list[Push], start_ns: int) -> None:
+def test_events_come_within_two_seconds_of_the_first_input_that_is_not_dropped(
+    pushes: list[Push], start_ns: int
+) -> None:
     pre = make()
     for kind, pts_ns in pushes:
         push(pre, kind, pts_ns)

@@ -47,7 +47,9 @@ def test_loop_goes_on_exactly_from_a_checkpoint(tmp_path):
 
 def test_loop_decays_matrices_alone():
     loop = make_loop()
-    decays = {group["weight_decay"]: {weight.ndim for weight in group["params"]} for group in loop.optimizer.param_groups}
+    decays = {
+        group["weight_decay"]: {weight.ndim for weight in group["params"]} for group in loop.optimizer.param_groups
+    }
     assert decays == {0.1: {2}, 0.0: {1}}
 
 

@@ -101,7 +101,9 @@ def test_session_swaps_to_a_backend_by_name_only() -> None:
         edgeaff.Session(audio=False).swap_backend(None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("read", [lambda runtime: next(iter(runtime)), lambda runtime: runtime.poll(), lambda runtime: runtime.join()])
+@pytest.mark.parametrize(
+    "read", [lambda runtime: next(iter(runtime)), lambda runtime: runtime.poll(), lambda runtime: runtime.join()]
+)
 def test_reading_before_start_is_reported_and_does_not_wait(read: Any) -> None:
     runtime = edgeaff.Runtime(video=edgeaff.PushVideo())
     with pytest.raises(edgeaff.EdgeaffError, match=r"must be started before its events are read, .*with block"):

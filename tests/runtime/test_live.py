@@ -117,4 +117,6 @@ def test_a_failing_sink_is_reported_as_a_sink_under_any_name(tmp_path: Path) -> 
     runtime.add_sink(Full(), name="callback")
     with runtime, pytest.raises(OSError, match="full"):
         runtime.join()
-    assert [(event.source, event.name) for event in runtime.status.recent() if event.kind == "failed"] == [("sink", "callback")]
+    assert [(event.source, event.name) for event in runtime.status.recent() if event.kind == "failed"] == [
+        ("sink", "callback")
+    ]

@@ -17,7 +17,9 @@ IMAGE = np.full((48, 64, 3), 128, np.uint8)
 CHUNK = np.full(534, 1000, np.int16)
 
 
-def pushed(seconds: float, video: Callable[[int], int], audio: Callable[[int], int] | None) -> tuple[Any, list[str], int]:
+def pushed(
+    seconds: float, video: Callable[[int], int], audio: Callable[[int], int] | None
+) -> tuple[Any, list[str], int]:
     """Pushes in real time; returns health, kinds of status events and events. video, audio: the time to stamp at push n."""
     sources = {"video": edgeaff.PushVideo()}
     if audio is not None:

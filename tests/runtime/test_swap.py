@@ -208,7 +208,9 @@ def test_a_refusal_at_the_handover_changes_nothing() -> None:
         made = prepare(runtime.bundle, "native")
         other = ModelBundle(made.bundle.path, dataclasses.replace(made.bundle.manifest, model_id="x"), {})
         runtime._worker.submit(
-            lambda session: runtime._swap._hand_over(session, PreparedBackend("native", other, made.predictor, None, {}))
+            lambda session: runtime._swap._hand_over(
+                session, PreparedBackend("native", other, made.predictor, None, {})
+            )
         )
 
     events = push_all(runtime, {50: request})
@@ -239,8 +241,12 @@ def test_what_a_runtime_begins_with() -> None:
 
     error: Exception = DeviceError("no device")
     assert begin(make, "native", live=True, strict=False) == InitialBackend("session of native", "native")
-    assert begin(make, "tensorrt", live=True, strict=False) == InitialBackend("session of default", "default", "tensorrt")
-    assert begin(make, "tensorrt", live=False, strict=False) == InitialBackend("session of default", "default", None, error)
+    assert begin(make, "tensorrt", live=True, strict=False) == InitialBackend(
+        "session of default", "default", "tensorrt"
+    )
+    assert begin(make, "tensorrt", live=False, strict=False) == InitialBackend(
+        "session of default", "default", None, error
+    )
     assert begin(make, "tensorrt:fp32", live=False, strict=False).backend == "tensorrt:fp32"
     for live in (True, False):
         with pytest.raises(DeviceError):

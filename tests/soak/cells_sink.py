@@ -60,7 +60,9 @@ def file_rotated(rig: Rig) -> float:
         shutil.copy(path, copied)
         os.truncate(path, 0)
         truncated = time.monotonic()
-        trial.must(trial.follow(5.0, lambda: path.stat().st_size > 0) is not None, "nothing written after the truncation")
+        trial.must(
+            trial.follow(5.0, lambda: path.stat().st_size > 0) is not None, "nothing written after the truncation"
+        )
         recovery = max(recovery, time.monotonic() - truncated)
         trial.follow(1.0)
         trial.must(trial.is_well(), "the events stopped with the file")

@@ -24,7 +24,9 @@ def main(name: str, uri: str) -> int:
                 before = now
                 trial.follow(0.05)
                 now = time.monotonic()
-            trial.must(trial.follow(10.0, lambda: trial.was_reported("suspended", "runtime")), "suspended was not reported")
+            trial.must(
+                trial.follow(10.0, lambda: trial.was_reported("suspended", "runtime")), "suspended was not reported"
+            )
             trial.recover("suspended", "runtime")
             print("well", flush=True)
         answer = ""

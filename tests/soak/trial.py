@@ -88,7 +88,9 @@ class Trial:
 
     def was_reported(self, kind: str, source: str, after: int = 0) -> bool:
         """Whether a status event came since all was well at the start."""
-        return any(event.kind == kind and event.source == source for event in self.reported[max(after, self.reported_before) :])
+        return any(
+            event.kind == kind and event.source == source for event in self.reported[max(after, self.reported_before) :]
+        )
 
     def start(self) -> None:
         """Waits until all is well for half a second."""
@@ -116,7 +118,9 @@ class Trial:
     def must(self, value: Any, sentence: str) -> None:
         """Raises Failure unless the value is neither None nor False."""
         if value is None or value is False:
-            raise Failure(f"{sentence}; reported: {', '.join(f'{e.source} {e.kind}' for e in self.reported) or 'nothing'}")
+            raise Failure(
+                f"{sentence}; reported: {', '.join(f'{e.source} {e.kind}' for e in self.reported) or 'nothing'}"
+            )
 
     def check_accounts(self) -> None:
         """Checks, on the stopped runtime, that nothing was lost but what is counted."""
@@ -124,9 +128,7 @@ class Trial:
         source = stats.source
         waiting = sum(health["frames_waiting"] for health in self.runtime.health().sources.values())
         taken = stats.frames + source.get("frames_replaced", 0) + waiting
-        self.must(
-            abs(source.get("frames", 0) - taken) <= 1, f"{source.get('frames')} frames came, {taken} are counted"
-        )
+        self.must(abs(source.get("frames", 0) - taken) <= 1, f"{source.get('frames')} frames came, {taken} are counted")
         lost = stats.samples + source.get("samples_dropped", 0)
         open_end = stats.queues["audio_ms"] + 200
         rate = 48  # samples per ms, the highest that is used

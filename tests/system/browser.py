@@ -62,7 +62,9 @@ class Browser:
         return self.driver.execute_script(script, *arguments)
 
     def resize(self, width: int, height: int) -> None:
-        self.command("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
 
     def state(self) -> dict[str, Any] | None:
         """Returns the state of the page, None before its first message."""

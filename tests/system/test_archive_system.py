@@ -41,9 +41,7 @@ def test_ray_parts_equal_analyze_also_after_a_node_is_lost(cluster, tmp_path):
         if len(cluster.worker_nodes) == 1 and progress.files[0] >= 2:
             cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
 
-    report = annotate(
-        [tmp_path / "in"], tmp_path / "out", engine="ray", workers=2, kind="jsonl", progress=lose_a_node
-    )
+    report = annotate([tmp_path / "in"], tmp_path / "out", engine="ray", workers=2, kind="jsonl", progress=lose_a_node)
     assert report == {"done": 12, "failed": [], "poison": [], "output": str(tmp_path / "out")}
     assert not cluster.worker_nodes
     for clip in clips:
@@ -92,6 +90,8 @@ def test_dataset_loader_reads_the_output(tmp_path):
 
     write_clips(tmp_path / "in", ["a.wav", "b.wav"])
     annotate([tmp_path / "in"], tmp_path / "out", workers=1)
-    table = datasets.load_dataset("parquet", data_files=str(tmp_path / "out" / "events" / "*.parquet"), cache_dir=str(tmp_path / "c"))
+    table = datasets.load_dataset(
+        "parquet", data_files=str(tmp_path / "out" / "events" / "*.parquet"), cache_dir=str(tmp_path / "c")
+    )
     assert set(table["train"]["file"]) == {str(tmp_path / "in" / "a.wav"), str(tmp_path / "in" / "b.wav")}
     assert {"valence", "arousal", "status", "pts_ns", "face_x0"} <= set(table["train"].column_names)

@@ -45,7 +45,9 @@ def test_runs_where_nothing_can_be_written(tmp_path):
 
 
 def test_doctor_finds_nothing_wrong_where_nothing_can_be_written():
-    done = run_read_only(sys.executable, "-m", "edgeaff", "doctor", "--json", "--require", "native,engine,bundle,privacy")
+    done = run_read_only(
+        sys.executable, "-m", "edgeaff", "doctor", "--json", "--require", "native,engine,bundle,privacy"
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -54,7 +56,11 @@ def test_the_unit_file_is_right(tmp_path):
     (command,) = (line for line in text.splitlines() if line.startswith("ExecStart="))
     unit = tmp_path / "edgeaff.service"
     unit.write_text(text.replace("/opt/edgeaff/bin/edgeaff", "/bin/true"), encoding="utf-8")
-    done = subprocess.run([find_program("systemd-analyze"), "verify", "--man=no", str(unit)], capture_output=True, text=True)
+    done = subprocess.run(
+        [find_program("systemd-analyze"), "verify", "--man=no", str(unit)], capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
-    help_text = subprocess.run([sys.executable, "-m", "edgeaff", "run", "--help"], capture_output=True, text=True).stdout
+    help_text = subprocess.run(
+        [sys.executable, "-m", "edgeaff", "run", "--help"], capture_output=True, text=True
+    ).stdout
     assert all(word in help_text for word in command.split() if word.startswith("--"))

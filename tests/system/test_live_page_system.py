@@ -48,7 +48,12 @@ def portrait(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Path:
     """The demo's clip: twelve seconds of a face that smiles and frowns, with a voice."""
     folder = tmp_path_factory.mktemp("live")
     program = "import pathlib, demo_clip; demo_clip.write_clip(pathlib.Path('portrait.mp4'))"
-    subprocess.run([sys.executable, "-c", program], cwd=folder, env={**os.environ, "PYTHONPATH": str(root / "examples")}, check=True)
+    subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(root / "examples")},
+        check=True,
+    )
     return folder / "portrait.mp4"
 
 
@@ -88,12 +93,19 @@ class Feed:
 def watch(browser: Browser, url: str | None, rows: int = 60) -> None:
     """Opens a page and waits until it has drawn some ticks."""
     browser.driver.get(str(url))
-    wait_until(lambda: (browser.state() or {"high": 0, "drawn": 0})["high"] >= rows and browser.state()["drawn"] > 3, 30.0, "ticks")  # type: ignore[index]
+    wait_until(
+        lambda: (browser.state() or {"high": 0, "drawn": 0})["high"] >= rows and browser.state()["drawn"] > 3,
+        30.0,
+        "ticks",
+    )  # type: ignore[index]
 
 
 def newest(runtime: edgeaff.Runtime) -> float:
     """Returns the time of the newest event that was delivered, in seconds."""
-    return float(runtime._parts.page.ring.rows(runtime._parts.page.ring.end - 1, runtime._parts.page.ring.end)[0][0, 1]) / 1e9  # type: ignore[union-attr]
+    return (
+        float(runtime._parts.page.ring.rows(runtime._parts.page.ring.end - 1, runtime._parts.page.ring.end)[0][0, 1])
+        / 1e9
+    )  # type: ignore[union-attr]
 
 
 # --- 1, 2, 6: it draws, and nothing leaves the machine --------------------------------------------------------------------------
@@ -131,7 +143,11 @@ def test_no_image_arrives_unless_it_was_allowed(open_browser: Open, runtime: edg
     with edgeaff.Runtime(video=f"paced:{portrait}?loop=1", live="127.0.0.1:0", live_images="frame") as allowed:
         watch(browser, allowed.live_url)
         wait_until(lambda: browser.state()["images"] > 5, 10.0, "images")
-        wait_until(lambda: "1 page watches" in browser.run("return document.getElementById('images').innerText"), 5.0, "the notice")
+        wait_until(
+            lambda: "1 page watches" in browser.run("return document.getElementById('images').innerText"),
+            5.0,
+            "the notice",
+        )
         started, before = time.monotonic(), browser.state()["images"]
         time.sleep(2.0)
         assert browser.state()["images"] - before <= 10.5 * (time.monotonic() - started) + 1
@@ -170,7 +186,9 @@ def test_slow_viewer_costs_neither_the_runtime_nor_another_viewer_a_tick(open_br
         watch(quick, runtime.live_url)
         watch(slow, runtime.live_url)
         slow.command("Network.enable")
-        slow.command("Network.emulateNetworkConditions", offline=False, latency=400, downloadThroughput=500, uploadThroughput=500)
+        slow.command(
+            "Network.emulateNetworkConditions", offline=False, latency=400, downloadThroughput=500, uploadThroughput=500
+        )
         start = quick.state()["high"]
         time.sleep(10.0)
         end = quick.state()["high"]
@@ -216,7 +234,10 @@ class _Foreign(http.server.BaseHTTPRequestHandler):
 
 def test_page_of_another_origin_reads_nothing_even_with_the_token(open_browser: Open) -> None:
     browser = open_browser()
-    with LivePage("127.0.0.1:0", Shown("secret name")) as page, http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Foreign) as other:
+    with (
+        LivePage("127.0.0.1:0", Shown("secret name")) as page,
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Foreign) as other,
+    ):
         for event in made_events(30):
             page.write(event)
         threading.Thread(target=other.serve_forever, daemon=True).start()
@@ -228,7 +249,10 @@ def test_page_of_another_origin_reads_nothing_even_with_the_token(open_browser: 
     assert {name: answer for name, answer in answers.items() if not name.startswith("blind")} == dict.fromkeys(
         ("status", "live.txt", "event?row=0", "stream", "script"), "refused"
     )
-    assert all(answer in ("", "refused") for name, answer in answers.items() if name.startswith("blind")) and page.viewers == 0
+    assert (
+        all(answer in ("", "refused") for name, answer in answers.items() if name.startswith("blind"))
+        and page.viewers == 0
+    )
 
 
 # --- 7: memory ------------------------------------------------------------------------------------------------------------------
@@ -266,11 +290,15 @@ def test_memory_of_page_and_server_is_flat_over_a_minute(open_browser: Open, run
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_memory_of_page_and_server_is_flat_over_ten_minutes(open_browser: Open, runtime: edgeaff.Runtime, root: Path) -> None:
+def test_memory_of_page_and_server_is_flat_over_ten_minutes(
+    open_browser: Open, runtime: edgeaff.Runtime, root: Path
+) -> None:
     found = memory_over(open_browser, runtime, 600.0)
     found["page_growth_mb"], found["process_growth_mb"] = growth(found["page_mb"]), growth(found["process_mb"])
     rounded = json.loads(json.dumps({**stamp(), **found}), parse_float=lambda text: round(float(text), 2))
-    (root / "benchmarks" / "results" / "live_memory.json").write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
+    (root / "benchmarks" / "results" / "live_memory.json").write_text(
+        json.dumps(rounded, indent=1) + "\n", encoding="utf-8"
+    )
     assert found["page_growth_mb"] < 2.0 and found["process_growth_mb"] < 10.0, found
 
 
@@ -282,7 +310,11 @@ def test_reload_keeps_the_history(open_browser: Open, runtime: edgeaff.Runtime) 
     watch(browser, runtime.live_url, rows=120)
     before = browser.state()
     browser.driver.refresh()
-    wait_until(lambda: browser.state() and browser.state()["high"] > before["high"] and browser.state()["low"] == 0, 15.0, "the past")
+    wait_until(
+        lambda: browser.state() and browser.state()["high"] > before["high"] and browser.state()["low"] == 0,
+        15.0,
+        "the past",
+    )
     assert browser.run(MISSING, 0, before["high"]) == 0
 
 
@@ -290,7 +322,9 @@ def test_page_of_a_former_run_reports_that_its_address_expired(open_browser: Ope
     browser = open_browser()
     with LivePage("127.0.0.1:0", Shown("x")) as page:
         browser.driver.get(f"http://127.0.0.1:{page.port}/#former")
-        wait_until(lambda: "expired" in browser.run("return document.getElementById('notice').innerText"), 5.0, "the notice")
+        wait_until(
+            lambda: "expired" in browser.run("return document.getElementById('notice').innerText"), 5.0, "the notice"
+        )
 
 
 # --- 9: screenshots -------------------------------------------------------------------------------------------------------------
@@ -300,7 +334,9 @@ SIZES = [(360, 1500, "light"), (768, 1200, "light"), (1280, 1130, "light"), (128
 
 
 @pytest.mark.parametrize(("width", "height", "theme"), SIZES)
-def test_page_fits_every_width(open_browser: Open, runtime: edgeaff.Runtime, width: int, height: int, theme: str) -> None:
+def test_page_fits_every_width(
+    open_browser: Open, runtime: edgeaff.Runtime, width: int, height: int, theme: str
+) -> None:
     browser = open_browser()
     browser.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
     browser.resize(width, height)
@@ -321,7 +357,9 @@ def test_overlay_is_a_card_on_a_transparent_page(open_browser: Open, runtime: ed
     browser.command("Emulation.setDefaultBackgroundColorOverride", color={"r": 0, "g": 0, "b": 0, "a": 0})
     watch(browser, str(runtime.live_url).replace("/#", "/?view=overlay#"))
     assert browser.run("return getComputedStyle(document.body).backgroundColor") == "rgba(0, 0, 0, 0)"
-    visible = browser.run("return [...document.querySelectorAll('section')].filter((one) => one.checkVisibility()).map((one) => one.id)")
+    visible = browser.run(
+        "return [...document.querySelectorAll('section')].filter((one) => one.checkVisibility()).map((one) => one.id)"
+    )
     assert visible == ["now", "circle"] and browser.console() == []
     browser.screenshot("live_overlay")
 
@@ -340,14 +378,20 @@ def test_reduced_motion_draws_twice_a_second(open_browser: Open, runtime: edgeaf
 
 def shown_event(browser: Browser, row: int) -> dict[str, Any]:
     """Returns the event that the page shows once the scrub bar stands at a row."""
-    browser.run("const s = document.getElementById('scrub'); s.value = arguments[0]; s.dispatchEvent(new Event('input'));", row)
-    wait_until(lambda: browser.run("return document.getElementById('event').dataset.row") == str(row), 5.0, f"row {row}")
+    browser.run(
+        "const s = document.getElementById('scrub'); s.value = arguments[0]; s.dispatchEvent(new Event('input'));", row
+    )
+    wait_until(
+        lambda: browser.run("return document.getElementById('event').dataset.row") == str(row), 5.0, f"row {row}"
+    )
     event: dict[str, Any] = json.loads(browser.run("return document.getElementById('event').textContent"))
     return event
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "eaffrec"])
-def test_scrubbing_shows_the_very_event_of_the_file(open_browser: Open, portrait: Path, tmp_path: Path, kind: str) -> None:
+def test_scrubbing_shows_the_very_event_of_the_file(
+    open_browser: Open, portrait: Path, tmp_path: Path, kind: str
+) -> None:
     lines, recording = tmp_path / "events.jsonl", tmp_path / "session.eaffrec"
     with edgeaff.Runtime(video=str(portrait), sinks=[str(lines), str(recording)]) as runtime:
         runtime.join()
@@ -357,7 +401,11 @@ def test_scrubbing_shows_the_very_event_of_the_file(open_browser: Open, portrait
     browser = open_browser()
     with LivePage(options.live, Shown(options.input), stored=stored) as page:
         browser.driver.get(page.url)
-        wait_until(lambda: browser.state() and browser.state()["cursor"] == 0 and browser.state()["high"] == len(wanted), 10.0, "the file")
+        wait_until(
+            lambda: browser.state() and browser.state()["cursor"] == 0 and browser.state()["high"] == len(wanted),
+            10.0,
+            "the file",
+        )
         for row in (0, 1, 44, len(wanted) // 2, len(wanted) - 1):
             event = shown_event(browser, row)
             assert event == wanted[row]

@@ -36,4 +36,6 @@ def page_with_reference(page: str, header: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page_with_reference(PAGE.read_text(encoding="utf-8"), HEADER.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(
+        page_with_reference(PAGE.read_text(encoding="utf-8"), HEADER.read_text(encoding="utf-8")), encoding="utf-8"
+    )

@@ -47,11 +47,16 @@ def wide_functions(root: Path) -> list[str]:
         name = path.relative_to(root)
         for function, line, positional, count in parameters(path.read_text(encoding="utf-8")):
             if positional > MOST_PARAMETERS:
-                found.append(f"{name}:{line}: {function} has {positional} positional parameters, at most {MOST_PARAMETERS} are allowed")
+                found.append(
+                    f"{name}:{line}: {function} has {positional} positional parameters, at most {MOST_PARAMETERS} are allowed"
+                )
             if count > MOST_PARAMETERS:
                 wide.append(f"{name}:{line}: {function} has {count} parameters")
     if len(wide) > MOST_WIDE_FUNCTIONS:
-        found += [*wide, f"{len(wide)} functions have more than {MOST_PARAMETERS} parameters, at most {MOST_WIDE_FUNCTIONS} are allowed"]
+        found += [
+            *wide,
+            f"{len(wide)} functions have more than {MOST_PARAMETERS} parameters, at most {MOST_WIDE_FUNCTIONS} are allowed",
+        ]
     return found
 
 

@@ -23,7 +23,9 @@ ALL_ARCHS = ("80", "86", "87", "89", "90", "110", "120")
 def find_nvcc() -> str | None:
     places = [os.environ.get("CUDACXX", "")]
     places += [f"{os.environ[name]}/bin/nvcc" for name in ("CUDA_HOME", "CUDA_PATH") if name in os.environ]
-    found = shutil.which("nvcc") or next((place for place in [*places, "/usr/local/cuda/bin/nvcc"] if Path(place).is_file()), None)
+    found = shutil.which("nvcc") or next(
+        (place for place in [*places, "/usr/local/cuda/bin/nvcc"] if Path(place).is_file()), None
+    )
     return found
 
 
@@ -72,12 +74,16 @@ def main() -> int:
         try:
             kernels = parse_report(compile_report(nvcc, source, archs))
         except subprocess.CalledProcessError as error:
-            print(f"check_spills: {source.name} does not compile without warnings for sm_{', sm_'.join(archs)}\n{error.stderr}")
+            print(
+                f"check_spills: {source.name} does not compile without warnings for sm_{', sm_'.join(archs)}\n{error.stderr}"
+            )
             failed = True
             continue
         spills = {name: bytes_ for name, (_, bytes_) in kernels.items() if bytes_}
         most = max((registers for registers, _ in kernels.values()), default=0)
-        print(f"check_spills: {source.name}: {len(kernels)} kernels, at most {most} registers, {len(spills)} with spills")
+        print(
+            f"check_spills: {source.name}: {len(kernels)} kernels, at most {most} registers, {len(spills)} with spills"
+        )
         for name, bytes_ in spills.items():
             print(f"  {name}: {bytes_} bytes")
         failed = failed or bool(spills) or not kernels

@@ -27,10 +27,18 @@ from tests.tools.wheel_aarch64 import check
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "aarch64.json"
 DEBIAN = {"cp311": "bookworm", "cp313": "trixie"}  # the suites that have these Pythons
-QEMU_SUITE, PROCESSOR = "trixie", "cortex-a76"  # the processor of a Raspberry Pi 5; a Jetson Orin has the A78AE, its next
+QEMU_SUITE, PROCESSOR = (
+    "trixie",
+    "cortex-a76",
+)  # the processor of a Raspberry Pi 5; a Jetson Orin has the A78AE, its next
 TESTS = (
-    "tests/test_default_bundle.py", "tests/features/test_lld_native.py", "tests/features/test_lld_own_golden.py",
-    "tests/features/test_resample_native.py", "tests/features/test_normalize.py", "tests/ops", "tests/test_bundle.py",
+    "tests/test_default_bundle.py",
+    "tests/features/test_lld_native.py",
+    "tests/features/test_lld_own_golden.py",
+    "tests/features/test_resample_native.py",
+    "tests/features/test_normalize.py",
+    "tests/ops",
+    "tests/test_bundle.py",
     "tests/test_session.py",
 )  # fmt: skip; what is compiled, and the Session that uses it: the rest is Python, and hours under emulation
 NOT_THERE = (
@@ -84,7 +92,16 @@ def fetch(suite: str, architecture: str, packages: tuple[str, ...]) -> Path:
 def install(wheel: Path, folder: Path, python: str) -> None:
     """Installs the wheel and the tests' packages for aarch64 into a folder, and puts the tests beside them."""
     shutil.rmtree(folder, ignore_errors=True)
-    uv = [str(Path(sys.executable).parent / "uv"), "pip", "install", "--quiet", "--constraint", "constraints.txt", "--target", str(folder)]
+    uv = [
+        str(Path(sys.executable).parent / "uv"),
+        "pip",
+        "install",
+        "--quiet",
+        "--constraint",
+        "constraints.txt",
+        "--target",
+        str(folder),
+    ]
     target = ["--python-platform", "aarch64-manylinux_2_35", "--python-version", python, "--only-binary", ":all:"]
     subprocess.run([*uv, *target, f"{wheel}[demo]", "--group", "test"], check=True, cwd=ROOT)
     for name in ("tests", "examples"):
@@ -96,8 +113,26 @@ def run(emulator: list[str], folder: Path, part: str) -> dict[str, Any]:
     """Returns the outcome of a part of the tests."""
     report = folder / "report.xml"
     report.unlink(missing_ok=True)
-    chosen = ["-m", "not slow and not system and not needs_shared", "-k", " and ".join(f"not {name}" for name in NOT_THERE)]
-    command = [*emulator, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout", "1800", *chosen, "--junitxml", str(report), part]
+    chosen = [
+        "-m",
+        "not slow and not system and not needs_shared",
+        "-k",
+        " and ".join(f"not {name}" for name in NOT_THERE),
+    ]
+    command = [
+        *emulator,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--timeout",
+        "1800",
+        *chosen,
+        "--junitxml",
+        str(report),
+        part,
+    ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         sys.stderr.write(done.stdout[-8000:] + done.stderr[-2000:])

@@ -85,7 +85,15 @@ def compiled_in(wheel: zipfile.ZipFile) -> list[Component]:
             continue
     if any(b"cudart" in wheel.read(name) for name in wheel.namelist() if name.endswith(".so")):
         about = "NVIDIA CUDA runtime, linked statically"
-        rows.append({"type": "library", "bom-ref": "cudart_static", "name": "cudart_static", "scope": "required", "description": about})
+        rows.append(
+            {
+                "type": "library",
+                "bom-ref": "cudart_static",
+                "name": "cudart_static",
+                "scope": "required",
+                "description": about,
+            }
+        )
     return rows
 
 
@@ -98,7 +106,10 @@ def make_sbom(path: Path) -> dict[str, Any]:
         metadata = Parser().parsestr(wheel.read(entry).decode())
         parts = [*contents(wheel), *compiled_in(wheel)]
     own = library("edgeaff", metadata["Version"], scope="required", about=metadata["Summary"])
-    own |= {"licenses": [{"license": {"id": metadata["License-Expression"]}}], "hashes": [{"alg": "SHA-256", "content": digest}]}
+    own |= {
+        "licenses": [{"license": {"id": metadata["License-Expression"]}}],
+        "hashes": [{"alg": "SHA-256", "content": digest}],
+    }
     needed = dependencies(metadata)
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",

@@ -60,7 +60,11 @@ def signatures(name: str, function: Any) -> list[str]:
     lines = (function.__doc__ or "").splitlines()
     if lines and lines[0].strip() == f"{name}(*args, **kwargs)":
         return [tidy(line.split(name, 1)[1]) for line in lines if re.match(rf"\s*\d+\. {name}\(", line)]
-    return [tidy(lines[0].split(name, 1)[1])] if lines and lines[0].startswith(f"{name}(") else ["(*args: Any, **kwargs: Any) -> Any"]
+    return (
+        [tidy(lines[0].split(name, 1)[1])]
+        if lines and lines[0].startswith(f"{name}(")
+        else ["(*args: Any, **kwargs: Any) -> Any"]
+    )
 
 
 def define(name: str, function: Any, indent: str = "") -> list[str]:
@@ -146,7 +150,11 @@ def main() -> int:
     before, module = TARGET.read_text(encoding="utf-8"), native()
     if parser.parse_args().check:
         wrong = differences(module, before)
-        print(f"{TARGET.name} differs in {', '.join(wrong)}; run `make stubs`" if wrong else "the stub is that of the module")
+        print(
+            f"{TARGET.name} differs in {', '.join(wrong)}; run `make stubs`"
+            if wrong
+            else "the stub is that of the module"
+        )
         return int(bool(wrong))
     kept = {name: text for name, text in stated(before).items() if is_cuda(name) and not hasattr(module, name)}
     text = write_stub(module) + "".join(f"{text.rstrip()}\n" for _, text in sorted(kept.items()))

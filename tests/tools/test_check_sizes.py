@@ -62,7 +62,11 @@ def test_long_files_are_named(tmp_path: Path, lines: int) -> None:
 
 def test_functions_with_many_positional_parameters_are_named(tmp_path: Path) -> None:
     names = ", ".join(f"p{index}" for index in range(7))
-    write(tmp_path, "edgeaff/a.py", f"class A:\n    def many(self, {names}): ...\n    def few(self, a, *, {names[4:]}): ...\n")
+    write(
+        tmp_path,
+        "edgeaff/a.py",
+        f"class A:\n    def many(self, {names}): ...\n    def few(self, a, *, {names[4:]}): ...\n",
+    )
     assert problems(tmp_path) == ["edgeaff/a.py:2: many has 7 positional parameters, at most 6 are allowed"]
 
 

@@ -22,7 +22,9 @@ def test_banned_word_is_found(text, expected):
     assert [found for _, found, _ in check_text(text)] == [expected]
 
 
-@pytest.mark.parametrize("text", ["import sounddevice", "Open Sound Control", "analysis of colors", "the frame is normalized", ""])
+@pytest.mark.parametrize(
+    "text", ["import sounddevice", "Open Sound Control", "analysis of colors", "the frame is normalized", ""]
+)
 def test_good_words_pass(text):
     assert check_text(text) == []
 

@@ -9,7 +9,18 @@ import pytest
 from tests.tools.wheel_aarch64 import assertions, check, newest
 
 ROOT = Path(__file__).parents[2]
-SIZES = {"LONG": 8, "INT": 4, "VOID_P": 8, "WCHAR_T": 4, "SIZE_T": 8, "_BOOL": 1, "SHORT": 2, "FLOAT": 4, "DOUBLE": 8, "OFF_T": 8}
+SIZES = {
+    "LONG": 8,
+    "INT": 4,
+    "VOID_P": 8,
+    "WCHAR_T": 4,
+    "SIZE_T": 8,
+    "_BOOL": 1,
+    "SHORT": 2,
+    "FLOAT": 4,
+    "DOUBLE": 8,
+    "OFF_T": 8,
+}
 
 
 def test_every_size_of_a_pyconfig_is_asserted():

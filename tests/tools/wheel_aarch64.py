@@ -85,7 +85,9 @@ def check(wheel: Path) -> dict[str, Any]:
         stray = [name for name in names if not re.match(r"edgeaff/|edgeaff-[\w.]+\.dist-info/", name)]
         missing = {"edgeaff/py.typed", "edgeaff/assets/edge.eaff"} - set(names)
         if len(modules) != 1 or not modules[0].endswith("aarch64-linux-gnu.so") or stray or missing:
-            raise SystemExit(f"{wheel.name} must hold one aarch64 module, got {modules}, stray {stray}, missing {missing}")
+            raise SystemExit(
+                f"{wheel.name} must hold one aarch64 module, got {modules}, stray {stray}, missing {missing}"
+            )
         module = archive.extract(modules[0], folder)
         header, needs = readelf("-h", module), readelf("-V", module)
         libraries = re.findall(r"\(NEEDED\).*\[(.+)\]", readelf("-d", module))
@@ -115,7 +117,9 @@ def newest(needs: str, library: str) -> str:
 def main() -> None:
     """Builds, checks, and puts the wheel into the output folder."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--python", default=sys.executable, help="a Python of the device's minor version, for this processor")
+    parser.add_argument(
+        "--python", default=sys.executable, help="a Python of the device's minor version, for this processor"
+    )
     parser.add_argument("--output", type=Path, default=ROOT / "dist")
     options = parser.parse_args()
     if shutil.which(COMPILER) is None:

@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="write one JSON object instead of lines")
     parser.add_argument("--bundle", metavar="B", help="bundle to test (.eaff); default: the one that ships")
     parser.add_argument(
-        "--require", metavar="NAMES", default="", help=f"treat a warning of these as broken, with commas between: {', '.join(NAMES)}"
+        "--require",
+        metavar="NAMES",
+        default="",
+        help=f"treat a warning of these as broken, with commas between: {', '.join(NAMES)}",
     )
     parser.add_argument(
         "--av-offset",

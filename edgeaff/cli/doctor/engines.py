@@ -94,9 +94,7 @@ def engine_differences(bundle: ModelBundle, certificate: dict[str, Any]) -> list
         bundle: holds the certificates.
         certificate: made here, of one backend.
     """
-    there = next(
-        (known for known in bundle.manifest.certificates if known["backend"] == certificate["backend"]), None
-    )
+    there = next((known for known in bundle.manifest.certificates if known["backend"] == certificate["backend"]), None)
     if there is None:
         return []
     here = certificate["versions"]

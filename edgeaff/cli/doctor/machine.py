@@ -88,7 +88,9 @@ def check_threads(cgroup: str = "/sys/fs/cgroup") -> list[Finding]:
     cores = usable_cores()
     quota = cpu_quota(Path(cgroup))
     usable = cores if quota is None else min(float(cores), quota)
-    threads = min((limit for limit in (thread_limit(), _number(Path(cgroup) / "pids.max")) if limit is not None), default=None)
+    threads = min(
+        (limit for limit in (thread_limit(), _number(Path(cgroup) / "pids.max")) if limit is not None), default=None
+    )
     load = next(iter(load_average()), 0.0)
     data = {"cores": cores, "cpu_quota": quota, "thread_limit": threads, "load_1_minute": load}
     text = f"{usable:g} of {os.cpu_count()} cores, {'no limit on' if threads is None else f'at most {threads}'} threads, load {load:.1f}"

@@ -23,7 +23,9 @@ def write(events: Sequence[AffectEvent], path: str | os.PathLike[str]) -> None:
         BackendUnavailableError: pympi-ling is not installed.
     """
     if not events or min(event.pts_ns for event in events) < 0:
-        raise ArgumentError("events must hold ticks at or after 0 s, got none or an earlier one; a TextGrid starts at 0.")
+        raise ArgumentError(
+            "events must hold ticks at or after 0 s, got none or an earlier one; a TextGrid starts at 0."
+        )
     end = max(tick_ns(tick_of(event.pts_ns) + 1) for event in events) / 1e9
     grid = load_pympi().Praat.TextGrid(xmin=0.0, xmax=end)
     for name, series in by_face(events).items():

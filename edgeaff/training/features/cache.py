@@ -98,7 +98,9 @@ class FeatureCache:
             return
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / f".{SPEC_FILE}.{os.getpid()}"
-        part.write_text(json.dumps({"made_with": self.made_with, "spec": spec.to_dict()}, indent=1) + "\n", encoding="utf-8")
+        part.write_text(
+            json.dumps({"made_with": self.made_with, "spec": spec.to_dict()}, indent=1) + "\n", encoding="utf-8"
+        )
         part.replace(folder / SPEC_FILE)
 
     @staticmethod

@@ -98,7 +98,9 @@ def extract_corpus(
             else:
                 jobs.append(Job(track, side_of(track.name, names), size_of(track.media)))
         jobs.sort(key=lambda job: -job.size)
-        for end in run_jobs(jobs, _work, workers=workers, prepare=functools.partial(_prepare, recipe, cache), limits=limits):
+        for end in run_jobs(
+            jobs, _work, workers=workers, prepare=functools.partial(_prepare, recipe, cache), limits=limits
+        ):
             outcome = end.result or Outcome(end.job.track.name, end.failure, ())
             if outcome.skipped is None:
                 report.extracted.append(outcome.name)
@@ -163,7 +165,9 @@ def _features_of(job: Job, parts: LoadedParts, warn: Callable[[str], None]) -> F
     except EdgeaffError:
         raise
     except Exception as error:
-        raise MediaError(f"features must be made of its video, got {reason_of(error)}; convert the video, and report this.") from error
+        raise MediaError(
+            f"features must be made of its video, got {reason_of(error)}; convert the video, and report this."
+        ) from error
 
 
 class _Worker:

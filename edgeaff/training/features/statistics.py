@@ -74,7 +74,10 @@ def training_statistics(
     videos = sorted({track.media for track in tracks if track.split == "train" and track.media is not None})
     jobs = [SumJob(video, spec, folder / f"{_digest(video, spec)}.npy") for video in videos]
     for _ in run_jobs(
-        [job for job in jobs if not job.result.exists()], sum_up, workers=workers, limits=Limits(silence_seconds=SILENCE_SECONDS)
+        [job for job in jobs if not job.result.exists()],
+        sum_up,
+        workers=workers,
+        limits=Limits(silence_seconds=SILENCE_SECONDS),
     ):
         pass  # what has no sums is named by the extraction of the same video, which follows
     sums = sum((np.load(job.result, allow_pickle=False) for job in jobs if job.result.exists()), np.zeros(3 * LLD_SIZE))

@@ -92,9 +92,7 @@ def _ticks(
     assert track.media is not None
     width = 0
     with MediaFile(track.media) as source:
-        preprocessor = Preprocessor(
-            parts, video=source.has_video, audio=source.has_audio, max_faces=faces, live=False
-        )
+        preprocessor = Preprocessor(parts, video=source.has_video, audio=source.has_audio, max_faces=faces, live=False)
         for unit in source:
             beat()
             if isinstance(unit, VideoFrame):
@@ -155,7 +153,9 @@ def _labels_of_frames(
     assert track.media is not None
     frames = len(shown_ns)
     if len(track.labels) and abs(len(track.labels) - frames) > max(FEW_ROWS, ODD_SHARE * frames):
-        say(f"{len(track.labels)} annotation rows for {frames} frames of {track.media.name}; is it the video annotated?")
+        say(
+            f"{len(track.labels)} annotation rows for {frames} frames of {track.media.name}; is it the video annotated?"
+        )
     if not len(track.labels) and track.split != "test":
         say("no row in its annotation")
     fitted = fit_rows(track.labels, frames, name=track.name)

@@ -57,7 +57,9 @@ def import_vggface(
     order = check_channel_order(channel_order or LAYOUTS[layout], layout)
     config = config or VggFaceConfig()
     file = path if path.exists() else path.with_name(path.name + ".index")
-    with boundary(ArgumentError, f"{path.name} must be a {layout} file of VGGFace weights", "fetch it again, or name its layout."):
+    with boundary(
+        ArgumentError, f"{path.name} must be a {layout} file of VGGFace weights", "fetch it again, or name its layout."
+    ):
         found = module.load(path, config)
         weights = finish(found, config=config, layout=layout, channel_order=order, sha256=file_sha256(file))
     if sha256 is not None and weights.sha256 != sha256.lower():
@@ -84,7 +86,9 @@ def read_weights(path: Path) -> VggFaceWeights:
     Returns:
         The weights. A file that is another is an ArgumentError.
     """
-    with boundary(ArgumentError, f"weights must be written by edgeaff models import, {path}", "import the file that you have."):
+    with boundary(
+        ArgumentError, f"weights must be written by edgeaff models import, {path}", "import the file that you have."
+    ):
         data = read_npz(read_bounded(path, most_bytes=MOST_FILE_BYTES), text=True)
         tensors = {name[7:]: array for name, array in data.items() if name.startswith("tensor:")}
         red, green, blue = (float(value) for value in data["mean"])

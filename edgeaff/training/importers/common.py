@@ -95,7 +95,9 @@ def check_numbers(tensors: Mapping[str, np.ndarray], input_numbers: Sequence[flo
         if not np.isfinite(tensor).all():
             raise ArgumentError(f"{name} must be finite, got NaN or infinity; fetch the file again.")
     if not all(abs(number) <= LARGEST_MEAN for number in input_numbers):
-        raise ArgumentError(f"mean and scale must be within {LARGEST_MEAN:g}, got {tuple(input_numbers)}; fetch the file again.")
+        raise ArgumentError(
+            f"mean and scale must be within {LARGEST_MEAN:g}, got {tuple(input_numbers)}; fetch the file again."
+        )
 
 
 def fc6_from_image_order(kernel: np.ndarray, channels: int, map_px: int) -> np.ndarray:
@@ -109,9 +111,7 @@ def fc6_from_image_order(kernel: np.ndarray, channels: int, map_px: int) -> np.n
     return maps.transpose(3, 2, 0, 1).reshape(kernel.shape[1], -1)
 
 
-def finish(
-    layers: Layers, *, config: VggFaceConfig, layout: str, channel_order: str, sha256: str
-) -> VggFaceWeights:
+def finish(layers: Layers, *, config: VggFaceConfig, layout: str, channel_order: str, sha256: str) -> VggFaceWeights:
     """Returns checked weights for RGB input.
 
     Args:
@@ -122,7 +122,11 @@ def finish(
         sha256: of the file.
     """
     check_shapes(layers.tensors, config, layers.map_px, layout)
-    names = [f"{name}.{part}" for name in [*(name for name, _, _ in config.convolutions), "fc6"] for part in ("weight", "bias")]
+    names = [
+        f"{name}.{part}"
+        for name in [*(name for name, _, _ in config.convolutions), "fc6"]
+        for part in ("weight", "bias")
+    ]
     kept = {name: np.ascontiguousarray(layers.tensors[name], dtype=np.float32) for name in names}
     check_numbers(kept, (*layers.mean, layers.scale))
     if channel_order == "bgr":

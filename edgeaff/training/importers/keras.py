@@ -37,7 +37,9 @@ def arrays_of(group: Any, *, depth: int = 0) -> list[np.ndarray]:
         elif item.dtype.kind == "f":
             arrays.append(_read_stored(item))
         if len(arrays) > MOST_ARRAYS:
-            raise ArgumentError(f"file must hold at most {MOST_ARRAYS} arrays in a layer, got more; save the weights again.")
+            raise ArgumentError(
+                f"file must hold at most {MOST_ARRAYS} arrays in a layer, got more; save the weights again."
+            )
     return arrays
 
 
@@ -50,7 +52,9 @@ def _own_items(group: Any) -> list[Any]:
     import h5py
 
     if len(group) > MOST_ARRAYS:
-        raise ArgumentError(f"file must hold at most {MOST_ARRAYS} entries in a group, got more; save the weights again.")
+        raise ArgumentError(
+            f"file must hold at most {MOST_ARRAYS} entries in a group, got more; save the weights again."
+        )
     own = [group[key] for key in group if isinstance(group.get(key, getlink=True), h5py.HardLink)]
     return [item for item in own if isinstance(item, (h5py.Group, h5py.Dataset))]
 

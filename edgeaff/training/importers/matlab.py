@@ -20,7 +20,10 @@ CELL, STRUCT, OBJECT, CHAR, SPARSE = 1, 2, 3, 4, 5
 COMPLEX_BIT = 0x0800
 HEADER_BYTES = 128
 MAX_DEPTH = 50
-MOST_UNPACKED_BYTES, MOST_RATIO = 1 << 26, 20  # weights hardly shrink: this many bytes, and this many for each byte of the file
+MOST_UNPACKED_BYTES, MOST_RATIO = (
+    1 << 26,
+    20,
+)  # weights hardly shrink: this many bytes, and this many for each byte of the file
 
 
 def elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
@@ -36,7 +39,9 @@ def elements(data: memoryview, order: str) -> Iterator[tuple[int, memoryview]]:
     while position + 8 <= len(data):
         kind, size = struct.unpack_from(order + "II", data, position)
         if kind >> 16 > 4:
-            raise ArgumentError(f"file must be a MATLAB 5 .mat, got a small element of {kind >> 16} bytes; fetch it again.")
+            raise ArgumentError(
+                f"file must be a MATLAB 5 .mat, got a small element of {kind >> 16} bytes; fetch it again."
+            )
         if kind >> 16:
             yield kind & 0xFFFF, data[position + 4 : position + 4 + (kind >> 16)]
             position += 8
@@ -119,7 +124,9 @@ def _inflate(packed: memoryview, most_bytes: int) -> bytes:
     except zlib.error as error:
         raise ArgumentError(f"file must be a whole .mat, got {error}; fetch it again.") from error
     if len(content) > most_bytes or not inflater.eof:
-        raise ArgumentError(f"file must unpack to at most {most_bytes} more bytes, got more or a cut; save it again with -v6.")
+        raise ArgumentError(
+            f"file must unpack to at most {most_bytes} more bytes, got more or a cut; save it again with -v6."
+        )
     return content
 
 

@@ -15,7 +15,9 @@ from edgeaff.parsing.boundary import reason_of
 from edgeaff.training.importers.common import MOST_FILE_BYTES, Layers
 from edgeaff.training.models.vggface import VggFaceConfig
 
-LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how torch.save began before its zip form: a magic number, pickled
+LEGACY = (
+    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # how torch.save began before its zip form: a magic number, pickled
+)
 
 
 def read_state(path: Path) -> dict[str, np.ndarray]:

@@ -74,7 +74,9 @@ class System:
         try:
             return self.make(**({"width": width} if self.from_pixels else dict(sizes or {})))
         except TypeError as error:
-            raise ArgumentError(f"sizes must have names and types that {self.name} knows, got: {error}; correct them.") from error
+            raise ArgumentError(
+                f"sizes must have names and types that {self.name} knows, got: {error}; correct them."
+            ) from error
 
     def inputs_for(self, sizes: Mapping[str, Any] | None = None) -> Shapes:
         """Returns keyword of forward -> shape of one tick, where `video_size` and `audio_size` are other than published.

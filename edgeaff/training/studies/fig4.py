@@ -268,7 +268,9 @@ def write_report(folder: Path, curves: dict[str, Sequence[AblationPoint]], *, sp
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [{"run": name, **asdict(point)} for name, points in curves.items() for point in points]
-    (folder / "fig4.json").write_text(json.dumps({"points": rows, "split": split, **more}, indent=1) + "\n", encoding="utf-8")
+    (folder / "fig4.json").write_text(
+        json.dumps({"points": rows, "split": split, **more}, indent=1) + "\n", encoding="utf-8"
+    )
     lines = ["| run | modality | share | CCC valence | CCC arousal |", "|---|---|---|---|---|"]
     lines += [
         f"| {row['run']} | {row['modality']} ({row['way']}) | {row['share']:.2f} | {row['ccc_valence']:.3f} ± "

@@ -77,7 +77,9 @@ class Study:
         """
         unknown = [name for name in names if name not in self.runs]
         if unknown:
-            raise ArgumentError(f"only must name runs of the study ({', '.join(self.runs)}), got {unknown}; correct it.")
+            raise ArgumentError(
+                f"only must name runs of the study ({', '.join(self.runs)}), got {unknown}; correct it."
+            )
         return replace(self, runs={name: run for name, run in self.runs.items() if not names or name in names})
 
 

@@ -174,8 +174,13 @@ def write_evaluation(folder: Path, split: str, result: Mapping[str, Any]) -> Non
         result: of `evaluate`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"evaluation_{split}.json").write_text(json.dumps({"split": split, **result}, indent=1) + "\n", encoding="utf-8")
-    lines = [f"{result['system']}, {split}: {result['tracks']} tracks, {result['frames']:,} annotated ticks of the model", ""]
+    (folder / f"evaluation_{split}.json").write_text(
+        json.dumps({"split": split, **result}, indent=1) + "\n", encoding="utf-8"
+    )
+    lines = [
+        f"{result['system']}, {split}: {result['tracks']} tracks, {result['frames']:,} annotated ticks of the model",
+        "",
+    ]
     lines += ["| measure | valence | arousal |", "|---|---|---|"]
     for key, title in MEASURES.items():
         lines.append(f"| {title} | " + " | ".join(f"{result[f'{key}_{name}']:.3f}" for name in DIMENSIONS) + " |")

@@ -38,9 +38,7 @@ def system_inputs(system: System, features: Any, cut: slice, keep: np.ndarray | 
     if not isinstance(features, Features):
         return dict(features.inputs(system, cut, keep))
     if system.from_pixels:
-        raise ArgumentError(
-            f"system must learn from features, got {system.name}, which wants images; choose another."
-        )
+        raise ArgumentError(f"system must learn from features, got {system.name}, which wants images; choose another.")
     present = features.present[cut] if keep is None else features.present[cut] & keep
     video, audio = features.video[cut] * present[:, :1], features.audio[cut] * present[:, 1:]
     available = {

@@ -139,7 +139,9 @@ def test_others_are_extracted_when_one_video_raises(tmp_path, capsys, monkeypatc
     assert main(["extract", str(corpus), "--cache", str(cache), "--workers", "0", "--quiet"]) == 3
     out, err = capsys.readouterr()
     assert json.loads(out.splitlines()[-1])["skipped"] == ["v1"]
-    assert "skipped v1: features must be made of its video, got " in err and "(KeyError)" in err and "Traceback" not in err
+    assert (
+        "skipped v1: features must be made of its video, got " in err and "(KeyError)" in err and "Traceback" not in err
+    )
 
 
 def test_a_video_that_is_a_broken_link_is_named(tmp_path, capsys):

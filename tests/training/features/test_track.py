@@ -53,7 +53,9 @@ def _write_clip(path, rate, seconds, event_seconds, audio_rate=16_000, late_fram
     event = round(event_seconds * rate)
     samples = np.zeros(int(seconds * audio_rate), np.int16)
     at = int(event / rate * audio_rate)
-    samples[at : at + 320] = (12_000 * np.random.default_rng(0).standard_normal(320)).clip(-32000, 32000).astype(np.int16)
+    samples[at : at + 320] = (
+        (12_000 * np.random.default_rng(0).standard_normal(320)).clip(-32000, 32000).astype(np.int16)
+    )
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=rate)
         video.width = video.height = 64

@@ -63,7 +63,9 @@ def _trained(folder, system="transformer_av", *, residual=False, dropout=0.0, ep
         system=system, loss="flattened_ccc", learning_rate=3e-3, batch=8, epochs=epochs, patience=epochs, clip=1.0,
         warmup_share=0.1, modality_dropout=dropout,
     )  # fmt: skip
-    trainer = Trainer(find_system(system), recipe, TrainingData(_world(1, 24), _world(2, 6, "valid")), folder, module=module)
+    trainer = Trainer(
+        find_system(system), recipe, TrainingData(_world(1, 24), _world(2, 6, "valid")), folder, module=module
+    )
     trainer.run()
     return trainer.module
 

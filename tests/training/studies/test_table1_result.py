@@ -68,7 +68,9 @@ def test_edge_keeps_what_both_directions_give_without_look_ahead(table):
     assert table["edge_reference"]["live"]["edge_less_reference"]["ccc_mean"] >= -0.02
 
 
-@pytest.mark.xfail(strict=True, reason="0.026 below, mean of three seeds: half of the offline window is still to come for edge")
+@pytest.mark.xfail(
+    strict=True, reason="0.026 below, mean of three seeds: half of the offline window is still to come for edge"
+)
 def test_edge_keeps_what_both_directions_give_offline(table):
     assert table["edge_reference"]["edge_less_reference"]["ccc_mean"] >= -0.02
 

@@ -36,7 +36,9 @@ def _trainer(folder, system="transformer_av", seed=0, **changes):
     else:
         module = AudioVideoTransformer(TransformerConfig(**SIZES))
     config = TrainConfig(system=system, seed=seed, **{**FAST, **changes})
-    return Trainer(find_system(system), config, TrainingData([_track(i) for i in range(4)], [_track(10)]), folder, module=module)
+    return Trainer(
+        find_system(system), config, TrainingData([_track(i) for i in range(4)], [_track(10)]), folder, module=module
+    )
 
 
 @pytest.mark.parametrize("system", ["transformer_av", "edge"])

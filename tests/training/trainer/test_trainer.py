@@ -35,7 +35,9 @@ def _track(seed, ticks=220, split="train"):
 def _trainer(folder, **changes):
     values = {"system": "edge", "sizes": SIZES, "loss": "flattened_ccc", "learning_rate": 5e-3, "batch": 4, "epochs": 3}
     config = TrainConfig(**{**values, **changes})
-    return Trainer(find_system("edge"), config, TrainingData([_track(i) for i in range(3)], [_track(10), _track(11, 150)]), folder)
+    return Trainer(
+        find_system("edge"), config, TrainingData([_track(i) for i in range(3)], [_track(10), _track(11, 150)]), folder
+    )
 
 
 def test_averaged_weights_are_the_exponential_mean_and_buffers_are_the_newest():
