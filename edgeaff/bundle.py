@@ -31,6 +31,7 @@ __all__ = ["BUNDLE_SCHEMA", "DEFAULT_BUNDLE", "GOLDEN", "MANIFEST", "PACKED", "R
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"  # sequences with the outputs of the trained system
+SPEECH = "speech.npz"  # weights of the speech gate
 PACKED = "step.npz"  # weights of the native step
 DEFAULT_BUNDLE = Path(__file__).parent / "assets" / "edge.eaff"
 MOST_BUNDLE_BYTES = 1 << 31
@@ -331,9 +332,10 @@ def _checked_golden(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     rows, ticks = found["video"].shape[:2]
     if not 1 <= rows * ticks <= MOST_GOLDEN_TICKS:
         raise Refused(f"{rows} sequences of {ticks} ticks")
-    return found | check_arrays(
-        arrays, {"audio": (rows, ticks, None), "present": (rows, ticks, 2), "values": (rows, ticks, 2)}
-    )
+    shapes: dict[str, tuple[int | None, ...]] = {"audio": (rows, ticks, None), "present": (rows, ticks, 2), "values": (rows, ticks, 2)}
+    if "std" in arrays:
+        shapes["std"] = (rows, ticks, 2)
+    return found | check_arrays(arrays, shapes)
 
 
 def _verify_sums(path: Path, members: dict[str, bytes]) -> None:

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Agreement:
     Attributes:
         ccc_valence: concordance correlation coefficient of valence.
         ccc_arousal: the same of arousal.
-        max_abs_difference: largest difference of any value.
+        max_abs_difference: largest difference of any value, or of a standard deviation where the model states them.
         ticks: number of ticks compared.
     """
 
@@ -110,6 +110,7 @@ def compare(bundle: ModelBundle, predictor: Predictor, *, seconds: float = math.
     deadline = time.perf_counter() + seconds
     states = [predictor.initial_state() for _ in golden["video"]]
     values = np.empty_like(golden["values"])
+    stds = np.zeros_like(golden["std"]) if "std" in golden else None
     ticks = 0
     for tick in range(values.shape[1]):
         if tick >= LEAST_TICKS and time.perf_counter() > deadline:
@@ -121,10 +122,18 @@ def compare(bundle: ModelBundle, predictor: Predictor, *, seconds: float = math.
             )
             prediction, states[row] = predictor.step(state, video, audio)
             values[row, tick] = prediction.valence, prediction.arousal
+            if stds is not None and video is not None:
+                stated = (prediction.valence_std, prediction.arousal_std)
+                stds[row, tick] = [math.nan if std is None else std for std in stated]
         ticks += 1
     if not np.isfinite(values[:, :ticks]).all():
         raise BundleError(f"{predictor.backend} must give finite values, got NaN or infinity; it is not used here.")
-    return Agreement.of(values[:, :ticks], golden["values"][:, :ticks])
+    found = Agreement.of(values[:, :ticks], golden["values"][:, :ticks])
+    if stds is None:
+        return found
+    # NaN (a predictor that states none) is no agreement either.
+    apart = float(np.abs(stds[:, :ticks] - golden["std"][:, :ticks]).max())
+    return replace(found, max_abs_difference=apart if math.isnan(apart) else max(found.max_abs_difference, apart))
 
 
 def self_test(bundle: ModelBundle, predictor: Predictor, *, seconds: float = math.inf) -> Agreement:

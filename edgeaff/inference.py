@@ -33,10 +33,12 @@ Append = Callable[[Any, "np.ndarray | None", "np.ndarray | None"], Any]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """Valence and arousal in [-1, 1] of one tick."""
+    """Valence and arousal in [-1, 1] of one tick, with the standard deviations of their errors where the model states them."""
 
     valence: float
     arousal: float
+    valence_std: float | None = None
+    arousal_std: float | None = None
 
 
 def value_in_range(value: float) -> float | None:
@@ -121,8 +123,9 @@ class StreamingPredictor(Predictor):
     ) -> tuple[Prediction, dict[str, np.ndarray]]:
         """Returns the prediction of a tick and the state after it. video: (D,), audio: (A,), float32; None = absent."""
         outputs = self._graph.run(self.feeds(state, video, audio))
-        values = outputs["values"][0]
-        return Prediction(float(values[0]), float(values[1])), self.following(outputs)
+        values, std = outputs["values"][0], outputs.get("std")
+        stated = () if std is None or video is None else (float(std[0, 0]), float(std[0, 1]))
+        return Prediction(float(values[0]), float(values[1]), *stated), self.following(outputs)
 
     def feeds(
         self, state: dict[str, np.ndarray], video: np.ndarray | None, audio: np.ndarray | None
@@ -286,7 +289,9 @@ class Coverage:
 
 
 class Uncertainty:
-    """Standard deviation of the expected error by coverage, from the table that the bundle was calibrated with.
+    """Standard deviation of the expected error: by coverage, from the table of the bundle; of a face by what the model states.
+
+    A model with a spread states the standard deviation for the face at hand; then the table is for audio alone.
 
     A table that breaks a rule of `edgeaff.manifest.check_uncertainty` is a BundleError.
     """
@@ -300,12 +305,23 @@ class Uncertainty:
         self._half_68 = {
             name: np.asarray(table[f"{name}_half_68"], float) for name in DIMENSIONS if f"{name}_half_68" in table
         }
+        self._face_half_68 = table.get("face_half_68_of_std")
         self.abstain_above_std = float(table["abstain_above_std"])
         self.audio_only_valence_max_std = float(table["audio_only_valence_max_std"])
         self._known: dict[tuple[float, float], tuple[float, float]] = {}  # 101 x 101 coverages at most
 
-    def std(self, video_coverage: float, audio_coverage: float) -> tuple[float, float]:
-        """Returns (valence_std, arousal_std), interpolated between the calibrated coverages."""
+    def std(
+        self, video_coverage: float, audio_coverage: float, face: tuple[float, float] | None = None
+    ) -> tuple[float, float]:
+        """Returns (valence_std, arousal_std).
+
+        Args:
+            video_coverage: of an event; 0 for None.
+            audio_coverage: likewise.
+            face: what the model states for the face at hand; None without a face or a spread.
+        """
+        if face is not None:
+            return face
         key = (video_coverage, audio_coverage)
         found = self._known.get(key)
         if found is None:
@@ -313,7 +329,14 @@ class Uncertainty:
             self._known[key] = found
         return found
 
-    def half_widths(self, video_coverage: float, audio_coverage: float, *, percent: int = 95) -> tuple[float, float]:
+    def half_widths(
+        self,
+        video_coverage: float,
+        audio_coverage: float,
+        *,
+        percent: int = 95,
+        stated: tuple[float, float] | None = None,
+    ) -> tuple[float, float]:
         """Returns the half-widths of the intervals (valence, arousal) that hold this many per cent of the cases.
 
         Errors are not normal: with a face they have long tails (value +- std holds about 77 %), valence from audio alone has none
@@ -323,18 +346,21 @@ class Uncertainty:
             video_coverage: of an event; 0 for None.
             audio_coverage: likewise.
             percent: 68 or 95.
+            stated: valence_std and arousal_std of an event with a face, from a model that states them; None for the table's.
 
         Raises:
             ArgumentError: percent is another number, or the bundle has no table for it.
         """
         if percent == 95:
-            valence, arousal = self.std(video_coverage, audio_coverage)
+            valence, arousal = stated or self.std(video_coverage, audio_coverage)
             return NORMAL_95 * valence, NORMAL_95 * arousal
         if percent != 68 or len(self._half_68) < len(DIMENSIONS):
             there = "68 or 95" if self._half_68 else "95 with this bundle"
             raise ArgumentError(
                 f"percent must be {there}, got {percent!r}; choose another, or calibrate the bundle again."
             )
+        if stated is not None and self._face_half_68 is not None:
+            return self._face_half_68["valence"] * stated[0], self._face_half_68["arousal"] * stated[1]
         valence, arousal = (
             self._interpolate(self._half_68[name], video_coverage, audio_coverage) for name in DIMENSIONS
         )

@@ -219,6 +219,9 @@ def check_uncertainty(table: Any) -> None:
         if name in table or name.endswith("_std"):
             grid = table.get(name)
             _require(grid, f"{at}.{name}", lambda value: _is_grid(value, rows, columns), f"{rows} x {columns} numbers in [0, {MOST_STD}]")
+    shares = table.get("face_half_68_of_std", {"valence": 1.0, "arousal": 1.0})
+    in_range = _is_dict(shares) and set(shares) == {"valence", "arousal"} and all(_within(v, 0, MOST_STD) for v in shares.values())
+    _require(shares, f"{at}.face_half_68_of_std", lambda value: in_range, f"valence and arousal in [0, {MOST_STD}]")
     for name in ("abstain_above_std", "audio_only_valence_max_std"):
         _require(table.get(name), f"{at}.{name}", lambda value: _within(value, 0, MOST_STD), f"a number in [0, {MOST_STD}]")
 

@@ -15,7 +15,7 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
@@ -352,7 +352,9 @@ class Session(ProcessBound):
         video_coverage = subject.video_coverage.push(face is not None)
         audio_coverage = subject.audio_coverage.push(tick.audio is not None)
         valence, arousal = value_in_range(prediction.valence), value_in_range(prediction.arousal)
-        valence_std, arousal_std = map(std_in_range, self._uncertainty.std(video_coverage, audio_coverage))
+        stated = (prediction.valence_std, prediction.arousal_std)
+        own = None if face is None or None in stated else cast("tuple[float, float]", stated)
+        valence_std, arousal_std = map(std_in_range, self._uncertainty.std(video_coverage, audio_coverage, own))
         if valence is None or arousal is None or valence_std is None or arousal_std is None:
             self._reject(subject, f"{prediction} with standard deviations {valence_std} and {arousal_std}")
             return Estimate(0.0, 0.0, 0.0, 0.0, video_coverage, audio_coverage, False)
@@ -377,8 +379,10 @@ class Session(ProcessBound):
             return Status.ABSTAIN
         if self._preprocessor.video and face is None:
             return Status.NO_FACE
-        if self._preprocessor.audio and tick.audio is None:
+        if self._preprocessor.audio and tick.lld is None:
             return Status.NO_AUDIO
+        if face is None and tick.audio is None:
+            return Status.NO_SPEECH
         if subject.first_evidence_ns is None or tick.pts_ns - subject.first_evidence_ns < WARMUP_NS:
             return Status.WARMUP
         if min(estimate.valence_std, estimate.arousal_std) > self._uncertainty.abstain_above_std:

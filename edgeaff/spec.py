@@ -67,10 +67,11 @@ class PreprocessSpec:
         audio_vector_size: audio_context_steps * 65, zero-padded at the end to this size. Paper: 4096.
         lld_version: version of the LLD definition (edgeaff.features.lld).
         lld_max_pitch_lag: forced decision of the pitch tracker after this many hops.
-        audio_normalisation: "fixed" (statistics of the training set. Paper: section 4.2.2) or "adaptive" (running
+        audio_normalization: "fixed" (statistics of the training set. Paper: section 4.2.2) or "adaptive" (running
             statistics with a silence gate, started from the fixed ones).
-        adaptive_half_life_seconds: memory of the adaptive statistics, counted in unmasked, non-silent time.
+        adaptive_half_life_seconds: memory of the adaptive statistics after the learning, counted in time with speech.
         adaptive_prior_seconds: weight of the fixed statistics at the start, in the same time.
+        adaptive_learning_seconds: how long they are the mean of everything so far, in the same time.
         silence_gate_rms: hops with pcm_RMSenergy at or below this do not enter the adaptive statistics.
         detector_id: the face detector whose boxes the model was trained with.
         crop_rule: name of the rule from box to square.
@@ -79,16 +80,17 @@ class PreprocessSpec:
         face_staleness_seconds: a face found at most this long ago still counts.
     """
 
-    version: int = 1
+    version: int = 2
     model_rate_hz: int = 30
     audio_lag_seconds: float = 4 / 30
     audio_context_steps: int = 1
     audio_vector_size: int = LLD_SIZE
     lld_version: int = 1
     lld_max_pitch_lag: int = 4
-    audio_normalisation: str = "adaptive"
-    adaptive_half_life_seconds: float = 60.0
+    audio_normalization: str = "adaptive"
+    adaptive_half_life_seconds: float = 600.0
     adaptive_prior_seconds: float = 3.0
+    adaptive_learning_seconds: float = 10.0
     silence_gate_rms: float = 0.001
     detector_id: str = "edgeaff-ssd"
     crop_rule: str = CROP_RULE
@@ -110,9 +112,9 @@ class PreprocessSpec:
             value = getattr(self, name)
             if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= 100:
                 raise ArgumentError(f"{name} must be a name of 1 to 100 printable characters, got {value!r}; correct it.")
-        if self.audio_normalisation not in ("fixed", "adaptive"):
+        if self.audio_normalization not in ("fixed", "adaptive"):
             raise ArgumentError(
-                f"audio_normalisation must be 'fixed' or 'adaptive', got {self.audio_normalisation!r}; choose one."
+                f"audio_normalization must be 'fixed' or 'adaptive', got {self.audio_normalization!r}; choose one."
             )
         least = self.audio_context_steps * LLD_SIZE
         if self.audio_vector_size < least:
@@ -173,7 +175,7 @@ def paper_spec(**changes: Any) -> PreprocessSpec:
         "audio_lag_seconds": 0.0,
         "audio_context_steps": 63,
         "audio_vector_size": 4096,
-        "audio_normalisation": "fixed",
+        "audio_normalization": "fixed",
     }
     return PreprocessSpec(**{**values, **changes})
 

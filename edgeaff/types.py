@@ -23,11 +23,15 @@ MODALITIES = ("video", "audio")  # in the order of the model's presence bits
 
 
 class Status(enum.Enum):
-    """Why an event has, or lacks, its numbers. The first that applies, in this order."""
+    """Why an event has, or lacks, its numbers. The first that applies, in this order.
+
+    NO_AUDIO: declared audio is missing. NO_SPEECH: audio alone is declared, and nobody speaks.
+    """
 
     STALE = "STALE"
     NO_FACE = "NO_FACE"
     NO_AUDIO = "NO_AUDIO"
+    NO_SPEECH = "NO_SPEECH"
     WARMUP = "WARMUP"
     ABSTAIN = "ABSTAIN"
     OK = "OK"

@@ -145,8 +145,28 @@ def test_video_only_is_never_waited_for_and_has_no_audio_fields() -> None:
 def test_audio_alone_gives_arousal_and_no_face() -> None:
     events = run([push for push in clip() if push[0] == "audio"])
     assert {event.status for event in events} == {Status.NO_FACE}
-    late = [event for event in events if event.pts_ns > SECOND]
+    late = [event for event in events if event.pts_ns > 2 * SECOND]  # the gate has heard enough of the voice by then
     assert all(event.arousal is not None and event.face is None for event in late)
+
+
+def noise(seconds: float) -> list[Push]:
+    """Returns steady noise in which nobody speaks."""
+    samples = np.random.default_rng(0).integers(-2000, 2000, int(seconds * RATE)).astype(np.int16)
+    return [("audio", start * SECOND // RATE, samples[start : start + 320]) for start in range(0, len(samples), 320)]
+
+
+def test_audio_alone_without_speech_has_no_numbers() -> None:
+    events = run(noise(3.0), video=False)
+    assert {event.status for event in events if event.pts_ns > SECOND} == {Status.NO_SPEECH}
+    assert all(event.valence is None and event.arousal is None for event in events)
+    assert events[-1].audio_coverage == 0.0 and events[-1].audio_age_ms is not None
+
+
+def test_face_in_a_room_where_nobody_speaks_is_ok() -> None:
+    pushes = sorted(noise(3.0) + [push for push in clip() if push[0] == "video"], key=lambda push: (push[1], push[0] == "audio"))
+    late = [event for event in run(pushes) if event.pts_ns > SECOND]
+    assert {event.status for event in late} == {Status.OK}
+    assert all(event.valence is not None and event.arousal is not None and event.audio_coverage == 0.0 for event in late)
 
 
 def test_face_without_audio_is_no_audio_with_both_numbers() -> None:

@@ -20,6 +20,7 @@ constexpr const char* kManifest = "manifest.json";
 constexpr const char* kSums = "SHA256SUMS";
 constexpr const char* kStep = "step.npz";
 constexpr const char* kFaceNets = "face_nets.npz";
+constexpr const char* kSpeech = "speech.npz";
 
 using Arrays = std::unordered_map<std::string, Array>;
 
@@ -98,6 +99,7 @@ std::unique_ptr<StepModel> ReadStep(Bytes data, Memory* scratch) {
   sizes.ffn_size = meta.At("ffn_size").Whole(16, Limit::kFfn);
   sizes.layers = meta.At("layers").Whole(0, Limit::kLayers);
   sizes.band = meta.At("band").Whole(1, Limit::kBand);
+  if (const Json* const value = meta.Find("spread_size")) sizes.spread_size = value->Whole(0, Limit::kFfn);
   std::unordered_map<std::string, StepModel::Tensor> tensors;
   for (const auto& [name, array] : arrays) {
     if (name == "meta") continue;
@@ -117,6 +119,35 @@ std::unique_ptr<StepModel> ReadStep(Bytes data, Memory* scratch) {
     tensors.emplace(name, std::move(tensor));
   }
   return std::make_unique<StepModel>(sizes, tensors);
+}
+
+std::vector<double> Floats(const Arrays& arrays, const std::string& name, int64_t count) {
+  const Array& array = Find(arrays, name, 'f', 4);
+  if (array.count() != count) throw Refused(name + " of another size");
+  std::vector<float> values(static_cast<size_t>(count));
+  if (count > 0) std::memcpy(values.data(), array.data.data, static_cast<size_t>(count) * sizeof(float));
+  RequireFinite(name, values.data(), count);
+  return {values.begin(), values.end()};
+}
+
+SpeechRules ReadSpeech(Bytes data) {
+  const Arrays arrays = ReadNpz(data);
+  SpeechRules rules;
+  const int64_t hidden = Find(arrays, "hidden_bias", 'f', 4).count();
+  if (hidden < 1 || hidden > SpeechRules::kMostHidden) throw Refused("a speech gate of another size");
+  rules.factor = Floats(arrays, "factor", kLldSize), rules.mean = Floats(arrays, "mean", kLldSize);
+  rules.std = Floats(arrays, "std", kLldSize);
+  for (const double std : rules.std) {
+    if (!(std > 0)) throw Refused("a speech gate with a std that is not positive");
+  }
+  rules.hidden = Floats(arrays, "hidden", SpeechRules::kStatistics * kLldSize * hidden);
+  rules.hidden_bias = Floats(arrays, "hidden_bias", hidden), rules.out = Floats(arrays, "out", hidden);
+  rules.out_bias = Floats(arrays, "out_bias", 1)[0];
+  const std::vector<double> limits = Floats(arrays, "rules", 4);
+  rules.open_above = limits[0], rules.close_below = limits[1], rules.least_rms = limits[3];
+  if (!(0 <= limits[2] && limits[2] <= 1e6)) throw Refused("a speech gate whose hold is out of range");
+  rules.hold_steps = static_cast<int>(limits[2]);
+  return rules;
 }
 
 template <typename T>
@@ -163,7 +194,7 @@ void ReadFaceNets(const Members& members, const Json& graphs, Memory* scratch, B
 int64_t Nanoseconds(const Json& seconds, double low, double high) { return RoundToNs(seconds.Number(low, high)); }
 
 void ReadSpec(const Json& spec, PreprocessRules* rules) {
-  if (spec.At("version").Whole(1, 1000) != 1 || spec.At("lld_version").Whole(1, 1000) != 1) throw Unsupported("the preprocessing is of another version");
+  if (spec.At("version").Whole(1, 1000) != 2 || spec.At("lld_version").Whole(1, 1000) != 1) throw Unsupported("the preprocessing is of another version");
   if (spec.At("crop_rule").Text() != "box_centre_square_v1") throw Unsupported("the crop rule is not known");
   if (spec.At("detector_id").Text() != "edgeaff-ssd") throw Unsupported("the model was trained with another face detector");
   rules->model_rate_hz = spec.At("model_rate_hz").Whole(1, 240);
@@ -175,11 +206,12 @@ void ReadSpec(const Json& spec, PreprocessRules* rules) {
   rules->crop_size_px = spec.At("crop_size_px").Whole(8, 1024);
   rules->face_staleness_ns = Nanoseconds(spec.At("face_staleness_seconds"), 1e-3, 60);
   NormalizerRules& normalizer = rules->normalizer;
-  const std::string& kind = spec.At("audio_normalisation").Text();
+  const std::string& kind = spec.At("audio_normalization").Text();
   if (kind != "adaptive" && kind != "fixed") throw Unsupported("the normalization of the audio is not known");
   normalizer.adaptive = kind == "adaptive";
   normalizer.half_life_seconds = spec.At("adaptive_half_life_seconds").Number(1e-3, 86'400);
   normalizer.prior_seconds = spec.At("adaptive_prior_seconds").Number(0, 86'400);
+  normalizer.learning_seconds = spec.At("adaptive_learning_seconds").Number(0, 86'400);
   normalizer.silence_gate_rms = spec.At("silence_gate_rms").Number(0, 1);
   normalizer.step_seconds = 1.0 / rules->model_rate_hz;
 }
@@ -247,6 +279,8 @@ std::unique_ptr<Bundle> ReadBundle(Bytes data, Memory* scratch) {
   if (!members.Has(kStep)) throw Unsupported("the bundle has no packed step (step.npz)");
   if (!members.Has(kFaceNets)) throw Unsupported("the bundle has no packed face networks (face_nets.npz)");
   bundle->step = ReadStep(members.Get(kStep), scratch);
+  bundle->rules.states_std = bundle->step->sizes().spread_size > 0;
+  if (members.Has(kSpeech)) bundle->rules.preprocess.speech = ReadSpeech(members.Get(kSpeech));
   ReadFaceNets(members, manifest.At("graphs"), scratch, bundle.get());
   if (bundle->step->sizes().audio_size != bundle->rules.preprocess.audio_vector_size) throw Refused("a step for audio vectors of another size");
   const int size = bundle->rules.preprocess.crop_size_px;

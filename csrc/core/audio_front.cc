@@ -181,19 +181,21 @@ void AudioFront::NoteSpan(int64_t start_ns, int64_t end_ns) {
 
 AudioSteps::AudioSteps(const PreprocessRules& rules)
     : normalizer_(rules.normalizer),
+      speech_(rules.speech, 1.0 / rules.model_rate_hz),
       stacked_(static_cast<size_t>(rules.audio_context_steps) * kLldSize),
       vector_(static_cast<size_t>(rules.audio_vector_size)) {}
 
 const float* AudioSteps::Push(const RowStep* step, const float* lld) {
   float* const newest = vector_.data() + stacked_ - kLldSize;
   std::memmove(vector_.data(), vector_.data() + kLldSize, (stacked_ - kLldSize) * sizeof(float));
-  if (step == nullptr) {
+  if (step != nullptr && step->row != row_) {
+    row_ = step->row;
+    speaks_ = speech_.Push(lld);
+    if (speaks_) normalizer_.UpdateAndNormalize(lld, last_);
+  }
+  if (step == nullptr || !speaks_) {
     std::fill_n(newest, kLldSize, 0.0f);
     return nullptr;
-  }
-  if (step->row != row_) {
-    row_ = step->row;
-    normalizer_.UpdateAndNormalize(lld, last_);
   }
   std::copy_n(last_, kLldSize, newest);
   return vector_.data();

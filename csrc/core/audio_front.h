@@ -83,11 +83,14 @@ class AudioSteps {
  public:
   explicit AudioSteps(const PreprocessRules& rules);
 
-  // Gives the vector of a tick, valid until the next call; null when its own step is missing. lld: (65), row: its number.
+  // Gives the vector of a tick, valid until the next call; null when its own step is missing or nobody speaks. lld: (65), row: its
+  // number.
   const float* Push(const RowStep* step, const float* lld);
 
  private:
   LldNormalizer normalizer_;
+  SpeechGate speech_;
+  bool speaks_ = true;
   size_t stacked_;               // context steps * 65
   std::vector<float> vector_;    // the stack, then zeros
   float last_[kLldSize] = {};

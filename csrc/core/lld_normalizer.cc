@@ -16,7 +16,9 @@ constexpr double kLargestValue = 8.0;
 }  // namespace
 
 LldNormalizer::LldNormalizer(const NormalizerRules& rules)
-    : rules_(rules), decay_(std::pow(0.5, rules.step_seconds / rules.half_life_seconds)) {
+    : rules_(rules),
+      slow_gain_(rules.step_seconds * std::log(2.0) / rules.half_life_seconds),
+      learned_seconds_(rules.prior_seconds + rules.learning_seconds) {
   for (int i = 0; i < kLldSize; ++i) {
     const double least = kLeastStdShare * rules_.std[i];
     least_variance_[i] = least * least;
@@ -55,12 +57,13 @@ void LldNormalizer::UpdateAndNormalize(const float* row, float* out) {
   }
 }
 
-//   W' = d W + dt,  g = dt / W',  m' = m + g (x - m),  v' = (1 - g) (v + g (x - m)^2)
+//   W' = W + dt,  g = dt / W' while W' <= prior + learning, then dt ln 2 / half_life,  m' = m + g (x - m),  v' = (1 - g) (v + g (x - m)^2)
 void LldNormalizer::Update(const double* row, const bool* present) {
   for (int i = 0; i < kLldSize; ++i) {
     if (!present[i]) continue;
-    weight_[i] = decay_ * weight_[i] + rules_.step_seconds;
-    const double gain = rules_.step_seconds / weight_[i], change = row[i] - mean_[i];
+    weight_[i] += rules_.step_seconds;
+    const double gain = weight_[i] <= learned_seconds_ ? rules_.step_seconds / weight_[i] : slow_gain_;
+    const double change = row[i] - mean_[i];
     mean_[i] += gain * change;
     variance_[i] = (1 - gain) * (variance_[i] + gain * change * change);
   }

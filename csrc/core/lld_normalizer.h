@@ -11,7 +11,7 @@ constexpr int kLldSize = 65;
 struct NormalizerRules {
   bool adaptive = true;
   double mean[kLldSize], std[kLldSize];
-  double half_life_seconds = 60.0, prior_seconds = 3.0;  // adaptive only
+  double half_life_seconds = 600.0, prior_seconds = 3.0, learning_seconds = 10.0;  // adaptive only
   double silence_gate_rms = 0.001;
   double step_seconds = 1.0 / 30;                        // time between two rows
 };
@@ -31,7 +31,7 @@ class LldNormalizer {
   void Update(const double* row, const bool* present);
 
   NormalizerRules rules_;
-  double decay_, least_variance_[kLldSize];
+  double slow_gain_, learned_seconds_, least_variance_[kLldSize];
   double weight_[kLldSize], mean_[kLldSize], variance_[kLldSize];
 };
 

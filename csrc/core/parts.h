@@ -6,6 +6,7 @@
 
 #include "core/face_tracker.h"
 #include "core/lld_normalizer.h"
+#include "core/speech_gate.h"
 #include "vision/crop_resize.h"
 
 namespace edgeaff {
@@ -20,6 +21,7 @@ struct PreprocessRules {
   int crop_size_px = 96;
   int64_t face_staleness_ns = 0;
   NormalizerRules normalizer;
+  SpeechRules speech;
 };
 
 // Finds faces, best first. Not thread-safe.
@@ -43,7 +45,8 @@ class AffectPredictor {
  public:
   virtual ~AffectPredictor() = default;
   virtual int64_t state_floats() const = 0;
-  // video, audio: null where absent. values: valence, arousal.
+  // video, audio: null where absent. values (4): valence, arousal, and the standard deviations of their errors for the face at hand,
+  // 0 where the model states none.
   virtual void Step(float* state, const float* video, const float* audio, float* values) = 0;
 };
 

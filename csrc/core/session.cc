@@ -117,15 +117,17 @@ void Session::Several(const TickInput& tick) {
 }
 
 Session::Estimate Session::Step(Subject* subject, const TickInput& tick, const FaceInput* face) {
-  float values[2];
+  float values[4];
   predictor_->Step(subject->state.data(), face == nullptr ? nullptr : face->descriptor.data(), tick.audio, values);
   if (!subject->first_evidence_ns && (face != nullptr || tick.audio != nullptr)) subject->first_evidence_ns = tick.pts_ns;
   Estimate estimate;
   estimate.video_coverage = subject->video_coverage.Push(face != nullptr);
   estimate.audio_coverage = subject->audio_coverage.Push(tick.audio != nullptr);
   const auto valence = ValueInRange(static_cast<double>(values[0])), arousal = ValueInRange(static_cast<double>(values[1]));
-  const auto valence_std = StdInRange(rules_.uncertainty.ValenceStd(estimate.video_coverage, estimate.audio_coverage));
-  const auto arousal_std = StdInRange(rules_.uncertainty.ArousalStd(estimate.video_coverage, estimate.audio_coverage));
+  const bool stated = face != nullptr && rules_.states_std;
+  const double video_share = estimate.video_coverage, audio_share = estimate.audio_coverage;
+  const auto valence_std = StdInRange(stated ? static_cast<double>(values[2]) : rules_.uncertainty.ValenceStd(video_share, audio_share));
+  const auto arousal_std = StdInRange(stated ? static_cast<double>(values[3]) : rules_.uncertainty.ArousalStd(video_share, audio_share));
   if (!valence || !arousal || !valence_std || !arousal_std) {
     // The subject begins without a past: NaN may be in its state.
     ++preprocessor_.counts().values_rejected;
@@ -142,7 +144,8 @@ Status Session::StatusOf(const TickInput& tick, const FaceInput* face, const Est
   if (tick.stale) return Status::kStale;
   if (!estimate.valid && (face != nullptr || tick.audio != nullptr)) return Status::kAbstain;
   if (options().video && face == nullptr) return Status::kNoFace;
-  if (options().audio && tick.audio == nullptr) return Status::kNoAudio;
+  if (options().audio && !tick.audio_center_ns) return Status::kNoAudio;
+  if (face == nullptr && tick.audio == nullptr) return Status::kNoSpeech;
   if (!subject.first_evidence_ns || tick.pts_ns - *subject.first_evidence_ns < kWarmupNs) return Status::kWarmup;
   if (std::min(estimate.valence_std, estimate.arousal_std) > rules_.uncertainty.abstain_above_std) return Status::kAbstain;
   return Status::kOk;

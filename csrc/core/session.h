@@ -17,7 +17,7 @@
 
 namespace edgeaff {
 
-enum class Status : int { kOk = 0, kWarmup, kNoFace, kNoAudio, kStale, kAbstain };
+enum class Status : int { kOk = 0, kWarmup, kNoFace, kNoAudio, kStale, kAbstain, kNoSpeech };
 
 // One tick of the model clock. Values that must not be stated are empty.
 struct AffectEvent {
@@ -31,6 +31,7 @@ struct AffectEvent {
 struct SessionRules {
   PreprocessRules preprocess;
   UncertaintyTable uncertainty;
+  bool states_std = false;   // the predictor states standard deviations of a face's values
   double valence_seconds = 0, arousal_seconds = 0;   // time constants of the smoothing
 };
 

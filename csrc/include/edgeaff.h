@@ -53,7 +53,7 @@ enum {
   EDGEAFF_STATUS_NO_AUDIO,  /* audio is declared, and there is none */
   EDGEAFF_STATUS_STALE,     /* nothing was delivered for staleness_seconds */
   EDGEAFF_STATUS_ABSTAIN,   /* the expected error is too large, or the numbers are out of range */
-  EDGEAFF_STATUS_NO_SPEECH  /* reserved */
+  EDGEAFF_STATUS_NO_SPEECH  /* audio alone is declared, and nobody speaks */
 };
 
 enum { EDGEAFF_LOG_ERROR = 0, EDGEAFF_LOG_WARNING, EDGEAFF_LOG_INFO };

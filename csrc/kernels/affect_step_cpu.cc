@@ -51,8 +51,8 @@ StepModel::StepModel(const StepSizes& sizes, const std::unordered_map<std::strin
   const bool in_range = InRange(d, 16, Limit::kSize) && InRange(sizes.num_heads, 1, Limit::kHeads) &&
                         InRange(sizes.ffn_size, 16, Limit::kFfn) && InRange(sizes.band, 1, Limit::kBand) &&
                         InRange(sizes.layers, 0, Limit::kLayers) && InRange(sizes.video_size, 1, Limit::kInput) &&
-                        InRange(sizes.audio_size, 1, Limit::kInput);
-  if (!in_range || d % (16 * sizes.num_heads) != 0 || sizes.ffn_size % 16 != 0) {
+                        InRange(sizes.audio_size, 1, Limit::kInput) && InRange(sizes.spread_size, 0, Limit::kFfn);
+  if (!in_range || sizes.spread_size % 16 != 0 || d % (16 * sizes.num_heads) != 0 || sizes.ffn_size % 16 != 0) {
     throw std::invalid_argument("sizes are outside what the native step has (head size and ffn a multiple of 16)");
   }
   struct Named {
@@ -80,6 +80,10 @@ StepModel::StepModel(const StepSizes& sizes, const std::unordered_map<std::strin
     m.attention = Attention(tensors, prefix + ".cross.age_bias");
   }
   bias = Floats(tensors, "bias", {2});
+  if (sizes.spread_size > 0) {
+    spread_hidden = Linear(tensors, "spread.hidden", sizes.video_size + 2, sizes.spread_size);
+    spread_out = Linear(tensors, "spread.out", sizes.spread_size, 2);
+  }
 }
 
 const float* StepModel::Floats(const std::unordered_map<std::string, Tensor>& tensors, const std::string& name,
@@ -138,7 +142,8 @@ int64_t StepModel::state_floats() const {
 }
 
 int64_t StepModel::scratch_floats() const {
-  return 24 * static_cast<int64_t>(sizes_.size) + sizes_.ffn_size + sizes_.audio_size + padded_band() + 512;
+  return 24 * static_cast<int64_t>(sizes_.size) + sizes_.ffn_size + sizes_.audio_size + padded_band() + 512 + sizes_.video_size +
+         sizes_.spread_size + 32;
 }
 
 void StepModel::Step(float* state, const float* video_values, const float* audio_values, float* values) const {

@@ -17,6 +17,7 @@ template <class V>
 class StepRunner {
   using Reg = typename V::Reg;
   static constexpr int W = V::kWidth;
+  static constexpr float kLeastLogStd = -3.91202301f, kMostLogStd = 0.405465108f;   // of 0.02 and 1.5
   static constexpr int kHeader = 16;   // floats of the state before the rings: newest slot, count
 
  public:
@@ -36,6 +37,7 @@ class StepRunner {
     scores_ = hidden_ + (sizes_.ffn_size > sizes_.audio_size ? sizes_.ffn_size : sizes_.audio_size + 16);
     cross_[0] = scores_ + padded_;
     cross_[1] = cross_[0] + 4 * d_ + 64;
+    spread_ = cross_[1] + 4 * d_ + 64;
   }
 
   void Tick(const float* video, const float* audio, float* values) {
@@ -57,9 +59,28 @@ class StepRunner {
     CrossAttend(cross_[0], audio_ring, model_.audio.attention, sum);
     for (int c = 0; c < 2; ++c) values[c] = sum[c] < -1.0f ? -1.0f : (sum[c] > 1.0f ? 1.0f : sum[c]);
 
+    values[2] = values[3] = 0.0f;
+    if (video != nullptr && sizes_.spread_size > 0) Spread(video, values);
+
     position[0] = static_cast<int32_t>(newest_);
     position[1] = static_cast<int32_t>(count_);
     __builtin_memcpy(header_, position, sizeof position);
+  }
+
+  // The standard deviations of the errors of this face's values.
+  void Spread(const float* video, float* values) {
+    float* const hidden = spread_;
+    float* const out = hidden + sizes_.spread_size;
+    float* const inputs = out + 16;
+    __builtin_memcpy(inputs, video, static_cast<size_t>(sizes_.video_size) * sizeof(float));
+    inputs[sizes_.video_size] = values[0];
+    inputs[sizes_.video_size + 1] = values[1];
+    Apply(model_.spread_hidden, inputs, hidden);
+    for (int i = 0; i < sizes_.spread_size; i += W) V::Store(hidden + i, V::Max(V::Load(hidden + i), V::Zero()));
+    Apply(model_.spread_out, hidden, out);
+    for (int c = 0; c < 2; ++c) {
+      values[2 + c] = expf(out[c] < kLeastLogStd ? kLeastLogStd : (out[c] > kMostLogStd ? kMostLogStd : out[c]));
+    }
   }
 
   // Token, layers and the projections of the cross-modal layer.
@@ -241,7 +262,7 @@ class StepRunner {
   float* const ring_;
   int64_t rings_used_ = 0;
   int64_t newest_ = 0, count_ = 0;
-  float *tokens_, *norm_, *packed_, *mixed_, *hidden_, *scores_, *cross_[2];
+  float *tokens_, *norm_, *packed_, *mixed_, *hidden_, *scores_, *cross_[2], *spread_;
 };
 
 }  // namespace

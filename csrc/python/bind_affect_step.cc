@@ -27,6 +27,7 @@ WeightType TypeOf(const py::array& array, const std::string& name) {
 std::unique_ptr<StepModel> MakeModel(const py::dict& sizes, const py::dict& arrays) {
   StepSizes made = CommonSizes<StepSizes>(sizes);
   made.band = sizes["band"].cast<int>();
+  if (sizes.contains("spread_size")) made.spread_size = sizes["spread_size"].cast<int>();
   std::unordered_map<std::string, StepModel::Tensor> tensors;
   for (const auto& item : arrays) {
     const std::string name = py::str(item.first);
@@ -43,7 +44,8 @@ void BindAffectStep(py::module_& module) {
   py::class_<StepModel>(module, "StepModel")
       .def(py::init(&MakeModel))
       .def_property_readonly("state_floats", &StepModel::state_floats)
-      // (state, video or None, audio or None, copy) -> (values, state after). The state is copied unless reported otherwise.
+      // (state, video or None, audio or None, copy) -> (values, state after); values: valence, arousal and the standard deviations
+      // of their errors. The state is copied unless reported otherwise.
       .def("step", [](const StepModel& model, const FloatArray& state, const py::object& video, const py::object& audio,
                       bool copy) {
         if (state.size() != model.state_floats()) throw std::invalid_argument("state has another size");
@@ -54,7 +56,7 @@ void BindAffectStep(py::module_& module) {
           next = FloatArray(state.size());
           std::memcpy(next.mutable_data(), state.data(), static_cast<size_t>(state.nbytes()));
         }
-        FloatArray values(2);
+        FloatArray values(4);
         model.Step(next.mutable_data(), seen, heard, values.mutable_data());
         return py::make_tuple(values, next);
       });

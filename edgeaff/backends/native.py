@@ -25,7 +25,8 @@ SIZES = {  # of every packed model: lowest and highest value; csrc/include/edgea
     "ffn_size": (16, 1 << 15),
     "layers": (0, 64),
 }
-STEP_SIZES = {**SIZES, "band": (1, 1 << 14)}
+STEP_SIZES = {**SIZES, "band": (1, 1 << 14), "spread_size": (0, 1 << 15)}
+UNSTATED = {"spread_size": 0}  # sizes that weights of an older edgeaff do not state
 _STATE = "state_rings"
 
 
@@ -51,6 +52,7 @@ def read_meta(arrays: Mapping[str, np.ndarray], *, architecture: str, sizes: Map
             raise BundleError(
                 f"step.npz must have {name} {wanted}, got {shown(meta.get(name))}; pack the weights again with this edgeaff."
             )
+    meta = {**UNSTATED, **meta}
     for name, (low, high) in sizes.items():
         value = meta.get(name)
         if type(value) is not int or not low <= value <= high:
@@ -146,7 +148,8 @@ class NativeStep:
             "present": (1, 2),
             _STATE: (self._model.state_floats,),
         }
-        self.outputs: tuple[str, ...] = ("values", f"next_{_STATE}")
+        stated = ("values", "std") if meta["spread_size"] else ("values",)
+        self.outputs: tuple[str, ...] = (*stated, f"next_{_STATE}")
 
     def initial_state(self) -> np.ndarray:
         """Returns the state before the first tick: zeros, float32."""
@@ -159,13 +162,14 @@ class NativeStep:
             feeds: video (1, D), audio (1, A), present (1, 2) of 0 or 1, and the state; float32.
 
         Returns:
-            values (1, 2) in [-1, 1], and the state after the tick.
+            values (1, 2) in [-1, 1], std (1, 2) where the weights hold a spread (0 without a face), and the state after the tick.
         """
         present = feeds["present"][0]
         video = feeds["video"][0] if present[0] > 0.5 else None
         audio = feeds["audio"][0] if present[1] > 0.5 else None
         values, state = self._step(feeds[_STATE], video, audio, copy=True)
-        return {"values": values[None], f"next_{_STATE}": state}
+        stated = {"values": values[None, :2], "std": values[None, 2:]}
+        return {name: stated.get(name, state) for name in self.outputs}
 
     def advance(self, state: np.ndarray, video: np.ndarray | None, audio: np.ndarray | None) -> np.ndarray:
         """Returns the values of a tick and changes the state in place: the fastest form, for one stream.
@@ -178,7 +182,7 @@ class NativeStep:
         Returns:
             (2,) float32: valence, arousal in [-1, 1].
         """
-        return self._step(state, video, audio, copy=False)[0]
+        return self._step(state, video, audio, copy=False)[0][:2]
 
     def _step(
         self, state: np.ndarray, video: np.ndarray | None, audio: np.ndarray | None, *, copy: bool

@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     spec, encoder_id = recipe.spec(bundle), recipe.encoder_id(bundle)
     FeatureCache.check(options.cache, spec, encoder_id=encoder_id, encoder_mode=recipe.encoder_mode)
     recipe.check()
-    if spec.audio_normalisation == "fixed":
+    if spec.audio_normalization == "fixed":
         statistics = training_statistics(everything, spec, options.cache, workers=options.workers)
         recipe = dataclasses.replace(recipe, statistics=statistics)
     chosen = recipe.statistics or bundle.manifest.statistics

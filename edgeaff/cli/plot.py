@@ -16,6 +16,7 @@ STYLES = ("-", "--", ":", "-.")  # by face
 SHADES = {
     Status.NO_FACE: "#d9d9d9",
     Status.NO_AUDIO: "#efe6d2",
+    Status.NO_SPEECH: "#f5efe0",
     Status.STALE: "#bdbdbd",
     Status.ABSTAIN: "#e6d7e8",
     Status.WARMUP: "#eef3f7",

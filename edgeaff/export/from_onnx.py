@@ -84,6 +84,7 @@ def _config(state: dict[str, np.ndarray], attributes: dict[str, int]) -> EdgeCon
         ffn_size=state["encoder.video.layers.0.ffn1.weight"].shape[0],
         layers=sum(name.startswith("encoder.video.layers.") and name.endswith(".qkv.bias") for name in state),
         band=attributes["band"],
+        spread_size=state["spread.hidden.bias"].shape[0] if "spread.hidden.bias" in state else 0,
     )
 
 

@@ -41,6 +41,7 @@ from edgeaff.golden import require_parity
 from edgeaff.manifest import Manifest
 from edgeaff.spec import paper_spec_of
 from edgeaff.training.features.recipe import encoder_id_of
+from edgeaff.training.models.edge import without_spread
 from edgeaff.training.models.vggface import PUBLISHED_MODES
 from edgeaff.training.trainer.checkpoint import load_run
 
@@ -116,7 +117,8 @@ def export_run(
 
 
 def edge_members(edge: Any, base: ModelBundle, precision: str) -> dict[str, bytes]:
-    """Returns the members of a bundle of preset `edge`: those of the base with this tail."""
+    """Returns the members of a bundle of preset `edge`: those of the base with this tail, without an uncalibrated spread."""
+    edge = without_spread(edge)
     step = export_step(edge)
     weights = {name: value.numpy() for name, value in edge.state_dict().items()}
     packed = pack_step(weights, num_heads=edge.config.num_heads, precision="int8" if precision == "int8" else "float32")

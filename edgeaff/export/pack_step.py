@@ -76,6 +76,11 @@ def _pack(weights: Arrays, num_heads: int, precision: str) -> Arrays:
             _pack_layer(packed, f"{name}.{index}", weights, f"encoder.{name}.layers.{index}", num_heads, precision)
         bias += _pack_cross(packed, name, weights, num_heads)
     packed["bias"] = as_float32(bias)
+    spread_size = 0
+    if "spread.out.weight" in weights:
+        spread_size = weights["spread.out.weight"].shape[1]
+        for part in ("hidden", "out"):  # float32 in every precision: they are few, and an interval is an answer too
+            put_linear(packed, f"spread.{part}", weights[f"spread.{part}.weight"].T, weights[f"spread.{part}.bias"], "float32")
     meta = {
         "format": FORMAT,
         "architecture": ARCHITECTURE,
@@ -87,6 +92,7 @@ def _pack(weights: Arrays, num_heads: int, precision: str) -> Arrays:
         "ffn_size": packed["video.0.ffn1.bias"].shape[0] if layers else 16,
         "layers": layers,
         "band": weights["cross.age_bias_audio"].shape[1],
+        "spread_size": spread_size,
     }
     packed["meta"] = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8).copy()
     return packed

@@ -73,9 +73,17 @@ class StepGraph(nn.Module):
         self.names = list(edge.initial_state())
 
     def forward(self, video: Tensor, audio: Tensor, present: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-        """Returns values (1, 2) and the next states; video: (1, Dv), audio: (1, Da), present: (1, 2)."""
-        values, following = self.edge.step(video, audio, present, dict(zip(self.names, states, strict=True)))
-        return (values, *(following[name] for name in self.names))
+        """Returns values (1, 2), std (1, 2) where the system has a spread, and the next states.
+
+        Args:
+            video: (1, Dv).
+            audio: (1, Da).
+            present: (1, 2).
+            states: of the tick before, in the order of `names`.
+        """
+        values, std, following = self.edge.step_with_std(video, audio, present, dict(zip(self.names, states, strict=True)))
+        stated = (values,) if std is None else (values, std)
+        return (*stated, *(following[name] for name in self.names))
 
 
 def to_model(
@@ -199,8 +207,8 @@ def with_operator(module: System, operator: Callable[..., Tensor]) -> System:
 def export_step(edge: Edge, *, parity_ticks: int = 130) -> bytes:
     """Returns `affect_step.onnx`: one tick of the edge transformer, batch 1.
 
-    Inputs `video` (1, Dv), `audio` (1, Da), `present` (1, 2) and `state_<name>`; outputs `values` (1, 2) in [-1, 1] and
-    `next_state_<name>`. All float32; a state of zeros is the start of a stream.
+    Inputs `video` (1, Dv), `audio` (1, Da), `present` (1, 2) and `state_<name>`; outputs `values` (1, 2) in [-1, 1], `std`
+    (1, 2) where the system has a spread, and `next_state_<name>`. All float32; a state of zeros is the start of a stream.
 
     Args:
         edge: the trained system.
@@ -216,7 +224,8 @@ def export_step(edge: Edge, *, parity_ticks: int = 130) -> bytes:
     measured = (torch.zeros(1, config.video_size), torch.zeros(1, config.audio_size), torch.ones(1, 2))
     arguments = (*measured, *state.values())
     inputs = ["video", "audio", "present", *(f"state_{name}" for name in state)]
-    outputs = ["values", *(f"next_state_{name}" for name in state)]
+    stated = ["values", "std"] if config.spread_size else ["values"]
+    outputs = [*stated, *(f"next_state_{name}" for name in state)]
     model = to_model(module, operator, arguments, inputs, outputs).SerializeToString()
     check_parity(model, _step_runs(copy.deepcopy(edge).eval(), parity_ticks))
     return model
@@ -236,8 +245,9 @@ def _step_runs(edge: Edge, ticks: int) -> list[tuple[dict[str, np.ndarray], dict
         before = {f"state_{name}": value.numpy() for name, value in state.items()}
         with torch.no_grad():
             video, audio, present = (torch.from_numpy(feed[name]) for name in ("video", "audio", "present"))
-            values, state = edge.step(video, audio, present, state)
-        after = {"values": values.numpy()} | {f"next_state_{name}": value.numpy() for name, value in state.items()}
+            values, std, state = edge.step_with_std(video, audio, present, state)
+        stated = {"values": values.numpy()} | ({} if std is None else {"std": std.numpy()})
+        after = stated | {f"next_state_{name}": value.numpy() for name, value in state.items()}
         runs.append((feed | before, after))
     return runs
 

@@ -75,7 +75,7 @@ def lld_statistics(rows: np.ndarray, spec: PreprocessSpec) -> LldStatistics:
 
     Args:
         rows: (T, 65), not normalized.
-        spec: audio_normalisation and silence_gate_rms are used.
+        spec: audio_normalization and silence_gate_rms are used.
 
     Returns:
         Mean, and standard deviation (at least 1e-6), per column.
@@ -87,7 +87,7 @@ def lld_statistics(rows: np.ndarray, spec: PreprocessSpec) -> LldStatistics:
     if rows.ndim != 2 or rows.shape[1] != LLD_SIZE or not len(rows):
         raise ArgumentError(f"rows must have shape (T, {LLD_SIZE}), got {rows.shape}; pass the LLDs of some audio.")
     counted = np.ones(rows.shape, bool)
-    if spec.audio_normalisation == "adaptive":
+    if spec.audio_normalization == "adaptive":
         counted = present_values(rows) & (rows[:, RMS_COLUMN] > spec.silence_gate_rms)[:, None]
     count = counted.sum(axis=0)
     if not count.all():
@@ -146,19 +146,22 @@ class AdaptiveNormalizer:
     """(row - mean) / std with running statistics that start from fixed ones; causal.
 
     Each column keeps its own weight W (seconds counted), mean m and variance v. A row x that counts moves them,
-    with the duration of a step dt and d = 0.5^(dt / half_life):
+    with the duration of a step dt:
 
-        W' = d W + dt,  g = dt / W',  m' = m + g (x - m),  v' = (1 - g) (v + g (x - m)^2)
+        W' = W + dt,  g = dt / W' while W' <= prior_seconds + learning_seconds, then dt ln 2 / half_life,
+        m' = m + g (x - m),  v' = (1 - g) (v + g (x - m)^2)
 
-    At the start W = prior_seconds and m, v are the fixed statistics, which so fade like everything older. The row is
-    normalized with the statistics that include it. `Choice:` v is at least (0.1 std)^2, so that a held tone does
+    At the start W = prior_seconds and m, v are the fixed statistics. So a voice and a microphone are learned within the first
+    seconds of speech, and a mood that lasts for minutes is not taken for the speaker. The row is normalized with the statistics
+    that include it. `Choice:` v is at least (0.1 std)^2, so that a held tone does
     not blow up small changes, and results are clipped to -8..8.
 
     Args:
         mean: (65,), of the training set; of voiced rows in the coded columns (`lld_statistics`).
         std: (65,), positive.
-        half_life_seconds: memory, counted in audio that counts.
+        half_life_seconds: memory after the learning, counted in audio that counts.
         prior_seconds: weight of the fixed statistics at the start.
+        learning_seconds: how long the statistics are the mean of everything so far, counted likewise.
         silence_gate_rms: rows whose pcm_RMSenergy is at or below this do not count.
         step_seconds: time between two rows.
 
@@ -170,20 +173,25 @@ class AdaptiveNormalizer:
         self,
         mean: np.ndarray,
         std: np.ndarray,
-        half_life_seconds: float = 60.0,
+        half_life_seconds: float = 600.0,
         prior_seconds: float = 3.0,
+        learning_seconds: float = 10.0,
         silence_gate_rms: float = 0.001,
         *,
         step_seconds: float = 1 / 30,
     ) -> None:
         self._fixed = _checked_statistics(mean, std)
-        times = {"half_life_seconds": half_life_seconds, "prior_seconds": prior_seconds, "step_seconds": step_seconds}
+        times = {
+            "half_life_seconds": half_life_seconds, "prior_seconds": prior_seconds, "learning_seconds": learning_seconds,
+            "step_seconds": step_seconds,
+        }  # fmt: skip
         for name, value in times.items():
             if not value > 0 or not np.isfinite(value):
                 raise ArgumentError(f"{name} must be positive, got {value!r}; see PreprocessSpec for usual values.")
         self._step = float(step_seconds)
         self._prior = float(prior_seconds)
-        self._decay = 0.5 ** (step_seconds / half_life_seconds)
+        self._slow_gain = float(step_seconds * np.log(2.0) / half_life_seconds)
+        self._learned = float(prior_seconds + learning_seconds)
         self._gate = float(silence_gate_rms)
         self._least_variance = (LEAST_STD_SHARE * self._fixed.std) ** 2
         self._unvoiced = np.zeros(LLD_SIZE)
@@ -221,8 +229,8 @@ class AdaptiveNormalizer:
         return (scaled if voiced else np.where(present, scaled, self._unvoiced)).astype(np.float32)
 
     def _update(self, row: np.ndarray, present: np.ndarray) -> None:
-        weight = self._decay * self._weight + self._step
-        gain = self._step / weight
+        weight = self._weight + self._step
+        gain = np.where(weight <= self._learned, self._step / weight, self._slow_gain)
         if present is not self._all_present:
             gain = np.where(present, gain, 0.0)
             weight = np.where(present, weight, self._weight)
@@ -238,17 +246,18 @@ def make_normalizer(
     """Returns the normalizer that the spec names, for rows at the model rate.
 
     Args:
-        spec: audio_normalisation, the adaptive fields and model_rate_hz are used.
+        spec: audio_normalization, the adaptive fields and model_rate_hz are used.
         statistics: of the training set, or their form in a bundle's manifest (`LldStatistics.to_dict`).
     """
     if not isinstance(statistics, LldStatistics):
         statistics = LldStatistics.from_dict(statistics)
-    if spec.audio_normalisation == "fixed":
+    if spec.audio_normalization == "fixed":
         return FixedNormalizer(*statistics)
     return AdaptiveNormalizer(
         *statistics,
         spec.adaptive_half_life_seconds,
         spec.adaptive_prior_seconds,
+        spec.adaptive_learning_seconds,
         spec.silence_gate_rms,
         step_seconds=1 / spec.model_rate_hz,
     )

@@ -297,8 +297,8 @@ class LldNormalizer:
     def __init__(self, spec: PreprocessSpec, statistics: Mapping[str, Sequence[float]]) -> None:
         self._core = native().LldNormalizer(
             np.asarray(statistics["lld_mean"], np.float64), np.asarray(statistics["lld_std"], np.float64),
-            spec.audio_normalisation == "adaptive", spec.adaptive_half_life_seconds, spec.adaptive_prior_seconds,
-            spec.silence_gate_rms, 1 / spec.model_rate_hz,
+            spec.audio_normalization == "adaptive", spec.adaptive_half_life_seconds, spec.adaptive_prior_seconds,
+            spec.adaptive_learning_seconds, spec.silence_gate_rms, 1 / spec.model_rate_hz,
         )  # fmt: skip
 
     def reset(self) -> None:
@@ -308,6 +308,21 @@ class LldNormalizer:
     def update_and_normalize(self, row: np.ndarray) -> np.ndarray:
         """Returns the normalized row, (65,) float32. row: (65,) float32, finite."""
         return self._core.update_and_normalize(row)
+
+
+class SpeechGate:
+    """Decides step by step whether somebody speaks; see `edgeaff.features.speech`."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], *, step_seconds: float = 1 / 30) -> None:
+        self._core = native().SpeechGate({name: np.asarray(array, np.float64) for name, array in arrays.items()}, step_seconds)
+
+    def reset(self) -> None:
+        """Goes back to before the first step."""
+        self._core.reset()
+
+    def push(self, lld: np.ndarray) -> bool:
+        """Returns whether somebody speaks at this step, or did within the hold. lld: (65,) float32, not normalized."""
+        return self._core.push(lld)
 
 
 class Coverage:

@@ -11,7 +11,7 @@ import numpy as np
 from edgeaff.errors import ArgumentError
 from edgeaff.features.lld import GROUPS as COLUMNS
 from edgeaff.features.lld import LldStream
-from edgeaff.preprocess.inputs import InputCounts, InputTap, Normalizer
+from edgeaff.preprocess.inputs import InputCounts, InputTap, Normalizer, SpeechGate
 from edgeaff.spec import HOP_NS, LLD_SIZE, MILLISECOND, NANOSECONDS, PreprocessSpec
 from edgeaff.sync import AudioClock, ColumnGroup, RowTimeline
 
@@ -176,13 +176,17 @@ class AudioFront:
 class AudioSteps:
     """From the step of a tick to the model's audio vector: normalized once per new row, stacked oldest first, zero-padded.
 
+    A step without speech is as good as missing: the normalizer neither learns from it nor sees it.
+
     Paper: section 4.2.2 (63 steps x 65 LLDs and one zero: 4096). A missing step is zeros; before the first step too.
     """
 
     spec: PreprocessSpec
     normalizer: Normalizer | None
+    speech: SpeechGate | None = None
     _steps: deque[np.ndarray] = field(init=False)
     _row: int = -1
+    _speaks: bool = True
 
     def __post_init__(self) -> None:
         if self.normalizer is None:
@@ -190,20 +194,26 @@ class AudioSteps:
                 "normalizer must be given when audio is declared, got None; load a bundle with LLD statistics."
             )
         self.normalizer.reset()
+        if self.speech is not None:
+            self.speech.reset()
         self._steps = deque(
             [np.zeros(LLD_SIZE, np.float32)] * self.spec.audio_context_steps, self.spec.audio_context_steps
         )
         self._last = self._steps[-1]
 
     def push(self, step: Any) -> np.ndarray | None:
-        """Returns the (audio_vector_size,) float32 vector of a tick, or None when its own step is missing."""
+        """Returns the (audio_vector_size,) float32 vector of a tick, or None when its own step is missing or without speech."""
         assert self.normalizer is not None
         if step is None:
             self._steps.append(np.zeros(LLD_SIZE, np.float32))
             return None
         if step.row != self._row:
             self._row = step.row
-            self._last = self.normalizer.update_and_normalize(step.lld).astype(np.float32)
+            self._speaks = self.speech is None or self.speech.push(step.lld)
+            if self._speaks:
+                self._last = self.normalizer.update_and_normalize(step.lld).astype(np.float32)
+        if not self._speaks:
+            return self.push(None)
         self._steps.append(self._last)
         vector = np.zeros(self.spec.audio_vector_size, np.float32)
         stacked = np.concatenate(self._steps)

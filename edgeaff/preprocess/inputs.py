@@ -39,6 +39,18 @@ class FaceEncoder(Protocol):
         ...
 
 
+class SpeechGate(Protocol):
+    """Decides, causally, whether somebody speaks."""
+
+    def push(self, lld: np.ndarray) -> bool:
+        """Returns whether somebody speaks at this step. lld: (65,) float32, not normalized."""
+        ...
+
+    def reset(self) -> None:
+        """Goes back to before the first step."""
+        ...
+
+
 class Normalizer(Protocol):
     """Maps LLDs to the model's scale, causally."""
 
@@ -71,7 +83,7 @@ class TickInput:
         restart: all state starts over with this tick (first tick, or after a jump).
         faces: usable faces, the primary one first; empty without one.
         frame_pts_ns: time of the frame taken, or None.
-        audio: (audio_vector_size,) float32, normalized, or None when audio is missing.
+        audio: (audio_vector_size,) float32, normalized, or None when audio is missing or nobody speaks.
         lld: (65,) float32 of this step before normalization, or None.
         audio_center_ns: center of the newest analysis window used, or None.
         stale: no declared modality has delivered anything for the staleness time.
@@ -154,13 +166,17 @@ class InputTap(Protocol):
 
 @dataclass(frozen=True)
 class PreprocessParts:
-    """The parts that a bundle provides. detector and encoder may be None when video is off, normalizer when audio is."""
+    """The parts that a bundle provides.
+
+    detector and encoder may be None when video is off, normalizer when audio is. Without a speech gate all audio is evidence.
+    """
 
     spec: PreprocessSpec
     detector: FaceDetector | None = None
     encoder: FaceEncoder | None = None
     normalizer: Normalizer | None = None
     tap: InputTap | None = None
+    speech: SpeechGate | None = None
 
 
 def check_samples(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:

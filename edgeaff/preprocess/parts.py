@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends.face import detector_backend, load_face_graph
-from edgeaff.bundle import ModelBundle
+from edgeaff.bundle import SPEECH, ModelBundle
 from edgeaff.detection import load_detector
 from edgeaff.detection.ssd import SsdDetector
 from edgeaff.errors import BundleError, SpecMismatchError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.features.normalize import make_normalizer
+from edgeaff.features.speech import SpeechGate
 from edgeaff.parsing.boundary import boundary
 from edgeaff.preprocess.inputs import FaceDetector, PreprocessParts
 
@@ -28,7 +29,7 @@ def parts_from_bundle(
     backend: str = "default",
     threads: int = 1,
 ) -> PreprocessParts:
-    """Returns detector, face encoder and normalizer of a bundle.
+    """Returns detector, face encoder, normalizer and speech gate of a bundle.
 
     Args:
         bundle: where graphs and statistics come from.
@@ -60,7 +61,8 @@ def parts_from_bundle(
         encoder = FaceEncoder(load_face_graph(bundle, "face_encoder", backend=backend, threads=threads), spec)
     with boundary(BundleError, f"{bundle.path}: LLDs must be normalized", "export the bundle again."):
         normalizer = make_normalizer(spec, bundle.manifest.statistics) if audio else None
-    return PreprocessParts(spec, face_detector, encoder, normalizer)
+    speech = SpeechGate(bundle.arrays(SPEECH)) if audio and SPEECH in bundle.members else None
+    return PreprocessParts(spec, face_detector, encoder, normalizer, speech=speech)
 
 
 def trial_inputs(parts: PreprocessParts, bundle: ModelBundle) -> tuple[np.ndarray | None, np.ndarray | None]:

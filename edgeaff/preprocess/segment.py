@@ -42,7 +42,7 @@ class Segment:
         self._faces = FaceFront(setup.parts, counts, setup.max_faces, setup.detector_stride) if setup.video else None
         self._frames = FrameTimeline(spec, _undeclared if self._faces is None else self._faces.process)
         self._audio = AudioFront(spec, counts, setup.parts.tap) if setup.audio else None
-        self._steps = AudioSteps(spec, setup.parts.normalizer) if setup.audio else None
+        self._steps = AudioSteps(spec, setup.parts.normalizer, setup.parts.speech) if setup.audio else None
         self._behind: set[str] = set()  # modalities whose time has stepped back and not caught up yet
         self._started = False
 

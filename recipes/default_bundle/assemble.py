@@ -9,6 +9,7 @@ The folder holds what the three trainings wrote:
 | `face_encoder.int8.onnx`, `face_encoder.int8.json` (optional) | recipes.face_encoder.quantize: taken if its figures pass the bar |
 | `affect_step.onnx`, `golden.npz`, `tail.json` | recipes.default_bundle (statistics, uncertainty, accuracy, provenance) |
 | `step.npz` (optional) | edgeaff.export.pack_step |
+| `speech.npz` (optional) | recipes.speech_gate |
 
 The 8-bit face graphs are packed for the native networks (`face_nets.npz`) where they have the form that these take; else the
 bundle runs them on ONNX Runtime. `--encoder fp32` keeps the float32 encoder in any case. `--certify` replays the golden sequences on
@@ -30,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.backends.native_face import FACE_NETS
-from edgeaff.bundle import GOLDEN, PACKED, ModelBundle, pack_arrays
+from edgeaff.bundle import GOLDEN, PACKED, SPEECH, ModelBundle, pack_arrays
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.export.certificate import BACKENDS, certify, describe, encoder_certificate, require_bar
 from edgeaff.export.pack_face import certify_face, drawn_crops, drawn_images, pack_face, require_equal
@@ -81,8 +82,9 @@ def assemble(
     """
     members = {f"{name}.onnx": read(parts / f"{name}.onnx") for name in GRAPHS}
     members[GOLDEN] = read(parts / GOLDEN)
-    if (parts / PACKED).exists():
-        members[PACKED] = read(parts / PACKED)
+    for name in (PACKED, SPEECH):
+        if (parts / name).exists():
+            members[name] = read(parts / name)
     detector, encoder, tail = (
         unstamped(json.loads(read(parts / f"{name}.json"))) for name in ("face_detector", "face_encoder", "tail")
     )
@@ -259,7 +261,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--model-id", default="edgeaff-edge-0.1")
+    parser.add_argument("--model-id", default="edgeaff-edge-0.2")
     parser.add_argument("--certify", action="store_true", help="replay the golden sequences and keep the certificates")
     parser.add_argument(
         "--encoder", choices=("int8", "fp32"), default="int8", help="which one where the parts hold both"

@@ -21,16 +21,27 @@ from recipes.default_bundle.sessions import VoiceSession
 # both.
 FACE_WEIGHT = np.array([0.8, 0.55])
 MEMORY_TICKS = 30
+SHARE_APART = 0.35  # of the runs of a face, shown turned, covered, dark, ...
 # Columns that are hidden together when the audio of a sequence is thinned.
 COLUMN_GROUPS = (range(0, 6), range(6, 10), range(10, 36), range(36, 51), range(51, 65))
 
 
 @dataclass(frozen=True, slots=True)
 class FaceBank:
-    """Descriptors of photographs. descriptors: (N, K, D) float32, K renderings of each; affect: (N, 2) float32."""
+    """Descriptors of photographs.
+
+    Attributes:
+        descriptors: (N, K, D), K renderings of each.
+        affect: (N, 2) float32.
+        weight: (N,) how often each is drawn, relatively; None = equally often.
+        alike: this many of the renderings, the first ones, differ as frames of one scene do and are shown mixed; each of the
+            others is another scene (turned, covered, dark, ...). 0 = all are alike.
+    """
 
     descriptors: np.ndarray
     affect: np.ndarray
+    weight: np.ndarray | None = None
+    alike: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,8 @@ class PseudoCorpus:
         self._mode_shares, self._augment = mode_shares, augment
         weights = np.array([prepared.weight for prepared in sessions])
         self._draw = np.cumsum(weights / weights.sum())
+        shares = np.ones(len(faces.affect)) if faces.weight is None else faces.weight
+        self._draw_face = np.cumsum(shares / shares.sum())
 
     def batch(self, size: int, ticks: int) -> Batch:
         """Returns a batch of random sequences.
@@ -163,14 +176,18 @@ class PseudoCorpus:
         longest = 11 if rng.random() < 0.65 else 150
         chosen = np.empty(ticks, dtype=np.int64)
         tick = 0
-        pool = rng.integers(0, len(bank.affect), size=600)
+        pool = np.minimum(np.searchsorted(self._draw_face, rng.random(600)), len(bank.affect) - 1)
+        renderings, alike = bank.descriptors.shape[1], bank.alike or bank.descriptors.shape[1]
+        rendering = np.empty(ticks, dtype=np.int64)
         points = bank.affect[pool]
         while tick < ticks:
             length = int(rng.integers(3, longest))
             goal = trajectory[tick] + 0.05 * rng.standard_normal(2)
             chosen[tick : tick + length] = pool[np.argmin(np.square(points - goal).sum(axis=1))]
+            apart = alike < renderings and rng.random() < SHARE_APART
+            shown = rng.integers(alike, renderings) if apart else rng.integers(0, alike, size=length)
+            rendering[tick : tick + length] = shown if apart else shown[: ticks - tick]
             tick += length
-        rendering = rng.integers(0, bank.descriptors.shape[1], size=ticks)
         return bank.descriptors[chosen, rendering].astype(np.float32), bank.affect[chosen]
 
     def _thin(self, audio: np.ndarray) -> np.ndarray:

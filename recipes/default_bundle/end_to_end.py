@@ -103,7 +103,9 @@ def judge(
     last = events[-1]
     values = [np.nan if value is None else value for value in (last.valence_raw, last.arousal_raw)]
     coverage = (last.video_coverage or 0.0, last.audio_coverage or 0.0)
-    return values, {percent: table.half_widths(*coverage, percent=percent) for percent in percents}
+    stds = (last.valence_std, last.arousal_std)
+    stated = None if last.face is None or None in stds else stds
+    return values, {percent: table.half_widths(*coverage, percent=percent, stated=stated) for percent in percents}
 
 
 def see(bundle: ModelBundle, faces: FaceSet, *, frames: int, seed: int = 0) -> Predictions:

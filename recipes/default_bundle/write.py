@@ -23,11 +23,22 @@ PROVENANCE = (
 
 
 def golden_windows(edge: Edge, batch: Batch) -> dict[str, np.ndarray]:
-    """Returns inputs and reference outputs: video (N, T, Dv), audio (N, T, Da), present (N, T, 2), values (N, T, 2)."""
-    inputs = [torch.from_numpy(array) for array in (batch.video, batch.audio, batch.present)]
+    """Returns inputs and reference outputs.
+
+    Args:
+        edge: the trained system.
+        batch: N sequences of T ticks.
+
+    Returns:
+        video (N, T, Dv), audio (N, T, Da), present (N, T, 2), values (N, T, 2); std (N, T, 2) where the system states it, 0 without
+        a face.
+    """
+    video, audio, present = (torch.from_numpy(array) for array in (batch.video, batch.audio, batch.present))
     with torch.no_grad():
-        values = edge(*inputs).clamp(-1, 1).numpy()
-    return {"video": batch.video, "audio": batch.audio, "present": batch.present, "values": values}
+        values = edge(video, audio, present).clamp(-1, 1)
+        std = None if edge.spread is None else edge.spread(video, values) * (present[..., :1] > 0.5)
+    named = {"video": batch.video, "audio": batch.audio, "present": batch.present, "values": values.numpy()}
+    return named if std is None else named | {"std": std.numpy()}
 
 
 def write_all(edge: Edge, folder: Path, *, golden: Batch, manifest: dict[str, Any]) -> None:

@@ -211,3 +211,32 @@ def test_shipped_bundle_states_the_same_natively_and_in_onnxruntime(root: Path) 
         differences.append(np.abs(np.subtract(*values)).max())
     # Measured: 1.2e-7.
     assert max(differences) < 1e-5
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_standard_deviations_equal_torch_and_need_a_face(precision: str) -> None:
+    import torch
+
+    model = make_model(spread_size=32)
+    step = pack(model, precision)
+    state = step.initial_state()
+    assert step.outputs[:2] == ("values", "std")
+    for video, audio in make_ticks(40, model):
+        feeds = {
+            "video": np.zeros((1, 128), np.float32) if video is None else video[None],
+            "audio": np.zeros((1, model.config.audio_size), np.float32) if audio is None else audio[None],
+            "present": np.array([[video is not None, audio is not None]], np.float32),
+            "state_rings": state,
+        }
+        outputs = step.run(feeds)
+        state = outputs["next_state_rings"]
+        if video is None:
+            np.testing.assert_array_equal(outputs["std"], 0.0)
+            continue
+        with torch.no_grad():  # of the values that the step gave: the spread stays float32 in every precision
+            expected = model.spread(torch.from_numpy(video)[None], torch.from_numpy(outputs["values"])).numpy()
+        np.testing.assert_allclose(outputs["std"], expected, rtol=2e-5)
+
+
+def test_weights_without_a_spread_state_no_standard_deviations() -> None:
+    assert pack(make_model()).outputs[0] == "values" and "std" not in pack(make_model()).outputs

@@ -21,7 +21,7 @@ def test_predictor_over_the_torch_step_is_that_of_the_bundle():
     module = StepGraph(read_step(bundle.graph_bytes("affect_step")))
     inputs = {"video": (1, 128), "audio": (1, 65), "present": (1, 2)}
     inputs |= {f"state_{name}": tuple(state.shape) for name, state in module.edge.initial_state().items()}
-    outputs = ("values", *(f"next_state_{name}" for name in module.names))
+    outputs = ("values", "std", *(f"next_state_{name}" for name in module.names))
     predictor = StreamingPredictor(TorchGraph(module, inputs=inputs, outputs=outputs))
     assert predictor.backend == "torch" and predictor.precision == "fp32"
     golden = [bundle.arrays("golden.npz")[name][:1, :30] for name in ("video", "audio", "present")]

@@ -19,7 +19,10 @@ from edgeaff.spec import PreprocessSpec
 @given(st.sampled_from(["adaptive", "fixed"]), st.integers(0, 2**32 - 1), st.sampled_from([0.5, 60.0]), st.sampled_from([0.0, 3.0]))
 def test_normalizers_agree(kind: str, seed: int, half_life: float, prior: float) -> None:
     rng = np.random.default_rng(seed)
-    spec = PreprocessSpec(audio_normalisation=kind, adaptive_half_life_seconds=half_life, adaptive_prior_seconds=max(prior, 1e-3))
+    spec = PreprocessSpec(
+        audio_normalization=kind, adaptive_half_life_seconds=half_life, adaptive_prior_seconds=max(prior, 1e-3),
+        adaptive_learning_seconds=1.0,
+    )  # fmt: skip
     statistics = {"lld_mean": rng.normal(0, 10, 65).tolist(), "lld_std": rng.uniform(0.01, 20, 65).tolist()}
     twin, ours = normalize.make_normalizer(spec, statistics), core.LldNormalizer(spec, statistics)
     for number in range(120):

@@ -136,6 +136,7 @@ std::vector<float> RunStep() {
   sizes.ffn_size = 48;
   sizes.layers = 1;
   sizes.band = 6;
+  sizes.spread_size = 16;
   std::unordered_map<std::string, edgeaff::StepModel::Tensor> tensors;
   std::vector<std::vector<float>> held;
   held.reserve(100);
@@ -162,13 +163,15 @@ std::vector<float> RunStep() {
     add(name + ".cross.age_bias", {2, 6});
   }
   add("bias", {2});
+  linear("spread.hidden", 11, 16);
+  linear("spread.out", 16, 2);
   const edgeaff::StepModel model(sizes, tensors);
   std::vector<float> state(static_cast<size_t>(model.state_floats()), 0.0f), answers;
   for (int tick = 0; tick < 20; ++tick) {
     const auto video = Random(generator, 9), audio = Random(generator, 5);
-    float values[2];
+    float values[4];
     model.Step(state.data(), tick % 3 == 0 ? nullptr : video.data(), tick % 5 == 0 ? nullptr : audio.data(), values);
-    answers.insert(answers.end(), values, values + 2);
+    answers.insert(answers.end(), values, values + 4);
   }
   return answers;
 }

@@ -24,10 +24,11 @@ def write_run(folder, base, *, system="edge", sizes=None, stated=None, **feature
 
     from edgeaff.export.from_onnx import read_step
     from edgeaff.training.features.recipe import encoder_id_of
+    from edgeaff.training.models.edge import without_spread
     from edgeaff.training.models.registry import find_system
 
     torch.manual_seed(3)
-    module = read_step(base.graph_bytes("affect_step")) if system == "edge" else find_system(system).build(sizes=sizes)
+    module = without_spread(read_step(base.graph_bytes("affect_step"))) if system == "edge" else find_system(system).build(sizes=sizes)
     if system == "transformer_av":
         with torch.no_grad():  # values that vary, as after training
             module.cross.alpha.fill_(0.6)

@@ -55,17 +55,15 @@ def test_adaptive_follows_the_audio():
     normalizer = AdaptiveNormalizer(MEAN, STD)
     out = run(normalizer, rows)[-30 * 300 :]
     others = [column for column in range(65) if column not in (0, 8)]
-    assert np.abs(out[:, others].mean(axis=0)).max() < 0.15
-    np.testing.assert_allclose(out[:, others].std(axis=0), 1, atol=0.1)
+    assert np.abs(out[:, others].mean(axis=0)).max() < 1.5  # of 10 at the start; 3 s of 13 stay with the fixed statistics
+    assert np.abs(out[-30 * 60 :, others].mean(axis=0)).max() < np.abs(out[: 30 * 60, others].mean(axis=0)).max()
 
 
-def test_adaptive_equals_weighted_statistics():
+def test_adaptive_learns_the_mean_of_everything_so_far():
     rows = rows_like(MEAN, STD, 40).astype(np.float64)
-    normalizer = AdaptiveNormalizer(MEAN, STD, 2.0, 1.5, step_seconds=0.25)
+    normalizer = AdaptiveNormalizer(MEAN, STD, 600.0, 1.5, 10.0, step_seconds=0.25)
     run(normalizer, rows)
-    decay = 0.5 ** (0.25 / 2.0)
-    weights = 0.25 * decay ** np.arange(39, -1, -1)
-    prior = 1.5 * decay**40
+    weights, prior = np.full(40, 0.25), 1.5
     total = weights.sum() + prior
     mean = (weights @ rows + prior * MEAN) / total
     variance = (weights @ (rows - mean) ** 2 + prior * (STD**2 + (MEAN - mean) ** 2)) / total
@@ -73,12 +71,19 @@ def test_adaptive_equals_weighted_statistics():
     np.testing.assert_allclose(normalizer.statistics.std, np.sqrt(variance), rtol=1e-10)
 
 
-def test_half_life_is_the_time_after_which_half_is_forgotten():
-    normalizer = AdaptiveNormalizer(np.zeros(65), np.ones(65), 60.0, 1e6)  # a prior so heavy that only fading shows
-    row = np.ones(65)
-    run(normalizer, np.tile(row, (30 * 60, 1)))
-    added = 60 / np.log(2) * 0.5
-    np.testing.assert_allclose(normalizer.statistics.mean[1], added / (added + 5e5), rtol=1e-3)
+def test_half_life_is_the_time_after_which_half_is_forgotten_once_learned():
+    normalizer = AdaptiveNormalizer(np.zeros(65), np.ones(65), 60.0, 3.0, 1 / 60)  # nothing is learned at once
+    run(normalizer, np.tile(np.ones(65), (30 * 60, 1)))
+    np.testing.assert_allclose(normalizer.statistics.mean[1], 0.5, rtol=1e-3)
+
+
+def test_minutes_of_one_mood_hardly_move_the_statistics_once_learned():
+    normalizer = AdaptiveNormalizer(MEAN, STD)
+    run(normalizer, rows_like(MEAN, STD, 30 * 15))
+    before = normalizer.statistics.mean
+    run(normalizer, rows_like(MEAN + STD, STD, 30 * 120, seed=1))
+    moved = np.delete((normalizer.statistics.mean - before) / STD, [0, 8])
+    assert moved.max() < 0.2
 
 
 def test_silence_does_not_enter_the_statistics():
@@ -117,11 +122,11 @@ def test_row_with_mixed_in_code_counts_as_unvoiced_for_log_hnr():
 def test_constant_audio_does_not_blow_up():
     normalizer = AdaptiveNormalizer(MEAN, STD)
     row = rows_like(MEAN, STD, 1)[0]
-    run(normalizer, np.tile(row, (20_000, 1)))
+    held = run(normalizer, np.tile(row, (20_000, 1)))[-1]
     assert (normalizer.statistics.std >= 0.1 * STD - 1e-12).all()
     changed = row + 0.01 * STD.astype(np.float32)
     changed[8] = row[8]
-    assert np.abs(normalizer.update_and_normalize(changed)).max() < 0.2
+    assert np.abs(normalizer.update_and_normalize(changed) - held).max() < 0.2
 
 
 def test_outliers_are_clipped():
@@ -150,10 +155,10 @@ def test_statistics_of_a_set():
 
 def test_factory_follows_the_spec():
     rows = rows_like(MEAN, STD, 500, voiced=0.5)
-    spec = PreprocessSpec(adaptive_half_life_seconds=7.0, adaptive_prior_seconds=2.0, silence_gate_rms=0.05)
+    spec = PreprocessSpec(adaptive_half_life_seconds=7.0, adaptive_prior_seconds=2.0, silence_gate_rms=0.05, adaptive_learning_seconds=4.0)
     statistics = lld_statistics(rows, spec)
     made = make_normalizer(spec, statistics)
-    by_hand = AdaptiveNormalizer(*statistics, 7.0, 2.0, 0.05, step_seconds=1 / 30)
+    by_hand = AdaptiveNormalizer(*statistics, 7.0, 2.0, 4.0, 0.05, step_seconds=1 / 30)
     np.testing.assert_array_equal(run(made, rows), run(by_hand, rows))
     assert isinstance(make_normalizer(paper_spec(), statistics), FixedNormalizer)
     from_manifest = make_normalizer(spec, json.loads(json.dumps(statistics.to_dict())))

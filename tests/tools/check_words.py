@@ -57,7 +57,7 @@ PHRASES = {
 }
 ALLOWED = (  # names and texts that belong to others
     r"sounddevice", r"soundfile", r"Open Sound Control", r"EmotionSound", r"PictureCache", r"SoundTouch", r"sound\.h",
-    r"CancelledError", r"licences", r"audio_normalisation", r"box_centre_square_v1",  # data of every bundle
+    r"CancelledError", r"licences", r"audio_normalization", r"box_centre_square_v1",  # data of every bundle
     r"\"grey\"",  # a column of the labels of the face data
 )  # fmt: skip
 

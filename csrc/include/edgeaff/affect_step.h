@@ -6,6 +6,8 @@
 //   layer      q, k, v = qkv(norm(x));  x += out(attend(q, rings));  x += ffn2(relu(ffn1(norm(x))))
 //   cross      q, k, u, r = cross_m(norm(x_m));  values = clip(attend(q_a, k_v) u_v + attend(q_v, k_a) u_a + r_a + r_v + bias)
 //
+//   spread     std = exp(clip(out(relu(hidden([video values, values]))), log 0.02, log 1.5))     packed weights with a `spread` alone
+//
 // u are the values after alpha or beta and the dense layer: two numbers per head and key instead of d_h.
 #pragma once
 #include <cstdint>
@@ -33,6 +35,7 @@ struct StepSizes {
   int ffn_size = 0;    // a multiple of 16
   int layers = 0;      // per modality
   int band = 0;        // W
+  int spread_size = 0; // hidden width of the spread, a multiple of 16; 0 = none
 };
 
 // y = x W + b with W (inputs, outputs) row-major, outputs padded with zeros to a multiple of 16.
@@ -79,7 +82,8 @@ class StepModel {
   int64_t state_floats() const;
   int64_t scratch_floats() const;
 
-  // Computes one tick. video (video_size), audio (audio_size): read only where present. values: valence, arousal in [-1, 1].
+  // Computes one tick. video (video_size), audio (audio_size): read only where present. values (4): valence, arousal in [-1, 1],
+  // and the standard deviations of their errors where there are a spread and a video, else 0.
   // Thread-safe for different states. state and scratch need no alignment.
   void Step(float* state, const float* video, const float* audio, float* values) const;
 
@@ -87,6 +91,7 @@ class StepModel {
   void Step(float* state, const float* video, const float* audio, float* values, float* scratch) const;
 
   StepModality video, audio;
+  StepLinear spread_hidden, spread_out;   // video_size + 2 -> spread_size -> 2
   const float* bias = nullptr;   // (2) of the dense layer, with all folded biases
 
  private:

@@ -114,7 +114,8 @@ class ExtractRecipe:
         assert encoder is not None
         blank = np.zeros((spec.crop_size_px, spec.crop_size_px, 3), np.uint8)
         size = encoder.encode_crops([blank]).shape[1]
-        return LoadedParts(PreprocessParts(spec, from_bundle.detector, encoder, normalizer), size)
+        speech = from_bundle.speech if spec == bundle.spec else None  # the paper takes all audio
+        return LoadedParts(PreprocessParts(spec, from_bundle.detector, encoder, normalizer, speech=speech), size)
 
     def _vggface_graph(self) -> Any:
         assert self.vggface is not None

@@ -15,7 +15,8 @@ LLD vector --> linear or absent --+ bits --> N causal layers --> h_audio --+    
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +29,7 @@ from edgeaff.spec import LLD_SIZE
 from edgeaff.types import MODALITIES
 
 State = dict[str, Tensor]
+LEAST_STD, MOST_STD = 0.02, 1.5  # of one value; csrc/kernels/affect_step_tile.h has the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class EdgeConfig:
         layers: encoder layers per modality.
         band: ticks that an attention sees, this one included.
         dropout: during training, on inputs of residual sums.
+        spread_size: hidden width of the standard deviations of a face's values; 0 = the model states none.
     """
 
     video_size: int = 128
@@ -53,6 +56,7 @@ class EdgeConfig:
     layers: int = 2
     band: int = 100
     dropout: float = 0.15
+    spread_size: int = 0
 
 
 class ModalityInput(nn.Module):
@@ -184,6 +188,20 @@ class CrossFusion(nn.Module):
         )
 
 
+class Spread(nn.Module):
+    """Standard deviations of the errors of valence and arousal of the face at hand, from its descriptor and the values."""
+
+    def __init__(self, video_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(video_size + 2, hidden_size)
+        self.out = nn.Linear(hidden_size, 2)
+
+    def forward(self, video: Tensor, values: Tensor) -> Tensor:
+        """Returns (..., 2) in [LEAST_STD, MOST_STD]. video: (..., video_size); values: (..., 2), clipped."""
+        log_std = self.out(torch.relu(self.hidden(torch.cat([video, values], dim=-1))))
+        return torch.exp(torch.clamp(log_std, math.log(LEAST_STD), math.log(MOST_STD)))
+
+
 class Edge(nn.Module):
     """The edge streaming transformer; sizes in `config`."""
 
@@ -195,6 +213,7 @@ class Edge(nn.Module):
         self.encoder = nn.ModuleDict({name: CausalEncoder(self.config) for name in MODALITIES})
         self.cross = CrossFusion(self.config)
         self.dense = nn.Linear(self.config.size, 2)
+        self.spread = Spread(self.config.video_size, self.config.spread_size) if self.config.spread_size else None
 
     def _encoder(self, name: str) -> CausalEncoder:
         return cast(CausalEncoder, self.encoder[name])
@@ -248,6 +267,24 @@ class Edge(nn.Module):
         Returns:
             (B, 2), and the next state (same names and shapes).
         """
+        values, _, following = self.step_with_std(video, audio, present, state)
+        return values, following
+
+    def step_with_std(
+        self, video: Tensor, audio: Tensor, present: Tensor, state: State
+    ) -> tuple[Tensor, Tensor | None, State]:
+        """Returns the values of the next tick, the standard deviations of their errors, and the state after it.
+
+        Args:
+            video: (B, video_size).
+            audio: (B, audio_size).
+            present: (B, 2) float 0 or 1.
+            state: of the tick before, or `initial_state`.
+
+        Returns:
+            (B, 2) clipped to [-1, 1]; (B, 2), which mean something where there is a face, or None without a `spread`; and the
+            next state.
+        """
         ages = torch.cat([state["age_mask"], torch.ones_like(video[:, :1])], dim=1)
         key_mask = ages > 0.5
         following: State = {"age_mask": ages[:, 1:]}
@@ -263,7 +300,15 @@ class Edge(nn.Module):
             pairs[name] = torch.cat([state[f"cross_{name}"], project(hidden[name])], dim=1)
             following[f"cross_{name}"] = pairs[name][:, 1:]
         fused = self.cross.fuse(hidden["video"], hidden["audio"], pairs["video"], pairs["audio"], key_mask)
-        return torch.clamp(self.dense(fused[:, 0]), -1.0, 1.0), following
+        values = torch.clamp(self.dense(fused[:, 0]), -1.0, 1.0)
+        return values, None if self.spread is None else self.spread(video, values), following
+
+
+def without_spread(edge: Edge) -> Edge:
+    """Returns a copy that states no standard deviations: those of another training are not true of this one."""
+    plain = Edge(replace(edge.config, spread_size=0))
+    plain.load_state_dict({name: value for name, value in edge.state_dict().items() if not name.startswith("spread.")})
+    return plain.eval()
 
 
 def save_weights(edge: Edge, path: Path) -> None:
@@ -295,6 +340,7 @@ def load_weights(path: Path) -> Edge:
         ffn_size=state["encoder.video.layers.0.ffn1.weight"].shape[0],
         layers=int(metadata["layers"]),
         band=int(metadata["band"]),
+        spread_size=state["spread.out.weight"].shape[1] if "spread.out.weight" in state else 0,
     )
     edge = Edge(config)
     edge.load_state_dict(state)
