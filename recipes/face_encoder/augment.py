@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeaff.spec import CROP_SIZE_PX
+from recipes.face_encoder.cover import cover
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,14 @@ class AugmentConfig:
         scale: the side of the crop varies by this factor either way (box jitter and margins of other detectors).
         shift: standard deviation of the crop's center, as a share of its side.
         rotation_degrees: standard deviation of the roll of the head.
+        pose: standard deviation of the keystone by pitch and yaw: the far edge is so much smaller, relatively.
         clean: share of images that are only scaled to size and mirrored.
     """
 
     scale: float = 1.22
     shift: float = 0.035
     rotation_degrees: float = 9.0
+    pose: float = 0.0
     clean: float = 0.1
     low_resolution: float = 0.25
     tone: float = 0.6
@@ -34,6 +37,16 @@ class AugmentConfig:
     blur: float = 0.3
     jpeg: float = 0.4
     occlusion: float = 0.25
+    covering: float = 0.0
+    faint: float = 0.0
+    bright: float = 0.0
+
+
+# What the encoder that ships was trained on: also poses, coverings, light and contrast that the tiles do not hold.
+WIDE = AugmentConfig(
+    scale=1.2, rotation_degrees=13.0, pose=0.12, clean=0.12, tone=0.5, occlusion=0.1, covering=0.3, faint=0.1, bright=0.15,
+    noise=0.25,
+)  # fmt: skip
 
 
 def plain(image: np.ndarray) -> np.ndarray:
@@ -46,6 +59,7 @@ def plain(image: np.ndarray) -> np.ndarray:
 def warp(
     image: np.ndarray, *, scale: float = 1.0, shift: tuple[float, float] = (0.0, 0.0), degrees: float = 0.0,
     aspect: float = 1.0, mirror: bool = False, border: int | None = None, cubic: bool = False,
+    keystone: tuple[float, float] = (0.0, 0.0),
 ) -> np.ndarray:  # fmt: skip
     """Returns the crop of a tile through a similarity (and aspect) transform.
 
@@ -58,6 +72,8 @@ def warp(
         mirror: left and right are exchanged.
         border: an OpenCV border mode; None replicates, as the runtime's crop does.
         cubic: bicubic instead of bilinear.
+        keystone: of the crop by yaw and pitch: how much smaller its right and lower edges are; the face turns away there,
+            so it is foreshortened as well.
 
     Returns:
         (96, 96) uint8.
@@ -75,9 +91,21 @@ def warp(
     offset = center - matrix @ np.full(2, (CROP_SIZE_PX - 1) / 2)
     flags = (cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
     mode = cv2.BORDER_REPLICATE if border is None else border
-    return cv2.warpAffine(
-        image, np.column_stack([matrix, offset]), (CROP_SIZE_PX, CROP_SIZE_PX), flags=flags, borderMode=mode, borderValue=96.0
-    )
+    to_tile = np.column_stack([matrix, offset])
+    size = (CROP_SIZE_PX, CROP_SIZE_PX)
+    if keystone == (0.0, 0.0):
+        return cv2.warpAffine(image, to_tile, size, flags=flags, borderMode=mode, borderValue=96.0)
+    whole = np.vstack([to_tile, [0.0, 0.0, 1.0]]) @ _turned(*keystone)
+    return cv2.warpPerspective(image, whole, size, flags=flags, borderMode=mode, borderValue=96.0)
+
+
+def _turned(yaw: float, pitch: float) -> np.ndarray:
+    """Returns the map from the pixels of the crop of a turned face to those of the crop of the same face seen frontally."""
+    half = (CROP_SIZE_PX - 1) / 2
+    center = np.array([[1 / half, 0.0, -1.0], [0.0, 1 / half, -1.0], [0.0, 0.0, 1.0]])
+    squeeze = np.diag([1.0 + abs(yaw), 1.0 + abs(pitch), 1.0])
+    perspective = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [-yaw, -pitch, 1.0]])
+    return np.asarray(np.linalg.inv(center) @ squeeze @ np.linalg.inv(perspective) @ center)
 
 
 def change_tone(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -93,6 +121,22 @@ def shade(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
     axis = np.linspace(-0.7, 0.7, CROP_SIZE_PX, dtype=np.float32)
     ramp = np.cos(angle) * axis[None, :] + np.sin(angle) * axis[:, None]
     return frame * (1.0 - np.float32(depth) * np.clip(ramp + 0.5, 0.0, 1.0)).astype(np.float32)
+
+
+def fade(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the frame with 0.05 to 0.5 of its contrast around a random level, in whole levels: haze, a dark room."""
+    contrast = np.exp(random.uniform(np.log(0.05), np.log(0.5)))
+    low = random.uniform(0.0, 255.0 * (1.0 - contrast))
+    return np.clip(np.rint(frame * np.float32(contrast) + np.float32(low)), 0.0, 255.0)
+
+
+def expose(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Returns the frame overexposed 1.3 to 2.4 times, with what is clipped gone, sometimes on one side only."""
+    gain = np.float32(random.uniform(1.3, 2.4))
+    if random.random() < 0.3:
+        side = np.linspace(0.0, 1.0, CROP_SIZE_PX, dtype=np.float32)[:: 1 if random.random() < 0.5 else -1]
+        return np.clip(frame * (1.0 + (gain - 1.0) * side)[None, :], 0.0, 255.0)
+    return np.clip(frame * gain, 0.0, 255.0)
 
 
 def add_noise(frame: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -146,6 +190,13 @@ def lower_resolution(image: np.ndarray, random: np.random.Generator) -> np.ndarr
     return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
 
 
+def _random_pose(random: np.random.Generator, spread: float) -> tuple[float, float]:
+    if not spread:
+        return 0.0, 0.0
+    yaw, pitch = np.clip(random.normal(0.0, spread, 2), -0.35, 0.35)
+    return float(yaw), float(pitch)
+
+
 def augment(image: np.ndarray, random: np.random.Generator, config: AugmentConfig | None = None) -> np.ndarray:
     """Returns one varied crop of a face.
 
@@ -170,16 +221,17 @@ def augment(image: np.ndarray, random: np.random.Generator, config: AugmentConfi
         image,
         scale=float(np.exp(random.uniform(-1.0, 1.0) * np.log(config.scale))),
         shift=(float(shift[0]), float(shift[1])),
-        degrees=float(np.clip(random.normal(0.0, config.rotation_degrees), -30.0, 30.0)),
+        degrees=float(np.clip(random.normal(0.0, config.rotation_degrees), -35.0, 35.0)),
         aspect=float(np.exp(random.normal(0.0, 0.06))),
         mirror=random.random() < 0.5,
         border=borders[random.integers(len(borders))],
         cubic=random.random() < 0.5,
+        keystone=_random_pose(random, config.pose),
     )
     frame = crop.astype(np.float32)
     changes = (
-        (config.occlusion, occlude), (config.tone, change_tone), (config.shade, shade),
-        (config.blur, blur), (config.noise, add_noise),
+        (config.covering, cover), (config.occlusion, occlude), (config.tone, change_tone), (config.shade, shade),
+        (config.bright, expose), (config.faint, fade), (config.blur, blur), (config.noise, add_noise),
     )  # fmt: skip
     for probability, change in changes:
         if random.random() < probability:
