@@ -71,9 +71,17 @@ check: dev                   ## ruff, mypy, import contract, forbidden includes,
 	$(VENV)/bin/python tests/tools/check_sizes.py
 	$(VENV)/bin/python tests/tools/check_spills.py
 	$(VENV)/bin/python tests/tools/make_stub.py --check
+	$(VENV)/bin/python tests/tools/check_api.py
+	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.citation-file-format --default-filetype yaml CITATION.cff
+	if command -v actionlint >/dev/null; then actionlint; fi
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 
-.PHONY: stubs
+.PHONY: api stubs
+api: dev                     ## accept the public interface as it is now; lists the changes that break callers
+	$(VENV)/bin/python tests/tools/check_api.py --accept
+
 stubs: dev                   ## the types of the compiled module, edgeaff/ops/_C.pyi, from the module itself
 	$(VENV)/bin/python tests/tools/make_stub.py
 

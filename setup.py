@@ -1,6 +1,7 @@
 """Builds the compiled module edgeaff.ops._C with CMake; metadata stand in pyproject.toml."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,15 @@ ROOT = Path(__file__).parent.resolve()
 TARGET = os.environ.get("EDGEAFF_PLATFORM", "")  # another processor's, such as linux-aarch64 (make wheel-aarch64)
 if TARGET:
     os.environ["_PYTHON_HOST_PLATFORM"] = TARGET  # here and not outside, or the installer takes build tools for that processor
+
+
+def readme_for_index() -> str:
+    """The README with its links to files of the repository spelled out, as a package index has no such files."""
+    facts = (ROOT / "pyproject.toml").read_text(encoding="utf-8") + (ROOT / "edgeaff" / "version.py").read_text(encoding="utf-8")
+    source, version = (re.search(pattern, facts)[1] for pattern in (r'Source = "([^"]+)"', r'__version__ = "([^"]+)"'))
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"!\[([^\]]*)\]\((?!https?:)([^)\s]+)\)", rf"![\1]({source}/raw/v{version}/\2)", text)
+    return re.sub(r"\]\((?!https?:|#)([^)\s]+)\)", rf"]({source}/blob/v{version}/\1)", text)
 
 
 def find_ninja() -> str:
@@ -57,4 +67,9 @@ class CMakeBuild(build_ext):
         subprocess.run(["cmake", "--build", str(build_folder), "--parallel", jobs], check=True)
 
 
-setup(ext_modules=[Extension("edgeaff.ops._C", sources=[])], cmdclass={"build_ext": CMakeBuild})
+setup(
+    long_description=readme_for_index(),
+    long_description_content_type="text/markdown",
+    ext_modules=[Extension("edgeaff.ops._C", sources=[])],
+    cmdclass={"build_ext": CMakeBuild},
+)

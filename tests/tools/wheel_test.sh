@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the wheel (CUDA off), installs it with PyAV into an environment that has nothing else but numpy, and runs the smoke test there.
+# Builds the source archive and from it the wheel (CUDA off), installs it with PyAV into an environment that has nothing else but numpy, and runs the smoke test there.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
@@ -10,7 +10,8 @@ export UV_FIND_LINKS=${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$("$python" -m pip confi
 export UV_SYSTEM_CERTS=1
 
 cd "$root"
-EDGEAFF_CUDA=OFF "$uv" build --quiet --wheel --no-build-isolation --python "$python" --out-dir "$work/dist" .
+"$uv" build --quiet --sdist --no-build-isolation --python "$python" --out-dir "$work/sdist" .
+EDGEAFF_CUDA=OFF "$uv" build --quiet --wheel --no-build-isolation --python "$python" --out-dir "$work/dist" "$work"/sdist/*.tar.gz
 "$uv" venv --quiet --python "$python" "$work/venv"
 "$uv" pip install --quiet --python "$work/venv/bin/python" --constraint "$root/constraints.txt" "$(ls "$work"/dist/*.whl)" "av>=15"
 cp "$root/tests/tools/smoke_test.py" "$work/smoke_test.py"
