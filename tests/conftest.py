@@ -67,6 +67,7 @@ REQUIREMENTS = {
     "datasets": (lambda: has_module("datasets") and has_module("pyarrow"), "datasets"),
     "sign": (lambda: has_module("cryptography"), "cryptography; pip install edgeaff[sign]"),
     "tensorrt": (lambda: has_module("tensorrt", "tensorrt_rtx"), "tensorrt or tensorrt-rtx-cu13"),
+    "docs": (lambda: has_module("griffe"), "griffe; make dev"),
     "native": (has_native, "the compiled module; make dev"),
     "nvcc": (has_nvcc, "nvcc"),
     "peer": (lambda: has_module("opensmile"), "opensmile"),
