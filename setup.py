@@ -13,12 +13,16 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).parent.resolve()
 TARGET = os.environ.get("EDGEAFF_PLATFORM", "")  # another processor's, such as linux-aarch64 (make wheel-aarch64)
 if TARGET:
-    os.environ["_PYTHON_HOST_PLATFORM"] = TARGET  # here and not outside, or the installer takes build tools for that processor
+    os.environ["_PYTHON_HOST_PLATFORM"] = (
+        TARGET  # here and not outside, or the installer takes build tools for that processor
+    )
 
 
 def readme_for_index() -> str:
     """The README with its links to files of the repository spelled out, as a package index has no such files."""
-    facts = (ROOT / "pyproject.toml").read_text(encoding="utf-8") + (ROOT / "edgeaff" / "version.py").read_text(encoding="utf-8")
+    facts = (ROOT / "pyproject.toml").read_text(encoding="utf-8") + (ROOT / "edgeaff" / "version.py").read_text(
+        encoding="utf-8"
+    )
     source, version = (re.search(pattern, facts)[1] for pattern in (r'Source = "([^"]+)"', r'__version__ = "([^"]+)"'))
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     text = re.sub(r"!\[([^\]]*)\]\((?!https?:)([^)\s]+)\)", rf"![\1]({source}/raw/v{version}/\2)", text)

@@ -1,5 +1,5 @@
 # Hardening of everything that is compiled: stack protector, checked libc calls, read-only relocations that are all bound at load, and
-# a stack that cannot be executed. tests/test_hardening.py reads them back from the built module. Sanitizers bring checks of their own,
+# a stack that cannot be executed. tests/test_hardening.py reads them back from the built module. Sanitizers have their own checks,
 # with which checked libc calls interfere.
 set(EDGEAFF_HARDENING_FLAGS -fstack-protector-strong)
 if(NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")

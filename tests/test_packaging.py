@@ -15,7 +15,7 @@ OF_A_MACHINE = {"build", "dist", "demo", "runs", "__pycache__"}  # made here, no
 
 
 def setup_arguments(root: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Returns what setup.py hands to setuptools."""
+    """Returns the arguments that setup.py passes to setuptools."""
     given: dict[str, Any] = {}
     monkeypatch.setattr("setuptools.setup", lambda **arguments: given.update(arguments))
     runpy.run_path(str(root / "setup.py"))

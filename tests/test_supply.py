@@ -18,7 +18,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-FIRST_SOUND = {  # the first release without the faults that were published for the ones before, as far as they touch us
+FIRST_FIXED = {  # the first release without the faults that were published for the ones before, as far as they touch us
     "cryptography": ("46.0.5", "CVE-2024-26130, CVE-2024-12797, CVE-2026-26007"),
     "numpy": ("1.22", "CVE-2021-41495"),
     "onnx": ("1.19", "CVE-2024-5187, CVE-2025-51480"),
@@ -43,9 +43,9 @@ def requirements(root: Path) -> list[Requirement]:
 def test_lower_bounds_exclude_releases_with_known_faults(root: Path) -> None:
     for wanted in requirements(root):
         name = wanted.name.lower().replace("_", "-")
-        if name in FIRST_SOUND:
+        if name in FIRST_FIXED:
             bounds = [Version(one.version) for one in wanted.specifier if one.operator == ">="]
-            first, faults = FIRST_SOUND[name]
+            first, faults = FIRST_FIXED[name]
             assert bounds and bounds[0] >= Version(first), f"{wanted} admits {faults}; ask for {first} at least"
 
 

@@ -39,7 +39,7 @@ STEMS = {  # British spellings: stem -> American
     "synchronis": "synchroniz", "recognis": "recogniz", "summaris": "summariz", "standardis": "standardiz", "randomis": "randomiz",
     "finalis": "finaliz", "generalis": "generaliz", "minimis": "minimiz", "maximis": "maximiz", "organis": "organiz",
     "vectoris": "vectoriz", "discretis": "discretiz", "regularis": "regulariz", "penalis": "penaliz", "analys": "analyz",
-    "travell": "travel", "labell": "label", "modell": "model", "cancell": "cancel", "signall": "signal", "programme": "program",
+    "travell": "travel", "labell": "label", "modell": "model", "cancell": "cancel", "signall": "signal", "programmes": "programs",
     "licence": "license", "practise": "practice", "defence": "defense",
 }  # fmt: skip
 STEMS_EXEMPT = ("optimism", "optimistic", "analysis", "analyses", "analyst", "cancellation")

@@ -76,7 +76,7 @@ def contents(wheel: zipfile.ZipFile) -> list[Component]:
 
 
 def compiled_in(wheel: zipfile.ZipFile) -> list[Component]:
-    """Returns what was compiled into the module of a wheel, and the tools of its build; "excluded" is not shipped as a package."""
+    """Returns the components compiled into the module of a wheel and the build tools; "excluded" is not shipped as a package."""
     rows = []
     for name, about in BUILD.items():
         try:

@@ -135,7 +135,7 @@ def is_cuda(name: str) -> bool:
 
 
 def differences(module: ModuleType, text: str) -> list[str]:
-    """Returns what a stub states otherwise than the module."""
+    """Returns the differences between a stub and the module."""
     mine, theirs = stated(write_stub(module)), stated(text)
     names = sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
     return [name for name in names if not is_cuda(name) or (name in mine and name in theirs)]
