@@ -9,8 +9,8 @@ from typing import Any
 from edgeaff.parsing.boundary import Refused, read_bounded
 from edgeaff.parsing.json_text import check_size
 
-MOST_BYTES = 1 << 16
-MOST_LINE = 4096  # a key of many parts costs the square of their number, and a key lies on one line
+MOST_BYTES = 1 << 15
+MOST_LINE = 2048  # a key of many parts costs the square of their number, and a key lies on one line
 _MARK = b"\xef\xbb\xbf"
 
 
