@@ -11,7 +11,7 @@ import numpy as np
 from edgeaff.errors import ArgumentError
 from edgeaff.ops import native
 from edgeaff.ops.arrays import check_whole
-from edgeaff.parsing.boundary import boundary
+from edgeaff.parsing.boundary import reason_of
 
 PIXEL_FORMATS = ("rgb", "bgr", "gray", "nv12")
 MAX_COORDINATE = 1e6
@@ -52,8 +52,10 @@ def check_box(box: Sequence[float]) -> tuple[float, float, float, float]:
     Raises:
         ArgumentError: it is not four finite numbers with x1 > x0 and y1 > y0, within a million pixels.
     """
-    with boundary(ArgumentError, "box must be (x0, y0, x1, y1)", "pass four numbers."):
+    try:
         values = tuple(float(value) for value in box)
+    except Exception as error:  # of whatever the box is made of
+        raise ArgumentError(f"box must be (x0, y0, x1, y1), got {reason_of(error)}; pass four numbers.") from error
     if len(values) != 4 or not all(math.isfinite(v) and abs(v) <= MAX_COORDINATE for v in values):
         raise ArgumentError(
             f"box must be (x0, y0, x1, y1), finite and within {MAX_COORDINATE:.0f} px, got {box}; drop this box."
@@ -90,8 +92,10 @@ def crop_resize(
     check_image(image, pixel_format)
     x0, y0, x1, y1 = check_box(box)
     width, height = _check_sizes(width, height)
-    with boundary(ArgumentError, f"{width} x {height} pixels must fit into memory", "choose a smaller size."):
+    try:
         return native().crop_resize(image, x0, y0, x1, y1, height, width, PIXEL_FORMATS.index(pixel_format))
+    except (MemoryError, ValueError) as error:
+        raise ArgumentError(f"{width} x {height} pixels must fit into memory, got {reason_of(error)}; choose a smaller size.") from error
 
 
 def crop_resize_planes(
@@ -131,8 +135,10 @@ def crop_resize_planes(
     if out.shape[1] < height or out.shape[2] < width:
         raise ArgumentError(f"out must hold {height} x {width} pixels, got {out.shape}; make it larger.")
     code = PIXEL_FORMATS.index(pixel_format)
-    with boundary(ArgumentError, f"{width} x {height} pixels must fit into memory", "choose a smaller size."):
+    try:
         native().crop_resize_planes(image, x0, y0, x1, y1, height, width, out, code)
+    except (MemoryError, ValueError) as error:
+        raise ArgumentError(f"{width} x {height} pixels must fit into memory, got {reason_of(error)}; choose a smaller size.") from error
 
 
 def _check_sizes(width: Any, height: Any) -> tuple[int, int]:
