@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "bindings.h"
@@ -27,6 +28,7 @@ DetectorMap ViewOf(FloatArray map, int stride, std::vector<FloatArray>& kept) {
   if (map.shape(1) > kMostCells || map.shape(2) > kMostCells || stride < 1) throw py::value_error("decode_maps: map is too large");
   const bool whole = map.strides(0) % kSize == 0 && map.strides(2) % kSize == 0;
   if (!whole || map.strides(1) != map.shape(2) * map.strides(2)) map = DenseArray::ensure(map);
+  if (!map || reinterpret_cast<uintptr_t>(map.data()) % alignof(float) != 0) throw py::value_error("decode_maps: map cannot be read in place");
   kept.push_back(map);
   const int rows = static_cast<int>(map.shape(1)), columns = static_cast<int>(map.shape(2));
   return {map.data(), rows, columns, stride, map.strides(0) / kSize, map.strides(2) / kSize};

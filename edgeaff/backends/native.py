@@ -88,7 +88,7 @@ def _plain(name: str, array: np.ndarray) -> np.ndarray:
     Raises:
         Refused: a number is not finite.
     """
-    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    array = np.require(array, array.dtype.newbyteorder("="), "CA")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise Refused(f"{shown(name)} with values that are not finite")
     return array

@@ -15,7 +15,7 @@ FEW_SAMPLES = 64  # as few say nothing about the scale
 
 
 def check_form(samples: Any) -> np.ndarray:
-    """Returns audio as an array of the machine's byte order.
+    """Returns audio as an aligned array of the machine's byte order.
 
     Raises:
         ArgumentError: it is not (n,) int16, float32 or float64, or its floats are plainly not on the scale of [-1, 1].
@@ -31,7 +31,7 @@ def check_form(samples: Any) -> np.ndarray:
     native = array.dtype.newbyteorder("=")
     if native not in (np.int16, np.float32, np.float64):
         raise ArgumentError(f"samples must be int16 or float32, got {array.dtype}; convert them.")
-    array = array.astype(native, copy=False)
+    array = np.require(array, native, "A")  # numbers at odd addresses are copied too
     if native != np.int16 and _is_int16_scale(array):
         raise ArgumentError(
             f"float samples must be in [-1, 1], got values up to {np.nanmax(np.abs(array)):g}; divide them by 32768, or pass int16."

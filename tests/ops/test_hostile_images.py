@@ -154,3 +154,12 @@ def test_samples_that_are_none_are_refused(samples: Any) -> None:
     for taker in (LldStream(), LldStream(sample_rate_hz=44_100), Resampler(8_000)):
         with pytest.raises(ArgumentError, match="samples must"):
             taker.push(samples)
+
+
+def test_samples_at_an_odd_address_give_the_same_rows() -> None:
+    samples = (0.1 * np.random.default_rng(0).standard_normal(3200)).astype(np.float32)
+    odd = np.zeros(samples.nbytes + 1, np.uint8)[1:].view(np.float32)
+    odd[:] = samples
+    assert not odd.flags.aligned
+    np.testing.assert_array_equal(extract(odd), extract(samples))
+    np.testing.assert_array_equal(Resampler(16_000, 8_000).push(odd), Resampler(16_000, 8_000).push(samples))
