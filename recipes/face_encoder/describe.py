@@ -2,7 +2,9 @@
 
 `python -m recipes.face_encoder.describe FOLDER OUT.npz` reads FOLDER/face_encoder.onnx. Per split it writes
 `SPLIT_descriptor` (N, K, D) float16, `SPLIT_affect` (N, 2) and `SPLIT_votes` (N, 8); of the K views of a face the first is
-the plain crop, the others are varied as neighboring frames of a camera are, more mildly than in training.
+the plain crop, the second its mirror image, then come `--views` varied as neighboring frames of a camera are, more mildly than in
+training. A train face has APART more, each of another scene: two as in the training of the encoder, one under a hindrance. The other
+splits have `SPLIT_NAME` (N, D) for each name of HINDRANCES.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from typing import Any, cast
 import numpy as np
 
 from edgeaff.training import SPLITS
-from recipes.face_encoder.augment import AugmentConfig, augment, plain
+from recipes.face_encoder.augment import WIDE, AugmentConfig, augment, plain
 from recipes.face_encoder.data import FaceSet, read_split
+from recipes.face_encoder.disturb import HINDRANCES, hinder
 from recipes.face_encoder.evaluate import Encode, encoder_of, session_of
 from recipes.face_encoder.train import default_data
 
@@ -25,22 +28,42 @@ MILD = AugmentConfig(
 )  # fmt: skip
 
 
-def describe(faces: FaceSet, encode: Encode, *, views: int) -> np.ndarray:
+APART = 3
+
+
+def describe(faces: FaceSet, encode: Encode, *, views: int, apart: bool = False) -> np.ndarray:
     """Returns the descriptors of every view of every face.
 
     Args:
         faces: one split.
         encode: crops to descriptors.
-        views: varied views beside the plain one.
+        views: mildly varied views beside the plain and the mirrored one.
+        apart: whether APART views of other scenes follow.
 
     Returns:
-        (N, 1 + views, D) float16.
+        (N, 2 + views, D) float16, or APART more.
     """
-    rows = [encode(np.stack([plain(image) for image in faces.images]))]
-    for view in range(views):
+    rows = [
+        encode(np.stack([plain(image) for image in faces.images])),
+        encode(np.stack([plain(image[:, ::-1].copy()) for image in faces.images])),
+    ]
+    kinds = [MILD] * views + [WIDE] * (APART - 1 if apart else 0)
+    for view, kind in enumerate(kinds):
         random = np.random.default_rng([11, view])
-        rows.append(encode(np.stack([augment(image, random, MILD) for image in faces.images])))
+        rows.append(encode(np.stack([augment(image, random, kind) for image in faces.images])))
+    if apart:
+        random = np.random.default_rng([12])
+        rows.append(encode(np.stack([hinder(image, random) for image in faces.images])))
     return np.stack(rows, axis=1).astype(np.float16)
+
+
+def describe_hindered(faces: FaceSet, encode: Encode) -> dict[str, np.ndarray]:
+    """Returns the descriptors of every face under each of HINDRANCES, (N, D) float16 by name."""
+    found = {}
+    for number, (name, change) in enumerate(HINDRANCES.items()):
+        random = np.random.default_rng([5, number])
+        found[name] = encode(np.stack([change(image, random) for image in faces.images])).astype(np.float16)
+    return found
 
 
 def main() -> None:
@@ -56,7 +79,9 @@ def main() -> None:
     for split in SPLITS:
         faces = read_split(arguments.data, split)
         views = arguments.views if split == "train" else min(1, arguments.views)
-        result[f"{split}_descriptor"] = describe(faces, encode, views=views)
+        result[f"{split}_descriptor"] = describe(faces, encode, views=views, apart=split == "train")
+        if split != "train":
+            result |= {f"{split}_{name}": rows for name, rows in describe_hindered(faces, encode).items()}
         result |= {f"{split}_affect": faces.affect, f"{split}_votes": faces.votes}
     np.savez(arguments.out, **cast(Any, result))
 

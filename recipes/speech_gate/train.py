@@ -30,13 +30,13 @@ from recipes.speech_gate.no_speech import KINDS, SPEAK, make
 
 logger = logging.getLogger(__name__)
 LEAST_RMS = 2e-4  # about -74 dB of full scale: below it nothing is heard
-HOLD_STEPS = 15
+HOLD_STEPS = 20
 HYSTERESIS = 0.5  # of the log odds, between opening and closing
 ONSET_TICKS, TAIL_TICKS = 6, 14  # after the start and the end of an utterance, where either answer is right
 CHANNEL_BLUR = 0.4
 VOICE_COLUMNS = (*range(6), NAMES.index("pcm_fftMag_spectralHarmonicity_sma"))
 BURSTS = "EmoGator"  # laughter and cries: not counted, neither as speech nor as something else
-FALSE_SHARE = 0.012  # most of any kind of clip, per step, on held-out clips
+FALSE_SHARE = 0.018  # most of any kind of clip, per step, on held-out clips
 SETTLE_TICKS = 2 * TICK_RATE_HZ
 
 

@@ -13,7 +13,7 @@ from edgeaff.training.corpora.ferplus import ANCHORS, EMOTIONS, votes_to_affect
 from recipes.face_encoder import evaluate as evaluation
 from recipes.face_encoder.augment import AugmentConfig, augment, plain, warp
 from recipes.face_encoder.data import FaceSet, read_split
-from recipes.face_encoder.describe import describe
+from recipes.face_encoder.describe import APART, describe, describe_hindered
 from recipes.face_encoder.model import FaceEncoder, FaceEncoderConfig
 from recipes.face_encoder.train import TrainConfig, Trainer, ccc, learning_rate, loss_of
 
@@ -214,8 +214,10 @@ def test_exported_encoder_equals_torch_and_is_scored(tmp_path):
     assert result["disturbed"]["warm light"]["loss_valence"] < 0.05
     json.dumps(result)
     views = describe(faces, encode, views=2)
-    assert views.shape == (24, 3, 8)
+    assert views.shape == (24, 4, 8)
+    assert describe(faces, encode, views=2, apart=True).shape == (24, 4 + APART, 8)
+    assert {rows.shape for rows in describe_hindered(faces, encode).values()} == {(24, 8)}
     assert views.dtype == np.float16
     np.testing.assert_allclose(views[:, 0], descriptors, rtol=2e-3, atol=2e-3)
     np.testing.assert_array_equal(views, describe(faces, encode, views=2))
-    assert not np.array_equal(views[:, 1], views[:, 2])
+    assert not np.array_equal(views[:, 2], views[:, 3])
