@@ -63,8 +63,10 @@ test: dev                    ## all tests that are neither slow nor system
 test-slow: dev               ## the long ones; commit what they write
 	$(VENV)/bin/python -m pytest -m slow --timeout 3600
 
-check: dev                   ## ruff, mypy, import contract, forbidden includes, sizes, the documentation as a site
+check: dev                   ## ruff, words, mypy, import contract, forbidden includes, sizes, stubs, the documentation as a site
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check --quiet .
+	$(VENV)/bin/python tests/tools/check_words.py
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/python tests/tools/check_includes.py

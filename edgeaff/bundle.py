@@ -27,7 +27,17 @@ from edgeaff.parsing.json_text import parse_json
 from edgeaff.parsing.onnx_graph import check_onnx
 from edgeaff.spec import PreprocessSpec
 
-__all__ = ["BUNDLE_SCHEMA", "DEFAULT_BUNDLE", "GOLDEN", "MANIFEST", "PACKED", "REQUIRED_KEYS", "SUMS", "ModelBundle", "pack_arrays"]
+__all__ = [
+    "BUNDLE_SCHEMA",
+    "DEFAULT_BUNDLE",
+    "GOLDEN",
+    "MANIFEST",
+    "PACKED",
+    "REQUIRED_KEYS",
+    "SUMS",
+    "ModelBundle",
+    "pack_arrays",
+]
 SUMS = "SHA256SUMS"
 MANIFEST = "manifest.json"
 GOLDEN = "golden.npz"  # sequences with the outputs of the trained system
@@ -37,7 +47,9 @@ DEFAULT_BUNDLE = Path(__file__).parent / "assets" / "edge.eaff"
 MOST_BUNDLE_BYTES = 1 << 31
 MOST_MEMBERS = 64
 MOST_MANIFEST_BYTES, MOST_SUMS_BYTES = 1 << 20, 1 << 16
-MOST_UNPACKED_BYTES = 1 << 28  # of the arrays of one compressed .npz member; what is stored needs no limit but the file's
+MOST_UNPACKED_BYTES = (
+    1 << 28
+)  # of the arrays of one compressed .npz member; what is stored needs no limit but the file's
 MOST_GOLDEN_TICKS = 1_000_000
 _SUM = re.compile(r"([0-9a-f]{64})  ([^\n]+)")
 
@@ -71,7 +83,9 @@ class ModelBundle:
         return self.manifest.spec
 
     def __repr__(self) -> str:
-        return f"ModelBundle({self.manifest.model_id!r}, path={str(self.path)!r}, fingerprint={self.spec.fingerprint!r})"
+        return (
+            f"ModelBundle({self.manifest.model_id!r}, path={str(self.path)!r}, fingerprint={self.spec.fingerprint!r})"
+        )
 
     @classmethod
     def load(
@@ -169,7 +183,9 @@ class ModelBundle:
         if GOLDEN not in self.members:
             raise BundleError(f"{self.path} must hold {GOLDEN} to be tested, got none; export it again.")
         arrays = self.arrays(GOLDEN)
-        with boundary(BundleError, f"{self.path}: {GOLDEN} must hold sequences with their outputs", "export the bundle again."):
+        with boundary(
+            BundleError, f"{self.path}: {GOLDEN} must hold sequences with their outputs", "export the bundle again."
+        ):
             return _checked_golden(arrays)
 
     def statistics(self, name: str) -> np.ndarray:
@@ -332,7 +348,11 @@ def _checked_golden(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     rows, ticks = found["video"].shape[:2]
     if not 1 <= rows * ticks <= MOST_GOLDEN_TICKS:
         raise Refused(f"{rows} sequences of {ticks} ticks")
-    shapes: dict[str, tuple[int | None, ...]] = {"audio": (rows, ticks, None), "present": (rows, ticks, 2), "values": (rows, ticks, 2)}
+    shapes: dict[str, tuple[int | None, ...]] = {
+        "audio": (rows, ticks, None),
+        "present": (rows, ticks, 2),
+        "values": (rows, ticks, 2),
+    }
     if "std" in arrays:
         shapes["std"] = (rows, ticks, 2)
     return found | check_arrays(arrays, shapes)
@@ -345,7 +365,9 @@ def _verify_sums(path: Path, members: dict[str, bytes]) -> None:
         BundleError: they differ, or a statement is malformed or repeated.
     """
     if len(members[SUMS]) > MOST_SUMS_BYTES:
-        raise BundleError(f"{path}: {SUMS} must be at most {MOST_SUMS_BYTES} bytes, got {len(members[SUMS])}; copy it again.")
+        raise BundleError(
+            f"{path}: {SUMS} must be at most {MOST_SUMS_BYTES} bytes, got {len(members[SUMS])}; copy it again."
+        )
     stated: dict[str, str] = {}
     for line in members[SUMS].decode("utf-8", "replace").splitlines():
         match = _SUM.fullmatch(line)

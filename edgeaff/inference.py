@@ -215,7 +215,9 @@ class WindowPredictor(Predictor):
                 f"a window graph must have video, audio and their masks, got none named {missing}; export it again."
             )
         if "values" not in graph.outputs:
-            raise BundleError(f"a window graph must have the output values, got {', '.join(graph.outputs)}; export it again.")
+            raise BundleError(
+                f"a window graph must have the output values, got {', '.join(graph.outputs)}; export it again."
+            )
         self._sizes = {name: width_of(graph, name) for name in MODALITIES}
         self.state_layout: Hashable = ("window", *self._sizes.values())  # the inputs themselves
 
@@ -247,7 +249,9 @@ def width_of(graph: Graph, name: str) -> int:
     """
     shape = graph.inputs[name]
     if len(shape) < 2 or not isinstance(shape[-1], int) or not 1 <= shape[-1] <= MOST_WIDTH:
-        raise BundleError(f"input {name} must state a size in [1, {MOST_WIDTH}], got shape {shape}; export the graph again.")
+        raise BundleError(
+            f"input {name} must state a size in [1, {MOST_WIDTH}], got shape {shape}; export the graph again."
+        )
     return shape[-1]
 
 
@@ -420,7 +424,9 @@ def load_predictor(
     chosen = bundle.manifest.default_backend if backend == "default" else backend
     known = (*GRAPH_BACKENDS, "native")
     if chosen not in known and backend == "default":
-        raise BundleError(f"default_backend of {bundle!r} must be one of {', '.join(known)}, got {chosen!r}; export it again.")
+        raise BundleError(
+            f"default_backend of {bundle!r} must be one of {', '.join(known)}, got {chosen!r}; export it again."
+        )
     if chosen not in known:
         raise ArgumentError(
             f"backend must be one of default, {', '.join(known)}, or auto where a session begins, got {chosen!r}; choose one of them."

@@ -218,12 +218,23 @@ def check_uncertainty(table: Any) -> None:
     for name in ("valence_std", "arousal_std", "valence_half_68", "arousal_half_68"):
         if name in table or name.endswith("_std"):
             grid = table.get(name)
-            _require(grid, f"{at}.{name}", lambda value: _is_grid(value, rows, columns), f"{rows} x {columns} numbers in [0, {MOST_STD}]")
+            _require(
+                grid,
+                f"{at}.{name}",
+                lambda value: _is_grid(value, rows, columns),
+                f"{rows} x {columns} numbers in [0, {MOST_STD}]",
+            )
     shares = table.get("face_half_68_of_std", {"valence": 1.0, "arousal": 1.0})
-    in_range = _is_dict(shares) and set(shares) == {"valence", "arousal"} and all(_within(v, 0, MOST_STD) for v in shares.values())
+    in_range = (
+        _is_dict(shares)
+        and set(shares) == {"valence", "arousal"}
+        and all(_within(v, 0, MOST_STD) for v in shares.values())
+    )
     _require(shares, f"{at}.face_half_68_of_std", lambda value: in_range, f"valence and arousal in [0, {MOST_STD}]")
     for name in ("abstain_above_std", "audio_only_valence_max_std"):
-        _require(table.get(name), f"{at}.{name}", lambda value: _within(value, 0, MOST_STD), f"a number in [0, {MOST_STD}]")
+        _require(
+            table.get(name), f"{at}.{name}", lambda value: _within(value, 0, MOST_STD), f"a number in [0, {MOST_STD}]"
+        )
 
 
 def _require(value: Any, name: str, rule: Callable[[Any], bool], words: str) -> None:
@@ -253,7 +264,12 @@ def _within(value: Any, low: float, high: float) -> bool:
 
 
 def _is_list(value: Any, rule: Callable[[Any], bool], low: int, high: int) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str) and low <= len(value) <= high and all(map(rule, value))
+    return (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and low <= len(value) <= high
+        and all(map(rule, value))
+    )
 
 
 def _rises(value: Any) -> bool:
@@ -271,7 +287,9 @@ def _is_grid(value: Any, rows: int, columns: int) -> bool:
 
 def _names_to(rule: Callable[[Any], bool], most: int) -> Callable[[Any], bool]:
     """Returns the rule of an object with at most this many names, whose values each obey a rule."""
-    return lambda value: isinstance(value, dict) and len(value) <= most and all(map(_is_name, value)) and all(map(rule, value.values()))
+    return lambda value: (
+        isinstance(value, dict) and len(value) <= most and all(map(_is_name, value)) and all(map(rule, value.values()))
+    )
 
 
 _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
@@ -301,7 +319,10 @@ def _check_detector(facts: dict[str, Any]) -> None:
     _require(facts.get("id"), "detector.id", _is_name, "a name")
     optional: dict[str, tuple[Callable[[Any], bool], str]] = {
         "score_threshold": (lambda value: _within(value, 1e-6, 1 - 1e-6), "a number in (0, 1)"),
-        "input_long_side": (lambda value: _is_int(value) and 32 <= value <= 4096 and value % 32 == 0, "a multiple of 32 up to 4096"),
+        "input_long_side": (
+            lambda value: _is_int(value) and 32 <= value <= 4096 and value % 32 == 0,
+            "a multiple of 32 up to 4096",
+        ),
         "stride": (lambda value: _is_int(value) and 1 <= value <= 1000, "an int in [1, 1000]"),
     }
     for name, (rule, words) in optional.items():

@@ -269,7 +269,9 @@ class Session(ProcessBound):
 
         self._require_own_process()
         if not isinstance(backend, (str, PreparedBackend)):
-            raise ArgumentError(f"backend must be a name, or what edgeaff.backend_swap.prepare made, got {backend!r}; name one.")
+            raise ArgumentError(
+                f"backend must be a name, or what edgeaff.backend_swap.prepare made, got {backend!r}; name one."
+            )
         candidate = prepare(self.bundle, backend, **self._engine_options) if isinstance(backend, str) else backend
         if (candidate.bundle.manifest, candidate.bundle.members) != (self.bundle.manifest, self.bundle.members):
             raise ArgumentError(

@@ -111,7 +111,9 @@ class PreprocessSpec:
         for name in _NAMES:
             value = getattr(self, name)
             if not isinstance(value, str) or not value.isprintable() or not 1 <= len(value) <= 100:
-                raise ArgumentError(f"{name} must be a name of 1 to 100 printable characters, got {value!r}; correct it.")
+                raise ArgumentError(
+                    f"{name} must be a name of 1 to 100 printable characters, got {value!r}; correct it."
+                )
         if self.audio_normalization not in ("fixed", "adaptive"):
             raise ArgumentError(
                 f"audio_normalization must be 'fixed' or 'adaptive', got {self.audio_normalization!r}; choose one."

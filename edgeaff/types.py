@@ -86,7 +86,9 @@ def most_pixels() -> int:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # not on this system
         return MOST_PIXELS
-    return min(MOST_PIXELS, memory // 32) if memory > 0 else MOST_PIXELS  # decoded, as RGB and copied it takes about 12 bytes a pixel
+    return (
+        min(MOST_PIXELS, memory // 32) if memory > 0 else MOST_PIXELS
+    )  # decoded, as RGB and copied it takes about 12 bytes a pixel
 
 
 def check_image(image: np.ndarray) -> np.ndarray:
@@ -152,7 +154,11 @@ MAX_COORDINATE_PX = 1e5  # of a face box; what lies further out is no face of an
 def is_face(box: Sequence[float], score: float) -> bool:
     """Returns whether box and score are those of a face: finite, x1 > x0, y1 > y0, the score in [0, 1]."""
     x0, y0, x1, y1 = box
-    return -MAX_COORDINATE_PX <= x0 < x1 <= MAX_COORDINATE_PX and -MAX_COORDINATE_PX <= y0 < y1 <= MAX_COORDINATE_PX and 0 <= score <= 1
+    return (
+        -MAX_COORDINATE_PX <= x0 < x1 <= MAX_COORDINATE_PX
+        and -MAX_COORDINATE_PX <= y0 < y1 <= MAX_COORDINATE_PX
+        and 0 <= score <= 1
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,10 +163,14 @@ def test_audio_alone_without_speech_has_no_numbers() -> None:
 
 
 def test_face_in_a_room_where_nobody_speaks_is_ok() -> None:
-    pushes = sorted(noise(3.0) + [push for push in clip() if push[0] == "video"], key=lambda push: (push[1], push[0] == "audio"))
+    pushes = sorted(
+        noise(3.0) + [push for push in clip() if push[0] == "video"], key=lambda push: (push[1], push[0] == "audio")
+    )
     late = [event for event in run(pushes) if event.pts_ns > SECOND]
     assert {event.status for event in late} == {Status.OK}
-    assert all(event.valence is not None and event.arousal is not None and event.audio_coverage == 0.0 for event in late)
+    assert all(
+        event.valence is not None and event.arousal is not None and event.audio_coverage == 0.0 for event in late
+    )
 
 
 def test_face_without_audio_is_no_audio_with_both_numbers() -> None:

@@ -177,12 +177,16 @@ def test_boxes_stay_finite_under_any_motion_and_time_steps(motion: list[tuple[fl
 def test_loud_samples_and_rows_leave_numbers_in_range(scale: float) -> None:
     rng = np.random.default_rng(0)
     bundle = ModelBundle.load()  # without its gate: what is no speech is to reach the model
-    bundle = ModelBundle(bundle.path, bundle.manifest, {name: data for name, data in bundle.members.items() if name != SPEECH})
+    bundle = ModelBundle(
+        bundle.path, bundle.manifest, {name: data for name, data in bundle.members.items() if name != SPEECH}
+    )
     session, rows = edgeaff.Session(bundle, video=False), edgeaff.Session(bundle, video=False)
     events = []
     for index in range(60):
         samples = (rng.uniform(-1, 1, 533) * (scale if index < 30 else 0.1)).astype(np.float32)
-        refused = pytest.raises(ArgumentError, match=r"must be in \[-1, 1\]") if abs(samples).max() > 1 else nullcontext()
+        refused = (
+            pytest.raises(ArgumentError, match=r"must be in \[-1, 1\]") if abs(samples).max() > 1 else nullcontext()
+        )
         with refused:
             events += session.push_audio(samples, pts_ns=index * SECOND // 30, sample_rate_hz=16_000)
     for index in range(200):

@@ -30,7 +30,9 @@ UNSTATED = {"spread_size": 0}  # sizes that weights of an older edgeaff do not s
 _STATE = "state_rings"
 
 
-def read_meta(arrays: Mapping[str, np.ndarray], *, architecture: str, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+def read_meta(
+    arrays: Mapping[str, np.ndarray], *, architecture: str, sizes: Mapping[str, tuple[int, int]]
+) -> dict[str, Any]:
     """Returns the description that packed weights carry: format, architecture, precision, sizes.
 
     Args:
@@ -88,7 +90,7 @@ def _plain(name: str, array: np.ndarray) -> np.ndarray:
     Raises:
         Refused: a number is not finite.
     """
-    array = np.require(array, array.dtype.newbyteorder("="), "CA")
+    array = np.require(array, array.dtype.newbyteorder("="), ["C", "A"])
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise Refused(f"{shown(name)} with values that are not finite")
     return array
@@ -195,7 +197,12 @@ class NativeStep:
         for name, array in (("video", video), ("audio", audio)):
             check_vector(name, array, self.inputs[name][1])
         writable = copy or state.flags.writeable
-        if state.shape != self.inputs[_STATE] or state.dtype != np.float32 or not state.flags.c_contiguous or not writable:
+        if (
+            state.shape != self.inputs[_STATE]
+            or state.dtype != np.float32
+            or not state.flags.c_contiguous
+            or not writable
+        ):
             raise BundleError(
                 f"state must be contiguous, writable float32 of shape {self.inputs[_STATE]}, got {state.dtype} of {state.shape}; "
                 "start from initial_state()."

@@ -90,11 +90,11 @@ def run(options: argparse.Namespace) -> int:
         statistics = training_statistics(everything, spec, options.cache, workers=options.workers)
         recipe = dataclasses.replace(recipe, statistics=statistics)
     chosen = recipe.statistics or bundle.manifest.statistics
-    cache = FeatureCache(options.cache, spec, encoder_id=encoder_id, encoder_mode=recipe.encoder_mode, statistics=chosen)
+    cache = FeatureCache(
+        options.cache, spec, encoder_id=encoder_id, encoder_mode=recipe.encoder_mode, statistics=chosen
+    )
     (options.cache / "statistics.json").write_text(json.dumps(chosen) + "\n", encoding="utf-8")  # for edgeaff export
-    sizes = [
-        size_of(track.media) for track in tracks if track.media and track.name in cache.missing([track.name])
-    ]
+    sizes = [size_of(track.media) for track in tracks if track.media and track.name in cache.missing([track.name])]
     with _progress(len(sizes), sum(sizes), quiet=options.quiet) as advance:
         report = extract_corpus(tracks, cache, recipe, workers=options.workers, advance=advance)
     for name, warnings in sorted(report.warnings.items()):

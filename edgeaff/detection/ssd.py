@@ -173,7 +173,12 @@ class SsdDetector:
             square = (x - half, y - half, x + half, y + half)
             crop_resize_planes(image, square, self._look[0], width=LOOK_SIZE_PX, height=LOOK_SIZE_PX)
             middle, reach = LOOK_SIZE_PX / 2, LOOK_SIZE_PX / (4 * half)
-            expected = (middle - width * reach, middle - height * reach, middle + width * reach, middle + height * reach)
+            expected = (
+                middle - width * reach,
+                middle - height * reach,
+                middle + width * reach,
+                middle + height * reach,
+            )
             again = best_logit(self._run(self._look), expected, least_iou=LOOK_IOU)
             score = float(scores[index])
             first = math.log(score / (1 - score))

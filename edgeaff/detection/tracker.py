@@ -32,7 +32,9 @@ AGE_LIMIT_SECONDS = 3.0
 CUT_LEVELS = 26  # of gray, mean over the cells
 GRAY_SCALE = 16_000  # of the sums behind a thumbnail, per level of gray
 TICK_SECONDS = 1 / 30
-LEAST_STEP_SECONDS = 0.01  # floor under a time step that divides: frames may come 1 ns apart, detections tremble by pixels
+LEAST_STEP_SECONDS = (
+    0.01  # floor under a time step that divides: frames may come 1 ns apart, detections tremble by pixels
+)
 LEAST_SIDE = 1e-3  # pixels; so that a box without extent, of a foreign detector, divides nothing by zero
 BARRED = 1e6  # cost of a pair outside the gate
 Pair = tuple[float, float]
@@ -150,7 +152,9 @@ class FaceTracker:
 
     def _is_cut(self, image: np.ndarray) -> bool:
         """Returns whether the frame differs from the one before, brightness removed: a lamp switched on is no cut."""
-        sums = np.rint(gray_thumbnail(image).astype(np.float64) * GRAY_SCALE).astype(np.int64)  # exact: whole numbers below 2^22
+        sums = np.rint(gray_thumbnail(image).astype(np.float64) * GRAY_SCALE).astype(
+            np.int64
+        )  # exact: whole numbers below 2^22
         before, self._thumbnail = self._thumbnail, sums
         if before is None:
             return False

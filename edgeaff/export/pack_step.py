@@ -80,7 +80,9 @@ def _pack(weights: Arrays, num_heads: int, precision: str) -> Arrays:
     if "spread.out.weight" in weights:
         spread_size = weights["spread.out.weight"].shape[1]
         for part in ("hidden", "out"):  # float32 in every precision: they are few, and an interval is an answer too
-            put_linear(packed, f"spread.{part}", weights[f"spread.{part}.weight"].T, weights[f"spread.{part}.bias"], "float32")
+            put_linear(
+                packed, f"spread.{part}", weights[f"spread.{part}.weight"].T, weights[f"spread.{part}.bias"], "float32"
+            )
     meta = {
         "format": FORMAT,
         "architecture": ARCHITECTURE,

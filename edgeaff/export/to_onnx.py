@@ -81,7 +81,9 @@ class StepGraph(nn.Module):
             present: (1, 2).
             states: of the tick before, in the order of `names`.
         """
-        values, std, following = self.edge.step_with_std(video, audio, present, dict(zip(self.names, states, strict=True)))
+        values, std, following = self.edge.step_with_std(
+            video, audio, present, dict(zip(self.names, states, strict=True))
+        )
         stated = (values,) if std is None else (values, std)
         return (*stated, *(following[name] for name in self.names))
 

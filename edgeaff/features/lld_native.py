@@ -58,7 +58,12 @@ class LldStream:
             raise SessionStateError("push must come before finish, got a call after it; call reset() first.")
         if self._resampler is not None:
             return self._stream.push(self._resampler.push(samples))
-        if not (isinstance(samples, np.ndarray) and samples.ndim == 1 and samples.dtype == np.float32 and samples.flags.aligned):
+        if not (
+            isinstance(samples, np.ndarray)
+            and samples.ndim == 1
+            and samples.dtype == np.float32
+            and samples.flags.aligned
+        ):
             samples = check_samples(samples)
         final = self._stream.push(np.ascontiguousarray(samples))
         if final < 0:

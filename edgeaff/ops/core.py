@@ -240,9 +240,13 @@ class FaceTracker:
             ArgumentError: max_faces is below 1 or staleness_seconds not positive.
         """
         if max_faces < 1:
-            raise ArgumentError(f"max_faces must be at least 1, got {max_faces}; pass 1 to follow the primary face only.")
+            raise ArgumentError(
+                f"max_faces must be at least 1, got {max_faces}; pass 1 to follow the primary face only."
+            )
         if not staleness_seconds > 0:
-            raise ArgumentError(f"staleness_seconds must be positive, got {staleness_seconds}; pass 0.5, the usual value.")
+            raise ArgumentError(
+                f"staleness_seconds must be positive, got {staleness_seconds}; pass 0.5, the usual value."
+            )
         self._core = native().FaceTracker(max_faces, round(staleness_seconds * NANOSECONDS))
         self._detected: dict[int, int] = {}
 
@@ -263,10 +267,14 @@ class FaceTracker:
             ArgumentError: it gave no such face.
         """
         if track_id not in self._detected:
-            raise ArgumentError(f"track_id must be one of {list(self._detected)}, got {track_id}; ask right after `update`.")
+            raise ArgumentError(
+                f"track_id must be one of {list(self._detected)}, got {track_id}; ask right after `update`."
+            )
         return self._detected[track_id]
 
-    def update(self, pts_ns: int, image: np.ndarray | None, detections: list[FaceDetection] | None) -> list[TrackedFace]:
+    def update(
+        self, pts_ns: int, image: np.ndarray | None, detections: list[FaceDetection] | None
+    ) -> list[TrackedFace]:
         """Returns the usable faces of one more frame, the primary one first.
 
         Args:
@@ -314,7 +322,9 @@ class SpeechGate:
     """Decides step by step whether somebody speaks; see `edgeaff.features.speech`."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray], *, step_seconds: float = 1 / 30) -> None:
-        self._core = native().SpeechGate({name: np.asarray(array, np.float64) for name, array in arrays.items()}, step_seconds)
+        self._core = native().SpeechGate(
+            {name: np.asarray(array, np.float64) for name, array in arrays.items()}, step_seconds
+        )
 
     def reset(self) -> None:
         """Goes back to before the first step."""

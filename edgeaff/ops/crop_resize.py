@@ -43,7 +43,9 @@ def check_image(image: np.ndarray, pixel_format: str) -> None:
             "convert it or name its format."
         )
     if max(shape[:2]) > MAX_SOURCE_PX:
-        raise ArgumentError(f"image must have at most {MAX_SOURCE_PX} pixels a side, got {shape}; make it smaller first.")
+        raise ArgumentError(
+            f"image must have at most {MAX_SOURCE_PX} pixels a side, got {shape}; make it smaller first."
+        )
 
 
 def check_box(box: Sequence[float]) -> tuple[float, float, float, float]:
@@ -95,7 +97,9 @@ def crop_resize(
     try:
         return native().crop_resize(image, x0, y0, x1, y1, height, width, PIXEL_FORMATS.index(pixel_format))
     except (MemoryError, ValueError) as error:
-        raise ArgumentError(f"{width} x {height} pixels must fit into memory, got {reason_of(error)}; choose a smaller size.") from error
+        raise ArgumentError(
+            f"{width} x {height} pixels must fit into memory, got {reason_of(error)}; choose a smaller size."
+        ) from error
 
 
 def crop_resize_planes(
@@ -138,7 +142,9 @@ def crop_resize_planes(
     try:
         native().crop_resize_planes(image, x0, y0, x1, y1, height, width, out, code)
     except (MemoryError, ValueError) as error:
-        raise ArgumentError(f"{width} x {height} pixels must fit into memory, got {reason_of(error)}; choose a smaller size.") from error
+        raise ArgumentError(
+            f"{width} x {height} pixels must fit into memory, got {reason_of(error)}; choose a smaller size."
+        ) from error
 
 
 def _check_sizes(width: Any, height: Any) -> tuple[int, int]:

@@ -113,7 +113,9 @@ def state_spread(edge: Edge, faces: Path) -> tuple[Edge, dict[str, float], dict[
     chosen = np.random.default_rng(0).integers(0, views.shape[1], len(views))
     seen = [look(edge, views[:, 0], votes), look(edge, views[np.arange(len(views)), chosen], votes)]
     seen.append(look(edge, views[:, -1], votes))
-    together = Seen(*(np.concatenate([getattr(one, name) for one in seen]) for name in ("descriptors", "values", "votes")))
+    together = Seen(
+        *(np.concatenate([getattr(one, name) for one in seen]) for name in ("descriptors", "values", "votes"))
+    )
     spread = fit_spread(together, weight=np.tile(rarity(votes), len(seen)))
 
     def kinds(split: str) -> dict[str, Seen]:

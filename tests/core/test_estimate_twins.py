@@ -16,7 +16,12 @@ from edgeaff.spec import PreprocessSpec
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.sampled_from(["adaptive", "fixed"]), st.integers(0, 2**32 - 1), st.sampled_from([0.5, 60.0]), st.sampled_from([0.0, 3.0]))
+@given(
+    st.sampled_from(["adaptive", "fixed"]),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.5, 60.0]),
+    st.sampled_from([0.0, 3.0]),
+)
 def test_normalizers_agree(kind: str, seed: int, half_life: float, prior: float) -> None:
     rng = np.random.default_rng(seed)
     spec = PreprocessSpec(
@@ -55,7 +60,9 @@ def test_smoothers_agree(seconds: float, start_ns: int, steps: list[tuple[int, f
         assert ours.push(pts_ns, value) == twin.push(pts_ns, value)
 
 
-axis = st.lists(st.sampled_from([0.0, 0.01, 0.25, 0.3, 0.5, 0.77, 0.99, 1.0]), min_size=1, max_size=6, unique=True).map(sorted)
+axis = st.lists(st.sampled_from([0.0, 0.01, 0.25, 0.3, 0.5, 0.77, 0.99, 1.0]), min_size=1, max_size=6, unique=True).map(
+    sorted
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -63,19 +70,30 @@ axis = st.lists(st.sampled_from([0.0, 0.01, 0.25, 0.3, 0.5, 0.77, 0.99, 1.0]), m
 def test_expected_errors_agree_at_every_coverage(video: list[float], audio: list[float], seed: int) -> None:
     rng = np.random.default_rng(seed)
     grids = {name: rng.uniform(0, 2, (len(video), len(audio))).tolist() for name in ("valence_std", "arousal_std")}
-    table = {"video_coverage": video, "audio_coverage": audio, **grids, "abstain_above_std": 1.0, "audio_only_valence_max_std": 1.0}
+    table = {
+        "video_coverage": video,
+        "audio_coverage": audio,
+        **grids,
+        "abstain_above_std": 1.0,
+        "audio_only_valence_max_std": 1.0,
+    }
     twin, ours = inference.Uncertainty(table), core.Uncertainty(table)
     for a, b in rng.integers(0, 101, (40, 2)) / 100:
         assert ours.std(float(a), float(b)) == twin.std(float(a), float(b))
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.integers(-(2**62), 2**61), st.one_of(st.integers(-(10**9), 10**10), st.integers(0, 10**7).map(lambda us: 1000 * us + 500)))
+@given(
+    st.integers(-(2**62), 2**61),
+    st.one_of(st.integers(-(10**9), 10**10), st.integers(0, 10**7).map(lambda us: 1000 * us + 500)),
+)
 def test_ages_round_as_python_does(then_ns: int, age_ns: int) -> None:
     assert core.age_ms(then_ns + age_ns, then_ns) == session.age_ms(then_ns + age_ns, then_ns)
 
 
-@pytest.mark.parametrize("value", [0.0, -0.5, 1.0, 1.001, 1.0010001, -1.0005, 2.0, 2.1, -0.0, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "value", [0.0, -0.5, 1.0, 1.001, 1.0010001, -1.0005, 2.0, 2.1, -0.0, math.nan, math.inf, -math.inf]
+)
 def test_ranges_agree(value: float) -> None:
     assert native().value_in_range(value) == inference.value_in_range(value)
     assert native().std_in_range(value) == inference.std_in_range(value)

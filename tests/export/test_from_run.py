@@ -28,7 +28,11 @@ def write_run(folder, base, *, system="edge", sizes=None, stated=None, **feature
     from edgeaff.training.models.registry import find_system
 
     torch.manual_seed(3)
-    module = without_spread(read_step(base.graph_bytes("affect_step"))) if system == "edge" else find_system(system).build(sizes=sizes)
+    module = (
+        without_spread(read_step(base.graph_bytes("affect_step")))
+        if system == "edge"
+        else find_system(system).build(sizes=sizes)
+    )
     if system == "transformer_av":
         with torch.no_grad():  # values that vary, as after training
             module.cross.alpha.fill_(0.6)
@@ -110,7 +114,10 @@ def test_features_made_otherwise_are_refused(tmp_path, base, name):
 def test_a_run_that_does_not_say_its_features_is_refused(tmp_path, base, capsys):
     run = write_run(tmp_path / "run", base, stated={"form": "paper"})
     assert main(["export", str(run), "--output", str(tmp_path / "a.eaff")]) == UNUSABLE
-    assert "run must say what its features were made for (fingerprint, encoder_id), got {'form': 'paper'}" in capsys.readouterr().err
+    assert (
+        "run must say what its features were made for (fingerprint, encoder_id), got {'form': 'paper'}"
+        in capsys.readouterr().err
+    )
 
 
 def test_bad_arguments_end_with_usage(tmp_path, base, capsys):

@@ -55,7 +55,9 @@ def test_adaptive_follows_the_audio():
     normalizer = AdaptiveNormalizer(MEAN, STD)
     out = run(normalizer, rows)[-30 * 300 :]
     others = [column for column in range(65) if column not in (0, 8)]
-    assert np.abs(out[:, others].mean(axis=0)).max() < 1.5  # of 10 at the start; 3 s of 13 stay with the fixed statistics
+    assert (
+        np.abs(out[:, others].mean(axis=0)).max() < 1.5
+    )  # of 10 at the start; 3 s of 13 stay with the fixed statistics
     assert np.abs(out[-30 * 60 :, others].mean(axis=0)).max() < np.abs(out[: 30 * 60, others].mean(axis=0)).max()
 
 
@@ -155,7 +157,9 @@ def test_statistics_of_a_set():
 
 def test_factory_follows_the_spec():
     rows = rows_like(MEAN, STD, 500, voiced=0.5)
-    spec = PreprocessSpec(adaptive_half_life_seconds=7.0, adaptive_prior_seconds=2.0, silence_gate_rms=0.05, adaptive_learning_seconds=4.0)
+    spec = PreprocessSpec(
+        adaptive_half_life_seconds=7.0, adaptive_prior_seconds=2.0, silence_gate_rms=0.05, adaptive_learning_seconds=4.0
+    )
     statistics = lld_statistics(rows, spec)
     made = make_normalizer(spec, statistics)
     by_hand = AdaptiveNormalizer(*statistics, 7.0, 2.0, 4.0, 0.05, step_seconds=1 / 30)

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.needs_torch
 
 
 def faces(count: int, seed: int):
-    """Returns faces whose first descriptor value tells whether their raters agree on happiness or vote for anything."""
+    """Returns faces whose first descriptor value reports whether their raters agree on happiness or vote for anything."""
     from recipes.default_bundle.spread import Seen
 
     random = np.random.default_rng(seed)
@@ -21,7 +21,7 @@ def faces(count: int, seed: int):
     return Seen(descriptors, np.tile(np.float32([0.6, 0.1]), (count, 1)), votes), clear
 
 
-def test_spread_tells_clear_faces_from_others_and_holds_its_shares():
+def test_spread_reports_clear_faces_from_others_and_holds_its_shares():
     from recipes.default_bundle.spread import calibrate_spread, fit_spread, honesty, stds_of
 
     seen, _ = faces(1500, 0)

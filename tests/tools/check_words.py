@@ -11,8 +11,31 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SUFFIXES = (".py", ".pyi", ".cc", ".h", ".cu", ".cuh", ".cpp", ".c", ".hpp", ".md", ".sh", ".js", ".html", ".css", ".toml", ".cmake")
-SKIPPED = ("LICENSE", "CHANGELOG.md", "CODE_OF_CONDUCT.md", "tests/tools/check_words.py", "tests/tools/test_check_words.py")
+SUFFIXES = (
+    ".py",
+    ".pyi",
+    ".cc",
+    ".h",
+    ".cu",
+    ".cuh",
+    ".cpp",
+    ".c",
+    ".hpp",
+    ".md",
+    ".sh",
+    ".js",
+    ".html",
+    ".css",
+    ".toml",
+    ".cmake",
+)
+SKIPPED = (
+    "LICENSE",
+    "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
+    "tests/tools/check_words.py",
+    "tests/tools/test_check_words.py",
+)
 
 WORDS = {
     "picture": "frame (in time) or image (an array)",
@@ -107,7 +130,9 @@ def _line_of(text: str, flat: str, start: int) -> int:
 
 def tracked_files() -> list[Path]:
     """Returns the files of the repository that are read."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
     return [ROOT / name for name in listed if name.endswith(SUFFIXES) and name not in SKIPPED]
 
 
