@@ -216,7 +216,7 @@ class WindowPredictor(Predictor):
             )
         if "values" not in graph.outputs:
             raise BundleError(
-                f"a window graph must have the output values, got {', '.join(graph.outputs)}; export it again."
+                f"a window graph must have the output values, got {', '.join(graph.outputs)}; export again."
             )
         self._sizes = {name: width_of(graph, name) for name in MODALITIES}
         self.state_layout: Hashable = ("window", *self._sizes.values())  # the inputs themselves
@@ -249,9 +249,7 @@ def width_of(graph: Graph, name: str) -> int:
     """
     shape = graph.inputs[name]
     if len(shape) < 2 or not isinstance(shape[-1], int) or not 1 <= shape[-1] <= MOST_WIDTH:
-        raise BundleError(
-            f"input {name} must state a size in [1, {MOST_WIDTH}], got shape {shape}; export the graph again."
-        )
+        raise BundleError(f"input {name} must state a size in [1, {MOST_WIDTH}], got shape {shape}; export it again.")
     return shape[-1]
 
 
@@ -425,7 +423,7 @@ def load_predictor(
     known = (*GRAPH_BACKENDS, "native")
     if chosen not in known and backend == "default":
         raise BundleError(
-            f"default_backend of {bundle!r} must be one of {', '.join(known)}, got {chosen!r}; export it again."
+            f"default_backend of {bundle!r} must be in {', '.join(known)}, got {chosen!r}; export it again."
         )
     if chosen not in known:
         raise ArgumentError(

@@ -56,7 +56,7 @@ def check_box(box: Sequence[float]) -> tuple[float, float, float, float]:
     """
     try:
         values = tuple(float(value) for value in box)
-    except Exception as error:  # of whatever the box is made of
+    except Exception as error:  # of any type that the box holds
         raise ArgumentError(f"box must be (x0, y0, x1, y1), got {reason_of(error)}; pass four numbers.") from error
     if len(values) != 4 or not all(math.isfinite(v) and abs(v) <= MAX_COORDINATE for v in values):
         raise ArgumentError(
