@@ -422,9 +422,7 @@ def load_predictor(
     chosen = bundle.manifest.default_backend if backend == "default" else backend
     known = (*GRAPH_BACKENDS, "native")
     if chosen not in known and backend == "default":
-        raise BundleError(
-            f"default_backend of {bundle!r} must be in {', '.join(known)}, got {chosen!r}; export it again."
-        )
+        raise BundleError(f"default_backend must be in {', '.join(known)}, got {chosen!r}; export {bundle!r} again.")
     if chosen not in known:
         raise ArgumentError(
             f"backend must be one of default, {', '.join(known)}, or auto where a session begins, got {chosen!r}; choose one of them."
