@@ -175,7 +175,7 @@ def test_output_dash_writes_the_lines_of_a_file_to_stdout(tmp_path: Path, capsys
     assert main(["run", str(tmp_path / "a.wav"), "--output", "-", "--output", str(tmp_path / "e.jsonl")]) == 0
     out, err = capsys.readouterr()
     assert out == (tmp_path / "e.jsonl").read_text(encoding="utf-8") and len(out.splitlines()) == 30
-    assert "arousal: mean" in err and "written: " in err and "-\n" not in err
+    assert "30 events" in err and "written: " in err and "-\n" not in err
     assert main(["run", str(tmp_path / "a.wav"), "--quiet", "--output", "-"]) == 0
     assert capsys.readouterr() == (out, "")
     assert main(["run", str(tmp_path / "a.wav"), "--output", "-", "--output", "-"]) == 2
