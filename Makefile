@@ -102,6 +102,10 @@ readme-figures: dev          ## the numbers and tables of README and docs, from 
 tour:                        ## what a newcomer is shown, in a fresh clone of HEAD: demo, benchmark, every example, documentation; with times
 	bash tests/tools/tour.sh
 
+.PHONY: notebooks
+notebooks: dev               ## run the notebooks of examples/ and store their outputs
+	$(VENV)/bin/python tests/tools/run_notebooks.py
+
 wheel: $(VENV)/.dev-packages ## wheel, sdist and bill of materials in dist/, with the full list of CUDA architectures where nvcc is
 	rm -rf dist
 	$(VENV)/bin/python -m build --no-isolation --outdir dist .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -70,7 +71,7 @@ class AffectTable:
 
     def _repr_html_(self) -> str:
         """Returns counts per status and a small drawing of both traces, for notebooks."""
-        return table_html(self.events, source=self.source)
+        return table_html(self.events, source=Path(self.source).name)
 
     @overload
     def __getitem__(self, key: int | np.integer) -> AffectEvent: ...
