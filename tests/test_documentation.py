@@ -27,7 +27,11 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = [
     *PAGES,
-    *sorted(path for path in (ROOT / "examples").rglob("*.*") if path.is_file() and "__pycache__" not in path.parts),
+    *sorted(
+        path
+        for path in (ROOT / "examples").rglob("*.*")
+        if path.is_file() and path.suffix != ".ipynb" and "__pycache__" not in path.parts
+    ),
 ]
 MODULES = sorted(
     path for folder in ("edgeaff", "recipes", "benchmarks", "examples") for path in (ROOT / folder).rglob("*.py")

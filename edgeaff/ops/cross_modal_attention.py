@@ -183,7 +183,7 @@ def _check_sizes(found: dict[str, Operand], num_heads: int, band: int | None) ->
         elif name.startswith("key_mask"):
             _check_operand(operand, (batch, key_count), "bool", query)
         elif band is None:
-            raise ArgumentError(f"{name} must come with a band, got band=None; pass band={operand.shape[-1]}.")
+            raise ArgumentError(f"{name} must come with a band, got band=None; pass band=W for a bias of shape (H, W).")
         else:
             _check_operand(operand, (num_heads, band), "float32", query)
     return batch, query_count, key_count, channels, channels // num_heads

@@ -165,3 +165,9 @@ def test_device_array_of_an_unknown_library_needs_out() -> None:
 def test_op_imports_without_torch() -> None:
     code = "import sys, edgeaff.ops.cross_modal_attention, edgeaff.ops.reference; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_bias_without_dimensions_and_band_is_an_argument_error():
+    q, kv = np.zeros((1, 2, 8), np.float32), np.zeros((1, 2, 16), np.float32)
+    with pytest.raises(ArgumentError, match="must come with a band"):
+        cross_modal_attention(q, kv, q, kv, 1.0, 1.0, num_heads=2, age_bias_audio=np.array(0.5, np.float32))
