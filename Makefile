@@ -63,9 +63,10 @@ test: dev                    ## all tests that are neither slow nor system
 test-slow: dev               ## the long ones; commit what they write
 	$(VENV)/bin/python -m pytest -m slow --timeout 3600
 
-check: dev                   ## ruff, words, mypy, import contract, forbidden includes, sizes, stubs, the documentation as a site
+check: dev                   ## ruff, clang-format, words, mypy, import contract, forbidden includes, sizes, stubs, the documentation as a site
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check --quiet .
+	git ls-files '*.cc' '*.h' '*.hpp' '*.cu' '*.cuh' '*.c' '*.cpp' | xargs $(VENV)/bin/clang-format --dry-run -Werror
 	$(VENV)/bin/python tests/tools/check_words.py
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports

@@ -22,7 +22,8 @@ uint32_t Four(const uint8_t* at) { return Two(at) | Two(at + 2) << 16; }
 bool IsName(std::string_view name) {
   const auto letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
   if (name.empty() || name.size() > kMostName || !letter(name[0])) return false;
-  return std::all_of(name.begin(), name.end(), [&](char c) { return letter(c) || c == '.' || c == '_' || c == ':' || c == '-'; });
+  return std::all_of(name.begin(), name.end(),
+                     [&](char c) { return letter(c) || c == '.' || c == '_' || c == ':' || c == '-'; });
 }
 
 // Where the content of a member begins, after its local header was compared with the directory.
@@ -30,8 +31,8 @@ size_t ContentStart(Bytes data, std::string_view name, size_t offset) {
   if (offset > data.size || data.size - offset < kLocalSize) throw Refused("a member beyond the end of the archive");
   const uint8_t* const local = data.data + offset;
   const size_t name_size = Two(local + 26), start = offset + kLocalSize + name_size + Two(local + 28);
-  const bool good = Four(local) == kLocalMagic && (Two(local + 6) & ~kPlainFlags) == 0 && name_size == name.size() && start <= data.size &&
-                    std::memcmp(local + kLocalSize, name.data(), name_size) == 0;
+  const bool good = Four(local) == kLocalMagic && (Two(local + 6) & ~kPlainFlags) == 0 && name_size == name.size() &&
+                    start <= data.size && std::memcmp(local + kLocalSize, name.data(), name_size) == 0;
   if (!good) throw Refused("a member with another local header");
   return start;
 }
@@ -54,7 +55,8 @@ std::vector<int64_t> ShapeOf(std::string_view text) {
     }
     int64_t size = 0;
     const size_t start = at;
-    for (; at < text.size() && text[at] >= '0' && text[at] <= '9' && at - start < 12; ++at) size = 10 * size + (text[at] - '0');
+    for (; at < text.size() && text[at] >= '0' && text[at] <= '9' && at - start < 12; ++at)
+      size = 10 * size + (text[at] - '0');
     if (at == start || shape.size() == kMostAxes) throw Refused("an array with a shape that is not understood");
     if (size > kMostCount || (size > 0 && count > kMostCount / size)) throw Refused("an array that is too large");
     count *= size;
@@ -66,7 +68,8 @@ std::vector<int64_t> ShapeOf(std::string_view text) {
 
 Array ReadNpy(Bytes data) {
   static constexpr char kMagic[] = "\x93NUMPY";
-  if (data.size < 12 || std::memcmp(data.data, kMagic, 6) != 0 || data.data[6] < 1 || data.data[6] > 3) throw Refused("a member that is no .npy array");
+  if (data.size < 12 || std::memcmp(data.data, kMagic, 6) != 0 || data.data[6] < 1 || data.data[6] > 3)
+    throw Refused("a member that is no .npy array");
   const bool wide = data.data[6] != 1;
   const size_t length = wide ? Four(data.data + 8) : Two(data.data + 8), start = (wide ? 12 : 10) + length;
   if (length > kMostHeader || start > data.size) throw Refused("an array with a header that is not understood");
@@ -76,13 +79,16 @@ Array ReadNpy(Bytes data) {
   Array array;
   array.shape = ShapeOf(After(header, "'shape': ("));
   const bool one_byte = type.substr(0, 4) == "|i1'" || type.substr(0, 4) == "|u1'";
-  if (type.size() < 4 || type[3] != '\'' || !(one_byte || (type[0] == '<' && (type[1] == 'f' || type[1] == 'i' || type[1] == 'u')))) {
+  if (type.size() < 4 || type[3] != '\'' ||
+      !(one_byte || (type[0] == '<' && (type[1] == 'f' || type[1] == 'i' || type[1] == 'u')))) {
     throw Refused("an array of a type that is not read");
   }
   array.kind = type[1], array.item = type[2] - '0';
-  if (array.item != 1 && array.item != 2 && array.item != 4 && array.item != 8) throw Refused("an array of a type that is not read");
+  if (array.item != 1 && array.item != 2 && array.item != 4 && array.item != 8)
+    throw Refused("an array of a type that is not read");
   array.data = {data.data + start, data.size - start};
-  if (static_cast<uint64_t>(array.count()) * static_cast<uint64_t>(array.item) != array.data.size) throw Refused("an array of another size than it states");
+  if (static_cast<uint64_t>(array.count()) * static_cast<uint64_t>(array.item) != array.data.size)
+    throw Refused("an array of another size than it states");
   return array;
 }
 
@@ -95,12 +101,14 @@ int64_t Array::count() const {
 }
 
 std::unordered_map<std::string, Bytes> ReadZip(Bytes data, size_t most_members) {
-  if (data.size < kEndSize || Four(data.data + data.size - kEndSize) != kEndMagic) throw Refused("no zip archive, or one with a comment or cut off");
+  if (data.size < kEndSize || Four(data.data + data.size - kEndSize) != kEndMagic)
+    throw Refused("no zip archive, or one with a comment or cut off");
   const size_t end = data.size - kEndSize;
   const uint8_t* const last = data.data + end;
   const size_t count = Two(last + 10), length = Four(last + 12);
   size_t position = Four(last + 16);
-  if (Two(last + 4) != 0 || Two(last + 6) != 0 || Two(last + 8) != count || Two(last + 20) != 0 || position > end || end - position != length) {
+  if (Two(last + 4) != 0 || Two(last + 6) != 0 || Two(last + 8) != count || Two(last + 20) != 0 || position > end ||
+      end - position != length) {
     throw Refused("a zip archive whose directory is not at its end");
   }
   if (count > most_members) throw Refused("too many members");
@@ -110,7 +118,8 @@ std::unordered_map<std::string, Bytes> ReadZip(Bytes data, size_t most_members) 
     if (end - position < kEntrySize) throw Refused("a directory that is cut off");
     const uint8_t* const entry = data.data + position;
     const size_t name_size = Two(entry + 28), entry_size = kEntrySize + name_size + Two(entry + 30) + Two(entry + 32);
-    if (Four(entry) != kEntryMagic || entry_size > end - position || Two(entry + 34) != 0) throw Refused("a damaged directory");
+    if (Four(entry) != kEntryMagic || entry_size > end - position || Two(entry + 34) != 0)
+      throw Refused("a damaged directory");
     const std::string_view name(reinterpret_cast<const char*>(entry) + kEntrySize, name_size);
     if (!IsName(name)) throw Refused("a member with a name that is not taken");
     if ((Two(entry + 8) & ~kPlainFlags) != 0) throw Refused("a member with flags such as encryption");

@@ -20,8 +20,8 @@ std::unordered_map<std::string, Bytes> ReadZip(Bytes data, size_t most_members);
 
 // An array of an .npy member: rows first, little-endian. Its data is a view and may lie unaligned.
 struct Array {
-  char kind = 0;     // 'f', 'i' or 'u'
-  int item = 0;      // bytes of a number
+  char kind = 0;  // 'f', 'i' or 'u'
+  int item = 0;   // bytes of a number
   std::vector<int64_t> shape;
   Bytes data;
   int64_t count() const;

@@ -35,8 +35,10 @@ class Members {
     std::string_view text = TextOf(sums->second);
     while (!text.empty()) {
       const size_t end = text.find('\n');
-      if (end == std::string_view::npos || end < 67 || text.substr(64, 2) != "  ") throw Refused("SHA256SUMS that is damaged");
-      if (!stated_.emplace(std::string(text.substr(66, end - 66)), std::string(text.substr(0, 64))).second) throw Refused("SHA256SUMS with a member twice");
+      if (end == std::string_view::npos || end < 67 || text.substr(64, 2) != "  ")
+        throw Refused("SHA256SUMS that is damaged");
+      if (!stated_.emplace(std::string(text.substr(66, end - 66)), std::string(text.substr(0, 64))).second)
+        throw Refused("SHA256SUMS with a member twice");
       text.remove_prefix(end + 1);
     }
     if (stated_.size() + 1 != members_.size()) throw Refused("SHA256SUMS of other members");
@@ -89,7 +91,8 @@ void RequireFinite(const std::string& name, const float* values, int64_t count) 
 std::unique_ptr<StepModel> ReadStep(Bytes data, Memory* scratch) {
   const Arrays arrays = ReadNpz(data);
   const Json meta = MetaOf(arrays);
-  if (meta.At("format").Whole(0, 1 << 20) != 1 || meta.At("architecture").Text() != "edgeaff-edge-1") throw Unsupported("the packed step is of another architecture");
+  if (meta.At("format").Whole(0, 1 << 20) != 1 || meta.At("architecture").Text() != "edgeaff-edge-1")
+    throw Unsupported("the packed step is of another architecture");
   StepSizes sizes;
   using Limit = PackedLimits;
   sizes.video_size = meta.At("video_size").Whole(1, Limit::kInput);
@@ -174,10 +177,12 @@ void ReadFaceNets(const Members& members, const Json& graphs, Memory* scratch, B
   if (meta.At("format").Whole(0, 1 << 20) != 1 || meta.At("architecture").Text() != "edgeaff-face-nets-1") {
     throw Unsupported("the packed face networks are of another architecture");
   }
-  if (meta.At("crop_size_px").Whole(32, 1024) != bundle->rules.preprocess.crop_size_px) throw Refused("face networks for crops of another size");
+  if (meta.At("crop_size_px").Whole(32, 1024) != bundle->rules.preprocess.crop_size_px)
+    throw Refused("face networks for crops of another size");
   for (const char* role : {"detector", "encoder"}) {
     const std::string& graph = graphs.At((std::string("face_") + role).c_str()).Text();
-    if (meta.At(role).At("sha256").Text() != members.StatedSum(graph)) throw Refused("face networks that were packed from other graphs");
+    if (meta.At(role).At("sha256").Text() != members.StatedSum(graph))
+      throw Refused("face networks that were packed from other graphs");
   }
   const std::vector<Json>& outputs = meta.At("detector").At("outputs").List();
   const char* const maps[3] = {"map_8", "map_16", "map_32"};
@@ -194,9 +199,11 @@ void ReadFaceNets(const Members& members, const Json& graphs, Memory* scratch, B
 int64_t Nanoseconds(const Json& seconds, double low, double high) { return RoundToNs(seconds.Number(low, high)); }
 
 void ReadSpec(const Json& spec, PreprocessRules* rules) {
-  if (spec.At("version").Whole(1, 1000) != 2 || spec.At("lld_version").Whole(1, 1000) != 1) throw Unsupported("the preprocessing is of another version");
+  if (spec.At("version").Whole(1, 1000) != 2 || spec.At("lld_version").Whole(1, 1000) != 1)
+    throw Unsupported("the preprocessing is of another version");
   if (spec.At("crop_rule").Text() != "box_centre_square_v1") throw Unsupported("the crop rule is not known");
-  if (spec.At("detector_id").Text() != "edgeaff-ssd") throw Unsupported("the model was trained with another face detector");
+  if (spec.At("detector_id").Text() != "edgeaff-ssd")
+    throw Unsupported("the model was trained with another face detector");
   rules->model_rate_hz = spec.At("model_rate_hz").Whole(1, 240);
   rules->audio_lag_ns = Nanoseconds(spec.At("audio_lag_seconds"), 0, 10);
   rules->audio_context_steps = spec.At("audio_context_steps").Whole(1, 1024);
@@ -217,7 +224,8 @@ void ReadSpec(const Json& spec, PreprocessRules* rules) {
 }
 
 std::vector<double> Numbers(const Json& list, size_t least, size_t most, double low, double high) {
-  if (list.List().size() < least || list.List().size() > most) throw Refused("a list of another length than it must have");
+  if (list.List().size() < least || list.List().size() > most)
+    throw Refused("a list of another length than it must have");
   std::vector<double> numbers;
   for (const Json& item : list.List()) numbers.push_back(item.Number(low, high));
   return numbers;
@@ -237,7 +245,8 @@ void ReadUncertainty(const Json& values, UncertaintyTable* table) {
     if (rows.size() != table->video_coverage.size()) throw Refused("a grid of another size than its axes");
     std::vector<double> numbers;
     for (const Json& row : rows) {
-      for (const double number : Numbers(row, table->audio_coverage.size(), table->audio_coverage.size(), 0, 10)) numbers.push_back(number);
+      for (const double number : Numbers(row, table->audio_coverage.size(), table->audio_coverage.size(), 0, 10))
+        numbers.push_back(number);
     }
     return numbers;
   };
@@ -253,14 +262,17 @@ void ReadManifest(const Json& manifest, Bundle* bundle) {
   const Json& statistics = manifest.At("statistics");
   const std::vector<double> mean = Numbers(statistics.At("lld_mean"), kLldSize, kLldSize, -1e12, 1e12);
   const std::vector<double> std = Numbers(statistics.At("lld_std"), kLldSize, kLldSize, 1e-12, 1e12);
-  for (int i = 0; i < kLldSize; ++i) normalizer.mean[i] = mean[static_cast<size_t>(i)], normalizer.std[i] = std[static_cast<size_t>(i)];
+  for (int i = 0; i < kLldSize; ++i)
+    normalizer.mean[i] = mean[static_cast<size_t>(i)], normalizer.std[i] = std[static_cast<size_t>(i)];
   ReadUncertainty(manifest.At("uncertainty"), &bundle->rules.uncertainty);
   const Json& smoothing = manifest.At("smoothing");
   bundle->rules.valence_seconds = smoothing.At("valence_seconds").Number(0, 60);
   bundle->rules.arousal_seconds = smoothing.At("arousal_seconds").Number(0, 60);
   const Json& detector = manifest.At("detector");
-  if (const Json* value = detector.Find("score_threshold")) bundle->detector_rules.score_threshold = value->Number(1e-6, 1 - 1e-6);
-  if (const Json* value = detector.Find("input_long_side")) bundle->detector_rules.input_long_side = value->Whole(32, 4096);
+  if (const Json* value = detector.Find("score_threshold"))
+    bundle->detector_rules.score_threshold = value->Number(1e-6, 1 - 1e-6);
+  if (const Json* value = detector.Find("input_long_side"))
+    bundle->detector_rules.input_long_side = value->Whole(32, 4096);
   if (bundle->detector_rules.input_long_side % 32 != 0) throw Refused("a detector whose input is no multiple of 32");
   if (const Json* value = detector.Find("stride")) bundle->detector_stride = value->Whole(1, 1000);
 }
@@ -282,10 +294,12 @@ std::unique_ptr<Bundle> ReadBundle(Bytes data, Memory* scratch) {
   bundle->rules.states_std = bundle->step->sizes().spread_size > 0;
   if (members.Has(kSpeech)) bundle->rules.preprocess.speech = ReadSpeech(members.Get(kSpeech));
   ReadFaceNets(members, manifest.At("graphs"), scratch, bundle.get());
-  if (bundle->step->sizes().audio_size != bundle->rules.preprocess.audio_vector_size) throw Refused("a step for audio vectors of another size");
+  if (bundle->step->sizes().audio_size != bundle->rules.preprocess.audio_vector_size)
+    throw Refused("a step for audio vectors of another size");
   const int size = bundle->rules.preprocess.crop_size_px;
   const ConvNet::Shape shape = bundle->encoder->OutputShape(0, size, size);
-  if (bundle->step->sizes().video_size != shape.rows * shape.columns * shape.values) throw Refused("a step for descriptors of another size");
+  if (bundle->step->sizes().video_size != shape.rows * shape.columns * shape.values)
+    throw Refused("a step for descriptors of another size");
   return bundle;
 }
 

@@ -15,7 +15,7 @@ namespace edgeaff {
 constexpr size_t kMostBundleBytes = size_t{1} << 31;
 
 struct Bundle {
-  std::string manifest;   // JSON
+  std::string manifest;  // JSON
   SessionRules rules;
   SsdRules detector_rules;
   int detector_stride = 1;

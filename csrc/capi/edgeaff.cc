@@ -18,7 +18,6 @@
 #include "capi/memory.h"
 #include "capi/refused.h"
 #include "core/session.h"
-#include "edgeaff/cpu_features.h"
 
 using edgeaff::Bundle;
 using edgeaff::Memory;
@@ -33,12 +32,13 @@ namespace {
 
 constexpr int kMostDescriptorRows = 1 << 20;
 constexpr size_t kMostSamples = size_t{1} << 30;
-constexpr size_t kSpareBytes = 512 << 10;   // of edgeaff_session_memory: faces, second looks, growth by a size class
+constexpr size_t kSpareBytes = 512 << 10;  // of edgeaff_session_memory: faces, second looks, growth by a size class
 
 // The predictor on packed weights, with its own scratch.
 class StepPredictor : public edgeaff::AffectPredictor {
  public:
-  explicit StepPredictor(const edgeaff::StepModel& model) : model_(model), scratch_(static_cast<size_t>(model.scratch_floats())) {}
+  explicit StepPredictor(const edgeaff::StepModel& model)
+      : model_(model), scratch_(static_cast<size_t>(model.scratch_floats())) {}
   int64_t state_floats() const override { return model_.state_floats(); }
   void Step(float* state, const float* video, const float* audio, float* values) override {
     model_.Step(state, video, audio, values, scratch_.data());
@@ -52,7 +52,8 @@ class StepPredictor : public edgeaff::AffectPredictor {
 int32_t Fail(edgeaff_error* error, int32_t code, const char* message) {
   if (error == nullptr || error->size <= offsetof(edgeaff_error, message)) return code;
   error->code = code;
-  std::snprintf(error->message, std::min(sizeof(error->message), error->size - offsetof(edgeaff_error, message)), "%s", message);
+  std::snprintf(error->message, std::min(sizeof(error->message), error->size - offsetof(edgeaff_error, message)), "%s",
+                message);
   return code;
 }
 
@@ -75,7 +76,8 @@ struct edgeaff_session {
         encoder(*of->bundle->encoder, of->bundle->rules.preprocess.crop_size_px),
         predictor(*of->bundle->step),
         ring(static_cast<size_t>(chosen.event_room)),
-        core(rules, preprocess, &detector, &encoder, &predictor, [this](const edgeaff::AffectEvent& event) { Take(event); }) {}
+        core(rules, preprocess, &detector, &encoder, &predictor,
+             [this](const edgeaff::AffectEvent& event) { Take(event); }) {}
 
   void Take(const edgeaff::AffectEvent& event);
   int32_t Fail(int32_t code, const char* text) {
@@ -101,7 +103,9 @@ struct edgeaff_session {
 };
 
 void edgeaff_session::Take(const edgeaff::AffectEvent& event) {
-  const auto number = [](const std::optional<double>& value) { return value.value_or(std::numeric_limits<double>::quiet_NaN()); };
+  const auto number = [](const std::optional<double>& value) {
+    return value.value_or(std::numeric_limits<double>::quiet_NaN());
+  };
   edgeaff_event out{};
   out.size = sizeof(out);
   out.status = static_cast<int32_t>(event.status);
@@ -125,7 +129,8 @@ void edgeaff_session::Take(const edgeaff::AffectEvent& event) {
   if (waiting == ring.size()) {
     first = (first + 1) % ring.size();
     --waiting;
-    if (lost++ == 0) Log(EDGEAFF_LOG_WARNING, "An event was dropped: more than event_room of them wait. Poll after every push.");
+    if (lost++ == 0)
+      Log(EDGEAFF_LOG_WARNING, "An event was dropped: more than event_room of them wait. Poll after every push.");
   }
   ring[(first + waiting++) % ring.size()] = out;
 }
@@ -140,26 +145,30 @@ int32_t Guard(edgeaff_session* session, Call call) {
     call();
   } catch (const std::bad_alloc&) {
     return session->Fail(EDGEAFF_E_MEMORY, "The allocator returned NULL; give the session more memory.");
-  } catch (const std::exception& error) {
-    return session->Fail(EDGEAFF_E_INTERNAL, error.what());
-  } catch (...) {
+  } catch (const std::exception& error) { return session->Fail(EDGEAFF_E_INTERNAL, error.what()); } catch (...) {
     return session->Fail(EDGEAFF_E_INTERNAL, "An unknown exception was caught.");
   }
   const int64_t rejected = session->core.counts().values_rejected;
-  if (rejected > 0 && session->rejected == 0) session->Log(EDGEAFF_LOG_WARNING, "The model gave a number out of range; such events abstain.");
+  if (rejected > 0 && session->rejected == 0)
+    session->Log(EDGEAFF_LOG_WARNING, "The model gave a number out of range; such events abstain.");
   session->rejected = rejected;
   return static_cast<int32_t>(session->waiting);
 }
 
 int32_t CheckOpen(edgeaff_session* session, bool declared, const char* what) {
-  if (session->core.finished()) return session->Fail(EDGEAFF_E_STATE, "After edgeaff_finish only edgeaff_reset and edgeaff_poll are allowed.");
+  if (session->core.finished())
+    return session->Fail(EDGEAFF_E_STATE, "After edgeaff_finish only edgeaff_reset and edgeaff_poll are allowed.");
   return declared ? EDGEAFF_OK : session->Fail(EDGEAFF_E_ARGUMENT, what);
 }
 
-int32_t PushSamples(edgeaff_session* session, edgeaff::AudioData data, const void* samples, int32_t rate_hz, int64_t pts_ns) {
-  if (const int32_t code = CheckOpen(session, session->options.audio != 0, "audio must be declared in edgeaff_options to push it.")) return code;
+int32_t PushSamples(edgeaff_session* session, edgeaff::AudioData data, const void* samples, int32_t rate_hz,
+                    int64_t pts_ns) {
+  if (const int32_t code =
+          CheckOpen(session, session->options.audio != 0, "audio must be declared in edgeaff_options to push it."))
+    return code;
   if (samples == nullptr && data.count > 0) return session->Fail(EDGEAFF_E_ARGUMENT, "samples must not be NULL.");
-  if (data.count > kMostSamples) return session->Fail(EDGEAFF_E_ARGUMENT, "count must be at most 2^30; push smaller chunks.");
+  if (data.count > kMostSamples)
+    return session->Fail(EDGEAFF_E_ARGUMENT, "count must be at most 2^30; push smaller chunks.");
   if (rate_hz < edgeaff::kLowestRateHz || rate_hz > session->options.most_rate_hz) {
     return session->Fail(EDGEAFF_E_ARGUMENT, "rate_hz must be 8000 to most_rate_hz; raise that in edgeaff_options.");
   }
@@ -173,7 +182,8 @@ edgeaff_session* Make(Memory* memory, edgeaff_model* model, const edgeaff_option
   preprocess.video = options.video != 0, preprocess.audio = options.audio != 0, preprocess.live = options.live != 0;
   preprocess.max_faces = options.max_faces;
   preprocess.detector_stride = options.detector_stride > 0 ? options.detector_stride : model->bundle->detector_stride;
-  preprocess.staleness_ns = edgeaff::RoundToNs(options.staleness_seconds), preprocess.skew_ns = edgeaff::RoundToNs(options.max_skew_seconds);
+  preprocess.staleness_ns = edgeaff::RoundToNs(options.staleness_seconds),
+  preprocess.skew_ns = edgeaff::RoundToNs(options.max_skew_seconds);
   edgeaff::SessionRules rules = model->bundle->rules;
   if (options.smoothing_valence_seconds >= 0) rules.valence_seconds = options.smoothing_valence_seconds;
   if (options.smoothing_arousal_seconds >= 0) rules.arousal_seconds = options.smoothing_arousal_seconds;
@@ -190,7 +200,8 @@ void WarmUp(edgeaff_session* session) {
   const edgeaff_options& options = session->options;
   const std::vector<uint8_t> row(static_cast<size_t>(options.most_width) * 3);
   const std::vector<int16_t> silence(static_cast<size_t>(options.most_rate_hz) / 30);
-  const edgeaff::ImageView black{row.data(), options.most_height, options.most_width, 0, 3, 1, edgeaff::PixelFormat::kRgb};
+  const edgeaff::ImageView black{row.data(), options.most_height,       options.most_width, 0, 3,
+                                 1,          edgeaff::PixelFormat::kRgb};
   edgeaff::AudioData audio;
   audio.whole = silence.data(), audio.count = silence.size();
   for (int tick = 0; tick < kTicks; ++tick) {
@@ -205,7 +216,8 @@ void WarmUp(edgeaff_session* session) {
 }
 
 // Opens a bundle from bytes that may go afterwards, as may `scratch`.
-int32_t Open(edgeaff::Bytes bytes, const edgeaff_allocator* allocator, Memory* scratch, edgeaff_model** out, edgeaff_error* error) {
+int32_t Open(edgeaff::Bytes bytes, const edgeaff_allocator* allocator, Memory* scratch, edgeaff_model** out,
+             edgeaff_error* error) {
   *out = nullptr;
   Memory* const memory = Memory::Create(allocator);
   if (memory == nullptr) return Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL.");
@@ -220,9 +232,7 @@ int32_t Open(edgeaff::Bytes bytes, const edgeaff_allocator* allocator, Memory* s
     code = Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL.");
   } catch (const edgeaff::Unsupported& reason) {
     code = Fail(error, EDGEAFF_E_UNSUPPORTED, reason.what());
-  } catch (const std::exception& reason) {
-    code = Fail(error, EDGEAFF_E_BUNDLE, reason.what());
-  } catch (...) {
+  } catch (const std::exception& reason) { code = Fail(error, EDGEAFF_E_BUNDLE, reason.what()); } catch (...) {
     code = Fail(error, EDGEAFF_E_INTERNAL, "An unknown exception was caught.");
   }
   if (code != EDGEAFF_OK) memory->Destroy();
@@ -236,10 +246,12 @@ int32_t ReadFile(const char* path, Memory* memory, edgeaff::Bytes* bytes, edgeaf
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> closing(file, std::fclose);
   if (std::fseek(file, 0, SEEK_END) != 0) return Fail(error, EDGEAFF_E_IO, "The file cannot be read.");
   const long size = std::ftell(file);
-  if (size < 0 || static_cast<unsigned long>(size) > edgeaff::kMostBundleBytes) return Fail(error, EDGEAFF_E_BUNDLE, "The file is too large for a bundle.");
+  if (size < 0 || static_cast<unsigned long>(size) > edgeaff::kMostBundleBytes)
+    return Fail(error, EDGEAFF_E_BUNDLE, "The file is too large for a bundle.");
   std::rewind(file);
   auto* const data = static_cast<uint8_t*>(memory->Allocate(static_cast<size_t>(size) + 1));
-  if (std::fread(data, 1, static_cast<size_t>(size), file) != static_cast<size_t>(size)) return Fail(error, EDGEAFF_E_IO, "The file cannot be read.");
+  if (std::fread(data, 1, static_cast<size_t>(size), file) != static_cast<size_t>(size))
+    return Fail(error, EDGEAFF_E_IO, "The file cannot be read.");
   *bytes = {data, static_cast<size_t>(size)};
   return EDGEAFF_OK;
 }
@@ -248,47 +260,25 @@ int32_t ReadFile(const char* path, Memory* memory, edgeaff::Bytes* bytes, edgeaf
 
 extern "C" {
 
-const char* edgeaff_version(void) { return EDGEAFF_VERSION; }
-int32_t edgeaff_abi(void) { return EDGEAFF_ABI; }
-
-const char* edgeaff_build(void) {
-#define EDGEAFF_BUILT "C++ " __VERSION__ ", "
-  switch (edgeaff::BestInstructionSet()) {
-#if defined(__x86_64__)
-    case edgeaff::InstructionSet::kAvx512: return EDGEAFF_BUILT "avx512";
-    case edgeaff::InstructionSet::kAvx2: return EDGEAFF_BUILT "avx2";
-#elif defined(__aarch64__)
-    case edgeaff::InstructionSet::kNeon: return EDGEAFF_BUILT "neon";
-#endif
-    default: return EDGEAFF_BUILT "scalar";
-  }
-}
-
-const char* edgeaff_code_text(int32_t code) {
-  static constexpr const char* kTexts[] = {"ok", "argument", "state", "bundle", "file", "memory", "unsupported", "internal"};
-  return code <= 0 && code >= EDGEAFF_E_INTERNAL ? kTexts[-code] : "unknown";
-}
-
-int32_t edgeaff_model_open(const char* path, const edgeaff_allocator* allocator, edgeaff_model** model, edgeaff_error* error) {
+int32_t edgeaff_model_open(const char* path, const edgeaff_allocator* allocator, edgeaff_model** model,
+                           edgeaff_error* error) {
   if (path == nullptr || model == nullptr) return Fail(error, EDGEAFF_E_ARGUMENT, "path and model must not be NULL.");
   *model = nullptr;
   if (const char* wrong = edgeaff::CheckAllocator(allocator)) return Fail(error, EDGEAFF_E_ARGUMENT, wrong);
-  Memory* const memory = Memory::Create(allocator);   // of the file and of intermediate copies, for this call
+  Memory* const memory = Memory::Create(allocator);  // of the file and of intermediate copies, for this call
   if (memory == nullptr) return Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL.");
   int32_t code = EDGEAFF_OK;
   try {
     edgeaff::Bytes bytes;
     code = ReadFile(path, memory, &bytes, error);
     if (code == EDGEAFF_OK) code = Open(bytes, allocator, memory, model, error);
-  } catch (const std::bad_alloc&) {
-    code = Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL.");
-  }
+  } catch (const std::bad_alloc&) { code = Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL."); }
   memory->Destroy();
   return code;
 }
 
-int32_t edgeaff_model_open_bytes(const void* bytes, size_t count, const edgeaff_allocator* allocator, edgeaff_model** model,
-                                 edgeaff_error* error) {
+int32_t edgeaff_model_open_bytes(const void* bytes, size_t count, const edgeaff_allocator* allocator,
+                                 edgeaff_model** model, edgeaff_error* error) {
   if (bytes == nullptr || model == nullptr) return Fail(error, EDGEAFF_E_ARGUMENT, "bytes and model must not be NULL.");
   if (const char* wrong = edgeaff::CheckAllocator(allocator)) return Fail(error, EDGEAFF_E_ARGUMENT, wrong);
   Memory* const scratch = Memory::Create(allocator);
@@ -314,19 +304,10 @@ void edgeaff_model_release(edgeaff_model* model) {
   memory->Destroy();
 }
 
-void edgeaff_options_default(edgeaff_options* options) {
-  if (options == nullptr) return;
-  edgeaff_options all{};
-  all.size = options->size == 0 ? sizeof(all) : options->size;
-  all.video = all.audio = 1, all.max_faces = 1, all.threads = 1, all.live = 1;
-  all.smoothing_valence_seconds = all.smoothing_arousal_seconds = -1;
-  all.staleness_seconds = 0.5, all.max_skew_seconds = 0.25;
-  all.event_room = 64, all.most_width = 1920, all.most_height = 1080, all.most_rate_hz = 96'000;
-  std::memcpy(options, &all, std::min<size_t>(all.size, sizeof(all)));
-}
-
-int32_t edgeaff_session_create(edgeaff_model* model, const edgeaff_options* options, edgeaff_session** session, edgeaff_error* error) {
-  if (model == nullptr || session == nullptr) return Fail(error, EDGEAFF_E_ARGUMENT, "model and session must not be NULL.");
+int32_t edgeaff_session_create(edgeaff_model* model, const edgeaff_options* options, edgeaff_session** session,
+                               edgeaff_error* error) {
+  if (model == nullptr || session == nullptr)
+    return Fail(error, EDGEAFF_E_ARGUMENT, "model and session must not be NULL.");
   *session = nullptr;
   const edgeaff_options chosen = edgeaff::Complete(options);
   if (const char* wrong = edgeaff::CheckOptions(chosen)) return Fail(error, EDGEAFF_E_ARGUMENT, wrong);
@@ -339,9 +320,7 @@ int32_t edgeaff_session_create(edgeaff_model* model, const edgeaff_options* opti
     WarmUp(made);
   } catch (const std::bad_alloc&) {
     code = Fail(error, EDGEAFF_E_MEMORY, "The allocator returned NULL.");
-  } catch (const std::exception& reason) {
-    code = Fail(error, EDGEAFF_E_BUNDLE, reason.what());
-  } catch (...) {
+  } catch (const std::exception& reason) { code = Fail(error, EDGEAFF_E_BUNDLE, reason.what()); } catch (...) {
     code = Fail(error, EDGEAFF_E_INTERNAL, "An unknown exception was caught.");
   }
   if (code != EDGEAFF_OK) {
@@ -360,7 +339,8 @@ int32_t edgeaff_session_memory(edgeaff_model* model, const edgeaff_options* opti
   const int32_t code = edgeaff_session_create(model, options, &session, nullptr);
   if (code != EDGEAFF_OK) return code;
   // Two frames may wait: the newest other one of a tick, and one that a jump of the clock holds.
-  const size_t frame = static_cast<size_t>(session->options.most_width) * static_cast<size_t>(session->options.most_height) * 3;
+  const size_t frame =
+      static_cast<size_t>(session->options.most_width) * static_cast<size_t>(session->options.most_height) * 3;
   *bytes = session->memory->bytes() + (session->options.video != 0 ? 2 * frame * 5 / 4 : 0) + kSpareBytes;
   edgeaff_session_destroy(session);
   return EDGEAFF_OK;
@@ -377,21 +357,26 @@ void edgeaff_session_destroy(edgeaff_session* session) {
 
 int32_t edgeaff_push_frame(edgeaff_session* session, const edgeaff_image* image, int64_t pts_ns) {
   if (session == nullptr) return EDGEAFF_E_ARGUMENT;
-  if (const int32_t code = CheckOpen(session, session->options.video != 0, "video must be declared in edgeaff_options to push it.")) return code;
+  if (const int32_t code =
+          CheckOpen(session, session->options.video != 0, "video must be declared in edgeaff_options to push it."))
+    return code;
   if (image == nullptr) return session->Fail(EDGEAFF_E_ARGUMENT, "image must not be NULL.");
   edgeaff::ImageView view;
-  if (const char* wrong = edgeaff::ViewOf(*image, session->options, &view)) return session->Fail(EDGEAFF_E_ARGUMENT, wrong);
+  if (const char* wrong = edgeaff::ViewOf(*image, session->options, &view))
+    return session->Fail(EDGEAFF_E_ARGUMENT, wrong);
   return Guard(session, [&] { session->core.PushFrame(view, pts_ns); });
 }
 
-int32_t edgeaff_push_audio_i16(edgeaff_session* session, const int16_t* samples, size_t count, int32_t rate_hz, int64_t pts_ns) {
+int32_t edgeaff_push_audio_i16(edgeaff_session* session, const int16_t* samples, size_t count, int32_t rate_hz,
+                               int64_t pts_ns) {
   if (session == nullptr) return EDGEAFF_E_ARGUMENT;
   edgeaff::AudioData data;
   data.whole = samples, data.count = count;
   return PushSamples(session, data, samples, rate_hz, pts_ns);
 }
 
-int32_t edgeaff_push_audio_f32(edgeaff_session* session, const float* samples, size_t count, int32_t rate_hz, int64_t pts_ns) {
+int32_t edgeaff_push_audio_f32(edgeaff_session* session, const float* samples, size_t count, int32_t rate_hz,
+                               int64_t pts_ns) {
   if (session == nullptr) return EDGEAFF_E_ARGUMENT;
   edgeaff::AudioData data;
   data.real = samples, data.count = count;
@@ -400,15 +385,20 @@ int32_t edgeaff_push_audio_f32(edgeaff_session* session, const float* samples, s
 
 int32_t edgeaff_push_faces(edgeaff_session* session, const edgeaff_face* faces, int32_t count, int64_t pts_ns) {
   if (session == nullptr) return EDGEAFF_E_ARGUMENT;
-  if (const int32_t code = CheckOpen(session, session->options.video != 0, "video must be declared in edgeaff_options to push it.")) return code;
-  if (count < 0 || count > edgeaff::kMostFaces || (faces == nullptr && count > 0)) return session->Fail(EDGEAFF_E_ARGUMENT, "faces must hold 0 to 64 of them.");
+  if (const int32_t code =
+          CheckOpen(session, session->options.video != 0, "video must be declared in edgeaff_options to push it."))
+    return code;
+  if (count < 0 || count > edgeaff::kMostFaces || (faces == nullptr && count > 0))
+    return session->Fail(EDGEAFF_E_ARGUMENT, "faces must hold 0 to 64 of them.");
   edgeaff::KnownFace known[edgeaff::kMostFaces];
   for (int32_t i = 0; i < count; ++i) {
     const edgeaff_face& face = faces[i];
-    if (face.size != sizeof(edgeaff_face) || face.crop == nullptr) return session->Fail(EDGEAFF_E_ARGUMENT, "a face must have its size and a crop.");
+    if (face.size != sizeof(edgeaff_face) || face.crop == nullptr)
+      return session->Fail(EDGEAFF_E_ARGUMENT, "a face must have its size and a crop.");
     known[i] = {face.track_id, {face.box[0], face.box[1], face.box[2], face.box[3]}, face.score, face.crop};
     if (!edgeaff::IsFace(known[i].box, known[i].score)) {
-      return session->Fail(EDGEAFF_E_ARGUMENT, "a face must have a finite box with x1 > x0 and y1 > y0 and a score in [0, 1].");
+      return session->Fail(EDGEAFF_E_ARGUMENT,
+                           "a face must have a finite box with x1 > x0 and y1 > y0 and a score in [0, 1].");
     }
   }
   return Guard(session, [&] { session->core.PushFaces(known, static_cast<size_t>(count), pts_ns); });
@@ -416,8 +406,11 @@ int32_t edgeaff_push_faces(edgeaff_session* session, const edgeaff_face* faces, 
 
 int32_t edgeaff_push_rows(edgeaff_session* session, const float* rows, int32_t count, int64_t pts_ns) {
   if (session == nullptr) return EDGEAFF_E_ARGUMENT;
-  if (const int32_t code = CheckOpen(session, session->options.audio != 0, "audio must be declared in edgeaff_options to push it.")) return code;
-  if (count < 0 || count > kMostDescriptorRows || (rows == nullptr && count > 0)) return session->Fail(EDGEAFF_E_ARGUMENT, "rows must hold 0 to 2^20 of them.");
+  if (const int32_t code =
+          CheckOpen(session, session->options.audio != 0, "audio must be declared in edgeaff_options to push it."))
+    return code;
+  if (count < 0 || count > kMostDescriptorRows || (rows == nullptr && count > 0))
+    return session->Fail(EDGEAFF_E_ARGUMENT, "rows must hold 0 to 2^20 of them.");
   edgeaff::AudioData data;
   data.rows = rows, data.count = static_cast<size_t>(count);
   for (size_t i = 0; i < data.count * edgeaff::kLldSize; ++i) {
@@ -452,7 +445,8 @@ int32_t edgeaff_degrade(edgeaff_session* session, int32_t step) {
 
 int32_t edgeaff_poll(edgeaff_session* session, edgeaff_event* event) {
   if (session == nullptr) return EDGEAFF_E_ARGUMENT;
-  if (event == nullptr || event->size < sizeof(uint32_t)) return session->Fail(EDGEAFF_E_ARGUMENT, "event.size must be set: use EDGEAFF_INIT.");
+  if (event == nullptr || event->size < sizeof(uint32_t))
+    return session->Fail(EDGEAFF_E_ARGUMENT, "event.size must be set: use EDGEAFF_INIT.");
   if (session->waiting == 0) return 0;
   const uint32_t size = event->size;
   std::memcpy(event, &session->ring[session->first], std::min<size_t>(size, sizeof(edgeaff_event)));
@@ -466,15 +460,32 @@ int32_t edgeaff_counts_of(const edgeaff_session* session, edgeaff_counts* counts
   if (session == nullptr || counts == nullptr || counts->size < sizeof(uint32_t)) return EDGEAFF_E_ARGUMENT;
   const edgeaff::InputCounts& c = const_cast<edgeaff_session*>(session)->core.counts();
   const auto number = [](int64_t value) { return static_cast<uint64_t>(value); };
-  const edgeaff_counts all{counts->size, 0, number(c.frames_used), number(c.frames_unused), number(c.chunks_used), number(c.chunks_unused),
-                           number(c.frames_not_newer), number(c.frames_late), number(c.samples_overlapping), number(c.samples_filled),
-                           number(c.samples_not_finite), number(c.samples_late), number(c.rows_not_newer), number(c.audio_restarts),
-                           number(c.jumps), number(c.steps_back), number(c.inputs_unconfirmed), number(c.inputs_before_jump),
-                           number(c.values_rejected), session->lost};
+  const edgeaff_counts all{counts->size,
+                           0,
+                           number(c.frames_used),
+                           number(c.frames_unused),
+                           number(c.chunks_used),
+                           number(c.chunks_unused),
+                           number(c.frames_not_newer),
+                           number(c.frames_late),
+                           number(c.samples_overlapping),
+                           number(c.samples_filled),
+                           number(c.samples_not_finite),
+                           number(c.samples_late),
+                           number(c.rows_not_newer),
+                           number(c.audio_restarts),
+                           number(c.jumps),
+                           number(c.steps_back),
+                           number(c.inputs_unconfirmed),
+                           number(c.inputs_before_jump),
+                           number(c.values_rejected),
+                           session->lost};
   std::memcpy(counts, &all, std::min<size_t>(counts->size, sizeof(all)));
   return EDGEAFF_OK;
 }
 
-const char* edgeaff_message(const edgeaff_session* session) { return session == nullptr ? "session must not be NULL." : session->message; }
+const char* edgeaff_message(const edgeaff_session* session) {
+  return session == nullptr ? "session must not be NULL." : session->message;
+}
 
 }  // extern "C"

@@ -38,7 +38,8 @@ class JsonParser {
   }
 
   void Expect(std::string_view word) {
-    if (static_cast<size_t>(end_ - at_) < word.size() || std::string_view(at_, word.size()) != word) throw Refused("JSON that is damaged");
+    if (static_cast<size_t>(end_ - at_) < word.size() || std::string_view(at_, word.size()) != word)
+      throw Refused("JSON that is damaged");
     at_ += word.size();
   }
 
@@ -71,7 +72,8 @@ class JsonParser {
       Skip();
       if (at_ == end_ || *at_ != '"') throw Refused("JSON with a key that is no text");
       std::string key = Text();
-      if (std::find(value.keys_.begin(), value.keys_.end(), key) != value.keys_.end()) throw Refused("JSON with a key twice");
+      if (std::find(value.keys_.begin(), value.keys_.end(), key) != value.keys_.end())
+        throw Refused("JSON with a key twice");
       Skip();
       Expect(":");
       value.keys_.push_back(std::move(key));
@@ -113,7 +115,10 @@ class JsonParser {
     unsigned code = 0;
     for (int i = 0; i < 4; ++i) {
       const char c = Next();
-      const int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      const int digit = c >= '0' && c <= '9'   ? c - '0'
+                        : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                        : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                               : -1;
       if (digit < 0) throw Refused("JSON with a damaged escape");
       code = code * 16 + static_cast<unsigned>(digit);
     }
@@ -138,7 +143,7 @@ class JsonParser {
         text += kTo[known];
       } else if (escape == 'u') {
         const unsigned code = Hex();
-        text += code < 0x80 ? static_cast<char>(code) : '?';   // no text that the library reads is beyond ASCII
+        text += code < 0x80 ? static_cast<char>(code) : '?';  // no text that the library reads is beyond ASCII
       } else {
         throw Refused("JSON with a damaged escape");
       }
@@ -156,7 +161,8 @@ Json Json::Parse(std::string_view text) {
 }
 
 double Json::Number(double low, double high) const {
-  if (kind_ != Kind::kNumber || !(low <= number_ && number_ <= high)) throw Refused("a number that is missing or out of range");
+  if (kind_ != Kind::kNumber || !(low <= number_ && number_ <= high))
+    throw Refused("a number that is missing or out of range");
   return number_;
 }
 

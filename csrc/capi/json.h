@@ -21,7 +21,7 @@ class Json {
   const std::string& Text() const;
   const std::vector<Json>& List() const;
   const Json& At(const char* key) const;
-  const Json* Find(const char* key) const;   // null without it
+  const Json* Find(const char* key) const;  // null without it
 
  private:
   friend class JsonParser;
@@ -29,7 +29,7 @@ class Json {
   Kind kind_ = Kind::kNull;
   double number_ = 0;
   std::string text_;
-  std::vector<std::string> keys_;   // of an object, beside items_
+  std::vector<std::string> keys_;  // of an object, beside items_
   std::vector<Json> items_;
 };
 

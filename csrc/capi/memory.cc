@@ -8,7 +8,7 @@ namespace {
 
 thread_local Memory* g_current = nullptr;
 
-constexpr size_t kRoom = 64 << 10;        // of a block that small pieces are cut from
+constexpr size_t kRoom = 64 << 10;  // of a block that small pieces are cut from
 constexpr size_t kLargestPiece = 8 << 10;
 constexpr size_t kMostBytes = size_t{1} << (sizeof(size_t) * 8 - 2);
 
@@ -124,8 +124,6 @@ void operator delete[](void* memory, std::size_t) noexcept { edgeaff::Memory::Re
 void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {
   try {
     return edgeaff::Memory::AllocateAnywhere(bytes);
-  } catch (const std::bad_alloc&) {
-    return nullptr;
-  }
+  } catch (const std::bad_alloc&) { return nullptr; }
 }
 void operator delete(void* memory, const std::nothrow_t&) noexcept { edgeaff::Memory::Release(memory); }

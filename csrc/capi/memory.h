@@ -13,13 +13,13 @@ class Memory {
  public:
   // allocator: null for malloc. Returns null where it has no memory.
   static Memory* Create(const edgeaff_allocator* allocator);
-  void Destroy();   // gives everything back, this object too
+  void Destroy();  // gives everything back, this object too
 
   // 16-byte aligned; throws std::bad_alloc.
   void* Allocate(size_t bytes);
-  static void Release(void* memory);   // of any Memory, or of malloc outside of a Scope
+  static void Release(void* memory);  // of any Memory, or of malloc outside of a Scope
 
-  size_t bytes() const { return bytes_; }   // asked for so far
+  size_t bytes() const { return bytes_; }  // asked for so far
   const edgeaff_allocator& allocator() const { return allocator_; }
 
   // While it lives, operator new of this library takes from a Memory in this thread.
@@ -33,7 +33,7 @@ class Memory {
    private:
     Memory* before_;
   };
-  static void* AllocateAnywhere(size_t bytes);   // of the Scope of this thread, else of malloc
+  static void* AllocateAnywhere(size_t bytes);  // of the Scope of this thread, else of malloc
 
  private:
   struct alignas(16) Block {

@@ -16,7 +16,9 @@ constexpr int64_t kRowMemoryNs = 4 * kNanoseconds;
 constexpr size_t kUsualKnots = 512, kUsualHoles = 32;
 
 // Samples of a stretch of time >= 0, rounded.
-int64_t SamplesIn(int64_t duration_ns, int rate_hz) { return Scale(duration_ns, rate_hz, kNanoseconds, kNanoseconds / 2); }
+int64_t SamplesIn(int64_t duration_ns, int rate_hz) {
+  return Scale(duration_ns, rate_hz, kNanoseconds, kNanoseconds / 2);
+}
 
 // Samples at the head of a chunk that lie before the end of the audio so far.
 int64_t Overlap(int64_t difference, int64_t count, int rate_hz) {
@@ -106,7 +108,8 @@ void AudioClock::Prune() {
                                       [](const Knot& knot, int64_t value) { return knot.nominal < value; });
   const auto keep = std::max<ptrdiff_t>(0, first - knots_.begin() - 1);
   knots_.erase(knots_.begin(), knots_.begin() + keep);
-  holes_.erase(std::remove_if(holes_.begin(), holes_.end(), [&](const Hole& hole) { return hole.end < horizon; }), holes_.end());
+  holes_.erase(std::remove_if(holes_.begin(), holes_.end(), [&](const Hole& hole) { return hole.end < horizon; }),
+               holes_.end());
 }
 
 }  // namespace edgeaff

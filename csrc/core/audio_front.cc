@@ -12,7 +12,7 @@ namespace {
 
 constexpr int64_t kResamplerDelayNs = 4 * kMillisecond;  // the most that any rate needs
 constexpr int64_t kPitchWindowNs = 60 * kMillisecond, kShortWindowNs = 20 * kMillisecond;
-constexpr size_t kBlock = 1024;      // samples that are cleaned, resampled or filled in one go
+constexpr size_t kBlock = 1024;  // samples that are cleaned, resampled or filled in one go
 constexpr int64_t kPoppedRows = 64;
 static_assert(kLldSize == lld::kColumns);
 

@@ -22,8 +22,8 @@ int64_t AudioNeedNs(const PreprocessRules& rules);
 // One chunk, or final LLD rows: one of the pointers is set.
 struct AudioData {
   const int16_t* whole = nullptr;
-  const float* real = nullptr;   // samples in [-1, 1]
-  const float* rows = nullptr;   // (count, 65), 10 ms apart
+  const float* real = nullptr;  // samples in [-1, 1]
+  const float* rows = nullptr;  // (count, 65), 10 ms apart
   size_t count = 0;
 };
 
@@ -69,12 +69,12 @@ class AudioFront {
   LldStream stream_;
   bool streaming_ = false;
   int resampler_rate_hz_ = 0;
-  std::unique_ptr<Resampler> resampler_;   // null at the rate of the LLDs
+  std::unique_ptr<Resampler> resampler_;  // null at the rate of the LLDs
   int64_t row_ = 0, row_latency_ns_;
   std::optional<int64_t> last_row_ns_, rows_end_ns_;
   RowTimeline rows_;
   Span spans_[kMostSpans];
-  int64_t span_count_ = 0;                 // the newest is (span_count_ - 1) % kMostSpans
+  int64_t span_count_ = 0;  // the newest is (span_count_ - 1) % kMostSpans
   std::vector<float> resampled_, popped_;
 };
 
@@ -91,8 +91,8 @@ class AudioSteps {
   LldNormalizer normalizer_;
   SpeechGate speech_;
   bool speaks_ = true;
-  size_t stacked_;               // context steps * 65
-  std::vector<float> vector_;    // the stack, then zeros
+  size_t stacked_;             // context steps * 65
+  std::vector<float> vector_;  // the stack, then zeros
   float last_[kLldSize] = {};
   int64_t row_ = -1;
 };

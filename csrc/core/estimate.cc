@@ -34,13 +34,17 @@ double Coverage::Push(bool present) {
 
 double UncertaintyTable::Interpolate(const std::vector<double>& grid, double video, double audio) const {
   const size_t rows = video_coverage.size(), columns = audio_coverage.size();
-  const auto along_audio = [&](size_t row) { return InterpolateLine(audio, audio_coverage.data(), &grid[row * columns], columns); };
+  const auto along_audio = [&](size_t row) {
+    return InterpolateLine(audio, audio_coverage.data(), &grid[row * columns], columns);
+  };
   // As InterpolateLine over the rows, without memory for their values.
   if (!(video >= video_coverage[0])) return along_audio(0);
-  const size_t after = static_cast<size_t>(std::upper_bound(video_coverage.begin(), video_coverage.end(), video) - video_coverage.begin());
+  const size_t after = static_cast<size_t>(std::upper_bound(video_coverage.begin(), video_coverage.end(), video) -
+                                           video_coverage.begin());
   const size_t before = after - 1;
   if (after == rows || video_coverage[before] == video) return along_audio(before);
-  const double at[2] = {video_coverage[before], video_coverage[after]}, values[2] = {along_audio(before), along_audio(after)};
+  const double at[2] = {video_coverage[before], video_coverage[after]},
+               values[2] = {along_audio(before), along_audio(after)};
   return InterpolateLine(video, at, values, 2);
 }
 

@@ -21,8 +21,8 @@ class Coverage {
 
 // Standard deviation of the expected error by coverage, from the table that the bundle was calibrated with.
 struct UncertaintyTable {
-  std::vector<double> video_coverage, audio_coverage;   // 1 or more, rising
-  std::vector<double> valence_std, arousal_std;         // (video, audio)
+  std::vector<double> video_coverage, audio_coverage;  // 1 or more, rising
+  std::vector<double> valence_std, arousal_std;        // (video, audio)
   double abstain_above_std = 0, audio_only_valence_max_std = 0;
 
   // Interpolated between the calibrated coverages.

@@ -11,7 +11,8 @@
 namespace edgeaff {
 namespace {
 
-constexpr int64_t kSparseDetectionNs = 3 * kNanoseconds / 10;  // a confirmed track is usable for 0.5 s: one search may fail
+constexpr int64_t kSparseDetectionNs =
+    3 * kNanoseconds / 10;  // a confirmed track is usable for 0.5 s: one search may fail
 
 // The gray view of an image of any format; luma of limited range is brought to 0..255.
 void Thumbnail(const ImageView& image, int32_t* sums) {
@@ -48,18 +49,21 @@ void FrameData::Keep() {
   const bool color = image.format == PixelFormat::kRgb || image.format == PixelFormat::kBgr;
   const int channels = color ? 3 : 1;
   const int rows = image.format == PixelFormat::kNv12 ? image.height * 3 / 2 : image.height;
-  std::vector<uint8_t> copy(static_cast<size_t>(rows) * static_cast<size_t>(image.width) * static_cast<size_t>(channels));
+  std::vector<uint8_t> copy(static_cast<size_t>(rows) * static_cast<size_t>(image.width) *
+                            static_cast<size_t>(channels));
   uint8_t* to = copy.data();
   for (int y = 0; y < rows; ++y) {
     const bool luma = y < image.height || image.chroma == nullptr;
-    const uint8_t* pixel = luma ? image.data + y * image.row_stride : image.chroma + (y - image.height) * image.chroma_row_stride;
+    const uint8_t* pixel =
+        luma ? image.data + y * image.row_stride : image.chroma + (y - image.height) * image.chroma_row_stride;
     for (int x = 0; x < image.width; ++x, pixel += image.pixel_stride) {
       for (int c = 0; c < channels; ++c) *to++ = pixel[c * image.channel_stride];
     }
   }
   owned.swap(copy);
   image.data = owned.data();
-  image.row_stride = static_cast<ptrdiff_t>(image.width) * channels, image.pixel_stride = channels, image.channel_stride = 1;
+  image.row_stride = static_cast<ptrdiff_t>(image.width) * channels, image.pixel_stride = channels,
+  image.channel_stride = 1;
   image.chroma = nullptr;
 }
 
@@ -69,8 +73,8 @@ void FrameData::Release() {
   image.data = nullptr;
 }
 
-FaceFront::FaceFront(const PreprocessRules& rules, FaceDetector* detector, FaceEncoder* encoder, InputCounts* counts, int max_faces,
-                     int detector_stride)
+FaceFront::FaceFront(const PreprocessRules& rules, FaceDetector* detector, FaceEncoder* encoder, InputCounts* counts,
+                     int max_faces, int detector_stride)
     : rules_(rules),
       detector_(detector),
       encoder_(encoder),
@@ -93,7 +97,8 @@ void FaceFront::Process(int64_t pts_ns, FrameData* frame, FaceInputs* result) {
   for (size_t i = 0; i < tracked_.size(); ++i) {
     FaceInput input;
     input.face = tracked_[i];
-    const auto known = std::find_if(known_.begin(), known_.end(), [&](const FaceInput& one) { return one.face.track_id == input.face.track_id; });
+    const auto known = std::find_if(known_.begin(), known_.end(),
+                                    [&](const FaceInput& one) { return one.face.track_id == input.face.track_id; });
     if (keep && known != known_.end()) {
       input.descriptor = known->descriptor;
       input.encoded_pts_ns = known->encoded_pts_ns;
@@ -130,7 +135,8 @@ void FaceFront::Track(int64_t pts_ns, const ImageView& image) {
   int32_t sums[kThumbnailSize * kThumbnailSize];
   Thumbnail(image, sums);
   tracked_ = tracker_.Update(pts_ns, sums, due ? &detections_ : nullptr);
-  const auto last = std::remove_if(tracked_.begin(), tracked_.end(), [](const TrackedFace& one) { return !IsFace(one.box, one.score); });
+  const auto last = std::remove_if(tracked_.begin(), tracked_.end(),
+                                   [](const TrackedFace& one) { return !IsFace(one.box, one.score); });
   counts_->values_rejected += tracked_.end() - last;
   tracked_.erase(last, tracked_.end());
 }
@@ -140,7 +146,8 @@ void FaceFront::Crop(const ImageView& image, const FaceBox& box, uint8_t* crop) 
   const double half = rules_.crop_margin * std::max(box.x1 - box.x0, box.y1 - box.y0) / 2;
   const double x = (box.x0 + box.x1) / 2, y = (box.y0 + box.y1) / 2;
   const int size = rules_.crop_size_px;
-  if (!CropResize(image, {x - half, y - half, x + half, y + half}, size, size, {crop, static_cast<ptrdiff_t>(size) * 3, 0})) {
+  if (!CropResize(image, {x - half, y - half, x + half, y + half}, size, size,
+                  {crop, static_cast<ptrdiff_t>(size) * 3, 0})) {
     throw std::invalid_argument("the face cannot be cropped");
   }
 }

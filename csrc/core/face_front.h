@@ -26,7 +26,7 @@ struct FrameData {
   ImageView image{};
   bool has_faces = false;
   std::vector<KnownFace> faces;
-  int crop_bytes = 0;   // of each crop
+  int crop_bytes = 0;  // of each crop
 
   // Copies what it views into `owned`.
   void Keep();
@@ -43,15 +43,15 @@ struct FaceInput {
 };
 
 struct FaceInputs {
-  std::vector<FaceInput> faces;   // the primary one first
+  std::vector<FaceInput> faces;  // the primary one first
   void Clear() { faces.clear(); }
 };
 
 class FaceFront {
  public:
   // detector, encoder: stay the caller's; a null detector takes frames with known faces only.
-  FaceFront(const PreprocessRules& rules, FaceDetector* detector, FaceEncoder* encoder, InputCounts* counts, int max_faces,
-            int detector_stride);
+  FaceFront(const PreprocessRules& rules, FaceDetector* detector, FaceEncoder* encoder, InputCounts* counts,
+            int max_faces, int detector_stride);
 
   // Writes the usable faces of one frame.
   void Process(int64_t pts_ns, FrameData* frame, FaceInputs* result);
@@ -73,7 +73,7 @@ class FaceFront {
   std::optional<int64_t> searched_ns_;
   std::vector<FaceDetection> detections_;
   std::vector<TrackedFace> tracked_;
-  std::vector<FaceInput> known_, described_;   // of the frame before, of this one
+  std::vector<FaceInput> known_, described_;  // of the frame before, of this one
   std::vector<uint8_t> crop_;
 };
 

@@ -131,13 +131,15 @@ void FaceTracker::MatchGroup(bool confirmed, int64_t pts_ns, const std::vector<F
   for (size_t row = 0; row < rows; ++row) {
     for (size_t column = 0; column < columns; ++column) {
       const Track& track = tracks_[static_cast<size_t>(group_[row])];
-      costs_[row * columns + column] = Cost(track, places_[static_cast<size_t>(rest_[column])], pts_ns).value_or(kBarred);
+      costs_[row * columns + column] =
+          Cost(track, places_[static_cast<size_t>(rest_[column])], pts_ns).value_or(kBarred);
     }
   }
   for (const auto& [row, column] : assigner_.Assign(costs_.data(), static_cast<int>(rows), static_cast<int>(columns))) {
     if (costs_[static_cast<size_t>(row) * columns + static_cast<size_t>(column)] == kBarred) continue;
     const size_t index = static_cast<size_t>(rest_[static_cast<size_t>(column)]);
-    Correct(&tracks_[static_cast<size_t>(group_[static_cast<size_t>(row)])], places_[index], detections[index].score, pts_ns);
+    Correct(&tracks_[static_cast<size_t>(group_[static_cast<size_t>(row)])], places_[index], detections[index].score,
+            pts_ns);
     free_[index] = 0;
   }
 }
@@ -189,7 +191,8 @@ void FaceTracker::Rank(int64_t pts_ns) {
     return weight_a > weight_b || (weight_a == weight_b && a->id < b->id);
   });
   auto best = ranked_.begin();
-  const auto held = std::find_if(ranked_.begin(), ranked_.end(), [&](const Track* track) { return track->id == primary_id_; });
+  const auto held =
+      std::find_if(ranked_.begin(), ranked_.end(), [&](const Track* track) { return track->id == primary_id_; });
   if (held != ranked_.end() && Weight(**best, pts_ns) <= kPrimaryHysteresis * Weight(**held, pts_ns)) best = held;
   primary_id_ = (*best)->id;
   std::rotate(ranked_.begin(), best, best + 1);
@@ -200,14 +203,16 @@ FaceTracker::Pair FaceTracker::Moved(Pair start, Pair direction, double amount) 
 }
 
 FaceTracker::Place FaceTracker::PlaceOf(const FaceBox& box) {
-  return {{(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2}, {std::max(box.x1 - box.x0, kLeastSide), std::max(box.y1 - box.y0, kLeastSide)}};
+  return {{(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2},
+          {std::max(box.x1 - box.x0, kLeastSide), std::max(box.y1 - box.y0, kLeastSide)}};
 }
 
 // Distance in sizes + lost overlap + change of size between track and box; empty outside the gate.
 std::optional<double> FaceTracker::Cost(const Track& track, const Place& place, int64_t pts_ns) {
   const double unseen = Seconds(pts_ns - track.detected_pts_ns);
   const Pair expected = Moved(track.place.center, track.velocity, unseen);
-  const double size_a = std::sqrt(track.place.size.x * track.place.size.y), size_b = std::sqrt(place.size.x * place.size.y);
+  const double size_a = std::sqrt(track.place.size.x * track.place.size.y),
+               size_b = std::sqrt(place.size.x * place.size.y);
   const Pair apart{expected.x - place.center.x, expected.y - place.center.y};
   const double distance = std::sqrt(apart.x * apart.x + apart.y * apart.y) / std::min(size_a, size_b);
   const double change = std::fabs(std::log(size_a / size_b));

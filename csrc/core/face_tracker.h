@@ -46,7 +46,8 @@ class FaceTracker {
   //   pts_ns: above that of the call before.
   //   thumbnail: (32, 32) sums of GraySums, to notice shot cuts; null where there is no image.
   //   detections: of this frame; null when the detector did not run on it.
-  const std::vector<TrackedFace>& Update(int64_t pts_ns, const int32_t* thumbnail, const std::vector<FaceDetection>* detections);
+  const std::vector<TrackedFace>& Update(int64_t pts_ns, const int32_t* thumbnail,
+                                         const std::vector<FaceDetection>* detections);
 
   std::optional<int64_t> pts_ns() const { return pts_ns_; }  // of the last frame
   int64_t cuts() const { return cuts_; }                     // shot cuts so far

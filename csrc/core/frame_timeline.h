@@ -102,7 +102,8 @@ class FrameTimeline {
 
   // A frame that nothing refers to any more, or a new one.
   Handle Make(int64_t tick, int64_t pts_ns, Payload payload) {
-    auto free = std::find_if(frames_.begin(), frames_.end(), [](const Handle& frame) { return frame.use_count() == 1; });
+    auto free =
+        std::find_if(frames_.begin(), frames_.end(), [](const Handle& frame) { return frame.use_count() == 1; });
     if (free == frames_.end()) free = frames_.insert(frames_.end(), std::make_shared<Frame>());
     Frame& frame = **free;
     frame.tick = tick, frame.pts_ns = pts_ns, frame.processed = false;

@@ -13,7 +13,7 @@ struct NormalizerRules {
   double mean[kLldSize], std[kLldSize];
   double half_life_seconds = 600.0, prior_seconds = 3.0, learning_seconds = 10.0;  // adaptive only
   double silence_gate_rms = 0.001;
-  double step_seconds = 1.0 / 30;                        // time between two rows
+  double step_seconds = 1.0 / 30;  // time between two rows
 };
 
 // Takes one row at a time, in order, and keeps its state in double, so that chunking changes nothing.

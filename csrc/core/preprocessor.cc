@@ -10,7 +10,8 @@ namespace {
 void Note(InputCounts* counts, const Input& input, bool used) {
   if (input.kind == InputKind::kClock) return;
   const bool is_frame = input.kind == InputKind::kImage || input.kind == InputKind::kFaces;
-  int64_t& count = is_frame ? (used ? counts->frames_used : counts->frames_unused) : (used ? counts->chunks_used : counts->chunks_unused);
+  int64_t& count = is_frame ? (used ? counts->frames_used : counts->frames_unused)
+                            : (used ? counts->chunks_used : counts->chunks_unused);
   ++count;
 }
 
@@ -26,21 +27,24 @@ void InputData::Keep() {
     std::memcpy(owned.data(), from, bytes);
     return static_cast<const void*>(owned.data());
   };
-  if (audio.whole != nullptr) audio.whole = static_cast<const int16_t*>(copy(audio.whole, audio.count * sizeof(int16_t)));
+  if (audio.whole != nullptr)
+    audio.whole = static_cast<const int16_t*>(copy(audio.whole, audio.count * sizeof(int16_t)));
   if (audio.real != nullptr) audio.real = static_cast<const float*>(copy(audio.real, audio.count * sizeof(float)));
-  if (audio.rows != nullptr) audio.rows = static_cast<const float*>(copy(audio.rows, audio.count * kLldSize * sizeof(float)));
+  if (audio.rows != nullptr)
+    audio.rows = static_cast<const float*>(copy(audio.rows, audio.count * kLldSize * sizeof(float)));
 }
 
-Segment::Segment(const PreprocessRules& rules, const PreprocessOptions& options, FaceDetector* detector, FaceEncoder* encoder,
-                 InputCounts* counts, const TickSink& sink, std::optional<int64_t> earliest_tick)
+Segment::Segment(const PreprocessRules& rules, const PreprocessOptions& options, FaceDetector* detector,
+                 FaceEncoder* encoder, InputCounts* counts, const TickSink& sink, std::optional<int64_t> earliest_tick)
     : rules_(rules),
       options_(options),
       counts_(counts),
       sink_(sink),
       earliest_tick_(earliest_tick),
       scheduler_(TickClock{rules.model_rate_hz}, options.skew_ns, options.video, options.audio, AudioNeedNs(rules)),
-      frames_(TickClock{rules.model_rate_hz},
-              [this](int64_t pts_ns, FrameData* frame, FaceInputs* result) { faces_->Process(pts_ns, frame, result); }) {
+      frames_(TickClock{rules.model_rate_hz}, [this](int64_t pts_ns, FrameData* frame, FaceInputs* result) {
+        faces_->Process(pts_ns, frame, result);
+      }) {
   if (options.video) faces_.emplace(rules, detector, encoder, counts, options.max_faces, options.detector_stride);
   if (options.audio) {
     audio_.emplace(rules, counts);
@@ -159,9 +163,14 @@ bool Segment::IsStale(int64_t pts_ns) const {
   return newest && SaturatingSubtract(pts_ns, *newest) > options_.staleness_ns;
 }
 
-Preprocessor::Preprocessor(const PreprocessRules& rules, const PreprocessOptions& options, FaceDetector* detector, FaceEncoder* encoder,
-                           TickSink sink)
-    : rules_(rules), options_(options), detector_(detector), encoder_(encoder), sink_(std::move(sink)), gate_(options.live) {
+Preprocessor::Preprocessor(const PreprocessRules& rules, const PreprocessOptions& options, FaceDetector* detector,
+                           FaceEncoder* encoder, TickSink sink)
+    : rules_(rules),
+      options_(options),
+      detector_(detector),
+      encoder_(encoder),
+      sink_(std::move(sink)),
+      gate_(options.live) {
   Reset();
 }
 

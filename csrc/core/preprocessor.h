@@ -26,11 +26,11 @@ struct PreprocessOptions {
 // Everything the model gets at one tick; pointers are valid during the call that hands it over.
 struct TickInput {
   int64_t tick, pts_ns;
-  bool restart;                           // all state restarts with this tick
-  const FaceInput* const* faces;          // usable ones, the primary one first
+  bool restart;                   // all state restarts with this tick
+  const FaceInput* const* faces;  // usable ones, the primary one first
   size_t face_count;
   std::optional<int64_t> frame_pts_ns;
-  const float* audio;                     // (audio_vector_size), or null
+  const float* audio;  // (audio_vector_size), or null
   std::optional<int64_t> audio_center_ns;
   bool stale;
 };
@@ -45,7 +45,7 @@ struct InputData {
   // Makes it independent of the caller's memory.
   void Keep();
 
-  std::vector<uint8_t> owned;   // copy of the audio
+  std::vector<uint8_t> owned;  // copy of the audio
 };
 
 using Input = Delivery<InputData>;
@@ -87,13 +87,14 @@ class Segment {
 class Preprocessor {
  public:
   // detector, encoder: stay the caller's. sink: called for every tick, in order.
-  Preprocessor(const PreprocessRules& rules, const PreprocessOptions& options, FaceDetector* detector, FaceEncoder* encoder, TickSink sink);
+  Preprocessor(const PreprocessRules& rules, const PreprocessOptions& options, FaceDetector* detector,
+               FaceEncoder* encoder, TickSink sink);
   Preprocessor(const Preprocessor&) = delete;
   Preprocessor& operator=(const Preprocessor&) = delete;
 
   void Offer(Input input);
-  void Finish();   // afterwards only Reset is allowed
-  void Reset();    // the counts go on
+  void Finish();  // afterwards only Reset is allowed
+  void Reset();   // the counts go on
   void Degrade(int step);
 
   bool finished() const { return finished_; }

@@ -21,8 +21,8 @@ Input AudioInput(InputKind kind, const AudioData& data, int64_t pts_ns, int64_t 
 Session::Subject::Subject(int64_t floats, const SessionRules& rules)
     : state(static_cast<size_t>(floats)), valence(rules.valence_seconds), arousal(rules.arousal_seconds) {}
 
-Session::Session(const SessionRules& rules, const PreprocessOptions& options, FaceDetector* detector, FaceEncoder* encoder,
-                 AffectPredictor* predictor, Sink sink)
+Session::Session(const SessionRules& rules, const PreprocessOptions& options, FaceDetector* detector,
+                 FaceEncoder* encoder, AffectPredictor* predictor, Sink sink)
     : rules_(rules),
       predictor_(predictor),
       sink_(std::move(sink)),
@@ -100,7 +100,7 @@ void Session::Several(const TickInput& tick) {
   seen_.clear();
   for (Subject& subject : subjects_) {
     size_t order = tick.face_count;
-    const FaceInput* face = nullptr;   // of two with one identity the last one, in the place of the first
+    const FaceInput* face = nullptr;  // of two with one identity the last one, in the place of the first
     for (size_t i = 0; i < tick.face_count; ++i) {
       if (tick.faces[i]->face.track_id != subject.track_id) continue;
       order = std::min(order, i);
@@ -119,15 +119,19 @@ void Session::Several(const TickInput& tick) {
 Session::Estimate Session::Step(Subject* subject, const TickInput& tick, const FaceInput* face) {
   float values[4];
   predictor_->Step(subject->state.data(), face == nullptr ? nullptr : face->descriptor.data(), tick.audio, values);
-  if (!subject->first_evidence_ns && (face != nullptr || tick.audio != nullptr)) subject->first_evidence_ns = tick.pts_ns;
+  if (!subject->first_evidence_ns && (face != nullptr || tick.audio != nullptr))
+    subject->first_evidence_ns = tick.pts_ns;
   Estimate estimate;
   estimate.video_coverage = subject->video_coverage.Push(face != nullptr);
   estimate.audio_coverage = subject->audio_coverage.Push(tick.audio != nullptr);
-  const auto valence = ValueInRange(static_cast<double>(values[0])), arousal = ValueInRange(static_cast<double>(values[1]));
+  const auto valence = ValueInRange(static_cast<double>(values[0])),
+             arousal = ValueInRange(static_cast<double>(values[1]));
   const bool stated = face != nullptr && rules_.states_std;
   const double video_share = estimate.video_coverage, audio_share = estimate.audio_coverage;
-  const auto valence_std = StdInRange(stated ? static_cast<double>(values[2]) : rules_.uncertainty.ValenceStd(video_share, audio_share));
-  const auto arousal_std = StdInRange(stated ? static_cast<double>(values[3]) : rules_.uncertainty.ArousalStd(video_share, audio_share));
+  const auto valence_std =
+      StdInRange(stated ? static_cast<double>(values[2]) : rules_.uncertainty.ValenceStd(video_share, audio_share));
+  const auto arousal_std =
+      StdInRange(stated ? static_cast<double>(values[3]) : rules_.uncertainty.ArousalStd(video_share, audio_share));
   if (!valence || !arousal || !valence_std || !arousal_std) {
     // The subject begins without a past: NaN may be in its state.
     ++preprocessor_.counts().values_rejected;
@@ -140,14 +144,16 @@ Session::Estimate Session::Step(Subject* subject, const TickInput& tick, const F
   return estimate;
 }
 
-Status Session::StatusOf(const TickInput& tick, const FaceInput* face, const Estimate& estimate, const Subject& subject) const {
+Status Session::StatusOf(const TickInput& tick, const FaceInput* face, const Estimate& estimate,
+                         const Subject& subject) const {
   if (tick.stale) return Status::kStale;
   if (!estimate.valid && (face != nullptr || tick.audio != nullptr)) return Status::kAbstain;
   if (options().video && face == nullptr) return Status::kNoFace;
   if (options().audio && !tick.audio_center_ns) return Status::kNoAudio;
   if (face == nullptr && tick.audio == nullptr) return Status::kNoSpeech;
   if (!subject.first_evidence_ns || tick.pts_ns - *subject.first_evidence_ns < kWarmupNs) return Status::kWarmup;
-  if (std::min(estimate.valence_std, estimate.arousal_std) > rules_.uncertainty.abstain_above_std) return Status::kAbstain;
+  if (std::min(estimate.valence_std, estimate.arousal_std) > rules_.uncertainty.abstain_above_std)
+    return Status::kAbstain;
   return Status::kOk;
 }
 
@@ -156,7 +162,8 @@ void Session::Emit(const TickInput& tick, const FaceInput* face, const Estimate&
   event.seq = seq_++;
   event.pts_ns = tick.pts_ns;
   event.status = StatusOf(tick, face, estimate, *subject);
-  const bool has_values = event.status != Status::kStale && event.status != Status::kAbstain && (face != nullptr || tick.audio != nullptr);
+  const bool has_values =
+      event.status != Status::kStale && event.status != Status::kAbstain && (face != nullptr || tick.audio != nullptr);
   if (has_values && (face != nullptr || estimate.valence_std <= rules_.uncertainty.audio_only_valence_max_std)) {
     event.valence_raw = estimate.valence;
     event.valence_std = estimate.valence_std;

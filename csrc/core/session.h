@@ -31,8 +31,8 @@ struct AffectEvent {
 struct SessionRules {
   PreprocessRules preprocess;
   UncertaintyTable uncertainty;
-  bool states_std = false;   // the predictor states standard deviations of a face's values
-  double valence_seconds = 0, arousal_seconds = 0;   // time constants of the smoothing
+  bool states_std = false;                          // the predictor states standard deviations of a face's values
+  double valence_seconds = 0, arousal_seconds = 0;  // time constants of the smoothing
 };
 
 class Session {
@@ -46,7 +46,7 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   void PushFrame(const ImageView& image, int64_t pts_ns);
-  void PushFaces(const KnownFace* faces, size_t count, int64_t pts_ns);   // the first max_faces of them
+  void PushFaces(const KnownFace* faces, size_t count, int64_t pts_ns);  // the first max_faces of them
   void PushSamples(const AudioData& samples, int rate_hz, int64_t pts_ns);
   void PushRows(const AudioData& rows, int64_t pts_ns);
   void Advance(int64_t pts_ns);
@@ -92,7 +92,7 @@ class Session {
   Sink sink_;
   int64_t seq_ = 0;
   Subject nobody_;
-  std::vector<Subject> subjects_;   // in the order in which they came
+  std::vector<Subject> subjects_;  // in the order in which they came
   std::vector<Seen> seen_;
   Preprocessor preprocessor_;
 };

@@ -28,7 +28,9 @@ bool SpeechGate::Push(const float* lld) {
   const double odds = Odds(lld);
   const bool is_open = quiet_steps_ <= rules_.hold_steps;
   const bool loud = static_cast<double>(lld[kRmsColumn]) > rules_.least_rms;
-  quiet_steps_ = loud && odds > (is_open ? rules_.close_below : rules_.open_above) ? 0 : std::min(quiet_steps_ + 1, rules_.hold_steps + 1);
+  quiet_steps_ = loud && odds > (is_open ? rules_.close_below : rules_.open_above)
+                     ? 0
+                     : std::min(quiet_steps_ + 1, rules_.hold_steps + 1);
   return quiet_steps_ <= rules_.hold_steps;
 }
 

@@ -10,8 +10,8 @@ namespace edgeaff {
 // Weights of the gate. Empty hidden_bias: there is no gate, and all audio counts.
 struct SpeechRules {
   static constexpr int kStatistics = 4, kMostHidden = 256;
-  std::vector<double> factor, mean, std;          // (65)
-  std::vector<double> hidden, hidden_bias, out;   // (4 * 65, H), (H), (H)
+  std::vector<double> factor, mean, std;         // (65)
+  std::vector<double> hidden, hidden_bias, out;  // (4 * 65, H), (H), (H)
   double out_bias = 0, open_above = 0, close_below = 0, least_rms = 0;
   int hold_steps = 0;
 };
@@ -31,7 +31,7 @@ class SpeechGate {
 
   SpeechRules rules_;
   double short_gain_, slow_gain_;
-  double state_[SpeechRules::kStatistics][kLldSize] = {};   // short, slow, rough, swing
+  double state_[SpeechRules::kStatistics][kLldSize] = {};  // short, slow, rough, swing
   std::vector<double> sums_;
   int quiet_steps_;
 };

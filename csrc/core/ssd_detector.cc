@@ -43,7 +43,8 @@ SsdDetector::SsdDetector(const ConvNet& net, const SsdRules& rules) : net_(net),
 void SsdDetector::Detect(const ImageView& image, std::vector<FaceDetection>* detections) {
   const Letterbox box = Fit(image.width, image.height);
   if (box.width != letterbox_.width || box.height != letterbox_.height) {
-    if (box.canvas_width != whole_.width || box.canvas_height != whole_.height) Bind(box.canvas_width, box.canvas_height, &whole_);
+    if (box.canvas_width != whole_.width || box.canvas_height != whole_.height)
+      Bind(box.canvas_width, box.canvas_height, &whole_);
     std::fill(whole_.canvas.begin(), whole_.canvas.end(), uint8_t{0});
   }
   letterbox_ = box;
@@ -52,11 +53,13 @@ void SsdDetector::Detect(const ImageView& image, std::vector<FaceDetection>* det
   CropResize(image, everything, box.height, box.width, {whole_.canvas.data(), box.canvas_width, plane});
 
   const double limit = std::min(kCandidateScore, rules_.score_threshold);
-  const DecodeRules decode{static_cast<float>(std::log(limit / (1 - limit))), kVoteMargin, kMostCandidates, kSuppressIou, kVoteIou};
+  const DecodeRules decode{static_cast<float>(std::log(limit / (1 - limit))), kVoteMargin, kMostCandidates,
+                           kSuppressIou, kVoteIou};
   const float scale_x = static_cast<float>(box.scale_x), scale_y = static_cast<float>(box.scale_y);
   found_.clear();
   for (const DecodedFace& face : DecodeMaps(Run(&whole_), 3, decode)) {
-    found_.push_back({{face.box[0] / scale_x, face.box[1] / scale_y, face.box[2] / scale_x, face.box[3] / scale_y}, face.score});
+    found_.push_back(
+        {{face.box[0] / scale_x, face.box[1] / scale_y, face.box[2] / scale_x, face.box[3] / scale_y}, face.score});
   }
   int looks = 0;
   for (Found& one : found_) {
@@ -65,7 +68,8 @@ void SsdDetector::Detect(const ImageView& image, std::vector<FaceDetection>* det
     one.score = LookAgain(image, one);
   }
   const float least = static_cast<float>(rules_.score_threshold);
-  found_.erase(std::remove_if(found_.begin(), found_.end(), [&](const Found& one) { return !(one.score > least); }), found_.end());
+  found_.erase(std::remove_if(found_.begin(), found_.end(), [&](const Found& one) { return !(one.score > least); }),
+               found_.end());
   for (size_t i = 1; i < found_.size(); ++i) {  // stable, in place
     for (size_t j = i; j > 0 && found_[j].score > found_[j - 1].score; --j) std::swap(found_[j], found_[j - 1]);
   }
@@ -97,7 +101,8 @@ void SsdDetector::Bind(int width, int height, Bound* bound) const {
   for (int i = 0; i < 3; ++i) {
     const int output = rules_.map_order[i];
     const ConvNet::Shape shape = net_.OutputShape(output, height, width);
-    if (shape.values < 5 + 2 * kFacePoints || shape.rows * kStrides[i] != height || shape.columns * kStrides[i] != width) {
+    if (shape.values < 5 + 2 * kFacePoints || shape.rows * kStrides[i] != height ||
+        shape.columns * kStrides[i] != width) {
       throw std::invalid_argument("a map of the face detector has another shape than its stride gives");
     }
     bound->views[i] = {bound->maps[output].data(), shape.rows, shape.columns, kStrides[i], 1, shape.values};
@@ -118,9 +123,8 @@ float SsdDetector::LookAgain(const ImageView& image, const Found& found) {
                                {look_.canvas.data(), kLookSize, static_cast<ptrdiff_t>(kLookSize) * kLookSize});
   if (!seen) return found.score;
   const double middle = kLookSize / 2, reach = kLookSize / (4 * half);
-  const float expected[4] = {
-      static_cast<float>(middle - width * reach), static_cast<float>(middle - height * reach),
-      static_cast<float>(middle + width * reach), static_cast<float>(middle + height * reach)};
+  const float expected[4] = {static_cast<float>(middle - width * reach), static_cast<float>(middle - height * reach),
+                             static_cast<float>(middle + width * reach), static_cast<float>(middle + height * reach)};
   const double again = static_cast<double>(BestLogit(Run(&look_), 3, expected, kLookIou));
   const double score = static_cast<double>(found.score), first = std::log(score / (1 - score));
   return static_cast<float>(1 / (1 + std::exp(-(first + kLookWeight * again) / (1 + kLookWeight))));

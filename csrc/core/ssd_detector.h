@@ -12,8 +12,8 @@ namespace edgeaff {
 
 struct SsdRules {
   double score_threshold = 0.6;
-  int input_long_side = 320;   // a multiple of 32
-  int map_order[3] = {0, 1, 2};   // output of the network that is the map of stride 8, 16, 32
+  int input_long_side = 320;     // a multiple of 32
+  int map_order[3] = {0, 1, 2};  // output of the network that is the map of stride 8, 16, 32
 };
 
 // A candidate that the network is not sure of gets a second look: the image around it, enlarged, goes through the same network
@@ -35,7 +35,7 @@ class SsdDetector : public FaceDetector {
   struct Bound {
     int width = 0, height = 0;
     std::unique_ptr<char[]> workspace;
-    std::vector<uint8_t> canvas;       // (3, height, width)
+    std::vector<uint8_t> canvas;  // (3, height, width)
     std::vector<float> maps[3];
     float* outputs[3];
     DetectorMap views[3];

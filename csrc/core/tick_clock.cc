@@ -4,6 +4,8 @@
 
 namespace edgeaff {
 
-int64_t RoundToNs(double seconds) { return static_cast<int64_t>(std::nearbyint(seconds * static_cast<double>(kNanoseconds))); }
+int64_t RoundToNs(double seconds) {
+  return static_cast<int64_t>(std::nearbyint(seconds * static_cast<double>(kNanoseconds)));
+}
 
 }  // namespace edgeaff

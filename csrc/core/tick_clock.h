@@ -5,11 +5,11 @@
 namespace edgeaff {
 
 constexpr int64_t kNanoseconds = 1'000'000'000, kMillisecond = 1'000'000;
-constexpr int64_t kHopNs = 10 * kMillisecond;     // from one row of LLDs to the next
-constexpr int64_t kHoldNs = kNanoseconds / 2;     // how long what was delivered last stands in for what is missing
-constexpr int64_t kJumpNs = 10 * kNanoseconds;    // a larger step between two inputs is a jump of the clock
-constexpr int64_t kJumpConfirmNs = kNanoseconds;  // a second input this close confirms a jump
-constexpr int64_t kStepBackNs = kNanoseconds / 2; // a smaller step back is jitter
+constexpr int64_t kHopNs = 10 * kMillisecond;      // from one row of LLDs to the next
+constexpr int64_t kHoldNs = kNanoseconds / 2;      // how long what was delivered last stands in for what is missing
+constexpr int64_t kJumpNs = 10 * kNanoseconds;     // a larger step between two inputs is a jump of the clock
+constexpr int64_t kJumpConfirmNs = kNanoseconds;   // a second input this close confirms a jump
+constexpr int64_t kStepBackNs = kNanoseconds / 2;  // a smaller step back is jitter
 constexpr int64_t kEarliestNs = INT64_MIN + kNanoseconds, kLatestNs = INT64_MAX - kNanoseconds;
 
 // floor(a / b), b > 0.
@@ -45,7 +45,9 @@ struct TickClock {
   int64_t TickPtsNs(int64_t tick) const { return Scale(tick, 2 * kNanoseconds, 2 * rate_hz, rate_hz); }
 
   // The tick that a frame belongs to; the 1 ms keeps both neighbors of 60 fps on one side.
-  int64_t FrameTick(int64_t pts_ns) const { return Scale(pts_ns - kMillisecond, rate_hz, kNanoseconds, kNanoseconds / 2); }
+  int64_t FrameTick(int64_t pts_ns) const {
+    return Scale(pts_ns - kMillisecond, rate_hz, kNanoseconds, kNanoseconds / 2);
+  }
 
   // The first pts that belongs to the next tick: the ceiling of (tick * 10^9 + 10^9 / 2) / rate, and 1 ms.
   int64_t FrameWindowEndNs(int64_t tick) const {

@@ -25,7 +25,8 @@ int64_t TickScheduler::LateNs(int64_t pts_ns) const {
   if (!next_tick_) return 0;
   const std::optional<int64_t>& reached = reached_ns_[static_cast<int>(Modality::kAudio)];
   const int64_t start = reached ? std::max(pts_ns, *reached) : pts_ns;
-  return std::max<int64_t>(0, SaturatingSubtract(SaturatingAdd(clock_.TickPtsNs(*next_tick_ - 1), audio_need_ns_), start));
+  return std::max<int64_t>(0,
+                           SaturatingSubtract(SaturatingAdd(clock_.TickPtsNs(*next_tick_ - 1), audio_need_ns_), start));
 }
 
 std::optional<int64_t> TickScheduler::CurrentTick() const {

@@ -26,7 +26,9 @@ class TickScheduler {
   std::optional<int64_t> CurrentTick() const;
 
   // Whether the tick waits for nothing any more, and the data (or the clock) reach as far as it.
-  bool MayGo(int64_t tick, bool video_ready) const { return IsReached(tick) && VideoDone(tick, video_ready) && AudioDone(tick); }
+  bool MayGo(int64_t tick, bool video_ready) const {
+    return IsReached(tick) && VideoDone(tick, video_ready) && AudioDone(tick);
+  }
 
   void Went(int64_t tick) { next_tick_ = tick + 1; }
 

@@ -48,12 +48,12 @@ enum {
 /* Why an event has, or lacks, its numbers. */
 enum {
   EDGEAFF_STATUS_OK = 0,
-  EDGEAFF_STATUS_WARMUP,    /* less than half a second of evidence */
-  EDGEAFF_STATUS_NO_FACE,   /* video is declared, and there is no face */
-  EDGEAFF_STATUS_NO_AUDIO,  /* audio is declared, and there is none */
-  EDGEAFF_STATUS_STALE,     /* nothing was delivered for staleness_seconds */
-  EDGEAFF_STATUS_ABSTAIN,   /* the expected error is too large, or the numbers are out of range */
-  EDGEAFF_STATUS_NO_SPEECH  /* audio alone is declared, and nobody speaks */
+  EDGEAFF_STATUS_WARMUP,   /* less than half a second of evidence */
+  EDGEAFF_STATUS_NO_FACE,  /* video is declared, and there is no face */
+  EDGEAFF_STATUS_NO_AUDIO, /* audio is declared, and there is none */
+  EDGEAFF_STATUS_STALE,    /* nothing was delivered for staleness_seconds */
+  EDGEAFF_STATUS_ABSTAIN,  /* the expected error is too large, or the numbers are out of range */
+  EDGEAFF_STATUS_NO_SPEECH /* audio alone is declared, and nobody speaks */
 };
 
 enum { EDGEAFF_LOG_ERROR = 0, EDGEAFF_LOG_WARNING, EDGEAFF_LOG_INFO };
@@ -97,28 +97,28 @@ typedef struct edgeaff_face {
 
 typedef struct edgeaff_options {
   uint32_t size;
-  int32_t video, audio;   /* whether declared, 1; a modality that is not declared is never waited for */
-  int32_t max_faces;      /* most faces with their own events per tick; 1 */
-  int32_t detector_stride;   /* run the detector on every n-th frame; 0: as the bundle states */
-  int32_t threads;        /* 1: nothing else is started */
-  double smoothing_valence_seconds, smoothing_arousal_seconds;   /* time constants; below 0: as the bundle states */
-  double staleness_seconds, max_skew_seconds;   /* 0.5, 0.25 */
-  int32_t event_room;     /* events that wait for edgeaff_poll; 64. Above it the oldest is dropped and counted */
-  int32_t most_width, most_height, most_rate_hz;   /* largest image and highest rate; 1920, 1080, 96000 */
-  int32_t live;           /* 1: a jump of the clock by more than 10 s needs a second input; 0 for files */
-  void (*log)(void* user, int32_t level, const char* message);   /* called during push; NULL */
+  int32_t video, audio;    /* whether declared, 1; a modality that is not declared is never waited for */
+  int32_t max_faces;       /* most faces with their own events per tick; 1 */
+  int32_t detector_stride; /* run the detector on every n-th frame; 0: as the bundle states */
+  int32_t threads;         /* 1: nothing else is started */
+  double smoothing_valence_seconds, smoothing_arousal_seconds; /* time constants; below 0: as the bundle states */
+  double staleness_seconds, max_skew_seconds;                  /* 0.5, 0.25 */
+  int32_t event_room; /* events that wait for edgeaff_poll; 64. Above it the oldest is dropped and counted */
+  int32_t most_width, most_height, most_rate_hz; /* largest image and highest rate; 1920, 1080, 96000 */
+  int32_t live; /* 1: a jump of the clock by more than 10 s needs a second input; 0 for files */
+  void (*log)(void* user, int32_t level, const char* message); /* called during push; NULL */
   void* log_user;
 } edgeaff_options;
 
 /* One tick of the model clock. A number that may not be given out is NaN. */
 typedef struct edgeaff_event {
   uint32_t size;
-  int32_t status, has_face, precision_bits;   /* of the model's weights: 32, 16 or 8 */
+  int32_t status, has_face, precision_bits; /* of the model's weights: 32, 16 or 8 */
   uint64_t seq;
   int64_t pts_ns;
   double valence, arousal, valence_raw, arousal_raw, valence_std, arousal_std;
   double video_age_ms, audio_age_ms, video_coverage, audio_coverage;
-  int64_t track_id;   /* -1 without a face */
+  int64_t track_id; /* -1 without a face */
   double box[4], score;
 } edgeaff_event;
 
@@ -126,7 +126,8 @@ typedef struct edgeaff_event {
 typedef struct edgeaff_counts {
   uint32_t size, reserved;
   uint64_t frames_used, frames_unused, chunks_used, chunks_unused;
-  uint64_t frames_not_newer, frames_late, samples_overlapping, samples_filled, samples_not_finite, samples_late, rows_not_newer;
+  uint64_t frames_not_newer, frames_late, samples_overlapping, samples_filled, samples_not_finite, samples_late,
+      rows_not_newer;
   uint64_t audio_restarts, jumps, steps_back, inputs_unconfirmed, inputs_before_jump, values_rejected, events_lost;
 } edgeaff_counts;
 
@@ -147,12 +148,13 @@ EDGEAFF_API const char* edgeaff_code_text(int32_t code);
 /* --- a model */
 
 /* Opens a bundle file, hashing every member that it loads. allocator: NULL for malloc. */
-EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_model_open(const char* path, const edgeaff_allocator* allocator, edgeaff_model** model,
-                                                       edgeaff_error* error);
+EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_model_open(const char* path, const edgeaff_allocator* allocator,
+                                                       edgeaff_model** model, edgeaff_error* error);
 
 /* Opens a bundle in memory, for example in flash. The bytes are read during the call only. */
-EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_model_open_bytes(const void* bytes, size_t count, const edgeaff_allocator* allocator,
-                                                             edgeaff_model** model, edgeaff_error* error);
+EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_model_open_bytes(const void* bytes, size_t count,
+                                                             const edgeaff_allocator* allocator, edgeaff_model** model,
+                                                             edgeaff_error* error);
 
 /* The manifest, JSON text of `length` bytes. */
 EDGEAFF_API const char* edgeaff_model_manifest(const edgeaff_model* model, size_t* length);
@@ -170,7 +172,8 @@ EDGEAFF_API void edgeaff_options_default(edgeaff_options* options);
 
 /* Writes a bound on the memory of a session with these options, for images and audio within their limits, chunks of at most a
    second and at most four faces. */
-EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_session_memory(edgeaff_model* model, const edgeaff_options* options, size_t* bytes);
+EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_session_memory(edgeaff_model* model, const edgeaff_options* options,
+                                                           size_t* bytes);
 
 /* Makes a session with the model's allocator. options: NULL for the defaults. */
 EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_session_create(edgeaff_model* model, const edgeaff_options* options,
@@ -182,22 +185,24 @@ EDGEAFF_API void edgeaff_session_destroy(edgeaff_session* session);
 /* --- what goes in. Each returns how many events wait, or an error. pts_ns: nanoseconds on one clock for all calls. */
 
 /* Takes a frame. */
-EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_push_frame(edgeaff_session* session, const edgeaff_image* image, int64_t pts_ns);
+EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_push_frame(edgeaff_session* session, const edgeaff_image* image,
+                                                       int64_t pts_ns);
 
 /* Takes mono samples, the first one at pts_ns. */
-EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_push_audio_i16(edgeaff_session* session, const int16_t* samples, size_t count,
-                                                           int32_t rate_hz, int64_t pts_ns);
+EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_push_audio_i16(edgeaff_session* session, const int16_t* samples,
+                                                           size_t count, int32_t rate_hz, int64_t pts_ns);
 
 /* The same for samples in [-1, 1]; what is no number counts as 0. */
 EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_push_audio_f32(edgeaff_session* session, const float* samples, size_t count,
                                                            int32_t rate_hz, int64_t pts_ns);
 
 /* Takes a frame whose faces are known, the primary one first; count 0: a frame without a face. */
-EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_push_faces(edgeaff_session* session, const edgeaff_face* faces, int32_t count,
-                                                       int64_t pts_ns);
+EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_push_faces(edgeaff_session* session, const edgeaff_face* faces,
+                                                       int32_t count, int64_t pts_ns);
 
 /* Takes final rows of 65 descriptors, 10 ms apart, the first one starting at pts_ns. */
-EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_push_rows(edgeaff_session* session, const float* rows, int32_t count, int64_t pts_ns);
+EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_push_rows(edgeaff_session* session, const float* rows, int32_t count,
+                                                      int64_t pts_ns);
 
 /* Notes that time has come to pts_ns without a delivery. */
 EDGEAFF_API EDGEAFF_CHECKED int32_t edgeaff_advance(edgeaff_session* session, int64_t pts_ns);

@@ -21,8 +21,8 @@ bool InRange(int value, int low, int high) { return low <= value && value <= hig
 
 int64_t PadTo16(int64_t count) { return (count + 15) / 16 * 16; }
 
-const StepModel::Tensor& Find(const std::unordered_map<std::string, StepModel::Tensor>& tensors, const std::string& name,
-                              const std::vector<int64_t>& shape) {
+const StepModel::Tensor& Find(const std::unordered_map<std::string, StepModel::Tensor>& tensors,
+                              const std::string& name, const std::vector<int64_t>& shape) {
   const auto found = tensors.find(name);
   if (found == tensors.end()) throw std::invalid_argument(name + " is missing");
   if (found->second.shape != shape) throw std::invalid_argument(name + " has another shape than the sizes say");
@@ -98,8 +98,8 @@ const float* StepModel::Floats(const std::unordered_map<std::string, Tensor>& te
   return to;
 }
 
-StepLinear StepModel::Linear(const std::unordered_map<std::string, Tensor>& tensors, const std::string& name, int inputs,
-                             int outputs) {
+StepLinear StepModel::Linear(const std::unordered_map<std::string, Tensor>& tensors, const std::string& name,
+                             int inputs, int outputs) {
   const Tensor& tensor = Find(tensors, name + ".weight", {inputs, outputs});
   const size_t size = BytesOf(tensor.type);
   const size_t row = static_cast<size_t>(PadTo16(outputs)) * size;
@@ -142,8 +142,8 @@ int64_t StepModel::state_floats() const {
 }
 
 int64_t StepModel::scratch_floats() const {
-  return 24 * static_cast<int64_t>(sizes_.size) + sizes_.ffn_size + sizes_.audio_size + padded_band() + 512 + sizes_.video_size +
-         sizes_.spread_size + 32;
+  return 24 * static_cast<int64_t>(sizes_.size) + sizes_.ffn_size + sizes_.audio_size + padded_band() + 512 +
+         sizes_.video_size + sizes_.spread_size + 32;
 }
 
 void StepModel::Step(float* state, const float* video_values, const float* audio_values, float* values) const {
@@ -152,7 +152,8 @@ void StepModel::Step(float* state, const float* video_values, const float* audio
   Step(state, video_values, audio_values, values, scratch.data());
 }
 
-void StepModel::Step(float* state, const float* video_values, const float* audio_values, float* values, float* scratch) const {
+void StepModel::Step(float* state, const float* video_values, const float* audio_values, float* values,
+                     float* scratch) const {
   ChooseKernel()(*this, state, video_values, audio_values, scratch, values);
 }
 

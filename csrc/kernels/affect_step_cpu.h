@@ -4,8 +4,8 @@
 
 namespace edgeaff {
 
-using StepKernel = void (*)(const StepModel& model, float* state, const float* video, const float* audio, float* scratch,
-                            float* values);
+using StepKernel = void (*)(const StepModel& model, float* state, const float* video, const float* audio,
+                            float* scratch, float* values);
 
 extern const StepKernel kStepScalar;
 #if defined(__x86_64__)

@@ -17,18 +17,24 @@ template <class V>
 class StepRunner {
   using Reg = typename V::Reg;
   static constexpr int W = V::kWidth;
-  static constexpr float kLeastLogStd = -3.91202301f, kMostLogStd = 0.405465108f;   // of 0.02 and 1.5
-  static constexpr int kHeader = 16;   // floats of the state before the rings: newest slot, count
+  static constexpr float kLeastLogStd = -3.91202301f, kMostLogStd = 0.405465108f;  // of 0.02 and 1.5
+  static constexpr int kHeader = 16;  // floats of the state before the rings: newest slot, count
 
  public:
-  static void Run(const StepModel& model, float* state, const float* video, const float* audio, float* scratch, float* values) {
+  static void Run(const StepModel& model, float* state, const float* video, const float* audio, float* scratch,
+                  float* values) {
     StepRunner(model, state, scratch).Tick(video, audio, values);
   }
 
  private:
   StepRunner(const StepModel& model, float* state, float* scratch)
-      : model_(model), sizes_(model.sizes()), d_(sizes_.size), head_(sizes_.size / sizes_.num_heads),
-        padded_(model.padded_band()), header_(state), ring_(state + kHeader) {
+      : model_(model),
+        sizes_(model.sizes()),
+        d_(sizes_.size),
+        head_(sizes_.size / sizes_.num_heads),
+        padded_(model.padded_band()),
+        header_(state),
+        ring_(state + kHeader) {
     tokens_ = scratch;
     norm_ = tokens_ + d_;
     packed_ = norm_ + d_;
@@ -181,7 +187,8 @@ class StepRunner {
     for (int c = 0; c < C; ++c) {
       const Reg sum = V::Add(even[c], odd[c]);
       const Reg bias = V::Load(linear.bias + o + c * W);
-      const Reg value = linear.scale == nullptr ? V::Add(sum, bias) : V::Fma(sum, V::Load(linear.scale + o + c * W), bias);
+      const Reg value =
+          linear.scale == nullptr ? V::Add(sum, bias) : V::Fma(sum, V::Load(linear.scale + o + c * W), bias);
       V::Store(y + o + c * W, value);
     }
   }

@@ -22,9 +22,10 @@ struct DirectionView {
   const uint8_t* mask;    // null = all keys exist
   const float* age_bias;  // null = 0
   int64_t query_stride, key_stride, residual_stride;
-  float weight;           // alpha or beta
+  float weight;  // alpha or beta
 
-  __device__ DirectionView(const CrossModalAttentionParams& p, int direction, int64_t batch, int64_t head, int head_size) {
+  __device__ DirectionView(const CrossModalAttentionParams& p, int direction, int64_t batch, int64_t head,
+                           int head_size) {
     const AttentionModality& asks = direction == 0 ? p.audio : p.video;
     const AttentionModality& answers = direction == 0 ? p.video : p.audio;
     const int64_t channel = head * head_size;
@@ -46,7 +47,6 @@ struct DirectionView {
   __device__ bool Exists(const CrossModalAttentionParams& p, int64_t j) const {
     return j < p.key_count && (mask == nullptr || mask[j] != 0);
   }
-
 };
 
 // The keys of one tile, numbered from 0, as a warp's queries see them. 32 bits suffice: the launcher refuses 2^30 keys or queries.

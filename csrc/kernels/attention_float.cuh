@@ -13,15 +13,15 @@ struct FloatTraits {
   static constexpr int kTile = 32;
   static constexpr int kRows = 4;
   static constexpr int kPitch = kHeadSize + 4;
-  static constexpr int kGroupFloats = 2 * kTile * kPitch;                       // keys and values of one direction
-  static constexpr int kWarpFloats = kRows * kPitch + kRows * kTile;            // queries and probabilities of one warp
+  static constexpr int kGroupFloats = 2 * kTile * kPitch;             // keys and values of one direction
+  static constexpr int kWarpFloats = kRows * kPitch + kRows * kTile;  // queries and probabilities of one warp
   static constexpr int SharedBytes(int row_warps) { return 4 * (2 * kGroupFloats + 2 * row_warps * kWarpFloats); }
 };
 
 // Rows [tile * kTile, + kTile) of keys and values into shared memory; rows that do not exist become 0.
 template <class Traits>
-__device__ __forceinline__ void LoadTile(const CrossModalAttentionParams& p, const DirectionView<float>& view, float* keys,
-                                         float* values, int64_t tile, int thread, int thread_count) {
+__device__ __forceinline__ void LoadTile(const CrossModalAttentionParams& p, const DirectionView<float>& view,
+                                         float* keys, float* values, int64_t tile, int thread, int thread_count) {
   for (int index = thread; index < Traits::kTile * Traits::kHead; index += thread_count) {
     const int j = index / Traits::kHead, channel = index % Traits::kHead;
     const int64_t at = tile * Traits::kTile + j;
@@ -48,7 +48,8 @@ struct FloatWarp {
   }
 
   // products[r] = query r . key lane
-  __device__ __forceinline__ void Multiply(float (&products)[kRows], const float* queries, const float* keys, int lane) const {
+  __device__ __forceinline__ void Multiply(float (&products)[kRows], const float* queries, const float* keys,
+                                           int lane) const {
     for (int channel = 0; channel < Traits::kHead; channel += 4) {
       const float4 k = *reinterpret_cast<const float4*>(keys + lane * kPitch + channel);
 #pragma unroll
@@ -93,8 +94,9 @@ struct FloatWarp {
   }
 
   // The second direction hands its result over in shared memory (`sums`, of the block's rows), the first adds and writes.
-  __device__ __forceinline__ void Write(const CrossModalAttentionParams& p, const DirectionView<float>& view, int direction,
-                                        float* sums, float* out_rows, int64_t block_row, int64_t row, int lane) const {
+  __device__ __forceinline__ void Write(const CrossModalAttentionParams& p, const DirectionView<float>& view,
+                                        int direction, float* sums, float* out_rows, int64_t block_row, int64_t row,
+                                        int lane) const {
     for (int pass = 1; pass >= 0; --pass) {
       SyncBlock();
       if (direction != pass) continue;
@@ -110,8 +112,10 @@ struct FloatWarp {
           if (view.residual != nullptr) value += view.residual[i * view.residual_stride + channel];
           value *= view.weight;
           float* const sum = sums + (i - block_row) * kPitch + channel;
-          if (pass == 1) *sum = value;
-          else out_rows[i * p.output_time_stride + channel] = value + *sum;
+          if (pass == 1)
+            *sum = value;
+          else
+            out_rows[i * p.output_time_stride + channel] = value + *sum;
         }
       }
     }
@@ -119,8 +123,8 @@ struct FloatWarp {
 };
 
 template <class Traits>
-__device__ void AttendFloat(const CrossModalAttentionParams& p, int row_warps, int64_t query_tile, int64_t head, int64_t batch,
-                            int thread) {
+__device__ void AttendFloat(const CrossModalAttentionParams& p, int row_warps, int64_t query_tile, int64_t head,
+                            int64_t batch, int thread) {
   constexpr int kRows = Traits::kRows, kPitch = Traits::kPitch;
   const int lane = thread % 32, warp = thread / 32;
   const int direction = warp / row_warps, group_thread = thread - direction * row_warps * 32;
@@ -137,13 +141,14 @@ __device__ void AttendFloat(const CrossModalAttentionParams& p, int row_warps, i
   for (int index = lane; index < kRows * Traits::kHead; index += 32) {
     const int64_t i = row + index / Traits::kHead;
     const int channel = index % Traits::kHead;
-    queries[index / Traits::kHead * kPitch + channel] = i < p.query_count ? view.query[i * view.query_stride + channel] : 0.0f;
+    queries[index / Traits::kHead * kPitch + channel] =
+        i < p.query_count ? view.query[i * view.query_stride + channel] : 0.0f;
   }
   FloatWarp<Traits> state;
   state.Clear();
   const TileRange tiles(p, block_row, min(block_row + row_warps * kRows, p.query_count), Traits::kTile);
   for (int64_t tile = tiles.first; tile < tiles.last; ++tile) {
-    SyncBlock();   // the tile before has been used
+    SyncBlock();  // the tile before has been used
     LoadTile<Traits>(p, view, keys, values, tile, group_thread, row_warps * 32);
     SyncBlock();
     const TileView seen(p, view, tile * Traits::kTile, Traits::kTile);
@@ -152,7 +157,7 @@ __device__ void AttendFloat(const CrossModalAttentionParams& p, int row_warps, i
     state.Softmax(products, weights, seen, static_cast<int>(row), scale, lane);
     SyncWarp();
     state.Mix(weights, values, lane);
-    SyncWarp();   // before the next tile's weights are written
+    SyncWarp();  // before the next tile's weights are written
   }
   float* const out_rows = static_cast<float*>(p.output) + batch * p.output_batch_stride + head * Traits::kHead;
   state.Write(p, view, direction, memory, out_rows, block_row, row, lane);

@@ -17,12 +17,12 @@ template <class T, int kHeadSize, int kTileKeys, int kStageCount>
 struct HalfTraits {
   using Element = T;
   static constexpr int kHead = kHeadSize;
-  static constexpr int kTile = kTileKeys;          // keys per tile
+  static constexpr int kTile = kTileKeys;  // keys per tile
   static constexpr int kStages = kStageCount;
-  static constexpr int kRows = 16;                 // queries per warp
-  static constexpr int kPitch = kHeadSize + 8;     // elements per row in shared memory
+  static constexpr int kRows = 16;              // queries per warp
+  static constexpr int kPitch = kHeadSize + 8;  // elements per row in shared memory
   static constexpr int kStageElements = 2 * kTile * kPitch;
-  static constexpr int kSharedBytes = 2 * kStages * kStageElements * 2;   // both directions
+  static constexpr int kSharedBytes = 2 * kStages * kStageElements * 2;  // both directions
   static constexpr int kSumPitch = kHeadSize + 4;  // floats per row of the second direction's result
 };
 
@@ -30,10 +30,10 @@ struct HalfTraits {
 template <class Traits>
 __device__ __forceinline__ void LoadRows(const CrossModalAttentionParams& p,
                                          const DirectionView<typename Traits::Element>& view,
-                                         const typename Traits::Element* from, typename Traits::Element* to, int64_t tile,
-                                         int thread, int thread_count, bool aligned) {
+                                         const typename Traits::Element* from, typename Traits::Element* to,
+                                         int64_t tile, int thread, int thread_count, bool aligned) {
   using T = typename Traits::Element;
-  constexpr int kChunks = Traits::kHead / 8;   // of 16 bytes
+  constexpr int kChunks = Traits::kHead / 8;  // of 16 bytes
   for (int index = thread; index < Traits::kTile * kChunks; index += thread_count) {
     const int row = index / kChunks, chunk = index % kChunks * 8;
     const int64_t j = tile * Traits::kTile + row;
@@ -44,8 +44,10 @@ __device__ __forceinline__ void LoadRows(const CrossModalAttentionParams& p,
       CopyAsync16(target, source, exists);
     } else {
       for (int e = 0; e < 8; ++e) {
-        if (exists) target[e] = source[e];
-        else FromFloat(0.0f, &target[e]);
+        if (exists)
+          target[e] = source[e];
+        else
+          FromFloat(0.0f, &target[e]);
       }
     }
   }
@@ -60,7 +62,7 @@ struct HalfWarp {
 
   uint32_t query[Traits::kHead / 16][4];
   float out[kHeadTiles][4];
-  float top[2], total[2];   // of rows g and g + 8
+  float top[2], total[2];  // of rows g and g + 8
 
   __device__ __forceinline__ void LoadQuery(const DirectionView<T>& view, int64_t row, int64_t row_count, int lane) {
     const int g = lane / 4, t = lane % 4;
@@ -99,7 +101,8 @@ struct HalfWarp {
   }
 
   // scores -> unnormalized probabilities; what was summed before is rescaled to the new maximum.
-  __device__ __forceinline__ void Softmax(float (&scores)[kScoreTiles][4], const TileView& tile, int row, float scale, int lane) {
+  __device__ __forceinline__ void Softmax(float (&scores)[kScoreTiles][4], const TileView& tile, int row, float scale,
+                                          int lane) {
     const int g = lane / 4, t = lane % 4;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -189,8 +192,8 @@ struct HalfWarp {
             if (pass == 1) {
               *sum = value;
             } else {
-              FromFloat(value + *sum, static_cast<T*>(p.output) + batch * p.output_batch_stride + i * p.output_time_stride +
-                                          head * Traits::kHead + channel);
+              FromFloat(value + *sum, static_cast<T*>(p.output) + batch * p.output_batch_stride +
+                                          i * p.output_time_stride + head * Traits::kHead + channel);
             }
           }
         }
@@ -201,8 +204,8 @@ struct HalfWarp {
 };
 
 template <class Traits>
-__device__ void AttendHalf(const CrossModalAttentionParams& p, bool aligned, int row_warps, int64_t query_tile, int64_t head,
-                           int64_t batch, int thread) {
+__device__ void AttendHalf(const CrossModalAttentionParams& p, bool aligned, int row_warps, int64_t query_tile,
+                           int64_t head, int64_t batch, int thread) {
   using T = typename Traits::Element;
   const int lane = thread % 32, warp = thread / 32;
   const int direction = warp / row_warps, group_thread = thread - direction * row_warps * 32;
@@ -216,7 +219,8 @@ __device__ void AttendHalf(const CrossModalAttentionParams& p, bool aligned, int
   const auto load = [&](int64_t tile) {
     T* const keys = stages + (tile - tiles.first) % Traits::kStages * Traits::kStageElements;
     LoadRows<Traits>(p, view, view.key, keys, tile, group_thread, row_warps * 32, aligned);
-    LoadRows<Traits>(p, view, view.value, keys + Traits::kTile * Traits::kPitch, tile, group_thread, row_warps * 32, aligned);
+    LoadRows<Traits>(p, view, view.value, keys + Traits::kTile * Traits::kPitch, tile, group_thread, row_warps * 32,
+                     aligned);
   };
   if (tiles.first < tiles.last) load(tiles.first);
   HalfWarp<Traits> state;
@@ -225,18 +229,22 @@ __device__ void AttendHalf(const CrossModalAttentionParams& p, bool aligned, int
     const T* const keys = stages + (tile - tiles.first) % Traits::kStages * Traits::kStageElements;
     const bool more = Traits::kStages > 1 && tile + 1 < tiles.last;
     if (more) load(tile + 1);
-    if (more) WaitCopies<3>();   // under way: this tile's values, the next tile's keys and values
-    else WaitCopies<1>();
+    if (more)
+      WaitCopies<3>();  // under way: this tile's values, the next tile's keys and values
+    else
+      WaitCopies<1>();
     SyncBlock();
     float scores[HalfWarp<Traits>::kScoreTiles][4];
     const TileView seen(p, view, tile * Traits::kTile, Traits::kTile);
     state.Multiply(scores, keys, seen.limit, lane);
     state.Softmax(scores, seen, static_cast<int>(row), scale, lane);
-    if (more) WaitCopies<2>();
-    else WaitCopies<0>();
+    if (more)
+      WaitCopies<2>();
+    else
+      WaitCopies<0>();
     SyncBlock();
     state.Mix(scores, keys + Traits::kTile * Traits::kPitch, seen.limit, lane);
-    SyncBlock();   // before the next load, or the sums below, overwrite this stage
+    SyncBlock();  // before the next load, or the sums below, overwrite this stage
   }
 
   state.Write(p, view, direction, reinterpret_cast<float*>(SharedMemory()), batch, head, block_row, row, lane);

@@ -24,10 +24,12 @@ class AttentionTile {
   static constexpr int W = V::kWidth;
   static constexpr int64_t kKeyPanel = V::kScoreCols * W, kValuePanel = V::kValueCols * W;
   static constexpr int kLongestSum = 32, kLongestValueSum = 128;
-  static constexpr int kDotKeys = 4;   // leftover keys up to this many are done as dot products
+  static constexpr int kDotKeys = 4;  // leftover keys up to this many are done as dot products
 
  public:
-  static int64_t ScratchFloats(const CrossModalAttentionParams& p) { return AttentionTile(p, 0, 0, nullptr).scratch_size_; }
+  static int64_t ScratchFloats(const CrossModalAttentionParams& p) {
+    return AttentionTile(p, 0, 0, nullptr).scratch_size_;
+  }
 
   static void Run(const CrossModalAttentionParams& p, int64_t batch, int head, float* scratch) {
     AttentionTile tile(p, batch, head, scratch);
@@ -39,7 +41,8 @@ class AttentionTile {
   }
 
  private:
-  AttentionTile(const CrossModalAttentionParams& p, int64_t batch, int head, float* scratch) : p_(p), batch_(batch), head_(head) {
+  AttentionTile(const CrossModalAttentionParams& p, int64_t batch, int head, float* scratch)
+      : p_(p), batch_(batch), head_(head) {
     d_ = p.head_size;
     units_ = d_ / M::kPack;
     padded_keys_ = (p.key_count + 2 * W * M::kPack) / (W * M::kPack) * (W * M::kPack);
@@ -95,8 +98,8 @@ class AttentionTile {
     age_bias_ = kv.age_bias == nullptr ? nullptr : kv.age_bias + head_ * p_.band;
     PrepareBias();
     direct_values_ = small_ && mask_ == nullptr && sizeof(T) == 4;
-    copy_values_ = !small_ && mask_ == nullptr && sizeof(T) == 4 && p_.band == 0 && one_block_ && p_.key_count <= kLongestValueSum &&
-                   p_.query_count >= V::kValueRows;
+    copy_values_ = !small_ && mask_ == nullptr && sizeof(T) == 4 && p_.band == 0 && one_block_ &&
+                   p_.key_count <= kLongestValueSum && p_.query_count >= V::kValueRows;
     if (!one_block_) PackAll();
     for (int64_t from = 0; from < p_.query_count; from += block_) {
       const int64_t rows = p_.query_count - from < block_ ? p_.query_count - from : block_;
@@ -171,7 +174,8 @@ class AttentionTile {
   // Several blocks of queries read the same panels: they are packed once, each at its place. One block packs each panel just
   // before its use, all at one place that stays in the first cache.
   void PackAll() {
-    for (int64_t panel = 0; panel < vector_keys_; panel += kKeyPanel) PackKeyPanel(panel, KeyPanelWidth(panel), keys_ + panel * units_);
+    for (int64_t panel = 0; panel < vector_keys_; panel += kKeyPanel)
+      PackKeyPanel(panel, KeyPanelWidth(panel), keys_ + panel * units_);
     const int64_t steps = (p_.key_count + M::kPack - 1) / M::kPack;
     if (direct_values_) return;
     for (int64_t c = 0; c < d_; c += kValuePanel) PackValuePanel(c, ValuePanelWidth(c), values_ + c * steps);
@@ -190,10 +194,14 @@ class AttentionTile {
       const int64_t cols = (vector_keys_ - panel) / W;
       packed_ = one_block_ ? keys_ : keys_ + panel * units_;
       if (one_block_) PackKeyPanel(panel, KeyPanelWidth(panel), keys_);
-      if (V::kScoreCols >= 4 && cols >= 4) ScorePanel<V::kScoreCols >= 4 ? 4 : 1>(q, stride, from, rows, panel);
-      else if (V::kScoreCols >= 3 && cols >= 3) ScorePanel<V::kScoreCols >= 3 ? 3 : 1>(q, stride, from, rows, panel);
-      else if (cols >= 2) ScorePanel<2>(q, stride, from, rows, panel);
-      else ScorePanel<1>(q, stride, from, rows, panel);
+      if (V::kScoreCols >= 4 && cols >= 4)
+        ScorePanel<V::kScoreCols >= 4 ? 4 : 1>(q, stride, from, rows, panel);
+      else if (V::kScoreCols >= 3 && cols >= 3)
+        ScorePanel<V::kScoreCols >= 3 ? 3 : 1>(q, stride, from, rows, panel);
+      else if (cols >= 2)
+        ScorePanel<2>(q, stride, from, rows, panel);
+      else
+        ScorePanel<1>(q, stride, from, rows, panel);
     }
     DotScores(q, stride, from, rows);
   }
@@ -358,7 +366,7 @@ class AttentionTile {
   void ClearOutside(float* row, int64_t begin, int64_t end) const {
     if (p_.band == 0 && M::kPack == 1) return;
     const T zero{};
-    using P = T;   // probabilities lie as T only for pairs; with kPack 1 they are fp32
+    using P = T;  // probabilities lie as T only for pairs; with kPack 1 they are fp32
     if (M::kPack == 1) {
       for (int64_t j = 0; j < begin; ++j) row[j] = 0.0f;
       for (int64_t j = end; j < padded_keys_; ++j) row[j] = 0.0f;
@@ -376,10 +384,14 @@ class AttentionTile {
       const int64_t cols = (d_ - c) / W;
       packed_ = one_block_ ? values_ : values_ + c * steps;
       if (one_block_ && !direct_values_ && !copy_values_) PackValuePanel(c, ValuePanelWidth(c), values_);
-      if (V::kValueCols >= 4 && cols >= 4) ValuePanel<V::kValueCols >= 4 ? 4 : 1, 4>(from, rows, c);
-      else if (V::kValueCols >= 3 && cols >= 3) ValuePanel<V::kValueCols >= 3 ? 3 : 1, 3>(from, rows, c);
-      else if (cols >= 2) ValuePanel<2, 2>(from, rows, c);
-      else ValuePanel<1, 1>(from, rows, c);
+      if (V::kValueCols >= 4 && cols >= 4)
+        ValuePanel<V::kValueCols >= 4 ? 4 : 1, 4>(from, rows, c);
+      else if (V::kValueCols >= 3 && cols >= 3)
+        ValuePanel<V::kValueCols >= 3 ? 3 : 1, 3>(from, rows, c);
+      else if (cols >= 2)
+        ValuePanel<2, 2>(from, rows, c);
+      else
+        ValuePanel<1, 1>(from, rows, c);
     }
   }
 
@@ -423,14 +435,15 @@ class AttentionTile {
 
   // Sums over many keys are done in parts, as those of scores.
   template <int R, int C>
-  __attribute__((noinline)) void LongValueRows(int64_t from, int64_t r, int64_t c, const char* a, const float* b, int64_t b_stride,
-                                               int64_t steps) {
+  __attribute__((noinline)) void LongValueRows(int64_t from, int64_t r, int64_t c, const char* a, const float* b,
+                                               int64_t b_stride, int64_t steps) {
     constexpr int64_t kPart = kLongestValueSum / M::kPack;
     Reg acc[R][C], more[R][C];
     MultiplyTile<M, R, C>(a, score_stride_ * 4, b, b_stride, kPart, acc);
     for (int64_t k = kPart; k < steps; k += kPart) {
       const int64_t left = steps - k;
-      MultiplyTile<M, R, C>(a + 4 * k, score_stride_ * 4, b + k * b_stride, b_stride, left < kPart ? left : kPart, more);
+      MultiplyTile<M, R, C>(a + 4 * k, score_stride_ * 4, b + k * b_stride, b_stride, left < kPart ? left : kPart,
+                            more);
       for (int i = 0; i < R; ++i) {
         for (int j = 0; j < C; ++j) acc[i][j] = V::Add(acc[i][j], more[i][j]);
       }

@@ -45,8 +45,9 @@ struct FloatUnits {
 // acc[r][c] = sum over k in [0, n) of a[r][k] * b[k][c]. a_stride in bytes, b_stride in floats. A `copy` (C vectors a row) gets
 // b as it passes by.
 template <class M, int R, int C, bool kCopy = false>
-inline __attribute__((always_inline)) void MultiplyTile(const char* a, int64_t a_stride, const float* b, int64_t b_stride,
-                                                        int64_t n, typename M::V::Reg (&acc)[R][C], float* copy = nullptr) {
+inline __attribute__((always_inline)) void MultiplyTile(const char* a, int64_t a_stride, const float* b,
+                                                        int64_t b_stride, int64_t n, typename M::V::Reg (&acc)[R][C],
+                                                        float* copy = nullptr) {
   using V = typename M::V;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {

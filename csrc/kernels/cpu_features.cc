@@ -61,7 +61,8 @@ bool HasAvx512Vnni() {
 }
 
 bool HasDotProduct() {
-  if (BestInstructionSet() != InstructionSet::kNeon || !g_dot_product_allowed.load(std::memory_order_relaxed)) return false;
+  if (BestInstructionSet() != InstructionSet::kNeon || !g_dot_product_allowed.load(std::memory_order_relaxed))
+    return false;
 #if defined(__aarch64__) && defined(__linux__)
   constexpr unsigned long kAsimdDotProduct = 1ul << 20;  // HWCAP_ASIMDDP
   return (getauxval(AT_HWCAP) & kAsimdDotProduct) != 0;
@@ -85,12 +86,18 @@ const char* InstructionSetName(InstructionSet set) {
 
 bool SetInstructionSetLimit(const std::string& name) {
   int limit;
-  if (name == "best") limit = kNoLimit;
-  else if (name == "scalar") limit = static_cast<int>(InstructionSet::kScalar);
-  else if (name == "neon" || name == "neondot") limit = static_cast<int>(InstructionSet::kNeon);
-  else if (name == "avx2") limit = static_cast<int>(InstructionSet::kAvx2);
-  else if (name == "avx512") limit = static_cast<int>(InstructionSet::kAvx512);
-  else return false;
+  if (name == "best")
+    limit = kNoLimit;
+  else if (name == "scalar")
+    limit = static_cast<int>(InstructionSet::kScalar);
+  else if (name == "neon" || name == "neondot")
+    limit = static_cast<int>(InstructionSet::kNeon);
+  else if (name == "avx2")
+    limit = static_cast<int>(InstructionSet::kAvx2);
+  else if (name == "avx512")
+    limit = static_cast<int>(InstructionSet::kAvx512);
+  else
+    return false;
   g_limit.store(limit, std::memory_order_relaxed);
   g_dot_product_allowed.store(name != "neon", std::memory_order_relaxed);
   return true;

@@ -14,13 +14,14 @@ namespace {
 // ---- kernels -----------------------------------------------------------------------------------------------------------
 
 template <class Traits>
-__global__ void __launch_bounds__(2 * kMaxRowWarps * 32, 1) AttendHalfKernel(const __grid_constant__ CrossModalAttentionParams p,
-                                                                         bool aligned) {
+__global__ void __launch_bounds__(2 * kMaxRowWarps * 32, 1)
+    AttendHalfKernel(const __grid_constant__ CrossModalAttentionParams p, bool aligned) {
   AttendHalf<Traits>(p, aligned, blockDim.x / 64, blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x);
 }
 
 template <class Traits>
-__global__ void __launch_bounds__(2 * kMaxRowWarps * 32, 1) AttendFloatKernel(const __grid_constant__ CrossModalAttentionParams p) {
+__global__ void __launch_bounds__(2 * kMaxRowWarps * 32, 1)
+    AttendFloatKernel(const __grid_constant__ CrossModalAttentionParams p) {
   AttendFloat<Traits>(p, blockDim.x / 64, blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x);
 }
 
@@ -69,7 +70,8 @@ cudaError_t Launch(const CrossModalAttentionParams& p, const Device& device, int
 }
 
 bool RowsAligned(const AttentionModality& m) {
-  return reinterpret_cast<uintptr_t>(m.key_value) % 16 == 0 && m.key_value_batch_stride % 8 == 0 && m.key_value_time_stride % 8 == 0;
+  return reinterpret_cast<uintptr_t>(m.key_value) % 16 == 0 && m.key_value_batch_stride % 8 == 0 &&
+         m.key_value_time_stride % 8 == 0;
 }
 
 template <class T, int kHead>
@@ -99,8 +101,8 @@ cudaError_t LaunchForHead(const CrossModalAttentionParams& p, const Device& devi
 }  // namespace
 
 cudaError_t CrossModalAttentionCuda(const CrossModalAttentionParams& params, cudaStream_t stream) {
-  if (params.num_heads < 1 || params.num_heads > 65535 || params.batch > 65535 || params.key_count < 0 || params.band < 0 ||
-      params.key_count > kMaxLength || params.query_count > kMaxLength || params.band > kMaxLength) {
+  if (params.num_heads < 1 || params.num_heads > 65535 || params.batch > 65535 || params.key_count < 0 ||
+      params.band < 0 || params.key_count > kMaxLength || params.query_count > kMaxLength || params.band > kMaxLength) {
     return cudaErrorInvalidValue;
   }
   if (params.batch <= 0 || params.query_count <= 0) return cudaSuccess;

@@ -27,7 +27,8 @@ const AttentionKernel& ChooseKernel(const CrossModalAttentionParams& params) {
 #if defined(__x86_64__)
     case InstructionSet::kAvx512:
       if (is_float) return kAttentionFloatAvx512;
-      if (HasAvx512Bf16() && params.head_size % 32 == 0 && params.query_count > kSmallQuery) return kAttentionBf16Avx512Dot;
+      if (HasAvx512Bf16() && params.head_size % 32 == 0 && params.query_count > kSmallQuery)
+        return kAttentionBf16Avx512Dot;
       return kAttentionBf16Avx512;
     case InstructionSet::kAvx2: return is_float ? kAttentionFloatAvx2 : kAttentionBf16Avx2;
 #elif defined(__aarch64__)
@@ -46,7 +47,8 @@ class Scratch {
     if (floats > size_) {
       std::free(memory_);
       size_ = 0;
-      memory_ = static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>((floats + 15) / 16 * 16) * sizeof(float)));
+      memory_ =
+          static_cast<float*>(std::aligned_alloc(64, static_cast<size_t>((floats + 15) / 16 * 16) * sizeof(float)));
       if (memory_ == nullptr) return nullptr;
       size_ = floats;
     }
@@ -81,7 +83,8 @@ void RunItem(void* context, int64_t index, int) {
 
 bool CrossModalAttentionCpu(const CrossModalAttentionParams& params, int threads) {
   if (params.data_type == DataType::kFloat16) return false;
-  if (params.head_size < 16 || params.head_size > 256 || params.head_size % 16 != 0 || params.num_heads < 1) return false;
+  if (params.head_size < 16 || params.head_size > 256 || params.head_size % 16 != 0 || params.num_heads < 1)
+    return false;
   if (params.batch <= 0 || params.query_count <= 0) return true;
   const AttentionKernel& kernel = ChooseKernel(params);
   Job job{&params, &kernel, kernel.scratch_floats(params)};

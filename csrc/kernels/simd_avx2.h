@@ -10,7 +10,7 @@ namespace {
 struct Avx2 {
   using Reg = __m256;
   static constexpr int kWidth = 8;
-  static constexpr int kScoreRows = 6, kScoreCols = 2;   // accumulators: 12 of 16 registers
+  static constexpr int kScoreRows = 6, kScoreCols = 2;  // accumulators: 12 of 16 registers
   static constexpr int kValueRows = 6, kValueCols = 2;
 
   static Reg Zero() { return _mm256_setzero_ps(); }

@@ -16,8 +16,8 @@ namespace {
 struct Avx512 {
   using Reg = __m512;
   static constexpr int kWidth = 16;
-  static constexpr int kScoreRows = 8, kScoreCols = 3;   // accumulators of Q K^T: 24 of 32 registers
-  static constexpr int kValueRows = 6, kValueCols = 4;   // accumulators of P V
+  static constexpr int kScoreRows = 8, kScoreCols = 3;  // accumulators of Q K^T: 24 of 32 registers
+  static constexpr int kValueRows = 6, kValueCols = 4;  // accumulators of P V
 
   static Reg Zero() { return _mm512_setzero_ps(); }
   static Reg Set(float x) { return _mm512_set1_ps(x); }
@@ -27,7 +27,9 @@ struct Avx512 {
     return _mm512_mask_loadu_ps(rest, static_cast<__mmask16>((1u << count) - 1u), p);
   }
   static void Store(float* p, Reg x) { _mm512_storeu_ps(p, x); }
-  static Reg Broadcast(const void* p) { return _mm512_castsi512_ps(_mm512_set1_epi32(*static_cast<const int32_t*>(p))); }
+  static Reg Broadcast(const void* p) {
+    return _mm512_castsi512_ps(_mm512_set1_epi32(*static_cast<const int32_t*>(p)));
+  }
   static Reg Add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static Reg Mul(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
   static Reg Fma(Reg a, Reg b, Reg c) { return _mm512_fmadd_ps(a, b, c); }
@@ -37,14 +39,16 @@ struct Avx512 {
 
   // out[i * out_stride + k] = sum of the lanes of x[i][k]: rows are folded by transposition, 3 steps per sum instead of 8.
   static void ReduceAdd4x4(const Reg (&x)[4][4], float* out, int64_t out_stride) {
-    Reg row[4];   // lane 4 q + k of row[i]: sum over a quarter of x[i][k]
+    Reg row[4];  // lane 4 q + k of row[i]: sum over a quarter of x[i][k]
     for (int i = 0; i < 4; ++i) {
       const Reg ab = _mm512_add_ps(_mm512_unpacklo_ps(x[i][0], x[i][1]), _mm512_unpackhi_ps(x[i][0], x[i][1]));
       const Reg cd = _mm512_add_ps(_mm512_unpacklo_ps(x[i][2], x[i][3]), _mm512_unpackhi_ps(x[i][2], x[i][3]));
       row[i] = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xEE));
     }
-    const Reg low = _mm512_add_ps(_mm512_shuffle_f32x4(row[0], row[1], 0x44), _mm512_shuffle_f32x4(row[0], row[1], 0xEE));
-    const Reg high = _mm512_add_ps(_mm512_shuffle_f32x4(row[2], row[3], 0x44), _mm512_shuffle_f32x4(row[2], row[3], 0xEE));
+    const Reg low =
+        _mm512_add_ps(_mm512_shuffle_f32x4(row[0], row[1], 0x44), _mm512_shuffle_f32x4(row[0], row[1], 0xEE));
+    const Reg high =
+        _mm512_add_ps(_mm512_shuffle_f32x4(row[2], row[3], 0x44), _mm512_shuffle_f32x4(row[2], row[3], 0xEE));
     const Reg sum = _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xDD));
     _mm_storeu_ps(out, _mm512_castps512_ps128(sum));
     _mm_storeu_ps(out + out_stride, _mm512_extractf32x4_ps(sum, 1));
@@ -73,7 +77,7 @@ struct Avx512 {
 
   // out[k * out_stride + w] = rows[w][k] for k, w in [0, kWidth).
   static void Transpose(const float* const* rows, int64_t offset, float* out, int64_t out_stride) {
-    __m512 t[16];   // t[4 i + j], quarter q: channel 4 q + j of rows 4 i to 4 i + 3
+    __m512 t[16];  // t[4 i + j], quarter q: channel 4 q + j of rows 4 i to 4 i + 3
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
       const __m512 x = Load(rows[4 * i] + offset), y = Load(rows[4 * i + 1] + offset);
@@ -88,7 +92,8 @@ struct Avx512 {
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) {
       const __m512 low = _mm512_shuffle_f32x4(t[j], t[4 + j], 0x44), high = _mm512_shuffle_f32x4(t[j], t[4 + j], 0xEE);
-      const __m512 low2 = _mm512_shuffle_f32x4(t[8 + j], t[12 + j], 0x44), high2 = _mm512_shuffle_f32x4(t[8 + j], t[12 + j], 0xEE);
+      const __m512 low2 = _mm512_shuffle_f32x4(t[8 + j], t[12 + j], 0x44),
+                   high2 = _mm512_shuffle_f32x4(t[8 + j], t[12 + j], 0xEE);
       Store(out + j * out_stride, _mm512_shuffle_f32x4(low, low2, 0x88));
       Store(out + (4 + j) * out_stride, _mm512_shuffle_f32x4(low, low2, 0xDD));
       Store(out + (8 + j) * out_stride, _mm512_shuffle_f32x4(high, high2, 0x88));

@@ -10,7 +10,7 @@ namespace {
 struct Neon {
   using Reg = float32x4_t;
   static constexpr int kWidth = 4;
-  static constexpr int kScoreRows = 6, kScoreCols = 4;   // accumulators: 24 of 32 registers
+  static constexpr int kScoreRows = 6, kScoreCols = 4;  // accumulators: 24 of 32 registers
   static constexpr int kValueRows = 6, kValueCols = 4;
 
   static Reg Zero() { return vdupq_n_f32(0.0f); }

@@ -33,7 +33,7 @@ struct Scalar {
   }
 
   static Reg Exp2(Reg x) { return std::exp2(x); }
-  static Reg LoadSome(const float*, int, Reg rest) { return rest; }   // one lane has no part
+  static Reg LoadSome(const float*, int, Reg rest) { return rest; }  // one lane has no part
   static void FillTail(float*, int, float) {}
   static void Transpose(const float* const* rows, int64_t offset, float* out, int64_t) { *out = rows[0][offset]; }
 

@@ -50,8 +50,7 @@ class Pool {
   int Grow(int wanted) {
     try {
       for (; started_ < wanted; ++started_) std::thread(&Pool::Work, this, started_ + 1).detach();
-    } catch (const std::system_error&) {
-    }
+    } catch (const std::system_error&) {}
     return started_ < wanted ? started_ : wanted;
   }
 

@@ -9,8 +9,8 @@ namespace {
 struct VnniDot {
   static constexpr int kRows = 6;
 
-  static void Multiply(const ByteLinear& linear, const uint8_t* a, const float* scales, int64_t rows, int zero, bool relu, float* y,
-                       int64_t y_stride) {
+  static void Multiply(const ByteLinear& linear, const uint8_t* a, const float* scales, int64_t rows, int zero,
+                       bool relu, float* y, int64_t y_stride) {
     for (int64_t from = 0; from < linear.outputs; from += kPanel) {
       int64_t r = 0;
       for (; r + kRows <= rows; r += kRows) Rows<kRows>(linear, a, scales, r, from, zero, relu, y, y_stride);
@@ -36,14 +36,15 @@ struct VnniDot {
   }
 
   template <int R>
-  static void Rows(const ByteLinear& linear, const uint8_t* a, const float* scales, int64_t r, int64_t from, int zero, bool relu,
-                   float* y, int64_t y_stride) {
+  static void Rows(const ByteLinear& linear, const uint8_t* a, const float* scales, int64_t r, int64_t from, int zero,
+                   bool relu, float* y, int64_t y_stride) {
     Sums sums[R];
     Clear<0>(sums);
     const int8_t* w = linear.panels + from * linear.inputs;
     const uint8_t* row = a + r * linear.inputs;
     for (int k = 0; k < linear.inputs; k += 4, w += 4 * kPanel, row += 4) {
-      const Sums column{_mm512_loadu_si512(w), _mm512_loadu_si512(w + 64), _mm512_loadu_si512(w + 128), _mm512_loadu_si512(w + 192)};
+      const Sums column{_mm512_loadu_si512(w), _mm512_loadu_si512(w + 64), _mm512_loadu_si512(w + 128),
+                        _mm512_loadu_si512(w + 192)};
       Add<0>(sums, row, linear.inputs, column);
     }
     const __m512i zeros = _mm512_set1_epi32(zero);
@@ -59,7 +60,8 @@ struct VnniDot {
   }
 
   template <int I, int R>
-  static inline __attribute__((always_inline)) void Add(Sums (&sums)[R], const uint8_t* row, int64_t stride, const Sums& column) {
+  static inline __attribute__((always_inline)) void Add(Sums (&sums)[R], const uint8_t* row, int64_t stride,
+                                                        const Sums& column) {
     if constexpr (I < R) {
       int32_t four;
       __builtin_memcpy(&four, row + I * stride, 4);
@@ -73,8 +75,9 @@ struct VnniDot {
   }
 
   template <int I, int R>
-  static inline __attribute__((always_inline)) void Finish(const Sums (&sums)[R], const ByteLinear& linear, const float* scales,
-                                                           int64_t from, __m512i zeros, bool relu, float* y, int64_t y_stride) {
+  static inline __attribute__((always_inline)) void Finish(const Sums (&sums)[R], const ByteLinear& linear,
+                                                           const float* scales, int64_t from, __m512i zeros, bool relu,
+                                                           float* y, int64_t y_stride) {
     if constexpr (I < R) {
       const __m512 scale = _mm512_set1_ps(scales[I]);
       Store(sums[I].a, linear, from, scale, zeros, relu, y + I * y_stride);
@@ -85,8 +88,8 @@ struct VnniDot {
     }
   }
 
-  static inline __attribute__((always_inline)) void Store(__m512i sum, const ByteLinear& linear, int64_t at, __m512 scale,
-                                                          __m512i zeros, bool relu, float* y) {
+  static inline __attribute__((always_inline)) void Store(__m512i sum, const ByteLinear& linear, int64_t at,
+                                                          __m512 scale, __m512i zeros, bool relu, float* y) {
     const __m512i excess = _mm512_mullo_epi32(_mm512_loadu_si512(linear.column_sums + at), zeros);
     const __m512 factor = _mm512_mul_ps(scale, _mm512_loadu_ps(linear.scale + at));
     const __m512 value = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_sub_epi32(sum, excess)), factor),

@@ -15,13 +15,13 @@ const WindowKernel kWindowScalar{WindowRunner<Scalar, PlainDot>::Append, WindowR
 
 namespace {
 
-
 const WindowStepModel::Tensor& Find(const std::unordered_map<std::string, WindowStepModel::Tensor>& tensors,
                                     const std::string& name, const std::vector<int64_t>& shape, bool is_byte) {
   const auto found = tensors.find(name);
   if (found == tensors.end()) throw std::invalid_argument(name + " is missing");
   if (found->second.shape != shape) throw std::invalid_argument(name + " has another shape than the sizes say");
-  if (found->second.is_byte != is_byte) throw std::invalid_argument(name + (is_byte ? " is not int8" : " is not float32"));
+  if (found->second.is_byte != is_byte)
+    throw std::invalid_argument(name + (is_byte ? " is not int8" : " is not float32"));
   return found->second;
 }
 
@@ -49,12 +49,15 @@ WindowStepModel::WindowStepModel(const WindowSizes& sizes, const Tensors& tensor
   const int d = sizes.size;
   const int head = sizes.num_heads < 1 ? 0 : d / sizes.num_heads;
   using Limit = PackedLimits;
-  const bool too_large = d > Limit::kSize || sizes.num_heads > Limit::kHeads || sizes.ffn_size > Limit::kFfn || sizes.layers > Limit::kLayers ||
-                         sizes.ticks > Limit::kTicks || sizes.video_size > Limit::kInput || sizes.audio_size > Limit::kInput;
-  if (too_large || d < kPanel || d % kPanel != 0 || head < 16 || head > 256 || head % 16 != 0 || head * sizes.num_heads != d ||
-      sizes.ffn_size < kPanel || sizes.ffn_size % kPanel != 0 || sizes.layers < 1 || sizes.ticks < 2 ||
-      sizes.video_size < 4 || sizes.video_size % 4 != 0 || sizes.audio_size < 4 || sizes.audio_size % 4 != 0) {
-    throw std::invalid_argument("sizes are outside what the native window step has (size and ffn multiples of 64, inputs of 4)");
+  const bool too_large = d > Limit::kSize || sizes.num_heads > Limit::kHeads || sizes.ffn_size > Limit::kFfn ||
+                         sizes.layers > Limit::kLayers || sizes.ticks > Limit::kTicks ||
+                         sizes.video_size > Limit::kInput || sizes.audio_size > Limit::kInput;
+  if (too_large || d < kPanel || d % kPanel != 0 || head < 16 || head > 256 || head % 16 != 0 ||
+      head * sizes.num_heads != d || sizes.ffn_size < kPanel || sizes.ffn_size % kPanel != 0 || sizes.layers < 1 ||
+      sizes.ticks < 2 || sizes.video_size < 4 || sizes.video_size % 4 != 0 || sizes.audio_size < 4 ||
+      sizes.audio_size % 4 != 0) {
+    throw std::invalid_argument(
+        "sizes are outside what the native window step has (size and ffn multiples of 64, inputs of 4)");
   }
   FillModality(tensors, "video", sizes.video_size, &video);
   FillModality(tensors, "audio", sizes.audio_size, &audio);
@@ -80,13 +83,15 @@ void WindowStepModel::FillModality(const Tensors& tensors, const std::string& na
     m->layers.push_back(layer);
   }
   m->query = Linear(tensors, name + ".query", d, d);
-  for (int h = 0; h < sizes_.num_heads; ++h) m->keys.push_back(Linear(tensors, name + ".key." + std::to_string(h), head, d));
+  for (int h = 0; h < sizes_.num_heads; ++h)
+    m->keys.push_back(Linear(tensors, name + ".key." + std::to_string(h), head, d));
   m->answer = Floats(tensors, name + ".answer", {2, sizes_.num_heads, d});
   m->answer_bias = Floats(tensors, name + ".answer_bias", {2});
   m->residual = Floats(tensors, name + ".residual", {2, d});
 }
 
-const float* WindowStepModel::Floats(const Tensors& tensors, const std::string& name, const std::vector<int64_t>& shape) {
+const float* WindowStepModel::Floats(const Tensors& tensors, const std::string& name,
+                                     const std::vector<int64_t>& shape) {
   const Tensor& tensor = Find(tensors, name, shape, false);
   size_t count = 1;
   for (const int64_t size : shape) count *= static_cast<size_t>(size);
@@ -129,8 +134,8 @@ void WindowStepModel::Append(const float* video_values, const float* audio_value
   ChooseKernel().append(*this, video_values, audio_values, Scratch(2 * side_bytes()), row);
 }
 
-void WindowStepModel::Step(const float* const* rows, const float* video_values, const float* audio_values, int threads, float* row,
-                           float* values) const {
+void WindowStepModel::Step(const float* const* rows, const float* video_values, const float* audio_values, int threads,
+                           float* row, float* values) const {
   ChooseKernel().step(*this, rows, video_values, audio_values, threads, Scratch(2 * side_bytes()), row, values);
 }
 

@@ -6,8 +6,8 @@ namespace edgeaff {
 
 struct WindowKernel {
   void (*append)(const WindowStepModel& model, const float* video, const float* audio, char* scratch, float* row);
-  void (*step)(const WindowStepModel& model, const float* const* rows, const float* video, const float* audio, int threads,
-               char* scratch, float* row, float* values);
+  void (*step)(const WindowStepModel& model, const float* const* rows, const float* video, const float* audio,
+               int threads, char* scratch, float* row, float* values);
 };
 
 extern const WindowKernel kWindowScalar;

@@ -16,13 +16,13 @@
 namespace edgeaff {
 namespace {
 
-constexpr int kPanel = 64;        // outputs side by side
-constexpr int kZeroPoint = 128;   // of activations with both signs
+constexpr int kPanel = 64;       // outputs side by side
+constexpr int kZeroPoint = 128;  // of activations with both signs
 
 // y (rows, outputs) of bytes a (rows, inputs) with a scale per row. zero: what stands for 0 in a. relu: negative results become 0.
 struct PlainDot {
-  static void Multiply(const ByteLinear& linear, const uint8_t* a, const float* scales, int64_t rows, int zero, bool relu, float* y,
-                       int64_t y_stride) {
+  static void Multiply(const ByteLinear& linear, const uint8_t* a, const float* scales, int64_t rows, int zero,
+                       bool relu, float* y, int64_t y_stride) {
     for (int64_t from = 0; from < linear.outputs; from += kPanel) {
       const int8_t* const panel = linear.panels + from * linear.inputs;
       for (int64_t r = 0; r < rows; ++r) {
@@ -31,7 +31,8 @@ struct PlainDot {
         for (int64_t k = 0; k < linear.inputs; k += 4) {
           const int8_t* const w = panel + k * kPanel;
           for (int c = 0; c < kPanel; ++c) {
-            sums[c] += row[k] * w[4 * c] + row[k + 1] * w[4 * c + 1] + row[k + 2] * w[4 * c + 2] + row[k + 3] * w[4 * c + 3];
+            sums[c] +=
+                row[k] * w[4 * c] + row[k + 1] * w[4 * c + 1] + row[k + 2] * w[4 * c + 2] + row[k + 3] * w[4 * c + 3];
           }
         }
         float* const out = y + r * y_stride + from;
@@ -57,14 +58,17 @@ class WindowRunner {
     runner.MakeRow(1);
   }
 
-  static void Step(const WindowStepModel& model, const float* const* rows, const float* video, const float* audio, int threads,
-                   char* scratch, float* row, float* values) {
+  static void Step(const WindowStepModel& model, const float* const* rows, const float* video, const float* audio,
+                   int threads, char* scratch, float* row, float* values) {
     WindowRunner runner(model, rows, video, audio, scratch, row);
-    ParallelFor(threads, 2, [](void* self, int64_t index, int) {
-      auto* const at = static_cast<WindowRunner*>(self);
-      at->MakeRow(static_cast<int>(index));
-      at->Encode(static_cast<int>(index));
-    }, &runner);
+    ParallelFor(
+        threads, 2,
+        [](void* self, int64_t index, int) {
+          auto* const at = static_cast<WindowRunner*>(self);
+          at->MakeRow(static_cast<int>(index));
+          at->Encode(static_cast<int>(index));
+        },
+        &runner);
     runner.Fuse(values);
   }
 
@@ -73,15 +77,15 @@ class WindowRunner {
   struct Side {
     const WindowModality* modality = nullptr;
     const float* input = nullptr;
-    float* row = nullptr;      // token (d), packed (3 d) of this tick
+    float* row = nullptr;  // token (d), packed (3 d) of this tick
     float *tokens = nullptr, *packed = nullptr, *mixed = nullptr, *hidden = nullptr, *scales = nullptr;
     uint8_t* bytes = nullptr;
-    uint8_t* present = nullptr;   // (T) whether a tick has this modality
+    uint8_t* present = nullptr;  // (T) whether a tick has this modality
     bool any = false, all = true;
   };
 
-  WindowRunner(const WindowStepModel& model, const float* const* rows, const float* video, const float* audio, char* scratch,
-               float* row)
+  WindowRunner(const WindowStepModel& model, const float* const* rows, const float* video, const float* audio,
+               char* scratch, float* row)
       : model_(model), sizes_(model.sizes()), d_(sizes_.size), ticks_(sizes_.ticks), rows_(rows), row_(row) {
     const int64_t wide = d_ > sizes_.ffn_size ? d_ : sizes_.ffn_size;
     for (int index = 0; index < 2; ++index) {
@@ -137,7 +141,7 @@ class WindowRunner {
   }
 
   void Attend(Side& side) const {
-    CrossModalAttentionParams p;   // the audio branch alone: queries, keys and values of one modality
+    CrossModalAttentionParams p;  // the audio branch alone: queries, keys and values of one modality
     p.batch = 1;
     p.query_count = p.key_count = ticks_;
     p.num_heads = sizes_.num_heads;
@@ -197,7 +201,8 @@ class WindowRunner {
 
   // ---- rows ----------------------------------------------------------------------------------------------------------
   static void Sum(const float* a, const float* b, float* out, int64_t count) {
-    for (int64_t i = 0; i < count; i += W) V::Store(out + i, a == nullptr ? V::Load(b + i) : V::Add(V::Load(a + i), V::Load(b + i)));
+    for (int64_t i = 0; i < count; i += W)
+      V::Store(out + i, a == nullptr ? V::Load(b + i) : V::Add(V::Load(a + i), V::Load(b + i)));
   }
 
   float Product(const float* a, const float* b) const {
@@ -227,8 +232,8 @@ class WindowRunner {
   }
 
   // ---- products of bytes ---------------------------------------------------------------------------------------------
-  static void Multiply(Side& side, const ByteLinear& linear, const float* x, int64_t x_stride, int64_t rows, float* y, int64_t y_stride,
-                       bool positive = false, bool relu = false) {
+  static void Multiply(Side& side, const ByteLinear& linear, const float* x, int64_t x_stride, int64_t rows, float* y,
+                       int64_t y_stride, bool positive = false, bool relu = false) {
     for (int64_t r = 0; r < rows; ++r) {
       side.scales[r] = Quantize(x + r * x_stride, linear.inputs, positive, side.bytes + r * linear.inputs);
     }

@@ -13,17 +13,17 @@
 namespace edgeaff {
 namespace EDGEAFF_SIMD_NAMESPACE {
 
-static constexpr double kCos1 = 0.92387953251128675613;   // cos(pi/8)
-static constexpr double kSin1 = 0.38268343236508977173;   // sin(pi/8)
+static constexpr double kCos1 = 0.92387953251128675613;  // cos(pi/8)
+static constexpr double kSin1 = 0.38268343236508977173;  // sin(pi/8)
 static constexpr double kHalfRoot = 0.70710678118654752440;
-static constexpr double kCos32[16] = {1.0, 0.98078528040323044913, kCos1, 0.83146961230254523708, kHalfRoot,
-                                      0.55557023301960222474, kSin1, 0.19509032201612826785, 0.0,
-                                      -0.19509032201612826785, -kSin1, -0.55557023301960222474, -kHalfRoot,
-                                      -0.83146961230254523708, -kCos1, -0.98078528040323044913};
-static constexpr double kSin32[16] = {0.0, 0.19509032201612826785, kSin1, 0.55557023301960222474, kHalfRoot,
-                                      0.83146961230254523708, kCos1, 0.98078528040323044913, 1.0,
-                                      0.98078528040323044913, kCos1, 0.83146961230254523708, kHalfRoot,
-                                      0.55557023301960222474, kSin1, 0.19509032201612826785};
+static constexpr double kCos32[16] = {1.0,        0.98078528040323044913,  kCos1,  0.83146961230254523708,
+                                      kHalfRoot,  0.55557023301960222474,  kSin1,  0.19509032201612826785,
+                                      0.0,        -0.19509032201612826785, -kSin1, -0.55557023301960222474,
+                                      -kHalfRoot, -0.83146961230254523708, -kCos1, -0.98078528040323044913};
+static constexpr double kSin32[16] = {0.0,       0.19509032201612826785, kSin1, 0.55557023301960222474,
+                                      kHalfRoot, 0.83146961230254523708, kCos1, 0.98078528040323044913,
+                                      1.0,       0.98078528040323044913, kCos1, 0.83146961230254523708,
+                                      kHalfRoot, 0.55557023301960222474, kSin1, 0.19509032201612826785};
 
 // (re, im) *= cos - i sin
 static inline void Rotate(F64& re, F64& im, F64 cosine, F64 sine) {
@@ -149,8 +149,10 @@ static inline void Magnitudes(const float* samples, const FftTables<16 * C>& tab
     }
   }
   for (int k1 = 0; k1 < 16; k1 += kLanes64) {
-    if constexpr (C == 16) Columns16(t_re + k1, t_im + k1, z_re + k1, z_im + k1);
-    else Columns32(t_re + k1, t_im + k1, z_re + k1, z_im + k1);
+    if constexpr (C == 16)
+      Columns16(t_re + k1, t_im + k1, z_re + k1, z_im + k1);
+    else
+      Columns32(t_re + k1, t_im + k1, z_re + k1, z_im + k1);
   }
   // X[k] = ((Z[k] + Z*[N-k]) + W_2N^k (Z[k] - Z*[N-k]) / i) / 2
   for (int k = 1; k < N; ++k) {

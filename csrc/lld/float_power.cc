@@ -24,13 +24,13 @@ Complex operator+(Complex x, Complex y) { return {x.re + y.re, x.im + y.im}; }
 Complex operator-(Complex x, Complex y) { return {x.re - y.re, x.im - y.im}; }
 Complex operator*(Complex w, Complex x) { return {w.re * x.re - w.im * x.im, w.re * x.im + w.im * x.re}; }
 Complex Back(Complex w, Complex x) { return {w.re * x.re + w.im * x.im, w.re * x.im - w.im * x.re}; }  // x by conj(w)
-Complex PlusI(Complex x, Complex y) { return {x.re - y.im, x.im + y.re}; }                            // x + i y
+Complex PlusI(Complex x, Complex y) { return {x.re - y.im, x.im + y.re}; }                             // x + i y
 Complex MinusI(Complex x, Complex y) { return {x.re + y.im, x.im - y.re}; }
 Complex Mirrored(Complex w) { return {w.im, w.re}; }  // of angle a: angle pi/2 - a
 
 struct Tables {
-  float eighth;                    // cos(pi/4)
-  Complex first[17], third[17];    // angle a = pi/64 k, k = 0..16: e^{i a}, e^{-i 3 a}
+  float eighth;                          // cos(pi/4)
+  Complex first[17], third[17];          // angle a = pi/64 k, k = 0..16: e^{i a}, e^{-i 3 a}
   Complex first_odd[16], third_odd[16];  // k + 1/2, from their neighbors
   float half[128];                       // cos(pi/256 j) / 2
 
@@ -180,7 +180,8 @@ void SixteenTurned(Complex* z) {
   WriteSums(z, y[0] + y[2], y[1] + y[3], y[0] - y[2], y[1] - y[3]);
   WriteSums(z + 4, PlusI(y[4], y[6]), Eighth(PlusI(y[5], y[7])), MinusI(y[4], y[6]), Eighth(MinusI(y[5], y[7])));
   WriteSums(z + 8, y[8] + y[10], y[9] - y[11], y[8] - y[10], y[9] + y[11]);
-  WriteSums(z + 12, PlusI(y[12], y[14]), Eighth(MinusI(y[13], y[15])), MinusI(y[12], y[14]), Eighth(PlusI(y[13], y[15])));
+  WriteSums(z + 12, PlusI(y[12], y[14]), Eighth(MinusI(y[13], y[15])), MinusI(y[12], y[14]),
+            Eighth(PlusI(y[13], y[15])));
 }
 
 int ReversedBits(int i) {
@@ -193,13 +194,17 @@ void Transform(Complex* z) {
   Split(z, kPoints);
   for (int part = 0; part < 4; ++part) {  // the second quarter holds the differences of sums: turned
     Complex* quarter = z + 64 * part;
-    if (part == 1) SplitTurned(quarter);
-    else Split(quarter, 64);
+    if (part == 1)
+      SplitTurned(quarter);
+    else
+      Split(quarter, 64);
     Sixteen(quarter);
     SixteenTurned(quarter + 16);
     Sixteen(quarter + 32);
-    if (part == 1) SixteenTurned(quarter + 48);
-    else Sixteen(quarter + 48);
+    if (part == 1)
+      SixteenTurned(quarter + 48);
+    else
+      Sixteen(quarter + 48);
   }
   for (int i = 0; i < kPoints; ++i) {
     const int j = ReversedBits(i);

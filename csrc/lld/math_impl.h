@@ -71,8 +71,12 @@ static inline void Map(const double* x, double* out, int n, Function function) {
   for (int k = 0; i + k < n; ++k) out[i + k] = rest[k];
 }
 
-static void LogF64(const double* x, double* out, int n) { Map(x, out, n, [](F64 v) { return Log(v); }); }
-static void ExpF64(const double* x, double* out, int n) { Map(x, out, n, [](F64 v) { return Exp(v); }); }
+static void LogF64(const double* x, double* out, int n) {
+  Map(x, out, n, [](F64 v) { return Log(v); });
+}
+static void ExpF64(const double* x, double* out, int n) {
+  Map(x, out, n, [](F64 v) { return Exp(v); });
+}
 
 }  // namespace EDGEAFF_SIMD_NAMESPACE
 }  // namespace edgeaff

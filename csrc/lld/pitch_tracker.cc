@@ -6,8 +6,8 @@ namespace edgeaff::lld {
 namespace {
 
 constexpr double kVoicedFrom = 0.7;
-constexpr double kBarrier = 999.0;             // stands for the interval to or from an empty place
-constexpr double kRebase = 1048576.0;          // 2^20: subtracting it from a larger double loses no bit of the rest
+constexpr double kBarrier = 999.0;     // stands for the interval to or from an empty place
+constexpr double kRebase = 1048576.0;  // 2^20: subtracting it from a larger double loses no bit of the rest
 constexpr double kChangeCost = 10.0, kUnvoicedStayCost = 1.0, kIntervalCost = 10.0;
 
 double FrequencyCost(double f) {
@@ -117,8 +117,10 @@ int PitchTracker::Emit(const signed char* path, int count, Pitch* decided) {
     const int age = pending_ - 1 - k;
     const PitchCandidates& candidates = At(age).candidates;
     const int state = path[age];
-    if (state == kUnvoiced) decided[k] = {0.0f, candidates.voicing[0]};
-    else decided[k] = {candidates.frequency_hz[state], candidates.voicing[state]};
+    if (state == kUnvoiced)
+      decided[k] = {0.0f, candidates.voicing[0]};
+    else
+      decided[k] = {candidates.frequency_hz[state], candidates.voicing[state]};
   }
   pending_ -= count;
   return count;

@@ -47,15 +47,15 @@ class Resampler {
 
   const VectorOps& ops_;
   int input_rate_hz_;
-  int64_t up_;              // output_rate / gcd
-  int64_t down_;            // input_rate / gcd
-  int half_taps_;           // input samples to each side
-  int phases_;              // phases of the table: up_ (exact), or 512 with linear interpolation
-  std::vector<float> table_;    // (phases_ + 1, 2 * half_taps_)
-  std::vector<float> buffer_;   // input not yet left behind
-  size_t fill_;             // samples in buffer_
-  size_t start_;            // first tap of the next output in buffer_
-  int64_t fraction_;        // next output lies fraction_ / up_ input samples after its center sample
+  int64_t up_;                 // output_rate / gcd
+  int64_t down_;               // input_rate / gcd
+  int half_taps_;              // input samples to each side
+  int phases_;                 // phases of the table: up_ (exact), or 512 with linear interpolation
+  std::vector<float> table_;   // (phases_ + 1, 2 * half_taps_)
+  std::vector<float> buffer_;  // input not yet left behind
+  size_t fill_;                // samples in buffer_
+  size_t start_;               // first tap of the next output in buffer_
+  int64_t fraction_;           // next output lies fraction_ / up_ input samples after its center sample
   int64_t inputs_, outputs_;
 };
 

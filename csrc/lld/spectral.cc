@@ -25,8 +25,10 @@ struct Tables {
       frequency_sum += f;
       square_sum += f * f;
       double bark = 26.81 / (1.0 + 1960.0 / f) - 0.53;
-      if (bark < 2.0) bark = 0.85 * bark + 0.3;
-      else if (bark > 20.1) bark = 1.22 * bark - 0.22 * 20.1;
+      if (bark < 2.0)
+        bark = 0.85 * bark + 0.3;
+      else if (bark > 20.1)
+        bark = 1.22 * bark - 0.22 * 20.1;
       const double weight = bark <= 16.0 ? 1.0 : std::pow((bark - 16.0) / 4.0, 1.5849625) + 1.0;
       sharpness[i] = 0.11 * bark * weight;
     }

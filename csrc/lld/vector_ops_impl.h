@@ -253,10 +253,10 @@ static void ExtremumFlags(const double* a, int n, uint8_t* flags) {
   }
 }
 
-static constexpr VectorOps kOps = {
-    DotF32,         DotF64, SquareSum, SquaredDifference, LagDots,        Correlations, PeakToPeak,    Magnitudes512,
-    Magnitudes1024, LogF64, ExpF64,    EntropySum,        CentralMoments, SolveRecurrence, KeepNear, SplinePoints,
-    AddScaled,      ZeroCrossings, PeakFlags, ExtremumFlags};
+static constexpr VectorOps kOps = {DotF32,       DotF64,     SquareSum,      SquaredDifference, LagDots,
+                                   Correlations, PeakToPeak, Magnitudes512,  Magnitudes1024,    LogF64,
+                                   ExpF64,       EntropySum, CentralMoments, SolveRecurrence,   KeepNear,
+                                   SplinePoints, AddScaled,  ZeroCrossings,  PeakFlags,         ExtremumFlags};
 
 }  // namespace EDGEAFF_SIMD_NAMESPACE
 }  // namespace edgeaff

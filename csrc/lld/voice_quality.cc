@@ -12,23 +12,23 @@
 namespace edgeaff::lld {
 namespace {
 
-constexpr double kCountedFrom = 0.5;  // correlation from which a period counts
-constexpr int kMostLags = 200;        // 1.25 T - 0.75 T + 3 at 52 Hz: 157
+constexpr double kCountedFrom = 0.5;       // correlation from which a period counts
+constexpr int kMostLags = 200;             // 1.25 T - 0.75 T + 3 at 52 Hz: 157
 constexpr int kMostStretch = 2 * 385 + 2;  // two of the longest lags
-constexpr int kMostPeriods = 64;      // kMostSamples / (0.75 T at 620 Hz) + 2: 51
+constexpr int kMostPeriods = 64;           // kMostSamples / (0.75 T at 620 Hz) + 2: 51
 constexpr float kLowestHnr = -100.0f;
 
 }  // namespace
 
 struct VoiceQuality::Walk {
   float samples[kMostSamples];
-  int count;                                                    // samples
-  int low, high, period;                                        // lags tried; T rounded
+  int count;              // samples
+  int low, high, period;  // lags tried; T rounded
   int starts[kMostPeriods];
-  int periods;                                                  // number of starts
-  int end, last;                                                // where the walk ended, where the next frame goes on
-  int last_lag;  // length of the last step
-  int lengths, length_changes, second_changes;                  // numbers of
+  int periods;                                  // number of starts
+  int end, last;                                // where the walk ended, where the next frame goes on
+  int last_lag;                                 // length of the last step
+  int lengths, length_changes, second_changes;  // numbers of
   // float32, added up from first to last, as in the peer: an exact 0 between two lengths matters.
   float length_sum, length_change_sum, second_change_sum, amplitude_sum, amplitude_change_sum;
 

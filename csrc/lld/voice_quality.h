@@ -33,7 +33,7 @@ class VoiceQuality {
 
   int64_t next_;  // sample where the walk goes on
   int carry_;
-  float last_length_, last_change_;           // seconds; 0: none yet
+  float last_length_, last_change_;              // seconds; 0: none yet
   float held_jitter_, held_ddp_, held_shimmer_;  // for voiced frames that count no period
 };
 

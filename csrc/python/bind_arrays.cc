@@ -19,7 +19,8 @@ constexpr int kMostAxes = 64;
 const DlTensor* TensorOf(const py::object& capsule, bool* read_only) {
   *read_only = false;
   if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned")) {
-    const auto* held = static_cast<const DlManagedTensorVersioned*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor_versioned"));
+    const auto* held =
+        static_cast<const DlManagedTensorVersioned*>(PyCapsule_GetPointer(capsule.ptr(), "dltensor_versioned"));
     if (held->version_major != 1) throw py::value_error("DLPack of another major version than 1");
     *read_only = (held->flags & kDlReadOnly) != 0;
     return &held->tensor;
@@ -37,7 +38,7 @@ void BindArrays(py::module_& module) {
     const py::ssize_t count = array.ndim(), size = array.itemsize();
     py::tuple shape(count);
     py::object strides = py::tuple(count);
-    bool whole = size > 0;   // a type of no width (V0, S0) has no elements to step over
+    bool whole = size > 0;  // a type of no width (V0, S0) has no elements to step over
     for (py::ssize_t i = 0; i < count; ++i) {
       shape[i] = array.shape(i);
       whole = whole && array.strides(i) % size == 0;
@@ -52,18 +53,20 @@ void BindArrays(py::module_& module) {
     bool read_only;
     const DlTensor* const tensor = TensorOf(capsule, &read_only);
     const int count = tensor->dimension_count;
-    if (count < 0 || count > kMostAxes || (count > 0 && tensor->shape == nullptr)) throw py::value_error("DLPack without a shape");
+    if (count < 0 || count > kMostAxes || (count > 0 && tensor->shape == nullptr))
+      throw py::value_error("DLPack without a shape");
     py::tuple shape(count), strides(count);
-    uint64_t compact = 1;   // wraps instead of overflowing; the caller refuses such sizes
+    uint64_t compact = 1;  // wraps instead of overflowing; the caller refuses such sizes
     for (int i = count - 1; i >= 0; --i) {
       if (tensor->shape[i] < 0) throw py::value_error("DLPack with a negative size");
       shape[i] = tensor->shape[i];
       strides[i] = tensor->strides != nullptr ? tensor->strides[i] : static_cast<int64_t>(compact);
       compact *= static_cast<uint64_t>(tensor->shape[i]);
     }
-    const uintptr_t address = tensor->data == nullptr ? 0 : reinterpret_cast<uintptr_t>(tensor->data) + tensor->byte_offset;
-    return py::make_tuple(address, tensor->device_type, tensor->device_id, tensor->type_code, tensor->type_bits, tensor->type_lanes,
-                          shape, strides, read_only);
+    const uintptr_t address =
+        tensor->data == nullptr ? 0 : reinterpret_cast<uintptr_t>(tensor->data) + tensor->byte_offset;
+    return py::make_tuple(address, tensor->device_type, tensor->device_id, tensor->type_code, tensor->type_bits,
+                          tensor->type_lanes, shape, strides, read_only);
   });
 }
 

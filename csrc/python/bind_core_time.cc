@@ -94,12 +94,14 @@ void BindTimelines(py::module_& module) {
       .def("forget_before", &RowTimeline::ForgetBefore, py::arg("instant_ns"));
   py::class_<Frames>(module, "FrameTimeline")
       .def(py::init([](int64_t rate_hz, py::function process) {
-             return Frames(TickClock{rate_hz}, [process = std::move(process)](int64_t pts_ns, Object* payload, Object* result) {
-               result->value = process(pts_ns, payload->value);
-             });
+             return Frames(TickClock{rate_hz},
+                           [process = std::move(process)](int64_t pts_ns, Object* payload, Object* result) {
+                             result->value = process(pts_ns, payload->value);
+                           });
            }),
            py::arg("rate_hz"), py::arg("process"))
-      .def("push", [](Frames& self, int64_t pts_ns, py::object payload) { return self.Push(pts_ns, Object{std::move(payload)}); })
+      .def("push", [](Frames& self, int64_t pts_ns,
+                      py::object payload) { return self.Push(pts_ns, Object{std::move(payload)}); })
       .def("ready", &Frames::Ready, py::arg("tick"))
       .def("take", &TakeFrame, py::arg("tick"))
       .def("newest_before", &Frames::NewestBefore)
@@ -123,7 +125,8 @@ void BindScheduler(py::module_& module) {
       .def("may_go", &TickScheduler::MayGo, py::arg("tick"), py::arg("video_ready"))
       .def("went", &TickScheduler::Went, py::arg("tick"))
       .def("last_tick", &TickScheduler::LastTick)
-      .def("frame_window_end_ns", [](const TickScheduler& self, int64_t tick) { return self.clock().FrameWindowEndNs(tick); })
+      .def("frame_window_end_ns",
+           [](const TickScheduler& self, int64_t tick) { return self.clock().FrameWindowEndNs(tick); })
       .def_property_readonly("newest_ns", &TickScheduler::NewestNs)
       .def_property_readonly("first_pts_ns", &TickScheduler::first_pts_ns)
       .def_property_readonly("next_tick", &TickScheduler::next_tick);

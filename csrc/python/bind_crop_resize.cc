@@ -10,13 +10,17 @@ namespace py = pybind11;
 namespace edgeaff {
 namespace {
 
-constexpr py::ssize_t kMostPixels = 1 << 24;   // along an axis
+constexpr py::ssize_t kMostPixels = 1 << 24;  // along an axis
 
 ImageView ViewOf(const py::array& image, int format) {
-  const bool has_channels = format == static_cast<int>(PixelFormat::kRgb) || format == static_cast<int>(PixelFormat::kBgr);
-  const bool fits = image.itemsize() == 1 && image.ndim() == (has_channels ? 3 : 2) && (!has_channels || image.shape(2) == 3);
-  if (!fits || format < 0 || format > static_cast<int>(PixelFormat::kNv12)) throw py::value_error("crop_resize: image does not fit its format");
-  if (image.shape(0) > kMostPixels || image.shape(1) > kMostPixels) throw py::value_error("crop_resize: image is too large");
+  const bool has_channels =
+      format == static_cast<int>(PixelFormat::kRgb) || format == static_cast<int>(PixelFormat::kBgr);
+  const bool fits =
+      image.itemsize() == 1 && image.ndim() == (has_channels ? 3 : 2) && (!has_channels || image.shape(2) == 3);
+  if (!fits || format < 0 || format > static_cast<int>(PixelFormat::kNv12))
+    throw py::value_error("crop_resize: image does not fit its format");
+  if (image.shape(0) > kMostPixels || image.shape(1) > kMostPixels)
+    throw py::value_error("crop_resize: image is too large");
   const PixelFormat pixel_format = static_cast<PixelFormat>(format);
   ImageView view{};
   view.data = static_cast<const uint8_t*>(image.data());

@@ -50,7 +50,7 @@ void BindCudaDevice([[maybe_unused]] py::module_& module) {
   });
   module.def("cuda_free", [](uintptr_t address) { return NameOf(cudaFree(PointerAt(address))); });
   module.def("cuda_copy", [](uintptr_t target, uintptr_t source, size_t bytes, uintptr_t stream) {
-    py::gil_scoped_release release;   // from pageable host memory the call waits for the copy
+    py::gil_scoped_release release;  // from pageable host memory the call waits for the copy
     return NameOf(cudaMemcpyAsync(PointerAt(target), PointerAt(source), bytes, cudaMemcpyDefault, StreamAt(stream)));
   });
   module.def("cuda_create_stream", [] {

@@ -22,7 +22,7 @@ constexpr int64_t kLargestHead = 256;
 struct View {
   const void* data = nullptr;
   int64_t shape[3] = {};
-  int64_t strides[3] = {};   // in elements
+  int64_t strides[3] = {};  // in elements
   DataType type = DataType::kFloat32;
 };
 
@@ -51,7 +51,7 @@ const DlpackExchangeApi* ExchangeApiOf(const py::handle& object) {
     return nullptr;
   }
   const auto* api = static_cast<const DlpackExchangeApi*>(PyCapsule_GetPointer(capsule, "dlpack_exchange_api"));
-  Py_DECREF(capsule);   // the type keeps it
+  Py_DECREF(capsule);  // the type keeps it
   if (api == nullptr) PyErr_Clear();
   if (api == nullptr || api->version_major != 1) return nullptr;
   last_type = type;
@@ -76,8 +76,10 @@ bool ViewDlpack(const py::handle& object, const DlpackExchangeApi& api, View* vi
     PyErr_Clear();
     return false;
   }
-  const bool is_float = tensor.type_code == 2 && tensor.type_bits == 32, is_bf16 = tensor.type_code == 4 && tensor.type_bits == 16;
-  if (tensor.device_type != 1 || tensor.dimension_count != 3 || tensor.type_lanes != 1 || !(is_float || is_bf16)) return false;
+  const bool is_float = tensor.type_code == 2 && tensor.type_bits == 32,
+             is_bf16 = tensor.type_code == 4 && tensor.type_bits == 16;
+  if (tensor.device_type != 1 || tensor.dimension_count != 3 || tensor.type_lanes != 1 || !(is_float || is_bf16))
+    return false;
   if (tensor.data == nullptr) return false;
   view->data = static_cast<const char*>(tensor.data) + tensor.byte_offset;
   view->type = is_float ? DataType::kFloat32 : DataType::kBfloat16;
@@ -91,7 +93,8 @@ bool ViewDlpack(const py::handle& object, const DlpackExchangeApi& api, View* vi
 }
 
 bool FitsPlainCall(const View (&views)[4], int heads) {
-  const int64_t batch = views[0].shape[0], queries = views[0].shape[1], channels = views[0].shape[2], keys = views[1].shape[1];
+  const int64_t batch = views[0].shape[0], queries = views[0].shape[1], channels = views[0].shape[2],
+                keys = views[1].shape[1];
   if (heads < 1 || channels < heads || channels % heads != 0 || channels / heads > kLargestHead) return false;
   for (int i = 0; i < 4; ++i) {
     const bool pair = i % 2 == 1;

@@ -10,16 +10,17 @@ namespace py = pybind11;
 namespace edgeaff {
 namespace {
 
-constexpr py::ssize_t kMostPixels = 1 << 24;   // along an axis
+constexpr py::ssize_t kMostPixels = 1 << 24;  // along an axis
 
 py::array_t<float> GrayThumbnailArray(const py::array& image) {
-  if (image.itemsize() != 1 || image.ndim() != 3 || image.shape(2) != 3 || image.size() == 0 || image.shape(0) > kMostPixels ||
-      image.shape(1) > kMostPixels) {
+  if (image.itemsize() != 1 || image.ndim() != 3 || image.shape(2) != 3 || image.size() == 0 ||
+      image.shape(0) > kMostPixels || image.shape(1) > kMostPixels) {
     throw py::value_error("gray_thumbnail: image must be (H, W, 3) uint8");
   }
   py::array_t<float> out({kThumbnailSize, kThumbnailSize});
-  GrayThumbnail(static_cast<const uint8_t*>(image.data()), static_cast<int>(image.shape(0)), static_cast<int>(image.shape(1)),
-                image.strides(0), image.strides(1), image.strides(2), out.mutable_data());
+  GrayThumbnail(static_cast<const uint8_t*>(image.data()), static_cast<int>(image.shape(0)),
+                static_cast<int>(image.shape(1)), image.strides(0), image.strides(1), image.strides(2),
+                out.mutable_data());
   return out;
 }
 

@@ -37,16 +37,17 @@ void BindWindowStep(py::module_& module) {
   py::class_<WindowStepModel>(module, "WindowStepModel")
       .def(py::init(&MakeModel))
       // (video or None, audio or None) -> row
-      .def("append", [](const WindowStepModel& model, const py::object& video, const py::object& audio) {
-        const float* const seen = DataOrNull(video, model.sizes().video_size, "video");
-        const float* const heard = DataOrNull(audio, model.sizes().audio_size, "audio");
-        FloatArray row(model.row_floats());
-        model.Append(seen, heard, row.mutable_data());
-        return row;
-      })
+      .def("append",
+           [](const WindowStepModel& model, const py::object& video, const py::object& audio) {
+             const float* const seen = DataOrNull(video, model.sizes().video_size, "video");
+             const float* const heard = DataOrNull(audio, model.sizes().audio_size, "audio");
+             FloatArray row(model.row_floats());
+             model.Append(seen, heard, row.mutable_data());
+             return row;
+           })
       // (rows of at most T - 1 ticks before, oldest first; video or None; audio or None; threads) -> (values, row)
-      .def("step", [](const WindowStepModel& model, const py::tuple& before, const py::object& video, const py::object& audio,
-                      int threads) {
+      .def("step", [](const WindowStepModel& model, const py::tuple& before, const py::object& video,
+                      const py::object& audio, int threads) {
         const size_t room = static_cast<size_t>(model.sizes().ticks) - 1;
         if (before.size() > room) throw std::invalid_argument("rows are more than the window has");
         std::vector<const float*> rows(room, nullptr);

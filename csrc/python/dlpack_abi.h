@@ -6,14 +6,14 @@ namespace edgeaff {
 
 struct DlTensor {
   void* data;
-  int32_t device_type;   // 1 = CPU
+  int32_t device_type;  // 1 = CPU
   int32_t device_id;
   int32_t dimension_count;
-  uint8_t type_code;   // 2 = float, 4 = bfloat16
+  uint8_t type_code;  // 2 = float, 4 = bfloat16
   uint8_t type_bits;
   uint16_t type_lanes;
   int64_t* shape;
-  int64_t* strides;   // in elements; null = row-major
+  int64_t* strides;  // in elements; null = row-major
   uint64_t byte_offset;
 };
 

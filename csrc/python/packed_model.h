@@ -28,7 +28,8 @@ Sizes CommonSizes(const pybind11::dict& sizes) {
 inline void RequireNativeOrder(const pybind11::array& array, const std::string& name) {
   const char order = array.dtype().byteorder();
   if (order != '=' && order != '|') throw std::invalid_argument(name + " is not in the byte order of this machine");
-  if (!(array.flags() & pybind11::detail::npy_api::NPY_ARRAY_ALIGNED_)) throw std::invalid_argument(name + " is at an odd address");
+  if (!(array.flags() & pybind11::detail::npy_api::NPY_ARRAY_ALIGNED_))
+    throw std::invalid_argument(name + " is at an odd address");
 }
 
 inline std::vector<int64_t> ContiguousShape(const pybind11::array& array, const std::string& name) {
@@ -39,10 +40,12 @@ inline std::vector<int64_t> ContiguousShape(const pybind11::array& array, const 
 // Throws std::invalid_argument unless it is None or a contiguous float32 array of `size` values.
 inline const float* DataOrNull(const pybind11::object& array, int size, const char* name) {
   if (array.is_none()) return nullptr;
-  if (!pybind11::isinstance<FloatArray>(array)) throw std::invalid_argument(std::string(name) + " is not contiguous float32");
+  if (!pybind11::isinstance<FloatArray>(array))
+    throw std::invalid_argument(std::string(name) + " is not contiguous float32");
   const auto values = pybind11::reinterpret_borrow<FloatArray>(array);
   if (values.size() != size) throw std::invalid_argument(std::string(name) + " has another size");
-  if (reinterpret_cast<uintptr_t>(values.data()) % alignof(float) != 0) throw std::invalid_argument(std::string(name) + " is at an odd address");
+  if (reinterpret_cast<uintptr_t>(values.data()) % alignof(float) != 0)
+    throw std::invalid_argument(std::string(name) + " is at an odd address");
   return values.data();
 }
 

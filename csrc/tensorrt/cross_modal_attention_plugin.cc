@@ -40,7 +40,8 @@ CrossModalAttentionPlugin::CrossModalAttentionPlugin(const PluginSettings& setti
   collection_.fields = fields_.data();
 }
 
-nvinfer1::IPluginCapability* CrossModalAttentionPlugin::getCapabilityInterface(nvinfer1::PluginCapabilityType type) noexcept {
+nvinfer1::IPluginCapability* CrossModalAttentionPlugin::getCapabilityInterface(
+    nvinfer1::PluginCapabilityType type) noexcept {
   switch (type) {
     case nvinfer1::PluginCapabilityType::kBUILD: return static_cast<nvinfer1::IPluginV3OneBuild*>(this);
     case nvinfer1::PluginCapabilityType::kRUNTIME: return static_cast<nvinfer1::IPluginV3OneRuntime*>(this);
@@ -49,7 +50,9 @@ nvinfer1::IPluginCapability* CrossModalAttentionPlugin::getCapabilityInterface(n
   return nullptr;
 }
 
-nvinfer1::IPluginV3* CrossModalAttentionPlugin::clone() noexcept { return new (std::nothrow) CrossModalAttentionPlugin(settings_); }
+nvinfer1::IPluginV3* CrossModalAttentionPlugin::clone() noexcept {
+  return new (std::nothrow) CrossModalAttentionPlugin(settings_);
+}
 
 char const* CrossModalAttentionPlugin::getPluginName() const noexcept { return kName; }
 char const* CrossModalAttentionPlugin::getPluginVersion() const noexcept { return kVersion; }
@@ -64,14 +67,15 @@ int32_t CrossModalAttentionPlugin::getOutputDataTypes(TensorType* output_types, 
 }
 
 int32_t CrossModalAttentionPlugin::getOutputShapes(nvinfer1::DimsExprs const* inputs, int32_t input_count,
-                                                   nvinfer1::DimsExprs const*, int32_t, nvinfer1::DimsExprs* outputs, int32_t,
-                                                   nvinfer1::IExprBuilder&) noexcept {
+                                                   nvinfer1::DimsExprs const*, int32_t, nvinfer1::DimsExprs* outputs,
+                                                   int32_t, nvinfer1::IExprBuilder&) noexcept {
   if (input_count < 1) return 1;
   outputs[0] = inputs[0];
   return 0;
 }
 
-bool CrossModalAttentionPlugin::supportsFormatCombination(int32_t position, nvinfer1::DynamicPluginTensorDesc const* in_out,
+bool CrossModalAttentionPlugin::supportsFormatCombination(int32_t position,
+                                                          nvinfer1::DynamicPluginTensorDesc const* in_out,
                                                           int32_t input_count, int32_t) noexcept {
   DataType first;
   const PluginTensorDesc& own = in_out[position].desc;
@@ -90,7 +94,8 @@ int32_t CrossModalAttentionPlugin::configurePlugin(nvinfer1::DynamicPluginTensor
   return 0;
 }
 
-int32_t CrossModalAttentionPlugin::onShapeChange(PluginTensorDesc const*, int32_t, PluginTensorDesc const*, int32_t) noexcept {
+int32_t CrossModalAttentionPlugin::onShapeChange(PluginTensorDesc const*, int32_t, PluginTensorDesc const*,
+                                                 int32_t) noexcept {
   return 0;
 }
 
@@ -115,7 +120,7 @@ int32_t CrossModalAttentionPlugin::enqueue(PluginTensorDesc const* input_descs, 
   params.head_size = static_cast<int>(query.d[2] / settings_.num_heads);
   params.band = settings_.band;
   const int64_t channels = query.d[2], query_stride = params.query_count * channels;
-  const auto fill = [&](AttentionModality* modality, int offset) {   // offset: 0 audio, 1 video
+  const auto fill = [&](AttentionModality* modality, int offset) {  // offset: 0 audio, 1 video
     modality->query = address(kQueryAudio + 2 * offset);
     modality->key_value = address(kKeyValueAudio + 2 * offset);
     modality->query_batch_stride = query_stride;
@@ -139,9 +144,13 @@ int32_t CrossModalAttentionPlugin::enqueue(PluginTensorDesc const* input_descs, 
   return CrossModalAttentionCuda(params, stream) == cudaSuccess ? 0 : 1;
 }
 
-nvinfer1::IPluginV3* CrossModalAttentionPlugin::attachToContext(nvinfer1::IPluginResourceContext*) noexcept { return clone(); }
+nvinfer1::IPluginV3* CrossModalAttentionPlugin::attachToContext(nvinfer1::IPluginResourceContext*) noexcept {
+  return clone();
+}
 
-nvinfer1::PluginFieldCollection const* CrossModalAttentionPlugin::getFieldsToSerialize() noexcept { return &collection_; }
+nvinfer1::PluginFieldCollection const* CrossModalAttentionPlugin::getFieldsToSerialize() noexcept {
+  return &collection_;
+}
 
 int CrossModalAttentionPlugin::Place(int node_input) const {
   if ((settings_.given >> node_input & 1) == 0) return -1;
@@ -158,7 +167,8 @@ CrossModalAttentionCreator::CrossModalAttentionCreator() {
   collection_.fields = fields_.data();
 }
 
-nvinfer1::IPluginV3* CrossModalAttentionCreator::createPlugin(char const*, nvinfer1::PluginFieldCollection const* fields,
+nvinfer1::IPluginV3* CrossModalAttentionCreator::createPlugin(char const*,
+                                                              nvinfer1::PluginFieldCollection const* fields,
                                                               nvinfer1::TensorRTPhase) noexcept {
   PluginSettings settings;
   int32_t* values[] = {&settings.num_heads, &settings.band, &settings.given};
@@ -166,7 +176,8 @@ nvinfer1::IPluginV3* CrossModalAttentionCreator::createPlugin(char const*, nvinf
   for (int32_t i = 0; fields != nullptr && i < fields->nbFields; ++i) {
     const PluginField& field = fields->fields[i];
     for (int k = 0; k < 3; ++k) {
-      if (std::strcmp(field.name, kFieldNames[k]) != 0 || field.type != PluginFieldType::kINT32 || field.length < 1) continue;
+      if (std::strcmp(field.name, kFieldNames[k]) != 0 || field.type != PluginFieldType::kINT32 || field.length < 1)
+        continue;
       *values[k] = *static_cast<const int32_t*>(field.data);
       found |= 1 << k;
     }
@@ -186,7 +197,8 @@ char const* CrossModalAttentionCreator::getPluginNamespace() const noexcept { re
 // What IPluginRegistry::loadLibrary looks for.
 extern "C" __attribute__((visibility("default"))) void setLoggerFinder(nvinfer1::ILoggerFinder*) {}
 
-extern "C" __attribute__((visibility("default"))) nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count) {
+extern "C" __attribute__((visibility("default"))) nvinfer1::IPluginCreatorInterface* const* getCreators(
+    int32_t& count) {
   static edgeaff::CrossModalAttentionCreator creator;
   static nvinfer1::IPluginCreatorInterface* const creators[] = {&creator};
   count = 1;

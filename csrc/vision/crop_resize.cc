@@ -17,7 +17,9 @@ constexpr int kMaxSize = 16384;
 
 int Quantize(double weight) { return static_cast<int>(std::floor(weight * kOne + 0.5)); }
 
-int Clamp(double value, int high) { return static_cast<int>(std::min(std::max(value, 0.0), static_cast<double>(high))); }
+int Clamp(double value, int high) {
+  return static_cast<int>(std::min(std::max(value, 0.0), static_cast<double>(high)));
+}
 
 // Weights of one output index, in a buffer that is reused: no allocation per index.
 struct Taps {
@@ -88,7 +90,8 @@ AxisTable MakeTable(double start, double end, int size, int source_size, bool ha
     if (halve) HalveTaps(&taps);
     table.first[j] = taps.first;
     table.count[j] = static_cast<int32_t>(taps.weights.size());
-    std::copy(taps.weights.begin(), taps.weights.end(), table.weights.begin() + static_cast<ptrdiff_t>(j) * table.stride);
+    std::copy(taps.weights.begin(), taps.weights.end(),
+              table.weights.begin() + static_cast<ptrdiff_t>(j) * table.stride);
   }
   return table;
 }
@@ -275,7 +278,8 @@ bool ValidBox(const CropBox& box) {
 
 bool ValidImage(const ImageView& image) {
   if (image.height < 1 || image.width < 1) return false;
-  return image.format != PixelFormat::kNv12 || (image.height % 2 == 0 && image.width % 2 == 0 && image.pixel_stride == 1);
+  return image.format != PixelFormat::kNv12 ||
+         (image.height % 2 == 0 && image.width % 2 == 0 && image.pixel_stride == 1);
 }
 
 }  // namespace
@@ -289,7 +293,8 @@ Kernels ScalarKernels() {
 using namespace crop_resize;  // NOLINT: the tables and kernels above are this file's own
 
 bool CropResize(const ImageView& image, const CropBox& box, int height, int width, const Target& target) {
-  if (!ValidBox(box) || !ValidImage(image) || std::min(height, width) < 1 || std::max(height, width) > kMaxSize) return false;
+  if (!ValidBox(box) || !ValidImage(image) || std::min(height, width) < 1 || std::max(height, width) > kMaxSize)
+    return false;
   const Kernels kernels = BestKernels();
   const AxisTable rows = MakeTable(box.y0, box.y1, height, image.height, false);
   const AxisTable columns = MakeTable(box.x0, box.x1, width, image.width, false);
@@ -299,7 +304,8 @@ bool CropResize(const ImageView& image, const CropBox& box, int height, int widt
     const bool apart = image.chroma != nullptr;
     const uint8_t* chroma_data = apart ? image.chroma : image.data + image.height * image.row_stride;
     PlaneResizer luma(image.data, image.row_stride, 1, rows, columns, kernels);
-    PlaneResizer chroma(chroma_data, apart ? image.chroma_row_stride : image.row_stride, 2, chroma_rows, chroma_columns, kernels);
+    PlaneResizer chroma(chroma_data, apart ? image.chroma_row_stride : image.row_stride, 2, chroma_rows, chroma_columns,
+                        kernels);
     std::vector<uint8_t> pixels(static_cast<size_t>(width) * 3);
     for (int y = 0; y < height; ++y) {
       uint8_t* row = target.plane_stride == 0 ? target.data + y * target.row_stride : pixels.data();

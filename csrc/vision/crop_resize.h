@@ -19,8 +19,8 @@ struct ImageView {
   int height, width;  // of the image (luma), >= 1
   ptrdiff_t row_stride, pixel_stride, channel_stride;
   PixelFormat format;
-  const uint8_t* chroma = nullptr;   // kNv12: U, V where they do not follow the luma
-  ptrdiff_t chroma_row_stride = 0;   // with `chroma` only
+  const uint8_t* chroma = nullptr;  // kNv12: U, V where they do not follow the luma
+  ptrdiff_t chroma_row_stride = 0;  // with `chroma` only
 };
 
 // The box in pixels, half-open, pixel i covering [i, i + 1); it may reach out of the image. x1 > x0, y1 > y0, all finite

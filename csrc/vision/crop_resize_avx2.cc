@@ -96,14 +96,16 @@ void Filter3Avx2(const int16_t* row, const AxisTable& table, int base, int32_t* 
   const int16_t* weights = table.weights.data();
   ptrdiff_t j = 0;
   for (; j + 2 <= size; j += 2, weights += 2 * stride) {
-    const int16_t *a = row + 3 * static_cast<ptrdiff_t>(first[j] - base), *b = row + 3 * static_cast<ptrdiff_t>(first[j + 1] - base);
+    const int16_t *a = row + 3 * static_cast<ptrdiff_t>(first[j] - base),
+                  *b = row + 3 * static_cast<ptrdiff_t>(first[j + 1] - base);
     __m256i* target = reinterpret_cast<__m256i*>(out + 4 * j);
     if (count[j] <= 2 && count[j + 1] <= 2) {  // halving, and everything that grows: two pixels at once
       int32_t pair_a, pair_b;
       __builtin_memcpy(&pair_a, weights, sizeof(pair_a));
       __builtin_memcpy(&pair_b, weights + stride, sizeof(pair_b));
       const __m256i pixels = _mm256_inserti128_si256(_mm256_castsi128_si256(Load(a)), Load(b), 1);
-      const __m256i pairs = _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi32(pair_a)), _mm_set1_epi32(pair_b), 1);
+      const __m256i pairs =
+          _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_set1_epi32(pair_a)), _mm_set1_epi32(pair_b), 1);
       _mm256_storeu_si256(target, _mm256_madd_epi16(_mm256_shuffle_epi8(pixels, both), pairs));
       continue;
     }

@@ -9,7 +9,7 @@ namespace edgeaff {
 namespace {
 
 constexpr float kLogSizeLimit = 4.0f;
-constexpr float kLargestCoordinate = 1e5f;   // in the network's pixels
+constexpr float kLargestCoordinate = 1e5f;  // in the network's pixels
 
 struct Candidate {
   float logit;
@@ -29,7 +29,8 @@ std::vector<Candidate> Candidates(const DetectorMap* maps, int count, const Deco
     }
   }
   if (static_cast<int>(found.size()) > rules.most_candidates) {
-    std::stable_sort(found.begin(), found.end(), [](const Candidate& a, const Candidate& b) { return a.logit > b.logit; });
+    std::stable_sort(found.begin(), found.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.logit > b.logit; });
     found.resize(static_cast<size_t>(rules.most_candidates));
   }
   return found;
@@ -110,9 +111,11 @@ std::vector<DecodedFace> DecodeMaps(const DetectorMap* maps, int count, const De
     const DecodedFace face = Decode(maps[candidate.map], candidate);
     if (IsUsable(face)) faces.push_back(face);
   }
-  std::stable_sort(faces.begin(), faces.end(), [](const DecodedFace& a, const DecodedFace& b) { return a.score > b.score; });
+  std::stable_sort(faces.begin(), faces.end(),
+                   [](const DecodedFace& a, const DecodedFace& b) { return a.score > b.score; });
   std::vector<DecodedFace> voted;
-  for (const size_t index : Suppress(faces, rules.suppress_iou)) voted.push_back(Vote(faces, faces[index], rules.vote_iou));
+  for (const size_t index : Suppress(faces, rules.suppress_iou))
+    voted.push_back(Vote(faces, faces[index], rules.vote_iou));
   const float least = 1.0f / (1.0f + std::exp(-rules.score_limit));
   std::vector<DecodedFace> result;
   for (const size_t index : Suppress(voted, rules.suppress_iou)) {  // votes may have moved two boxes together

@@ -10,16 +10,17 @@ namespace edgeaff {
 // center; logarithms of width and height in strides; five points (x, y) in strides from the cell's center.
 struct DetectorMap {
   const float* data;
-  int rows, columns, stride;         // stride in input pixels
-  ptrdiff_t value_step, cell_step;   // floats from one value to the next, from one cell to the next: planes, or values together
+  int rows, columns, stride;  // stride in input pixels
+  ptrdiff_t value_step,
+      cell_step;  // floats from one value to the next, from one cell to the next: planes, or values together
 };
 
 struct DecodeRules {
-  float score_limit;      // logit above which a face counts
-  float vote_margin;      // candidates this much below it have a vote
-  int most_candidates;    // the best this many are looked at
-  float suppress_iou;     // a candidate that overlaps a better one by more is dropped
-  float vote_iou;         // candidates that overlap a kept one by at least this have a vote
+  float score_limit;    // logit above which a face counts
+  float vote_margin;    // candidates this much below it have a vote
+  int most_candidates;  // the best this many are looked at
+  float suppress_iou;   // a candidate that overlaps a better one by more is dropped
+  float vote_iou;       // candidates that overlap a kept one by at least this have a vote
 };
 
 constexpr int kFacePoints = 5;

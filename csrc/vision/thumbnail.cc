@@ -10,12 +10,14 @@ namespace {
 constexpr int kSide = kThumbnailSize * kPointsPerCell;
 
 // Point i of kSide along an axis: the pixel under the middle of its share.
-ptrdiff_t PointAt(int i, int size) { return static_cast<ptrdiff_t>((2 * i + 1) * static_cast<int64_t>(size) / (2 * kSide)); }
+ptrdiff_t PointAt(int i, int size) {
+  return static_cast<ptrdiff_t>((2 * i + 1) * static_cast<int64_t>(size) / (2 * kSide));
+}
 
 }  // namespace
 
-void GraySums(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride, ptrdiff_t channel_stride,
-              int32_t* out) {
+void GraySums(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride,
+              ptrdiff_t channel_stride, int32_t* out) {
   std::array<ptrdiff_t, kSide> columns;
   for (int i = 0; i < kSide; ++i) columns[i] = PointAt(i, width) * pixel_stride;
   for (int cell_row = 0; cell_row < kThumbnailSize; ++cell_row) {

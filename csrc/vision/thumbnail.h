@@ -18,7 +18,7 @@ void GrayThumbnail(const uint8_t* data, int height, int width, ptrdiff_t row_str
                    ptrdiff_t channel_stride, float* out);
 
 // The same in integers: levels * kGrayScale.
-void GraySums(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride, ptrdiff_t channel_stride,
-              int32_t* out);
+void GraySums(const uint8_t* data, int height, int width, ptrdiff_t row_stride, ptrdiff_t pixel_stride,
+              ptrdiff_t channel_stride, int32_t* out);
 
 }  // namespace edgeaff

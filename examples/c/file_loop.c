@@ -16,7 +16,8 @@ static int print_events(edgeaff_session* session, int32_t code) {
   EDGEAFF_INIT(event);
   if (code < 0) fprintf(stderr, "%s: %s\n", edgeaff_code_text(code), edgeaff_message(session));
   while (code >= 0 && edgeaff_poll(session, &event) == 1)
-    printf("%.3f s  status %d  valence %+.3f  arousal %+.3f\n", (double)event.pts_ns / SECOND, event.status, event.valence, event.arousal);
+    printf("%.3f s  status %d  valence %+.3f  arousal %+.3f\n", (double)event.pts_ns / SECOND, event.status,
+           event.valence, event.arousal);
   return code >= 0;
 }
 
@@ -29,7 +30,8 @@ int main(int argc, char** argv) {
   int good = 1;
   EDGEAFF_INIT(error);
   if (argc != 6) return fprintf(stderr, "usage: file_loop BUNDLE FRAMES.rgb WIDTH HEIGHT SAMPLES.s16\n"), 2;
-  if (edgeaff_model_open(argv[1], NULL, &model, &error) < 0 || edgeaff_session_create(model, NULL, &session, &error) < 0)
+  if (edgeaff_model_open(argv[1], NULL, &model, &error) < 0 ||
+      edgeaff_session_create(model, NULL, &session, &error) < 0)
     return fprintf(stderr, "%s\n", error.message), 1;
 
   memset(&image, 0, sizeof image); /* strides of 0: packed */
@@ -46,7 +48,8 @@ int main(int argc, char** argv) {
     const long long first = tick * RATE_HZ / FRAMES_PER_SECOND, end = (tick + 1) * RATE_HZ / FRAMES_PER_SECOND;
     const size_t count = fread(samples, 2, (size_t)(end - first), audio);
     good = print_events(session, edgeaff_push_frame(session, &image, tick * SECOND / FRAMES_PER_SECOND));
-    if (good && count > 0) good = print_events(session, edgeaff_push_audio_i16(session, samples, count, RATE_HZ, first * SECOND / RATE_HZ));
+    if (good && count > 0)
+      good = print_events(session, edgeaff_push_audio_i16(session, samples, count, RATE_HZ, first * SECOND / RATE_HZ));
   }
   good = good && print_events(session, edgeaff_finish(session));
   fclose(frames), fclose(audio), free(pixels);

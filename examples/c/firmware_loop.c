@@ -87,7 +87,8 @@ int main(int argc, char** argv) {
     if (code >= 0) code = edgeaff_push_audio_i16(session, samples, count, RATE_HZ, pts_ns);
     if (code < 0) return fprintf(stderr, "%s\n", edgeaff_message(session)), 1;
     while (edgeaff_poll(session, &event) == 1) {
-      if (event.seq % 30 == 0) printf("%.1f s  status %d  arousal %+.3f\n", (double)event.pts_ns / SECOND, event.status, event.arousal);
+      if (event.seq % 30 == 0)
+        printf("%.1f s  status %d  arousal %+.3f\n", (double)event.pts_ns / SECOND, event.status, event.arousal);
     }
     if (number == TICKS / 2) settled = arena.used;
   }

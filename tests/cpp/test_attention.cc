@@ -40,8 +40,8 @@ float FromBf16(uint16_t bits) {
 }
 
 // softmax(q K^T / sqrt(d) + bias) V of one query and head in double.
-std::vector<double> AttendPlainly(const CrossModalAttentionParams& p, const float* q, const float* kv, const uint8_t* mask,
-                                  const float* bias, int64_t i, int head) {
+std::vector<double> AttendPlainly(const CrossModalAttentionParams& p, const float* q, const float* kv,
+                                  const uint8_t* mask, const float* bias, int64_t i, int head) {
   const int64_t channels = static_cast<int64_t>(p.num_heads) * p.head_size;
   std::vector<double> weights(static_cast<size_t>(p.key_count), 0.0), out(static_cast<size_t>(p.head_size), 0.0);
   double total = 0.0;
@@ -50,7 +50,8 @@ std::vector<double> AttendPlainly(const CrossModalAttentionParams& p, const floa
     if (mask[j] == 0 || (p.band != 0 && (age < 0 || age >= p.band))) continue;
     double score = 0.0;
     for (int c = 0; c < p.head_size; ++c) {
-      score += static_cast<double>(q[i * channels + head * p.head_size + c]) * kv[j * 2 * channels + head * p.head_size + c];
+      score +=
+          static_cast<double>(q[i * channels + head * p.head_size + c]) * kv[j * 2 * channels + head * p.head_size + c];
     }
     score = score / std::sqrt(static_cast<double>(p.head_size)) + (p.band != 0 ? bias[head * p.band + age] : 0.0f);
     weights[static_cast<size_t>(j)] = std::exp(score);
@@ -96,7 +97,9 @@ void CheckAttention(int64_t query_count, int64_t key_count, int heads, int head_
   p.beta = -0.4f;
   for (int m = 0; m < 2; ++m) {
     AttentionModality& modality = m == 0 ? p.audio : p.video;
-    const auto at = [&](int i) { return bf16 ? static_cast<const void*>(narrow[3 * m + i].data()) : rows[3 * m + i].data(); };
+    const auto at = [&](int i) {
+      return bf16 ? static_cast<const void*>(narrow[3 * m + i].data()) : rows[3 * m + i].data();
+    };
     modality.query = at(0);
     modality.key_value = at(1);
     modality.residual = at(2);

@@ -139,11 +139,11 @@ void TestHardRecordings() {
   std::vector<std::vector<float>> hard(6, std::vector<float>(8000, 0.0f));
   recordings::Noise noise(3);
   for (size_t i = 0; i < 8000; ++i) {
-    hard[1][i] = 0.5f;                                          // constant
-    hard[2][i] = i / 40 % 2 ? 1.0f : -1.0f;                     // full-scale square, 200 Hz
-    hard[3][i] = i % 1000 ? 0.0f : 1.0f;                        // impulses
-    hard[4][i] = static_cast<float>(1e30 * noise.Uniform());    // far out of range
-    hard[5][i] = static_cast<float>(1e-38 * noise.Uniform());   // denormal
+    hard[1][i] = 0.5f;                                         // constant
+    hard[2][i] = i / 40 % 2 ? 1.0f : -1.0f;                    // full-scale square, 200 Hz
+    hard[3][i] = i % 1000 ? 0.0f : 1.0f;                       // impulses
+    hard[4][i] = static_cast<float>(1e30 * noise.Uniform());   // far out of range
+    hard[5][i] = static_cast<float>(1e-38 * noise.Uniform());  // denormal
   }
   for (const char* name : kSets) {
     CHECK(edgeaff::SetInstructionSetLimit(name));

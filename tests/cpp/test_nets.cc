@@ -139,9 +139,7 @@ void TestRefusals() {
   bool refused = false;
   try {
     const edgeaff::ConvNet other(bad.tensors, bad.steps);
-  } catch (const std::invalid_argument&) {
-    refused = true;
-  }
+  } catch (const std::invalid_argument&) { refused = true; }
   CHECK(refused);
 }
 

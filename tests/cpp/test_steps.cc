@@ -65,7 +65,8 @@ std::unordered_map<std::string, StepModel::Tensor> StepTensors(const StepSizes& 
     put(name + ".weight", {inputs, outputs});
     put(name + ".bias", {outputs});
   };
-  for (const auto& [name, inputs] : {std::pair<std::string, int64_t>{"video", sizes.video_size}, {"audio", sizes.audio_size}}) {
+  for (const auto& [name, inputs] :
+       {std::pair<std::string, int64_t>{"video", sizes.video_size}, {"audio", sizes.audio_size}}) {
     linear(name + ".input", inputs, d);
     put(name + ".absent", {d});
     put(name + ".present", {2, d});
@@ -96,13 +97,16 @@ WindowSizes SmallWindow() {
 std::unordered_map<std::string, WindowStepModel::Tensor> WindowTensors(const WindowSizes& sizes, Store* store) {
   std::unordered_map<std::string, WindowStepModel::Tensor> tensors;
   const int64_t d = sizes.size, heads = sizes.num_heads, ticks = sizes.ticks;
-  const auto put = [&](const std::string& name, const std::vector<int64_t>& shape) { tensors[name] = {false, store->Floats(shape), shape}; };
+  const auto put = [&](const std::string& name, const std::vector<int64_t>& shape) {
+    tensors[name] = {false, store->Floats(shape), shape};
+  };
   const auto linear = [&](const std::string& name, int64_t inputs, int64_t outputs) {
     tensors[name + ".weight"] = {true, store->Bytes(inputs * outputs), {inputs, outputs}};
     put(name + ".scale", {outputs});
     put(name + ".bias", {outputs});
   };
-  for (const auto& [name, inputs] : {std::pair<std::string, int64_t>{"video", sizes.video_size}, {"audio", sizes.audio_size}}) {
+  for (const auto& [name, inputs] :
+       {std::pair<std::string, int64_t>{"video", sizes.video_size}, {"audio", sizes.audio_size}}) {
     linear(name + ".project", inputs, d);
     linear(name + ".query", d, d);
     for (int64_t h = 0; h < heads; ++h) linear(name + ".key." + std::to_string(h), d / heads, d);
@@ -115,7 +119,8 @@ std::unordered_map<std::string, WindowStepModel::Tensor> WindowTensors(const Win
     linear(name + ".0.out", d, d);
     linear(name + ".0.ffn1", d, sizes.ffn_size);
     linear(name + ".0.ffn2", sizes.ffn_size, d);
-    for (const char* part : {".0.norm1.weight", ".0.norm1.bias", ".0.norm2.weight", ".0.norm2.bias"}) put(name + part, {d});
+    for (const char* part : {".0.norm1.weight", ".0.norm1.bias", ".0.norm2.weight", ".0.norm2.bias"})
+      put(name + part, {d});
   }
   put("bias", {2});
   return tensors;
@@ -125,9 +130,7 @@ template <class Model, class Sizes, class Tensors>
 bool Refuses(const Sizes& sizes, const Tensors& tensors) {
   try {
     Model model(sizes, tensors);
-  } catch (const std::invalid_argument&) {
-    return true;
-  }
+  } catch (const std::invalid_argument&) { return true; }
   return false;
 }
 
@@ -151,9 +154,10 @@ void TestStep() {
   Store store;
   const StepSizes sizes = SmallStep();
   const auto tensors = StepTensors(sizes, &store);
-  TestSizes<StepModel>(sizes, tensors, {&StepSizes::video_size, &StepSizes::audio_size, &StepSizes::size, &StepSizes::num_heads,
-                                        &StepSizes::ffn_size, &StepSizes::band});
-  StepSizes deep = sizes;   // none is a model too
+  TestSizes<StepModel>(sizes, tensors,
+                       {&StepSizes::video_size, &StepSizes::audio_size, &StepSizes::size, &StepSizes::num_heads,
+                        &StepSizes::ffn_size, &StepSizes::band});
+  StepSizes deep = sizes;  // none is a model too
   for (const int layers : {-1, 2, 65, std::numeric_limits<int>::max()}) {
     deep.layers = layers;
     CHECK((Refuses<StepModel>(deep, tensors)));
@@ -175,9 +179,10 @@ void TestWindow() {
   Store store;
   const WindowSizes sizes = SmallWindow();
   const auto tensors = WindowTensors(sizes, &store);
-  TestSizes<WindowStepModel>(sizes, tensors, {&WindowSizes::video_size, &WindowSizes::audio_size, &WindowSizes::size,
-                                              &WindowSizes::num_heads, &WindowSizes::ffn_size, &WindowSizes::layers,
-                                              &WindowSizes::ticks});
+  TestSizes<WindowStepModel>(
+      sizes, tensors,
+      {&WindowSizes::video_size, &WindowSizes::audio_size, &WindowSizes::size, &WindowSizes::num_heads,
+       &WindowSizes::ffn_size, &WindowSizes::layers, &WindowSizes::ticks});
   const WindowStepModel model(sizes, tensors);
   const std::vector<float> video(4, 0.5f), audio(8, -0.5f);
   for (const char* name : {"scalar", "neon", "avx2", "best"}) {
@@ -185,10 +190,12 @@ void TestWindow() {
     std::vector<std::vector<float>> rows;
     for (int tick = 0; tick < 5; ++tick) {
       std::vector<const float*> before(static_cast<size_t>(sizes.ticks) - 1, nullptr);
-      for (size_t i = 0; i < before.size() && i < rows.size(); ++i) before[before.size() - 1 - i] = rows[rows.size() - 1 - i].data();
+      for (size_t i = 0; i < before.size() && i < rows.size(); ++i)
+        before[before.size() - 1 - i] = rows[rows.size() - 1 - i].data();
       std::vector<float> row(static_cast<size_t>(model.row_floats()));
       float values[2];
-      model.Step(before.data(), tick == 1 ? nullptr : video.data(), tick == 2 ? nullptr : audio.data(), 1 + tick % 2, row.data(), values);
+      model.Step(before.data(), tick == 1 ? nullptr : video.data(), tick == 2 ? nullptr : audio.data(), 1 + tick % 2,
+                 row.data(), values);
       CHECK(IsValue(values[0]) && IsValue(values[1]));
       rows.push_back(row);
     }

@@ -18,7 +18,8 @@ std::vector<uint8_t> Noise(size_t size) {
   return bytes;
 }
 
-std::vector<uint8_t> Crop(const edgeaff::ImageView& image, const edgeaff::CropBox& box, int height, int width, bool planes) {
+std::vector<uint8_t> Crop(const edgeaff::ImageView& image, const edgeaff::CropBox& box, int height, int width,
+                          bool planes) {
   std::vector<uint8_t> out(static_cast<size_t>(height) * width * 3);
   const ptrdiff_t plane = static_cast<ptrdiff_t>(height) * width;
   const edgeaff::Target target{out.data(), planes ? width : 3 * width, planes ? plane : 0};
@@ -28,8 +29,10 @@ std::vector<uint8_t> Crop(const edgeaff::ImageView& image, const edgeaff::CropBo
 
 void TestCrops() {
   constexpr int kHeight = 72, kWidth = 98;
-  const edgeaff::CropBox boxes[] = {{10.3, 7.9, 61.2, 58.8}, {-20.5, -9.25, 130.0, 70.5}, {0, 0, 98, 72}, {30, 20, 47, 37}};
-  for (const auto format : {edgeaff::PixelFormat::kRgb, edgeaff::PixelFormat::kBgr, edgeaff::PixelFormat::kGray, edgeaff::PixelFormat::kNv12}) {
+  const edgeaff::CropBox boxes[] = {
+      {10.3, 7.9, 61.2, 58.8}, {-20.5, -9.25, 130.0, 70.5}, {0, 0, 98, 72}, {30, 20, 47, 37}};
+  for (const auto format : {edgeaff::PixelFormat::kRgb, edgeaff::PixelFormat::kBgr, edgeaff::PixelFormat::kGray,
+                            edgeaff::PixelFormat::kNv12}) {
     const bool packed = format == edgeaff::PixelFormat::kRgb || format == edgeaff::PixelFormat::kBgr;
     const int channels = packed ? 3 : 1, rows = format == edgeaff::PixelFormat::kNv12 ? kHeight * 3 / 2 : kHeight;
     const std::vector<uint8_t> data = Noise(static_cast<size_t>(rows) * kWidth * channels);

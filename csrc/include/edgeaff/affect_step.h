@@ -25,17 +25,18 @@ enum class WeightType : int { kFloat32 = 0, kBfloat16 = 1, kInt8 = 2 };
 // Highest sizes of packed models: far above what is in use; a sum of kInput byte products fits into 32 bits.
 // edgeaff/backends/native.py names the same ones.
 struct PackedLimits {
-  static constexpr int kInput = 1 << 15, kSize = 1 << 13, kHeads = 1 << 9, kFfn = 1 << 15, kLayers = 64, kBand = 1 << 14, kTicks = 1 << 12;
+  static constexpr int kInput = 1 << 15, kSize = 1 << 13, kHeads = 1 << 9, kFfn = 1 << 15, kLayers = 64,
+                       kBand = 1 << 14, kTicks = 1 << 12;
 };
 
 struct StepSizes {
   int video_size = 0, audio_size = 0;
-  int size = 0;        // d, a multiple of 16
-  int num_heads = 0;   // d / num_heads is a multiple of 16
-  int ffn_size = 0;    // a multiple of 16
-  int layers = 0;      // per modality
-  int band = 0;        // W
-  int spread_size = 0; // hidden width of the spread, a multiple of 16; 0 = none
+  int size = 0;         // d, a multiple of 16
+  int num_heads = 0;    // d / num_heads is a multiple of 16
+  int ffn_size = 0;     // a multiple of 16
+  int layers = 0;       // per modality
+  int band = 0;         // W
+  int spread_size = 0;  // hidden width of the spread, a multiple of 16; 0 = none
 };
 
 // y = x W + b with W (inputs, outputs) row-major, outputs padded with zeros to a multiple of 16.
@@ -43,12 +44,12 @@ struct StepLinear {
   WeightType type = WeightType::kFloat32;
   int inputs = 0, outputs = 0;
   const void* weight = nullptr;
-  const float* scale = nullptr;   // per output, int8 only
+  const float* scale = nullptr;  // per output, int8 only
   const float* bias = nullptr;
 };
 
 struct StepAttention {
-  const float* age_bias = nullptr;   // (num_heads, 2 * padded band): entry x = bias of age (-x mod W), in units of log2
+  const float* age_bias = nullptr;  // (num_heads, 2 * padded band): entry x = bias of age (-x mod W), in units of log2
 };
 
 struct StepLayer {
@@ -58,11 +59,11 @@ struct StepLayer {
 
 struct StepModality {
   StepLinear input;
-  const float* absent = nullptr;    // (d)
-  const float* present = nullptr;   // (2, d): added where video, audio are present
+  const float* absent = nullptr;   // (d)
+  const float* present = nullptr;  // (2, d): added where video, audio are present
   std::vector<StepLayer> layers;
-  StepLinear cross;                 // d -> [q (d), k (d), u (2 num_heads: channel 0 of all heads, then 1), r (2)]
-  StepAttention attention;          // bias by age of this modality's keys
+  StepLinear cross;         // d -> [q (d), k (d), u (2 num_heads: channel 0 of all heads, then 1), r (2)]
+  StepAttention attention;  // bias by age of this modality's keys
 };
 
 class StepModel {
@@ -91,13 +92,14 @@ class StepModel {
   void Step(float* state, const float* video, const float* audio, float* values, float* scratch) const;
 
   StepModality video, audio;
-  StepLinear spread_hidden, spread_out;   // video_size + 2 -> spread_size -> 2
-  const float* bias = nullptr;   // (2) of the dense layer, with all folded biases
+  StepLinear spread_hidden, spread_out;  // video_size + 2 -> spread_size -> 2
+  const float* bias = nullptr;           // (2) of the dense layer, with all folded biases
 
  private:
   const float* Floats(const std::unordered_map<std::string, Tensor>& tensors, const std::string& name,
                       const std::vector<int64_t>& shape);
-  StepLinear Linear(const std::unordered_map<std::string, Tensor>& tensors, const std::string& name, int inputs, int outputs);
+  StepLinear Linear(const std::unordered_map<std::string, Tensor>& tensors, const std::string& name, int inputs,
+                    int outputs);
   StepAttention Attention(const std::unordered_map<std::string, Tensor>& tensors, const std::string& name);
 
   StepSizes sizes_;

@@ -15,44 +15,44 @@
 #include <unordered_map>
 #include <vector>
 
-#include "edgeaff/affect_step.h"   // PackedLimits
+#include "edgeaff/affect_step.h"  // PackedLimits
 #include "edgeaff/aligned_memory.h"
 
 namespace edgeaff {
 
 struct WindowSizes {
-  int video_size = 0, audio_size = 0;   // multiples of 4
-  int size = 0;                         // d, a multiple of 64
-  int num_heads = 0;                    // d / num_heads is a multiple of 16, at most 256
-  int ffn_size = 0;                     // a multiple of 64
-  int layers = 0;                       // per modality, at least 1
-  int ticks = 0;                        // T
+  int video_size = 0, audio_size = 0;  // multiples of 4
+  int size = 0;                        // d, a multiple of 64
+  int num_heads = 0;                   // d / num_heads is a multiple of 16, at most 256
+  int ffn_size = 0;                    // a multiple of 64
+  int layers = 0;                      // per modality, at least 1
+  int ticks = 0;                       // T
 };
 
 // y = x W + b. Panels of 64 outputs: [output / 64][input / 4][output % 64][input % 4].
 struct ByteLinear {
-  int inputs = 0, outputs = 0;            // outputs padded with zeros to a multiple of 64
+  int inputs = 0, outputs = 0;  // outputs padded with zeros to a multiple of 64
   const int8_t* panels = nullptr;
-  const float* scale = nullptr;           // (outputs)
-  const float* bias = nullptr;            // (outputs)
-  const int32_t* column_sums = nullptr;   // (outputs): what an activation that is stored 128 too high adds
+  const float* scale = nullptr;          // (outputs)
+  const float* bias = nullptr;           // (outputs)
+  const int32_t* column_sums = nullptr;  // (outputs): what an activation that is stored 128 too high adds
 };
 
 struct WindowLayer {
   ByteLinear qkv, out, ffn1, ffn2;
-  const float *norm1_weight, *norm1_bias, *norm2_weight, *norm2_bias;   // (d)
+  const float *norm1_weight, *norm1_bias, *norm2_weight, *norm2_bias;  // (d)
 };
 
 struct WindowModality {
   ByteLinear project;
-  const float* positions = nullptr;          // (T, d)
-  const float* packed_positions = nullptr;   // (T, 3 d), with the bias of the first packed product
+  const float* positions = nullptr;         // (T, d)
+  const float* packed_positions = nullptr;  // (T, 3 d), with the bias of the first packed product
   std::vector<WindowLayer> layers;
-  ByteLinear query;                          // of this modality's newest row
-  std::vector<ByteLinear> keys;              // per head: d_h -> d, of this modality's keys; carries log2(e) / sqrt(d_h)
-  const float* answer = nullptr;             // (2, num_heads, d), of this modality's values
-  const float* answer_bias = nullptr;        // (2), where any key exists
-  const float* residual = nullptr;           // (2, d), of this modality's newest row
+  ByteLinear query;                    // of this modality's newest row
+  std::vector<ByteLinear> keys;        // per head: d_h -> d, of this modality's keys; carries log2(e) / sqrt(d_h)
+  const float* answer = nullptr;       // (2, num_heads, d), of this modality's values
+  const float* answer_bias = nullptr;  // (2), where any key exists
+  const float* residual = nullptr;     // (2, d), of this modality's newest row
 };
 
 class WindowStepModel {
@@ -78,10 +78,11 @@ class WindowStepModel {
   // Makes the row of a tick and the values of the window that ends at it: valence, arousal in [-1, 1].
   // rows: T - 1 rows of the ticks before, oldest first, null where there was none. threads: 1, or 2 = one per modality.
   // Thread-safe. Nothing needs alignment.
-  void Step(const float* const* rows, const float* video, const float* audio, int threads, float* row, float* values) const;
+  void Step(const float* const* rows, const float* video, const float* audio, int threads, float* row,
+            float* values) const;
 
   WindowModality video, audio;
-  const float* bias = nullptr;   // (2) of the dense layer
+  const float* bias = nullptr;  // (2) of the dense layer
 
  private:
   using Tensors = std::unordered_map<std::string, Tensor>;

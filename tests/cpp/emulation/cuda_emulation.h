@@ -25,7 +25,8 @@ class EmulatedBlock {
     return block;
   }
 
-  EmulatedBlock(int threads, size_t shared_bytes) : threads_(threads), memory_(shared_bytes + 16, 0xFF), fibers_(threads) {}
+  EmulatedBlock(int threads, size_t shared_bytes)
+      : threads_(threads), memory_(shared_bytes + 16, 0xFF), fibers_(threads) {}
 
   // Runs body(thread) on all threads to the end.
   void Run(const std::function<void(int)>& body) {
@@ -83,8 +84,10 @@ class EmulatedBlock {
     auto& groups = fibers_[thread_].groups;
     while (static_cast<int>(groups.size()) > pending) {
       for (const PendingCopy& copy : groups.front()) {
-        if (copy.exists) std::memcpy(copy.to, copy.from, 16);
-        else std::memset(copy.to, 0, 16);
+        if (copy.exists)
+          std::memcpy(copy.to, copy.from, 16);
+        else
+          std::memset(copy.to, 0, 16);
       }
       groups.pop_front();
     }
@@ -169,7 +172,7 @@ void LoadMatrices(uint32_t (&out)[4], const void* row) {
     uint16_t pair[2];
     for (int e = 0; e < 2; ++e) {
       const int r = kTranspose ? 2 * t + e : g, c = kTranspose ? g : 2 * t + e;
-      if (rows[8 * m + r] % 16 != 0) std::abort();   // the hardware demands it
+      if (rows[8 * m + r] % 16 != 0) std::abort();  // the hardware demands it
       std::memcpy(&pair[e], reinterpret_cast<const uint16_t*>(rows[8 * m + r]) + c, 2);
     }
     out[m] = pair[0] | static_cast<uint32_t>(pair[1]) << 16;

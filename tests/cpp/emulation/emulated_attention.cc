@@ -21,9 +21,10 @@ void RunGrid(const CrossModalAttentionParams& p, int rows, int threads, int shar
 
 template <class Traits>
 void RunHalf(const CrossModalAttentionParams& p, int row_warps, bool aligned) {
-  RunGrid(p, 16 * row_warps, 64 * row_warps, Traits::kSharedBytes, [&](int64_t tile, int64_t head, int64_t batch, int thread) {
-    AttendHalf<Traits>(p, aligned, row_warps, tile, head, batch, thread);
-  });
+  RunGrid(p, 16 * row_warps, 64 * row_warps, Traits::kSharedBytes,
+          [&](int64_t tile, int64_t head, int64_t batch, int thread) {
+            AttendHalf<Traits>(p, aligned, row_warps, tile, head, batch, thread);
+          });
 }
 
 template <int kHead>
@@ -37,8 +38,10 @@ void RunFloat(const CrossModalAttentionParams& p, int row_warps) {
 
 template <class T, int kHead>
 void RunHalfTiles(const CrossModalAttentionParams& p, int row_warps, bool aligned, bool online) {
-  if (online) RunHalf<HalfTraits<T, kHead, 32, 2>>(p, row_warps, aligned);
-  else RunHalf<HalfTraits<T, kHead, 128, 1>>(p, row_warps, aligned);
+  if (online)
+    RunHalf<HalfTraits<T, kHead, 32, 2>>(p, row_warps, aligned);
+  else
+    RunHalf<HalfTraits<T, kHead, 128, 1>>(p, row_warps, aligned);
 }
 
 }  // namespace
@@ -77,13 +80,21 @@ extern "C" int emulate(const int64_t* sizes, void* const* audio, void* const* vi
   p.output = output;
   p.output_time_stride = channels;
   p.output_batch_stride = p.query_count * channels;
-  if (p.data_type == DataType::kFloat32 && p.head_size == 16) RunFloat<16>(p, row_warps);
-  else if (p.data_type == DataType::kFloat16 && p.head_size == 16) RunHalfTiles<__half, 16>(p, row_warps, aligned, online);
-  else if (p.data_type == DataType::kFloat32 && p.head_size == 32) RunFloat<32>(p, row_warps);
-  else if (p.data_type == DataType::kFloat32 && p.head_size == 128) RunFloat<128>(p, row_warps);
-  else if (p.data_type == DataType::kFloat16 && p.head_size == 32) RunHalfTiles<__half, 32>(p, row_warps, aligned, online);
-  else if (p.data_type == DataType::kBfloat16 && p.head_size == 32) RunHalfTiles<__nv_bfloat16, 32>(p, row_warps, aligned, online);
-  else if (p.data_type == DataType::kFloat16 && p.head_size == 128) RunHalfTiles<__half, 128>(p, row_warps, aligned, online);
-  else return 1;
+  if (p.data_type == DataType::kFloat32 && p.head_size == 16)
+    RunFloat<16>(p, row_warps);
+  else if (p.data_type == DataType::kFloat16 && p.head_size == 16)
+    RunHalfTiles<__half, 16>(p, row_warps, aligned, online);
+  else if (p.data_type == DataType::kFloat32 && p.head_size == 32)
+    RunFloat<32>(p, row_warps);
+  else if (p.data_type == DataType::kFloat32 && p.head_size == 128)
+    RunFloat<128>(p, row_warps);
+  else if (p.data_type == DataType::kFloat16 && p.head_size == 32)
+    RunHalfTiles<__half, 32>(p, row_warps, aligned, online);
+  else if (p.data_type == DataType::kBfloat16 && p.head_size == 32)
+    RunHalfTiles<__nv_bfloat16, 32>(p, row_warps, aligned, online);
+  else if (p.data_type == DataType::kFloat16 && p.head_size == 128)
+    RunHalfTiles<__half, 128>(p, row_warps, aligned, online);
+  else
+    return 1;
   return 0;
 }
