@@ -123,7 +123,7 @@ clean:                       ## everything that was made
 # --- real components: PulseAudio, GStreamer's RTSP server, mosquitto ------------------------------------------------------
 system-test: dev             ## the tests with real components; installs the Debian packages they need, fails where one is missing
 	sh tests/tools/install_system_packages.sh
-	EDGEAFF_REQUIRE=media,cv2,native $(VENV)/bin/python -m pytest -m system tests/system
+	EDGEAFF_REQUIRE=media,cv2,native $(VENV)/bin/python -m pytest -m "system and not slow" tests/system
 
 soak: dev                    ## SECONDS in real time and the fault matrix, figures into JSON; installs the same Debian packages
 	sh tests/tools/install_system_packages.sh
