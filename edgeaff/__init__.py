@@ -18,11 +18,21 @@ if TYPE_CHECKING:
     from edgeaff.runtime.analyze import analyze
     from edgeaff.session import Session
     from edgeaff.spec import PreprocessSpec
-    from edgeaff.types import AffectEvent, AudioChunk, FaceDetection, Status, StatusEvent, VideoFrame, circumplex
+    from edgeaff.types import (
+        AffectEvent,
+        AudioChunk,
+        ChangeEvent,
+        FaceDetection,
+        Status,
+        StatusEvent,
+        VideoFrame,
+        circumplex,
+    )
 
 _HOMES = {
     "AffectEvent": "edgeaff.types",
     "AudioChunk": "edgeaff.types",
+    "ChangeEvent": "edgeaff.types",
     "EdgeaffError": "edgeaff.errors",
     "FaceDetection": "edgeaff.types",
     "ModelBundle": "edgeaff.bundle",
@@ -40,8 +50,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "AffectEvent", "AudioChunk", "EdgeaffError", "FaceDetection", "ModelBundle", "Policy", "PreprocessSpec", "PushAudio", "PushVideo",
-    "Runtime", "Session", "Status", "StatusEvent", "VideoFrame", "__version__", "analyze", "circumplex",
+    "AffectEvent", "AudioChunk", "ChangeEvent", "EdgeaffError", "FaceDetection", "ModelBundle", "Policy", "PreprocessSpec",
+    "PushAudio", "PushVideo", "Runtime", "Session", "Status", "StatusEvent", "VideoFrame", "__version__", "analyze", "circumplex",
 ]  # fmt: skip
 
 

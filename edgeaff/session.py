@@ -44,7 +44,7 @@ from edgeaff.preprocess import (
     trial_inputs,
 )
 from edgeaff.spec import NANOSECONDS
-from edgeaff.types import EVENT_SCHEMA, AffectEvent, Status, TrackedFace
+from edgeaff.types import BASE_SCHEMA, AffectEvent, Status, TrackedFace
 
 if TYPE_CHECKING:
     from edgeaff.backend_choice import Choice
@@ -407,7 +407,7 @@ class Session(ProcessBound):
         valence = estimate.valence if say_valence else None
         arousal = estimate.arousal if say_arousal else None
         event = AffectEvent(
-            schema=EVENT_SCHEMA,
+            schema=BASE_SCHEMA,
             seq=self._seq,
             pts_ns=tick.pts_ns,
             valence=subject.valence.push(tick.pts_ns, valence),

@@ -16,7 +16,8 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 
-EVENT_SCHEMA = 1
+BASE_SCHEMA = 1  # of an event without what it knows of people: an older reader takes its lines
+EVENT_SCHEMA = 2  # of an event with all fields
 MOST_PIXELS = 1 << 27  # of a frame, on any machine
 DIMENSIONS = ("valence", "arousal")  # of affect, in the order of every array of values
 MODALITIES = ("video", "audio")  # in the order of the model's presence bits
@@ -194,6 +195,11 @@ class AffectEvent:
             the tick's own frame where that was taken just before it.
         backend: what computed the numbers.
         dropped_since_last: inputs dropped since the previous event; None in Session.
+        speaking: probability that this face speaks, in [0, 1]; None where that is not asked for, or not known.
+        valence_relative: valence against what is usual for this subject; None where that is not asked for, or not known yet.
+        arousal_relative: arousal against what is usual for this subject; None where that is not asked for, or not known yet.
+
+    The last three belong to schema 2: a session that is asked for none of them gives events of schema 1, which leave them out of JSON.
     """
 
     schema: int
@@ -214,10 +220,17 @@ class AffectEvent:
     latency_ms: float | None
     backend: str
     dropped_since_last: int | None
+    speaking: float | None = None
+    valence_relative: float | None = None
+    arousal_relative: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the fields in order, ready for JSON: status by name, face as a dict, no value as None."""
+        """Returns the fields of its schema in order, ready for JSON: status by name, face as a dict, no value as None."""
         row: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.schema == BASE_SCHEMA:
+            for name in PEOPLE_FIELDS:
+                if row[name] is None:
+                    del row[name]
         row["status"] = self.status.value
         if self.face is not None:
             row["face"] = {
@@ -226,6 +239,36 @@ class AffectEvent:
                 "score": float(self.face.score),
             }
         return row
+
+
+PEOPLE_FIELDS = ("speaking", "valence_relative", "arousal_relative")  # of AffectEvent, since schema 2
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeEvent:
+    """A lasting change of one subject's valence or arousal, found while it runs.
+
+    Attributes:
+        subject: track id of the face; None where the values have no face.
+        pts_ns: time of the tick at which it was found, nanoseconds on the session timeline.
+        what: "valence" or "arousal".
+        before: level before the change, in [-1, 1].
+        after: level after it, in [-1, 1].
+        sureness: probability that the change is none of chance, in [0, 1].
+        delay_ms: how long before `pts_ns` the change began.
+    """
+
+    subject: int | None
+    pts_ns: int
+    what: str
+    before: float
+    after: float
+    sureness: float
+    delay_ms: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields in order, ready for JSON, behind `"type": "change"`, which no other line has."""
+        return {"type": "change", **{item.name: getattr(self, item.name) for item in fields(self)}}
 
 
 STATUS_SOURCES = ("camera", "mic", "stream", "sink", "reader", "backend", "runtime")

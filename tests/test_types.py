@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from edgeaff.errors import ArgumentError
 from edgeaff.types import (
     CIRCUMPLEX_LABELS,
     AffectEvent,
+    ChangeEvent,
     FaceBox,
     Status,
     TrackedFace,
@@ -47,6 +48,9 @@ DESIGN_ORDER = [
     "latency_ms",
     "backend",
     "dropped_since_last",
+    "speaking",
+    "valence_relative",
+    "arousal_relative",
 ]
 
 
@@ -63,9 +67,21 @@ def test_circumplex_of_no_values_is_refused_not_named() -> None:
 
 def test_event_as_json_keeps_every_field() -> None:
     row = json.loads(json.dumps(EVENT.to_dict(), allow_nan=False))
-    assert list(row) == DESIGN_ORDER
+    assert list(row) == DESIGN_ORDER[:-3]
     assert row["status"] == "OK" and row["audio_age_ms"] is None
     assert row["face"] == {"track_id": 3, "box": [1.0, 2.0, 3.0, 4.0], "score": 0.9}
+
+
+def test_event_of_schema_2_as_json_has_what_it_knows_of_people() -> None:
+    row = replace(EVENT, schema=2, speaking=0.75).to_dict()
+    assert list(row) == DESIGN_ORDER
+    assert (row["speaking"], row["valence_relative"], row["arousal_relative"]) == (0.75, None, None)
+
+
+def test_change_as_json_has_a_type_that_no_event_has() -> None:
+    row = ChangeEvent(3, 5_000_000_000, "valence", -0.25, 0.5, 0.99, 800.0).to_dict()
+    assert row["type"] == "change" and "type" not in EVENT.to_dict()
+    assert ChangeEvent(**{name: value for name, value in row.items() if name != "type"}).after == 0.5
 
 
 def test_event_is_frozen() -> None:

@@ -118,6 +118,8 @@ void edgeaff_session::Take(const edgeaff::AffectEvent& event) {
   out.valence_std = number(event.valence_std), out.arousal_std = number(event.arousal_std);
   out.video_age_ms = number(event.video_age_ms), out.audio_age_ms = number(event.audio_age_ms);
   out.video_coverage = number(event.video_coverage), out.audio_coverage = number(event.audio_coverage);
+  out.speaking = number(event.speaking);
+  out.valence_relative = number(event.valence_relative), out.arousal_relative = number(event.arousal_relative);
   out.track_id = -1;
   out.score = std::numeric_limits<double>::quiet_NaN();
   std::fill_n(out.box, 4, out.score);

@@ -26,6 +26,7 @@ struct AffectEvent {
   std::optional<double> valence, arousal, valence_raw, arousal_raw, valence_std, arousal_std;
   std::optional<double> video_age_ms, audio_age_ms, video_coverage, audio_coverage;
   std::optional<TrackedFace> face;
+  std::optional<double> speaking, valence_relative, arousal_relative;
 };
 
 struct SessionRules {

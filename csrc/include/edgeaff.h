@@ -120,6 +120,8 @@ typedef struct edgeaff_event {
   double video_age_ms, audio_age_ms, video_coverage, audio_coverage;
   int64_t track_id; /* -1 without a face */
   double box[4], score;
+  double speaking;                           /* probability that this face speaks */
+  double valence_relative, arousal_relative; /* against what is usual for this subject */
 } edgeaff_event;
 
 /* What became of the input, by cause. An input is one frame or chunk. */

@@ -11,21 +11,23 @@ from dataclasses import fields
 from typing import Any
 
 from edgeaff.closing import Closing
-from edgeaff.delivery.line_file import LineFile, RecordForm
+from edgeaff.delivery.line_file import LineFile, RecordForm, begins_with
 from edgeaff.output_file import PRIVATE, opening
-from edgeaff.types import AffectEvent
+from edgeaff.types import PEOPLE_FIELDS, AffectEvent
 
+_FIELDS = tuple(field.name for field in fields(AffectEvent))
 FACE_COLUMNS = ("face_track_id", "face_x0", "face_y0", "face_x1", "face_y1", "face_score")
 
 
 def _csv_columns() -> tuple[str, ...]:
     columns: list[str] = []
-    for field in fields(AffectEvent):
-        columns += FACE_COLUMNS if field.name == "face" else (field.name,)
+    for name in _FIELDS:
+        columns += FACE_COLUMNS if name == "face" else (name,)
     return tuple(columns)
 
 
 CSV_COLUMNS = _csv_columns()
+OLDER_COLUMNS = CSV_COLUMNS[: -len(PEOPLE_FIELDS)]  # of a file that an edgeaff before event schema 2 began
 
 
 def finite_row(event: AffectEvent) -> tuple[dict[str, Any], int]:
@@ -43,7 +45,7 @@ def finite_row(event: AffectEvent) -> tuple[dict[str, Any], int]:
 
 
 def event_json(event: AffectEvent) -> str:
-    """Returns one line of JSON with every field of the event, no value as null, without a newline."""
+    """Returns one line of JSON with every field of the event's schema, no value as null, without a newline."""
     return _json(finite_row(event)[0])
 
 
@@ -58,7 +60,8 @@ def event_row(event: AffectEvent) -> list[Any]:
 
 def _spread(fields_by_name: dict[str, Any]) -> list[Any]:
     row: list[Any] = []
-    for name, value in fields_by_name.items():
+    for name in _FIELDS:
+        value = fields_by_name.get(name)
         if name != "face":
             row.append(value)
         elif value is None:
@@ -132,7 +135,7 @@ class FileSink(EventEncoder, Closing):
 
 
 class JsonlSink(FileSink):
-    """One JSON object per event and line, its keys the fields of AffectEvent, every field in every line."""
+    """One JSON object per event and line, its keys the fields of AffectEvent, every field of its schema in every line."""
 
     _BEGINS = b'{"schema":'
 
@@ -149,9 +152,13 @@ class JsonlSink(FileSink):
 
 
 class CsvSink(FileSink):
-    """A header of `CSV_COLUMNS`, then one line per event; None is empty. Times are integers, floats keep all digits."""
+    """A header of `CSV_COLUMNS`, then one line per event; None is empty. Times are integers, floats keep all digits.
+
+    A file that an edgeaff before event schema 2 began is continued with its own columns (`OLDER_COLUMNS`).
+    """
 
     _HEAD = (",".join(CSV_COLUMNS) + "\n").encode()
+    _OLDER_HEAD = (",".join(OLDER_COLUMNS) + "\n").encode()
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Opens the file, and writes the header where it is empty.
@@ -160,9 +167,12 @@ class CsvSink(FileSink):
             path: what to write; the folder must exist.
             options: of FileSink.
         """
+        if options.get("append", True) and begins_with(path, self._OLDER_HEAD):
+            self._HEAD = self._OLDER_HEAD
+        self._columns = self._HEAD.count(b",") + 1
         super().__init__(path, **options)
         self._writer = csv.writer(self._file, lineterminator="\n")
 
     def write(self, event: AffectEvent) -> None:
         """Appends the event and flushes. OSError if the disk refuses."""
-        self._writer.writerow(_spread(self.as_row(event)))
+        self._writer.writerow(_spread(self.as_row(event))[: self._columns])

@@ -208,6 +208,22 @@ class LineFile:
                 self._file.truncate(max(0, size - written))
 
 
+def begins_with(path: str | os.PathLike[str], head: bytes) -> bool:
+    """Returns whether a regular file is there that begins so.
+
+    Args:
+        path: the file.
+        head: its first bytes.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            return file.read(len(head)) == head
+    except OSError:
+        return False
+
+
 def _size(file: io.FileIO) -> int | None:
     """Returns the length of a regular file, None for a pipe or device."""
     status = os.fstat(file.fileno())

@@ -14,6 +14,7 @@ from edgeaff.types import AffectEvent, Status, StatusEvent
 CHANNELS = (
     ("valence", "normalized"), ("arousal", "normalized"), ("valence_std", "normalized"), ("arousal_std", "normalized"),
     ("video_coverage", "share"), ("audio_coverage", "share"), ("track_id", "id"), ("status", "code"),
+    ("speaking", "probability"), ("valence_relative", "normalized"), ("arousal_relative", "normalized"),
 )  # fmt: skip
 MISSING = float("nan")  # LSL has no null
 
@@ -82,9 +83,9 @@ class LslSink(Closing):
 
 
 def _sample(event: AffectEvent) -> list[float]:
-    numbers = [getattr(event, name) for name, _ in CHANNELS[:-2]]
-    track = None if event.face is None else event.face.track_id
-    return [
-        *(MISSING if value is None else float(value) for value in (*numbers, track)),
-        float(list(Status).index(event.status)),
-    ]
+    found = {
+        "track_id": None if event.face is None else event.face.track_id,
+        "status": list(Status).index(event.status),
+    }
+    numbers = [found[name] if name in found else getattr(event, name) for name, _ in CHANNELS]
+    return [MISSING if value is None else float(value) for value in numbers]

@@ -4,6 +4,7 @@
 |---|---|
 | `/edgeaff/tick` | pts_ns (int64), seq (int64), track id (int32, -1 without a face), status (string) |
 | `/edgeaff/valence`, `/edgeaff/arousal` | value and std (double); left out where there is no number |
+| `/edgeaff/speaking`, `/edgeaff/valence_relative`, `/edgeaff/arousal_relative` | value (double); left out likewise |
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from edgeaff.closing import Closing
 from edgeaff.delivery.files import EventEncoder
 from edgeaff.errors import BackendUnavailableError
 from edgeaff.listen.address import in_clear, noted
-from edgeaff.types import DIMENSIONS, AffectEvent
+from edgeaff.types import DIMENSIONS, PEOPLE_FIELDS, AffectEvent
 
 PREFIX = "/edgeaff"
 
@@ -58,6 +59,9 @@ class OscSink(EventEncoder, Closing):
             value, std = row[name], row[f"{name}_std"]
             if value is not None:
                 bundle.add_content(self._message(name, [(value, "d"), *([] if std is None else [(std, "d")])]))
+        for name in PEOPLE_FIELDS:
+            if row.get(name) is not None:
+                bundle.add_content(self._message(name, [(row[name], "d")]))
         self._socket.sendto(bundle.build().dgram, self._address)
 
     def _message(self, name: str, arguments: list[tuple[Any, str]]) -> Any:

@@ -30,6 +30,7 @@ NUMBERS = (
     "valence", "arousal", "valence_raw", "arousal_raw", "valence_std", "arousal_std", "video_age_ms", "audio_age_ms", "video_coverage",
     "audio_coverage",
 )  # fmt: skip
+PEOPLE = ("speaking", "valence_relative", "arousal_relative")
 PIXELS = {"rgb": 0, "bgr": 1, "gray": 2, "nv12": 3}
 
 
@@ -91,6 +92,7 @@ class Event(Sized):
     _fields_ = [
         ("size", c_uint32), ("status", c_int32), ("has_face", c_int32), ("precision_bits", c_int32), ("seq", c_uint64), ("pts_ns", c_int64),
         *((name, c_double) for name in NUMBERS), ("track_id", c_int64), ("box", c_double * 4), ("score", c_double),
+        *((name, c_double) for name in PEOPLE),
     ]  # fmt: skip
 
 

@@ -25,6 +25,9 @@ FULL = AffectEvent(
     latency_ms=None,
     backend="onnxruntime",
     dropped_since_last=None,
+    speaking=0.75,
+    valence_relative=0.0625,
+    arousal_relative=-0.125,
 )
 EMPTY = replace(
     FULL,
@@ -33,7 +36,7 @@ EMPTY = replace(
     status=Status.STALE,
     face=None,
     **dict.fromkeys(["valence", "arousal", "valence_raw", "arousal_raw", "valence_std", "arousal_std"]),
-    **dict.fromkeys(["video_age_ms", "audio_age_ms"]),
+    **dict.fromkeys(["video_age_ms", "audio_age_ms", "speaking", "valence_relative", "arousal_relative"]),
 )
 
 

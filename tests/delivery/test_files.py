@@ -5,7 +5,8 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from edgeaff.delivery.files import CSV_COLUMNS, CsvSink, JsonlSink
+from edgeaff.delivery.files import CSV_COLUMNS, OLDER_COLUMNS, CsvSink, JsonlSink
+from edgeaff.delivery.reading import read_events
 from edgeaff.delivery.subtitles import WebVttSink
 from edgeaff.errors import ArgumentError, DeviceError
 from edgeaff.types import AffectEvent, FaceBox
@@ -54,6 +55,28 @@ def test_csv_spreads_the_face_and_leaves_none_empty(tmp_path):
     assert "face" not in header and first[start : start + 6] == ["7", "1.0", "2.5", "30.0", "40.25", "0.875"]
     assert second[start : start + 6] == [""] * 6 and second[header.index("valence")] == ""
     assert first[header.index("pts_ns")] == "33333333"
+
+
+def test_event_without_people_is_a_line_as_before_schema_2(tmp_path):
+    plain = replace(FULL, schema=1, speaking=None, valence_relative=None, arousal_relative=None)
+    with JsonlSink(tmp_path / "e.jsonl") as sink:
+        sink.write(plain)
+    assert (tmp_path / "e.jsonl").read_text().endswith('"backend":"onnxruntime","dropped_since_last":null}\n')
+    assert read_events(tmp_path / "e.jsonl") == [plain]
+
+
+def test_csv_of_an_older_version_is_continued_with_its_columns(tmp_path):
+    path = tmp_path / "e.csv"
+    assert OLDER_COLUMNS[-1] == "dropped_since_last"
+    path.write_text(",".join(OLDER_COLUMNS) + "\n")
+    with CsvSink(path) as sink:
+        sink.write(FULL)
+    header, row = csv.reader(path.open(newline=""))
+    assert tuple(header) == OLDER_COLUMNS and len(row) == len(header)
+    assert read_events(path) == [replace(FULL, speaking=None, valence_relative=None, arousal_relative=None)]
+    with CsvSink(path, append=False) as sink:
+        sink.write(FULL)
+    assert read_events(path) == [FULL]
 
 
 def test_csv_keeps_all_digits_of_a_float(tmp_path):

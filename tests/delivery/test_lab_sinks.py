@@ -27,4 +27,5 @@ def test_osc_bundle_carries_values_and_time():
     assert messages["/lab/tick"] == [FULL.pts_ns, FULL.seq, 7, "OK"]
     assert messages["/lab/valence"] == [FULL.valence, FULL.valence_std]
     assert messages["/lab/arousal"] == [FULL.arousal, FULL.arousal_std]
+    assert messages["/lab/speaking"] == [0.75] and messages["/lab/arousal_relative"] == [-0.125]
     assert {message.address: message.params for message in second} == {"/lab/tick": [EMPTY.pts_ns, 1, -1, "STALE"]}

@@ -33,7 +33,12 @@ def test_lsl_outlet_carries_values_on_the_lsl_clock():
         sink.write_status(StatusEvent(now_ns, "camera", "camera:0", "lost"))
         sample, stamp = inlet.pull_sample(timeout=10)
         assert sample[:4] == [FULL.valence, FULL.arousal, FULL.valence_std, FULL.arousal_std]
-        assert sample[-1] == list(Status).index(Status.OK)
+        assert sample[7:] == [
+            list(Status).index(Status.OK),
+            FULL.speaking,
+            FULL.valence_relative,
+            FULL.arousal_relative,
+        ]
         assert abs(stamp - (pylsl.local_clock() - (time.monotonic_ns() - now_ns) / 1e9)) <= 1e-3
         assert [markers.pull_sample(timeout=10)[0] for _ in range(2)] == [["OK"], ["camera/camera:0/lost"]]
     finally:
