@@ -131,6 +131,8 @@ class Session(ProcessBound):
     A Session belongs to the process that made it: in a forked child every push is a SessionStateError.
     """
 
+    _preprocessor_type = Preprocessor
+
     def __init__(
         self,
         bundle: ModelBundle | str | os.PathLike[str] | None = None,
@@ -174,7 +176,7 @@ class Session(ProcessBound):
             self.bundle, video=video, audio=audio, detector=detector, backend=face_backend, threads=threads
         )
         try_tick(self._predictor, *trial_inputs(parts, self.bundle))
-        self._preprocessor = Preprocessor(
+        self._preprocessor = self._preprocessor_type(
             dataclasses.replace(parts, tap=tap),
             video=video,
             audio=audio,
@@ -290,6 +292,7 @@ class Session(ProcessBound):
         self._predictor = candidate.predictor
         if encoder is not None and graph is not None:
             encoder.graph = graph
+            self._preprocessor.encoder_changed()
 
     @property
     def counts(self) -> InputCounts:

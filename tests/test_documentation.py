@@ -192,7 +192,7 @@ def strings_of(path: Path) -> str:
 
 @cache
 def known_files() -> frozenset[str]:
-    """Returns the ends of the paths of all files, such as `edgeaff/sync.py` and `sync.py`."""
+    """Returns the ends of the paths of all files, such as `edgeaff/reference/sync.py` and `sync.py`."""
     folders = ("edgeaff", "recipes", "benchmarks", "examples", "tests", "csrc", "cmake", "docs")
     paths = [path.relative_to(ROOT).parts for folder in folders for path in (ROOT / folder).rglob("*.*")]
     return frozenset("/".join(parts[index:]) for parts in (*paths, ("setup.py",)) for index in range(len(parts)))

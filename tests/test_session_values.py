@@ -211,7 +211,7 @@ def test_a_dropped_session_frees_its_memory_without_the_collector(options: dict[
             if "video" not in options:
                 session.push_frame(IMAGE, pts_ns=index * SECOND // 30)
             session.push_audio(np.zeros(533, np.int16), pts_ns=index * SECOND // 30, sample_rate_hz=16_000)
-        parts = session._preprocessor, session._preprocessor._segment, session._predictor
+        parts = session._preprocessor, session._preprocessor._core, session._predictor
         watched = [weakref.ref(part) for part in parts]
         del session, parts
         assert [part() for part in watched] == [None] * 3

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeaff import sync
 from edgeaff.ops import core
+from edgeaff.reference import sync
+from edgeaff.reference.sync import AudioClock, ColumnGroup, FrameTimeline, Placement, RowTimeline, TickScheduler
 from edgeaff.spec import NANOSECONDS, PreprocessSpec
-from edgeaff.sync import AudioClock, ColumnGroup, FrameTimeline, Placement, RowTimeline, TickScheduler
 
 MS = 1_000_000
 SPEC = PreprocessSpec()

@@ -76,7 +76,7 @@ struct edgeaff_session {
         encoder(*of->bundle->encoder, of->bundle->rules.preprocess.crop_size_px),
         predictor(*of->bundle->step),
         ring(static_cast<size_t>(chosen.event_room)),
-        core(rules, preprocess, &detector, &encoder, &predictor,
+        core(rules, preprocess, {&detector, &encoder}, &predictor,
              [this](const edgeaff::AffectEvent& event) { Take(event); }) {}
 
   void Take(const edgeaff::AffectEvent& event);

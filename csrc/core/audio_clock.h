@@ -1,5 +1,5 @@
 // Time of every sample of one audio stream: the first chunk's pts plus samples counted, slewed slowly towards later pts.
-// Twin: AudioClock in edgeaff/sync.py.
+// Twin: AudioClock in edgeaff/reference/sync.py.
 #pragma once
 #include <cstdint>
 #include <vector>

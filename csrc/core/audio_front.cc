@@ -41,8 +41,9 @@ int64_t AudioNeedNs(const PreprocessRules& rules) {
   return -rules.audio_lag_ns + kHopNs / 2 + after_center + kResamplerDelayNs;
 }
 
-AudioFront::AudioFront(const PreprocessRules& rules, InputCounts* counts)
-    : counts_(counts),
+AudioFront::AudioFront(const PreprocessRules& rules, InputTap* tap, InputCounts* counts)
+    : tap_(tap),
+      counts_(counts),
       stream_(rules.lld_max_pitch_lag),
       row_latency_ns_(RowLatencyNs(rules.lld_max_pitch_lag)),
       rows_(Groups(), kLldSize),
@@ -153,19 +154,31 @@ void AudioFront::FeedReal(const float* samples, size_t count) {
 }
 
 void AudioFront::Collect() {
+  if (tap_ != nullptr) {
+    std::vector<float> rows;
+    const auto pop = [&] {
+      rows.resize(static_cast<size_t>(stream_.rows_ready()) * kLldSize);
+      stream_.Pop(stream_.rows_ready(), rows.data());
+    };
+    tap_->Rows(pop, &rows);
+    for (size_t at = 0; at + kLldSize <= rows.size(); at += kLldSize) PushFinalRow(&rows[at]);
+    return;
+  }
   while (stream_.rows_ready() > 0) {
     const int64_t count = std::min(stream_.rows_ready(), kPoppedRows);
     stream_.Pop(count, popped_.data());
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t start = row_++ * kHopNs;
-      uint32_t masked = 0;
-      for (size_t group = 0; group < rows_.groups().size(); ++group) {
-        const bool touches = clock_.TouchesHole(start - kHopNs, start + rows_.groups()[group].window_ns + kHopNs);
-        masked |= static_cast<uint32_t>(touches) << group;
-      }
-      rows_.Push(clock_.PtsNs(start), &popped_[static_cast<size_t>(i) * kLldSize], masked);
-    }
+    for (int64_t i = 0; i < count; ++i) PushFinalRow(&popped_[static_cast<size_t>(i) * kLldSize]);
   }
+}
+
+void AudioFront::PushFinalRow(const float* lld) {
+  const int64_t start = row_++ * kHopNs;
+  uint32_t masked = 0;
+  for (size_t group = 0; group < rows_.groups().size(); ++group) {
+    const bool touches = clock_.TouchesHole(start - kHopNs, start + rows_.groups()[group].window_ns + kHopNs);
+    masked |= static_cast<uint32_t>(touches) << group;
+  }
+  rows_.Push(clock_.PtsNs(start), lld, masked);
 }
 
 void AudioFront::NoteSpan(int64_t start_ns, int64_t end_ns) {
@@ -179,19 +192,24 @@ void AudioFront::NoteSpan(int64_t start_ns, int64_t end_ns) {
   spans_[span_count_++ % kMostSpans] = {start_ns, end_ns};
 }
 
-AudioSteps::AudioSteps(const PreprocessRules& rules)
-    : normalizer_(rules.normalizer),
-      speech_(rules.speech, 1.0 / rules.model_rate_hz),
+AudioSteps::AudioSteps(const PreprocessRules& rules, const PreprocessParts& parts)
+    : own_normalizer_(rules.normalizer),
+      own_speech_(rules.speech, 1.0 / rules.model_rate_hz),
+      normalizer_(parts.normalizer != nullptr ? parts.normalizer : &own_normalizer_),
+      speech_(parts.speech != nullptr ? parts.speech : &own_speech_),
       stacked_(static_cast<size_t>(rules.audio_context_steps) * kLldSize),
-      vector_(static_cast<size_t>(rules.audio_vector_size)) {}
+      vector_(static_cast<size_t>(rules.audio_vector_size)) {
+  normalizer_->Reset();
+  speech_->Reset();
+}
 
 const float* AudioSteps::Push(const RowStep* step, const float* lld) {
   float* const newest = vector_.data() + stacked_ - kLldSize;
   std::memmove(vector_.data(), vector_.data() + kLldSize, (stacked_ - kLldSize) * sizeof(float));
   if (step != nullptr && step->row != row_) {
     row_ = step->row;
-    speaks_ = speech_.Push(lld);
-    if (speaks_) normalizer_.UpdateAndNormalize(lld, last_);
+    speaks_ = speech_->Push(lld);
+    if (speaks_) normalizer_->UpdateAndNormalize(lld, last_);
   }
   if (step == nullptr || !speaks_) {
     std::fill_n(newest, kLldSize, 0.0f);

@@ -1,4 +1,4 @@
-// From chunks of audio to one normalized vector per tick. Twins: AudioFront and AudioSteps in edgeaff/preprocess/audio.py.
+// From chunks of audio to one normalized vector per tick. Twins: AudioFront and AudioSteps in edgeaff/reference/audio.py.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -30,7 +30,8 @@ struct AudioData {
 // Cleaning, clock, resampler, LLD stream; rows that touch a hole are masked.
 class AudioFront {
  public:
-  AudioFront(const PreprocessRules& rules, InputCounts* counts);
+  // tap: stays the caller's; may be null.
+  AudioFront(const PreprocessRules& rules, InputTap* tap, InputCounts* counts);
 
   bool has_any() const { return clock_.rate_hz() > 0 || rows_end_ns_.has_value(); }
   int64_t EndPtsNs() const { return rows_end_ns_.value_or(clock_.EndPtsNs()); }
@@ -62,8 +63,10 @@ class AudioFront {
   void FeedZeros(int64_t count);
   void FeedReal(const float* samples, size_t count);
   void Collect();
+  void PushFinalRow(const float* lld);
   void NoteSpan(int64_t start_ns, int64_t end_ns);
 
+  InputTap* tap_;
   InputCounts* counts_;
   AudioClock clock_;
   LldStream stream_;
@@ -81,15 +84,20 @@ class AudioFront {
 // From the step of a tick to the model's audio vector: normalized once per new row, stacked oldest first, zero-padded.
 class AudioSteps {
  public:
-  explicit AudioSteps(const PreprocessRules& rules);
+  // Parts: a normalizer and a gate in place of those of the rules.
+  AudioSteps(const PreprocessRules& rules, const PreprocessParts& parts);
+  AudioSteps(const AudioSteps&) = delete;
+  AudioSteps& operator=(const AudioSteps&) = delete;
 
   // Gives the vector of a tick, valid until the next call; null when its own step is missing or nobody speaks. lld: (65), row: its
   // number.
   const float* Push(const RowStep* step, const float* lld);
 
  private:
-  LldNormalizer normalizer_;
-  SpeechGate speech_;
+  LldNormalizer own_normalizer_;
+  SpeechGate own_speech_;
+  Normalizer* normalizer_;
+  VoiceGate* speech_;
   bool speaks_ = true;
   size_t stacked_;             // context steps * 65
   std::vector<float> vector_;  // the stack, then zeros

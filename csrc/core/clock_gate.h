@@ -3,7 +3,7 @@
 //               |<- newest start ... newest end ->|              what was delivered so far
 //   -- jump ----|------- at most 10 s ------------|--- jump ---  where the next input may begin or end
 //
-// Twin: edgeaff/preprocess/gate.py, which states the contract of time.
+// Twin: edgeaff/reference/gate.py, which states the contract of time.
 #pragma once
 #include <algorithm>
 #include <cstdint>

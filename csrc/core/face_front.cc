@@ -33,6 +33,14 @@ void Thumbnail(const ImageView& image, int32_t* sums) {
   }
 }
 
+// Removes and counts faces whose box or score is out of range.
+void DropUnusable(std::vector<FaceInput>* faces, InputCounts* counts) {
+  const auto last = std::remove_if(faces->begin(), faces->end(),
+                                   [](const FaceInput& one) { return !IsFace(one.face.box, one.face.score); });
+  counts->values_rejected += faces->end() - last;
+  faces->erase(last, faces->end());
+}
+
 }  // namespace
 
 // Pixels are packed; NV12 keeps its two planes one behind the other.
@@ -73,60 +81,68 @@ void FrameData::Release() {
   image.data = nullptr;
 }
 
-FaceFront::FaceFront(const PreprocessRules& rules, FaceDetector* detector, FaceEncoder* encoder, InputCounts* counts,
-                     int max_faces, int detector_stride)
+FaceFront::FaceFront(const PreprocessRules& rules, const PreprocessParts& parts, const Options& options,
+                     InputCounts* counts)
     : rules_(rules),
-      detector_(detector),
-      encoder_(encoder),
+      parts_(parts),
       counts_(counts),
-      max_faces_(max_faces),
-      stride_(detector_stride),
-      tracker_(max_faces, rules.face_staleness_ns),
-      crop_(static_cast<size_t>(rules.crop_size_px) * static_cast<size_t>(rules.crop_size_px) * 3) {}
+      stride_(options.detector_stride),
+      keep_crops_(options.keep_crops || parts.tap != nullptr),
+      tracker_(options.max_faces, rules.face_staleness_ns),
+      crop_(CropBytes()) {}
 
 void FaceFront::Process(int64_t pts_ns, FrameData* frame, FaceInputs* result) {
-  if (frame->has_faces) {
-    tracked_.clear();
-    for (const KnownFace& face : frame->faces) tracked_.push_back({face.track_id, face.box, face.score, pts_ns});
+  if (parts_.tap != nullptr) {
+    parts_.tap->Faces(pts_ns, [&] { Find(pts_ns, *frame); }, &found_);
+    DropUnusable(&found_, counts_);
   } else {
-    Track(pts_ns, frame->image);
+    Find(pts_ns, *frame);
   }
   ++frames_;
   const bool keep = degraded_ >= 2 && frames_ % 2 == 0;
-  described_.clear();
-  for (size_t i = 0; i < tracked_.size(); ++i) {
-    FaceInput input;
-    input.face = tracked_[i];
-    const auto known = std::find_if(known_.begin(), known_.end(),
+  for (size_t i = 0; i < found_.size(); ++i) {
+    FaceInput& input = found_[i];
+    const auto known = std::find_if(known_.rbegin(), known_.rend(),
                                     [&](const FaceInput& one) { return one.face.track_id == input.face.track_id; });
-    if (keep && known != known_.end()) {
+    if (keep && known != known_.rend()) {
       input.descriptor = known->descriptor;
       input.encoded_pts_ns = known->encoded_pts_ns;
     } else {
-      const uint8_t* crop = crop_.data();
-      if (frame->has_faces) {
-        crop = frame->faces[i].crop;
-      } else {
-        Crop(frame->image, input.face.box, crop_.data());
-      }
-      input.descriptor.resize(static_cast<size_t>(encoder_->descriptor_size()));
-      encoder_->Encode(crop, input.descriptor.data());
+      parts_.encoder->Encode(CropOf(*frame, i), &input.descriptor);
       input.encoded_pts_ns = pts_ns;
     }
-    described_.push_back(std::move(input));
   }
-  result->faces = described_;
-  known_.swap(described_);
+  result->faces = found_;
+  known_.swap(found_);
+}
+
+// Writes found_: faces, and crops where they are kept.
+void FaceFront::Find(int64_t pts_ns, const FrameData& frame) {
+  found_.clear();
+  if (!frame.has_faces) {
+    Track(pts_ns, frame.image);
+  } else {
+    for (const KnownFace& face : frame.faces) {
+      found_.emplace_back();
+      found_.back().face = {face.track_id, face.box, face.score, pts_ns};
+      found_.back().origin = face.origin;
+    }
+  }
+  if (!keep_crops_) return;
+  for (size_t i = 0; i < found_.size(); ++i) {
+    const uint8_t* const crop = CropOf(frame, i);
+    found_[i].crop.assign(crop, crop + CropBytes());
+  }
 }
 
 void FaceFront::Track(int64_t pts_ns, const ImageView& image) {
-  if (detector_ == nullptr) throw std::invalid_argument("there is no detector: push faces instead of frames");
+  if (parts_.detector == nullptr) throw std::invalid_argument("there is no detector: push faces instead of frames");
   bool due = count_ % stride_ == 0;
   if (degraded_ > 0 && searched_ns_) due = pts_ns - *searched_ns_ >= kSparseDetectionNs;
   ++count_;
   if (due) {
     searched_ns_ = pts_ns;
-    detector_->Detect(image, &detections_);
+    parts_.detector->Detect(image, &detections_);
     const auto last = std::remove_if(detections_.begin(), detections_.end(),
                                      [](const FaceDetection& one) { return !IsFace(one.box, one.score); });
     counts_->values_rejected += detections_.end() - last;
@@ -134,11 +150,24 @@ void FaceFront::Track(int64_t pts_ns, const ImageView& image) {
   }
   int32_t sums[kThumbnailSize * kThumbnailSize];
   Thumbnail(image, sums);
-  tracked_ = tracker_.Update(pts_ns, sums, due ? &detections_ : nullptr);
-  const auto last = std::remove_if(tracked_.begin(), tracked_.end(),
-                                   [](const TrackedFace& one) { return !IsFace(one.box, one.score); });
-  counts_->values_rejected += tracked_.end() - last;
-  tracked_.erase(last, tracked_.end());
+  for (const TrackedFace& face : tracker_.Update(pts_ns, sums, due ? &detections_ : nullptr)) {
+    found_.emplace_back();
+    found_.back().face = face;
+  }
+  DropUnusable(&found_, counts_);
+}
+
+// The pixels of a face: those that came with it, or what is cropped now.
+const uint8_t* FaceFront::CropOf(const FrameData& frame, size_t index) {
+  const FaceInput& face = found_[index];
+  if (!face.crop.empty()) return face.crop.data();
+  if (frame.has_faces) return frame.faces[index].crop;
+  if (!parts_.encoder->Crop(frame.image, face.face.box, crop_.data())) Crop(frame.image, face.face.box, crop_.data());
+  return crop_.data();
+}
+
+size_t FaceFront::CropBytes() const {
+  return static_cast<size_t>(rules_.crop_size_px) * static_cast<size_t>(rules_.crop_size_px) * 3;
 }
 
 // Rule box_centre_square_v1.

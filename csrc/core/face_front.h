@@ -1,7 +1,8 @@
-// From a frame to its usable faces: detector, tracker, crop, encoder. Twin: FaceFront in edgeaff/preprocess/faces.py.
+// From a frame to its usable faces: detector, tracker, crop, encoder. Twin: FaceFront in edgeaff/reference/faces.py.
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct KnownFace {
   FaceBox box{};
   double score = 0;
   const uint8_t* crop = nullptr;
+  std::shared_ptr<void> origin;  // handed on with the face
 };
 
 // A frame on its way: an image, or faces that are known already. Views the caller's memory until Keep().
@@ -35,13 +37,6 @@ struct FrameData {
   std::vector<uint8_t> owned;
 };
 
-// One usable face of a frame. descriptor: of the frame at encoded_pts_ns.
-struct FaceInput {
-  TrackedFace face;
-  int64_t encoded_pts_ns = 0;
-  std::vector<float> descriptor;
-};
-
 struct FaceInputs {
   std::vector<FaceInput> faces;  // the primary one first
   void Clear() { faces.clear(); }
@@ -49,9 +44,13 @@ struct FaceInputs {
 
 class FaceFront {
  public:
-  // detector, encoder: stay the caller's; a null detector takes frames with known faces only.
-  FaceFront(const PreprocessRules& rules, FaceDetector* detector, FaceEncoder* encoder, InputCounts* counts,
-            int max_faces, int detector_stride);
+  struct Options {
+    int max_faces, detector_stride;
+    bool keep_crops;
+  };
+
+  // parts: stay the caller's, who may replace the encoder between two frames.
+  FaceFront(const PreprocessRules& rules, const PreprocessParts& parts, const Options& options, InputCounts* counts);
 
   // Writes the usable faces of one frame.
   void Process(int64_t pts_ns, FrameData* frame, FaceInputs* result);
@@ -60,20 +59,22 @@ class FaceFront {
   void Degrade(int step) { degraded_ = step; }
 
  private:
+  void Find(int64_t pts_ns, const FrameData& frame);
   void Track(int64_t pts_ns, const ImageView& image);
+  const uint8_t* CropOf(const FrameData& frame, size_t index);
   void Crop(const ImageView& image, const FaceBox& box, uint8_t* crop) const;
+  size_t CropBytes() const;
 
   const PreprocessRules& rules_;
-  FaceDetector* detector_;
-  FaceEncoder* encoder_;
+  const PreprocessParts& parts_;
   InputCounts* counts_;
-  int max_faces_, stride_, degraded_ = 0;
+  int stride_, degraded_ = 0;
+  bool keep_crops_;
   FaceTracker tracker_;
   int64_t count_ = 0, frames_ = 0;
   std::optional<int64_t> searched_ns_;
   std::vector<FaceDetection> detections_;
-  std::vector<TrackedFace> tracked_;
-  std::vector<FaceInput> known_, described_;  // of the frame before, of this one
+  std::vector<FaceInput> known_, found_;  // of the frame before, of this one
   std::vector<uint8_t> crop_;
 };
 

@@ -1,5 +1,5 @@
 // Frames by tick. A frame that a tick takes is processed once, in time order, and its image is let go at once.
-// Twin: FrameTimeline in edgeaff/sync.py.
+// Twin: FrameTimeline in edgeaff/reference/sync.py.
 #pragma once
 #include <algorithm>
 #include <cstddef>

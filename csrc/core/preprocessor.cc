@@ -34,8 +34,8 @@ void InputData::Keep() {
     audio.rows = static_cast<const float*>(copy(audio.rows, audio.count * kLldSize * sizeof(float)));
 }
 
-Segment::Segment(const PreprocessRules& rules, const PreprocessOptions& options, FaceDetector* detector,
-                 FaceEncoder* encoder, InputCounts* counts, const TickSink& sink, std::optional<int64_t> earliest_tick)
+Segment::Segment(const PreprocessRules& rules, const PreprocessOptions& options, const PreprocessParts& parts,
+                 InputCounts* counts, const TickSink& sink, std::optional<int64_t> earliest_tick)
     : rules_(rules),
       options_(options),
       counts_(counts),
@@ -45,10 +45,13 @@ Segment::Segment(const PreprocessRules& rules, const PreprocessOptions& options,
       frames_(TickClock{rules.model_rate_hz}, [this](int64_t pts_ns, FrameData* frame, FaceInputs* result) {
         faces_->Process(pts_ns, frame, result);
       }) {
-  if (options.video) faces_.emplace(rules, detector, encoder, counts, options.max_faces, options.detector_stride);
+  if (options.video) {
+    const FaceFront::Options faces{options.max_faces, options.detector_stride, options.keep_crops};
+    faces_.emplace(rules, parts, faces, counts);
+  }
   if (options.audio) {
-    audio_.emplace(rules, counts);
-    steps_.emplace(rules);
+    audio_.emplace(rules, parts.tap, counts);
+    steps_.emplace(rules, parts);
   }
 }
 
@@ -138,12 +141,15 @@ void Segment::Make(int64_t tick) {
     }
   }
   input.faces = usable_.data(), input.face_count = usable_.size();
+  float lld[kLldSize];
   if (audio_) {
     const int64_t instant = SaturatingSubtract(pts_ns, rules_.audio_lag_ns);
-    float lld[kLldSize];
     const auto step = audio_->rows().Select(instant, lld);
     input.audio = steps_->Push(step ? &*step : nullptr, lld);
-    if (step) input.audio_center_ns = step->center_ns;
+    if (step) {
+      input.lld = lld;
+      input.audio_center_ns = step->center_ns;
+    }
     audio_->rows().ForgetBefore(instant);
   }
   input.restart = !started_;
@@ -163,14 +169,9 @@ bool Segment::IsStale(int64_t pts_ns) const {
   return newest && SaturatingSubtract(pts_ns, *newest) > options_.staleness_ns;
 }
 
-Preprocessor::Preprocessor(const PreprocessRules& rules, const PreprocessOptions& options, FaceDetector* detector,
-                           FaceEncoder* encoder, TickSink sink)
-    : rules_(rules),
-      options_(options),
-      detector_(detector),
-      encoder_(encoder),
-      sink_(std::move(sink)),
-      gate_(options.live) {
+Preprocessor::Preprocessor(const PreprocessRules& rules, const PreprocessOptions& options, const PreprocessParts& parts,
+                           TickSink sink)
+    : rules_(rules), options_(options), parts_(parts), sink_(std::move(sink)), gate_(options.live) {
   Reset();
 }
 
@@ -179,7 +180,7 @@ void Preprocessor::Reset() {
   gate_ = ClockGate<InputData>(options_.live);
   degraded_ = 0;
   finished_ = false;
-  segment_ = std::make_unique<Segment>(rules_, options_, detector_, encoder_, &counts_, sink_, std::nullopt);
+  segment_ = std::make_unique<Segment>(rules_, options_, parts_, &counts_, sink_, std::nullopt);
 }
 
 void Preprocessor::Degrade(int step) {
@@ -213,7 +214,7 @@ void Preprocessor::Restart(const Verdict<InputData>& verdict) {
   for (const auto& one : verdict.deliver) {
     if (earliest && one && clock.FrameTick(one->start_ns) < *earliest) earliest.reset();  // a jump back
   }
-  segment_ = std::make_unique<Segment>(rules_, options_, detector_, encoder_, &counts_, sink_, earliest);
+  segment_ = std::make_unique<Segment>(rules_, options_, parts_, &counts_, sink_, earliest);
   segment_->Degrade(degraded_);
 }
 

@@ -19,6 +19,7 @@ namespace edgeaff {
 // Options of a session, checked by the layer that takes them from outside.
 struct PreprocessOptions {
   bool video = true, audio = true, live = true;
+  bool keep_crops = false;  // ticks hold the crops of their faces
   int max_faces = 1, detector_stride = 1;
   int64_t staleness_ns = kNanoseconds / 2, skew_ns = kNanoseconds / 4;
 };
@@ -30,7 +31,8 @@ struct TickInput {
   const FaceInput* const* faces;  // usable ones, the primary one first
   size_t face_count;
   std::optional<int64_t> frame_pts_ns;
-  const float* audio;  // (audio_vector_size), or null
+  const float* audio;  // (audio_vector_size), or null when audio is missing or nobody speaks
+  const float* lld;    // (65) of this step before normalization, or null
   std::optional<int64_t> audio_center_ns;
   bool stale;
 };
@@ -54,7 +56,7 @@ using TickSink = std::function<void(const TickInput&)>;
 // All state between two restarts of the timeline.
 class Segment {
  public:
-  Segment(const PreprocessRules& rules, const PreprocessOptions& options, FaceDetector* detector, FaceEncoder* encoder,
+  Segment(const PreprocessRules& rules, const PreprocessOptions& options, const PreprocessParts& parts,
           InputCounts* counts, const TickSink& sink, std::optional<int64_t> earliest_tick);
 
   void Deliver(Input* input);
@@ -86,9 +88,9 @@ class Segment {
 
 class Preprocessor {
  public:
-  // detector, encoder: stay the caller's. sink: called for every tick, in order.
-  Preprocessor(const PreprocessRules& rules, const PreprocessOptions& options, FaceDetector* detector,
-               FaceEncoder* encoder, TickSink sink);
+  // parts: stay the caller's. sink: called for every tick, in order.
+  Preprocessor(const PreprocessRules& rules, const PreprocessOptions& options, const PreprocessParts& parts,
+               TickSink sink);
   Preprocessor(const Preprocessor&) = delete;
   Preprocessor& operator=(const Preprocessor&) = delete;
 
@@ -96,6 +98,7 @@ class Preprocessor {
   void Finish();  // afterwards only Reset is allowed
   void Reset();   // the counts go on
   void Degrade(int step);
+  void ReplaceEncoder(FaceEncoder* encoder) { parts_.encoder = encoder; }  // between two calls
 
   bool finished() const { return finished_; }
   const PreprocessOptions& options() const { return options_; }
@@ -107,8 +110,7 @@ class Preprocessor {
 
   PreprocessRules rules_;
   PreprocessOptions options_;
-  FaceDetector* detector_;
-  FaceEncoder* encoder_;
+  PreprocessParts parts_;
   TickSink sink_;
   InputCounts counts_;
   ClockGate<InputData> gate_;

@@ -1,5 +1,5 @@
 // LLD rows with their times; gives, per column group, the row whose window center is nearest to an instant.
-// Twin: RowTimeline in edgeaff/sync.py.
+// Twin: RowTimeline in edgeaff/reference/sync.py.
 #pragma once
 #include <cstdint>
 #include <optional>

@@ -21,13 +21,13 @@ Input AudioInput(InputKind kind, const AudioData& data, int64_t pts_ns, int64_t 
 Session::Subject::Subject(int64_t floats, const SessionRules& rules)
     : state(static_cast<size_t>(floats)), valence(rules.valence_seconds), arousal(rules.arousal_seconds) {}
 
-Session::Session(const SessionRules& rules, const PreprocessOptions& options, FaceDetector* detector,
-                 FaceEncoder* encoder, AffectPredictor* predictor, Sink sink)
+Session::Session(const SessionRules& rules, const PreprocessOptions& options, const PreprocessParts& parts,
+                 AffectPredictor* predictor, Sink sink)
     : rules_(rules),
       predictor_(predictor),
       sink_(std::move(sink)),
       nobody_(predictor->state_floats(), rules_),
-      preprocessor_(rules.preprocess, options, detector, encoder, [this](const TickInput& tick) { Tick(tick); }) {}
+      preprocessor_(rules.preprocess, options, parts, [this](const TickInput& tick) { Tick(tick); }) {}
 
 void Session::PushFrame(const ImageView& image, int64_t pts_ns) {
   Input input{InputKind::kImage, pts_ns, pts_ns, {}};

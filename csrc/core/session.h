@@ -40,8 +40,8 @@ class Session {
  public:
   using Sink = std::function<void(const AffectEvent&)>;
 
-  // detector, encoder, predictor: stay the caller's. sink: called for every event, in order.
-  Session(const SessionRules& rules, const PreprocessOptions& options, FaceDetector* detector, FaceEncoder* encoder,
+  // parts, predictor: stay the caller's. sink: called for every event, in order.
+  Session(const SessionRules& rules, const PreprocessOptions& options, const PreprocessParts& parts,
           AffectPredictor* predictor, Sink sink);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

@@ -16,15 +16,22 @@ struct SpeechRules {
   int hold_steps = 0;
 };
 
-class SpeechGate {
+// Decides, causally, whether somebody speaks.
+class VoiceGate {
+ public:
+  virtual ~VoiceGate() = default;
+  // Goes back to before the first row.
+  virtual void Reset() = 0;
+  // Takes one finite row, not normalized, and gives whether somebody speaks, or did within the hold.
+  virtual bool Push(const float* lld) = 0;
+};
+
+class SpeechGate : public VoiceGate {
  public:
   SpeechGate(const SpeechRules& rules, double step_seconds);
 
-  // Goes back to before the first row.
-  void Reset();
-
-  // Takes one finite row, not normalized, and gives whether somebody speaks, or did within the hold.
-  bool Push(const float* lld);
+  void Reset() override;
+  bool Push(const float* lld) override;
 
  private:
   double Odds(const float* lld);

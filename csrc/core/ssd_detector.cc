@@ -157,8 +157,9 @@ NetEncoder::NetEncoder(const ConvNet& net, int crop_size_px) : net_(net), size_(
   workspace_ = NewWorkspace(net, size_, size_);
 }
 
-void NetEncoder::Encode(const uint8_t* crop, float* descriptor) {
-  float* outputs[1] = {descriptor};
+void NetEncoder::Encode(const uint8_t* crop, std::vector<float>* descriptor) {
+  descriptor->resize(static_cast<size_t>(output_size_));
+  float* outputs[1] = {descriptor->data()};
   net_.Run(crop, size_, size_, Aligned(workspace_.get()), outputs);
 }
 

@@ -62,8 +62,7 @@ class NetEncoder : public FaceEncoder {
  public:
   NetEncoder(const ConvNet& net, int crop_size_px);
 
-  int descriptor_size() const override { return static_cast<int>(output_size_); }
-  void Encode(const uint8_t* crop, float* descriptor) override;
+  void Encode(const uint8_t* crop, std::vector<float>* descriptor) override;
 
  private:
   const ConvNet& net_;

@@ -1,4 +1,4 @@
-// Decides which tick may go. Twin: TickScheduler in edgeaff/sync.py.
+// Decides which tick may go. Twin: TickScheduler in edgeaff/reference/sync.py.
 #pragma once
 #include <cstdint>
 #include <optional>

@@ -10,6 +10,7 @@ void BindBuildInfo(pybind11::module_& module);
 void BindConvNet(pybind11::module_& module);
 void BindCoreEstimate(pybind11::module_& module);
 void BindCoreFaces(pybind11::module_& module);
+void BindCorePreprocessor(pybind11::module_& module);
 void BindCoreTime(pybind11::module_& module);
 void BindCropResize(pybind11::module_& module);
 void BindCrossModalAttention(pybind11::module_& module);

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_C, module) {
   edgeaff::BindConvNet(module);
   edgeaff::BindCoreEstimate(module);
   edgeaff::BindCoreFaces(module);
+  edgeaff::BindCorePreprocessor(module);
   edgeaff::BindCoreTime(module);
   edgeaff::BindCropResize(module);
   edgeaff::BindCrossModalAttention(module);

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeaff.errors import ArgumentError, BundleError
+from edgeaff.ops import native
 from edgeaff.ops.face_nets import GROUP, FaceNet, net_arrays
 from edgeaff.parsing.boundary import Refused, boundary, shown
 from edgeaff.parsing.json_text import parse_json
@@ -55,6 +56,17 @@ class NativeDetector:
         found = self._net.run(image, height=height, width=width)
         return {name: one.transpose(2, 0, 1)[None, :MAP_VALUES] for name, one in zip(self.outputs, found, strict=True)}
 
+    def core_detector(self, score_threshold: float, input_long_side: int, maps: tuple[str, ...]) -> Any:
+        """Returns the whole detector of csrc/core on this network.
+
+        Args:
+            score_threshold: lowest score of a face.
+            input_long_side: pixels of the longer side that the network sees.
+            maps: names of the maps of stride 8, 16 and 32.
+        """
+        order = [self.outputs.index(name) for name in maps]
+        return native().SsdDetector(self._net.core, score_threshold, input_long_side, order)
+
 
 class NativeEncoder:
     """The face encoder as a graph (see `edgeaff.backends.Graph`) that takes crops unchanged, too.
@@ -93,6 +105,10 @@ class NativeEncoder:
         """Returns the descriptor, (D,) float32, of a crop (S, S, 3) uint8 RGB."""
         pixels = np.ascontiguousarray(crop)
         return self._net.run(pixels, height=self._size, width=self._size)[0].ravel().copy()
+
+    def core_encoder(self) -> Any:
+        """Returns the face encoder of csrc/core on this network."""
+        return native().NetEncoder(self._net.core, self._size)
 
 
 def load_native_face(arrays: Mapping[str, np.ndarray], role: str, model: bytes) -> NativeDetector | NativeEncoder:

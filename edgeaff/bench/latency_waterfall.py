@@ -1,4 +1,7 @@
-"""One tick as a waterfall: when which stage was at work, drawn where matplotlib is installed."""
+"""One tick as a waterfall: when which stage was at work, drawn where matplotlib is installed.
+
+The stages are those of the readable twin (`edgeaff.reference`): in a Session most of them run inside of one native call.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 from edgeaff.bench.latency_engines import Engine
 from edgeaff.bench.latency_media import Media
+from edgeaff.reference.preprocessor import Preprocessor, ReferenceCore
 
 TICKS = 120
 COLORS = ("#4477aa", "#66ccee", "#228833", "#ccbb44", "#ee6677", "#aa3377", "#bbbbbb")
@@ -23,7 +27,9 @@ def measure_waterfall(engine: Engine, media: Media) -> list[Span]:
         media: images and audio.
     """
     spans: list[Span] = []
-    undo = _watch(engine, spans)
+    session, usual = engine.session, engine.session._preprocessor
+    session._preprocessor = readable = Preprocessor.like(usual)
+    undo = _watch(engine, readable, spans)
     ticks: list[list[Span]] = []
     try:
         for tick in range(engine.next_tick, engine.next_tick + TICKS):
@@ -38,6 +44,7 @@ def measure_waterfall(engine: Engine, media: Media) -> list[Span]:
     finally:
         for restore in undo:
             restore()
+        session._preprocessor = usual
     ticks.sort(key=lambda found: found[0]["end_ns"] - found[0]["start_ns"])
     chosen = ticks[len(ticks) // 2]
     zero = chosen[0]["start_ns"]
@@ -52,13 +59,14 @@ def measure_waterfall(engine: Engine, media: Media) -> list[Span]:
     ]
 
 
-def _watch(engine: Engine, spans: list[Span]) -> list[Callable[[], None]]:
+def _watch(engine: Engine, preprocessor: Preprocessor, spans: list[Span]) -> list[Callable[[], None]]:
     """Returns functions that unwrap the stages of a session, after wrapping them."""
     session = engine.session
-    parts, segment = session._preprocessor.parts, session._preprocessor._segment
+    assert isinstance(preprocessor._core, ReferenceCore)
+    parts, segment = preprocessor.parts, preprocessor._core.segment
     assert segment._faces is not None
     stages: list[tuple[Any, str, str]] = [
-        (session._preprocessor, "push_audio", "audio: clock, LLDs"),
+        (preprocessor, "push_audio", "audio: clock, LLDs"),
         (parts.detector, "detect", "detector"),
         (segment._faces._tracker, "update", "tracker, shot cuts"),
         (parts.encoder, "crop", "crop"),

@@ -9,10 +9,12 @@ candidate, nothing for clear faces.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from edgeaff.backends import Graph, load_graph
+from edgeaff.backends.native_face import NativeDetector
 from edgeaff.detection.boxes import Letterbox, drop_covered, fit_letterbox
 from edgeaff.detection.decode import best_logit, decode_maps
 from edgeaff.errors import ArgumentError, BundleError
@@ -196,3 +198,10 @@ def make_detections(boxes: np.ndarray, scores: np.ndarray, points: np.ndarray | 
         )
         for i in range(len(boxes))
     ]
+
+
+def native_detector(detector: Any) -> Any:
+    """Returns the compiled form of a detector; None for another one, or one on another graph."""
+    if type(detector) is not SsdDetector or type(detector._graph) is not NativeDetector or not detector._second_look:
+        return None
+    return detector._graph.core_detector(detector.score_threshold, detector.input_long_side, MAP_NAMES)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgeaff.backends.native_face import NativeEncoder
 from edgeaff.errors import ArgumentError, SpecMismatchError
 from edgeaff.ops.crop_resize import crop_resize
 from edgeaff.spec import CROP_RULE, PreprocessSpec
@@ -159,3 +160,10 @@ class FaceEncoder:
             else:
                 rows.append(self._graph.run({INPUT_NAME: normalize(one)[None]})[OUTPUT_NAME])
         return np.concatenate(rows).astype(np.float32, copy=False) if rows else np.zeros((0, 0), np.float32)
+
+
+def native_encoder(encoder: Any) -> Any:
+    """Returns the compiled form of a face encoder on the graph that it has now; None for another encoder or graph."""
+    if type(encoder) is not FaceEncoder or type(encoder.graph) is not NativeEncoder:
+        return None
+    return encoder.graph.core_encoder()

@@ -13,12 +13,13 @@ into logHNR (below -20 dB) counts as unvoiced in that column. The fixed normaliz
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.lld_names import NAMES
+from edgeaff.ops import native
 from edgeaff.spec import LLD_SIZE, PreprocessSpec
 
 F0_COLUMN = 0
@@ -188,6 +189,7 @@ class AdaptiveNormalizer:
         for name, value in times.items():
             if not value > 0 or not np.isfinite(value):
                 raise ArgumentError(f"{name} must be positive, got {value!r}; see PreprocessSpec for usual values.")
+        self._times = (half_life_seconds, prior_seconds, learning_seconds)
         self._step = float(step_seconds)
         self._prior = float(prior_seconds)
         self._slow_gain = float(step_seconds * np.log(2.0) / half_life_seconds)
@@ -261,3 +263,12 @@ def make_normalizer(
         spec.silence_gate_rms,
         step_seconds=1 / spec.model_rate_hz,
     )
+
+
+def native_normalizer(normalizer: Any) -> Any:
+    """Returns the compiled form of a normalizer, without a past; None for one of another kind."""
+    if type(normalizer) is FixedNormalizer:
+        return native().LldNormalizer(*normalizer._statistics, False, 1.0, 1.0, 1.0, 0.0, 1.0)
+    if type(normalizer) is AdaptiveNormalizer:
+        return native().LldNormalizer(*normalizer._fixed, True, *normalizer._times, normalizer._gate, normalizer._step)
+    return None

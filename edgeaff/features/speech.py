@@ -13,11 +13,13 @@ stayed below `close_below` for `hold_steps`. What is at or below `least_rms` is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from edgeaff.errors import BundleError
 from edgeaff.lld_names import NAMES
+from edgeaff.ops import native
 from edgeaff.spec import LLD_SIZE
 
 SHORT_SECONDS, SLOW_SECONDS = 0.25, 1.5
@@ -70,7 +72,7 @@ class SpeechGate:
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], *, step_seconds: float = 1 / 30) -> None:
-        self._weights = check_weights(arrays)
+        self._weights, self._step_seconds = check_weights(arrays), step_seconds
         rules = dict(zip(RULES, self._weights["rules"].tolist(), strict=True))
         self._open_above, self._close_below = rules["open_above"], rules["close_below"]
         self._hold_steps, self._least_rms = int(rules["hold_steps"]), rules["least_rms"]
@@ -103,3 +105,8 @@ class SpeechGate:
         else:
             self._quiet_steps = min(self._quiet_steps + 1, self._hold_steps + 1)
         return self._quiet_steps <= self._hold_steps
+
+
+def native_gate(gate: Any) -> Any:
+    """Returns the compiled form of a gate, without a past; None for one of another kind."""
+    return native().SpeechGate(gate._weights, gate._step_seconds) if type(gate) is SpeechGate else None

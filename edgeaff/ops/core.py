@@ -2,8 +2,8 @@
 
 | here | twin |
 |---|---|
-| AudioClock, RowTimeline, FrameTimeline, TickScheduler | `edgeaff.sync` (AudioClock is AudioClock there) |
-| ClockGate | `edgeaff.preprocess.gate` |
+| AudioClock, RowTimeline, FrameTimeline, TickScheduler | `edgeaff.reference.sync` (AudioClock is AudioClock there) |
+| ClockGate | `edgeaff.reference.gate` |
 | Coverage, Smoother, Uncertainty | `edgeaff.inference` |
 | LldNormalizer | `edgeaff.features.normalize` |
 | FaceTracker, assign | `edgeaff.detection.tracker`, `edgeaff.detection.assignment` |
@@ -52,7 +52,7 @@ class TakenFrame(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What becomes of the inputs at hand; see `edgeaff.preprocess.gate.Verdict`."""
+    """What becomes of the inputs at hand; see `edgeaff.reference.gate.Verdict`."""
 
     deliver: tuple[Any, ...] = ()
     dropped: tuple[Any, ...] = ()
@@ -60,7 +60,7 @@ class Verdict(NamedTuple):
 
 
 class Group(Protocol):
-    """Columns that share one analysis window; see `edgeaff.sync.ColumnGroup`."""
+    """Columns that share one analysis window; see `edgeaff.reference.sync.ColumnGroup`."""
 
     columns: tuple[int, ...]
     center_ns: int
@@ -68,7 +68,7 @@ class Group(Protocol):
 
 
 class Input(Protocol):
-    """One input on its way; see `edgeaff.preprocess.gate.Delivery`."""
+    """One input on its way; see `edgeaff.reference.gate.Delivery`."""
 
     kind: str
     start_ns: int

@@ -20,6 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -85,6 +86,11 @@ class FaceNet:
         self.steps: int = self._net.steps
         self._table = [(int(row[0]), int(row[2])) for row in held[1]]
         self._bound: dict[tuple[int, int], _Bound] = {}
+
+    @property
+    def core(self) -> Any:
+        """The compiled network, for the parts of csrc/core that run it."""
+        return self._net
 
     def run(self, image: np.ndarray, *, height: int, width: int) -> tuple[np.ndarray, ...]:
         """Returns the outputs, valid until the next run: (rows, columns, 16) of a map, (1, 1, C) of a mean; float32.

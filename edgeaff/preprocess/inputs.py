@@ -180,14 +180,14 @@ class PreprocessParts:
 
 
 def check_samples(samples: np.ndarray, sample_rate_hz: int) -> np.ndarray:
-    """Returns the samples as (n,) int16 or float32.
+    """Returns the samples as (n,) int16 or float32, contiguous.
 
     Raises:
         ArgumentError: shape, dtype or rate is not what it must be.
     """
     samples = check_form(samples)
     check_rate("sample_rate_hz", sample_rate_hz)
-    return samples if samples.dtype == np.int16 else samples.astype(np.float32)
+    return np.ascontiguousarray(samples, np.int16 if samples.dtype == np.int16 else np.float32)
 
 
 def check_rows(rows: np.ndarray) -> np.ndarray:

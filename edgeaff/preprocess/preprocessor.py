@@ -5,7 +5,7 @@ frame   -> detector -> tracker -> crop -> face encoder -+
                                                         +-> one TickInput per tick of the model clock
 samples -> clock -> resampler -> LLDs -> normalizer ----+
 ```
-It knows no model. The same calls give the same ticks, however the audio was cut into chunks.
+It knows no model, checks what comes, and hands it to csrc/core. The same calls give the same ticks, however the audio was cut into chunks.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from dataclasses import replace
 import numpy as np
 
 from edgeaff.errors import ArgumentError, SessionStateError
-from edgeaff.preprocess.faces import MOST_DEGRADED
-from edgeaff.preprocess.gate import ClockGate, Delivery
+from edgeaff.preprocess.core import Core, Setup, core_encoder, native_core
 from edgeaff.preprocess.inputs import InputCounts, PreprocessParts, TickInput, check_rows, check_samples
-from edgeaff.preprocess.segment import Segment, Setup
 from edgeaff.spec import HOP_NS, NANOSECONDS
 from edgeaff.types import TrackedFace, check_image, check_pts, is_face
+
+MOST_DEGRADED = 2
+LATEST_END_NS = 2**63 - 1
 
 
 class Preprocessor:
@@ -65,10 +66,15 @@ class Preprocessor:
         self.video, self.audio = video, audio
         self.counts = InputCounts()
         staleness_ns, skew_ns = round(staleness_seconds * NANOSECONDS), round(max_skew_seconds * NANOSECONDS)
-        self._setup = Setup(parts, video, audio, max_faces, detector_stride, staleness_ns, skew_ns)
-        self._gate = ClockGate(confirm=live)
-        self._live = live
-        self.reset()
+        self._setup = Setup(
+            parts, bool(video), bool(audio), bool(live), max_faces, detector_stride, staleness_ns, skew_ns
+        )
+        self._core = self._make_core()
+        self._in_core = parts
+        self._finished = False
+
+    def _make_core(self) -> Core:
+        return native_core(self._setup, self.counts)
 
     @property
     def parts(self) -> PreprocessParts:
@@ -81,11 +87,14 @@ class Preprocessor:
 
     def reset(self) -> None:
         """Starts again, as after construction; the counts go on."""
-        self._drop(self._gate.drop_held())
-        self._gate = ClockGate(confirm=self._live)
-        self._degraded = 0
-        self._segment = Segment(self._setup, self.counts)
+        self._core.reset()
+        if self.parts is not self._in_core:
+            self._core, self._in_core = self._make_core(), self.parts
         self._finished = False
+
+    def encoder_changed(self) -> None:
+        """Goes on with the graph that the face encoder has now."""
+        self._core.replace_encoder(core_encoder(self.parts))
 
     def push_frame(self, image: np.ndarray, *, pts_ns: int) -> list[TickInput]:
         """Returns the ticks that went out because of this frame. image: (H, W, 3) uint8 RGB.
@@ -95,9 +104,7 @@ class Preprocessor:
             SessionStateError: after finish.
         """
         self._check_open("push_frame", self.video, "video")
-        image = check_image(image)
-        pts_ns = check_pts(pts_ns)
-        return self._offer(Delivery("image", pts_ns, pts_ns, image))
+        return self._core.push_frame(check_image(image), check_pts(pts_ns))
 
     def push_face(self, faces: Sequence[tuple[TrackedFace, np.ndarray]], *, pts_ns: int) -> list[TickInput]:
         """Returns the ticks that went out because of a frame whose faces are known. Enters after detection and tracking.
@@ -128,9 +135,7 @@ class Preprocessor:
                 raise ArgumentError(
                     f"crop must have shape {expected} and dtype uint8, got {getattr(crop, 'shape', type(crop).__name__)}; crop it first."
                 )
-        known = tuple(faces[: self._setup.max_faces])
-        pts_ns = check_pts(pts_ns)
-        return self._offer(Delivery("faces", pts_ns, pts_ns, known))
+        return self._core.push_faces(list(faces[: self._setup.max_faces]), check_pts(pts_ns))
 
     def push_audio(self, samples: np.ndarray, *, pts_ns: int, sample_rate_hz: int) -> list[TickInput]:
         """Returns the ticks that went out because of this audio.
@@ -149,8 +154,8 @@ class Preprocessor:
         pts_ns, rate_hz = check_pts(pts_ns), int(sample_rate_hz)
         if samples.size == 0:
             return []
-        end_ns = pts_ns + samples.size * NANOSECONDS // rate_hz
-        return self._offer(Delivery("samples", pts_ns, end_ns, samples, rate_hz))
+        end_ns = min(pts_ns + samples.size * NANOSECONDS // rate_hz, LATEST_END_NS)
+        return self._core.push_samples(samples, rate_hz, pts_ns, end_ns)
 
     def push_lld(self, rows: np.ndarray, *, pts_ns: int) -> list[TickInput]:
         """Returns the ticks that went out because of final LLD rows. Enters after the LLD stream.
@@ -168,7 +173,7 @@ class Preprocessor:
         pts_ns = check_pts(pts_ns)
         if len(rows) == 0:
             return []
-        return self._offer(Delivery("rows", pts_ns, pts_ns + len(rows) * HOP_NS, rows))
+        return self._core.push_rows(rows, pts_ns, min(pts_ns + len(rows) * HOP_NS, LATEST_END_NS))
 
     def degrade(self, step: int) -> None:
         """Leaves out work from the next frame on; see Session.degrade.
@@ -178,8 +183,7 @@ class Preprocessor:
         """
         if isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= MOST_DEGRADED:
             raise ArgumentError(f"step must be an int in [0, {MOST_DEGRADED}], got {step!r}; 0 leaves out nothing.")
-        self._degraded = step
-        self._segment.degrade(step)
+        self._core.degrade(step)
 
     def advance(self, pts_ns: int) -> list[TickInput]:
         """Returns the ticks that went out because time has come to pts_ns with nothing delivered.
@@ -189,8 +193,7 @@ class Preprocessor:
             SessionStateError: after finish.
         """
         self._check_open("advance", True, "")
-        pts_ns = check_pts(pts_ns)
-        return self._offer(Delivery("clock", pts_ns, pts_ns))
+        return self._core.advance(check_pts(pts_ns))
 
     def finish(self) -> list[TickInput]:
         """Returns the ticks held back; afterwards only reset is allowed.
@@ -200,8 +203,7 @@ class Preprocessor:
         """
         self._check_open("finish", True, "")
         self._finished = True
-        self._drop(self._gate.drop_held())
-        return self._segment.finish()
+        return self._core.finish()
 
     def _check_open(self, call: str, declared: bool, modality: str) -> None:
         if self._finished:
@@ -210,28 +212,3 @@ class Preprocessor:
             raise ArgumentError(
                 f"{call} needs {modality}=True, got {modality}=False; declare the modality when constructing."
             )
-
-    def _offer(self, item: Delivery) -> list[TickInput]:
-        verdict = self._gate.offer(item)
-        self._drop(verdict.dropped)
-        ticks: list[TickInput] = []
-        if verdict.restart:
-            ticks += self._segment.finish()
-            self._restart(verdict.deliver)
-        for one in verdict.deliver:
-            ticks += self._segment.deliver(one)
-        return ticks
-
-    def _restart(self, following: tuple[Delivery, ...]) -> None:
-        """Begins a new segment; after a jump forward its ticks stay above those that have gone."""
-        self.counts.jumps += 1
-        earliest = self._segment.scheduler.current_tick()
-        if earliest is not None and any(self.spec.frame_tick(one.start_ns) < earliest for one in following):
-            earliest = None  # a jump back
-        self._segment = Segment(self._setup, self.counts, earliest_tick=earliest)
-        self._segment.degrade(self._degraded)
-
-    def _drop(self, dropped: tuple[Delivery, ...]) -> None:
-        for one in dropped:
-            self.counts.inputs_unconfirmed += 1
-            self.counts.note(one.kind, used=False)

@@ -11,7 +11,7 @@ import pytest
 
 from edgeaff.capture.clocks import SampleClock, StreamClock
 from edgeaff.capture.timeline import Timeline, to_ns
-from edgeaff.sync import AudioClock
+from edgeaff.reference.sync import AudioClock
 
 MS = 1_000_000
 SECOND = 1_000_000_000

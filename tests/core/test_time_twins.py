@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeaff import sync
 from edgeaff.ops import core, native
-from edgeaff.preprocess.gate import EARLIEST_NS, LATEST_NS, Delivery
-from edgeaff.preprocess.gate import ClockGate as GateTwin
+from edgeaff.reference import sync
+from edgeaff.reference.gate import EARLIEST_NS, LATEST_NS, Delivery
+from edgeaff.reference.gate import ClockGate as GateTwin
 from edgeaff.spec import NANOSECONDS, PreprocessSpec
 
 MS = 1_000_000

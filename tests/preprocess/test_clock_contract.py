@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgeaff.preprocess import Preprocessor, TickInput
-from edgeaff.preprocess.gate import EARLIEST_NS, LATEST_NS
+from edgeaff.reference.gate import EARLIEST_NS, LATEST_NS
 from edgeaff.spec import PreprocessSpec, paper_spec
 
 from .fakes import MS, SECOND, frame, make, tone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeaff.preprocess.gate import EARLIEST_NS, LATEST_NS, ClockGate, Delivery, Verdict
+from edgeaff.reference.gate import EARLIEST_NS, LATEST_NS, ClockGate, Delivery, Verdict
 from edgeaff.spec import JUMP_CONFIRM_NS, JUMP_NS
 
 SECOND = 1_000_000_000

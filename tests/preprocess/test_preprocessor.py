@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from edgeaff.errors import ArgumentError, SessionStateError
-from edgeaff.preprocess import Preprocessor, TickInput
+from edgeaff.preprocess import Preprocessor, PreprocessParts, TickInput
 from edgeaff.spec import PreprocessSpec, paper_spec
 from edgeaff.types import FaceBox, TrackedFace
 
-from .fakes import MS, SECOND, frame, make, same, tone
+from .fakes import MS, SECOND, Brightness, Identity, OneFace, frame, make, same, tone
 
 Item = tuple[int, str, Any, int]
 
@@ -342,3 +342,77 @@ def test_bad_arguments_are_refused_and_lose_nothing(call: Any, match: str) -> No
 def test_bad_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ArgumentError):
         make(**options)
+
+
+# --- parts in Python ------------------------------------------------------------------------------------------------------------
+
+
+class _Nested:
+    """A detector that calls its own preprocessor."""
+
+    id = "edgeaff-ssd"
+
+    def detect(self, image):
+        self.preprocessor.advance(0)
+        return []
+
+
+def test_a_call_during_a_call_is_refused_and_the_next_one_works() -> None:
+    detector = _Nested()
+    preprocessor = Preprocessor(PreprocessParts(PreprocessSpec(), detector, Brightness(), Identity()), audio=False)
+    detector.preprocessor = preprocessor
+    with pytest.raises(SessionStateError, match="one thread at a time"):
+        preprocessor.push_frame(frame(50), pts_ns=0)
+    detector.detect = lambda image: []
+    assert [tick.tick for tick in preprocessor.push_frame(frame(50), pts_ns=SECOND)] == [30]
+
+
+class _Failing:
+    """A tap whose first frame fails, and that keeps the function it was given."""
+
+    def __init__(self) -> None:
+        self.kept: list = []
+
+    def faces(self, pts_ns, find):
+        self.kept.append(find)
+        if len(self.kept) == 1:
+            raise KeyError("no such recording")
+        return find()
+
+    def rows(self, pop):
+        return pop()
+
+
+def test_what_a_part_in_python_raises_comes_out_and_what_it_kept_is_dead() -> None:
+    tap = _Failing()
+    parts = PreprocessParts(PreprocessSpec(), OneFace(), Brightness(), Identity(), tap=tap)
+    preprocessor = Preprocessor(parts, audio=False)
+    with pytest.raises(KeyError, match="no such recording"):
+        preprocessor.push_frame(frame(50), pts_ns=0)
+    (tick,) = preprocessor.push_frame(frame(60), pts_ns=SECOND // 30)[-1:]
+    assert tick.faces[0].descriptor.tolist() == [60.0] and tick.faces[0].crop.shape == (96, 96, 3)
+    for kept in tap.kept:
+        with pytest.raises(SessionStateError, match="while the tap is asked"):
+            kept()
+
+
+def test_parts_of_another_size_are_refused() -> None:
+    class Small(Brightness):
+        def crop(self, image, box):
+            return np.zeros((64, 64, 3), np.uint8)
+
+    preprocessor = Preprocessor(PreprocessParts(PreprocessSpec(), OneFace(), Small(), Identity()), audio=False)
+    with pytest.raises(ArgumentError, match=r"crops must be \(96, 96, 3\)"):
+        preprocessor.push_frame(frame(50), pts_ns=0)
+
+
+def test_frames_without_a_detector_are_an_error_that_names_push_face() -> None:
+    preprocessor = Preprocessor(PreprocessParts(PreprocessSpec(), None, Brightness(), Identity()), audio=False)
+    with pytest.raises(ArgumentError, match="push_face"):
+        preprocessor.push_frame(frame(50), pts_ns=0)
+
+
+def test_a_face_that_was_pushed_comes_back_as_the_same_object() -> None:
+    face = TrackedFace(7, FaceBox(1, 2, 30, 40), 1)
+    (tick,) = make(audio=False).push_face([(face, np.zeros((96, 96, 3), np.uint8)[::-1])], pts_ns=0)
+    assert tick.faces[0].face is face

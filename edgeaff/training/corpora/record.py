@@ -15,8 +15,8 @@ import numpy as np
 
 from edgeaff.errors import ArgumentError
 from edgeaff.measures import annotated
+from edgeaff.ops.core import FrameTimeline
 from edgeaff.spec import JUMP_NS, NANOSECONDS, PreprocessSpec
-from edgeaff.sync import FrameTimeline
 
 logger = logging.getLogger(__name__)
 UNANNOTATED = -5.0

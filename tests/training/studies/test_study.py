@@ -340,7 +340,7 @@ def test_stacked_steps_are_the_newest_63_oldest_first():
 def test_stacked_steps_are_those_of_the_preprocessor(made):
     """The cache stacks when it is read; the runtime stacks as it goes: the same vectors."""
     from edgeaff.features.normalize import lld_statistics
-    from edgeaff.preprocess.audio import AudioSteps
+    from edgeaff.reference.audio import AudioSteps
     from edgeaff.spec import paper_spec
 
     corpus = PreparedCorpus(made / "corpus", made / "out" / "features")

@@ -12,8 +12,8 @@ from edgeaff.errors import ArgumentError
 from edgeaff.features.lld import GROUPS as COLUMNS
 from edgeaff.features.lld import LldStream
 from edgeaff.preprocess.inputs import InputCounts, InputTap, Normalizer, SpeechGate
+from edgeaff.reference.sync import AudioClock, ColumnGroup, RowTimeline
 from edgeaff.spec import HOP_NS, LLD_SIZE, MILLISECOND, NANOSECONDS, PreprocessSpec
-from edgeaff.sync import AudioClock, ColumnGroup, RowTimeline
 
 RESAMPLER_DELAY_NS = 4 * MILLISECOND  # the most that any rate needs
 WINDOW_NS = {"pitch": 60 * MILLISECOND, "zcr": 60 * MILLISECOND, "spectral": 20 * MILLISECOND}

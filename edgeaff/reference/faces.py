@@ -9,15 +9,14 @@ import numpy as np
 
 from edgeaff.detection.tracker import FaceTracker
 from edgeaff.errors import ArgumentError
-from edgeaff.preprocess.gate import Delivery
 from edgeaff.preprocess.inputs import FaceInput, FoundFace, InputCounts, PreprocessParts
+from edgeaff.reference.gate import Delivery
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import FaceDetection, TrackedFace, is_face
 
 Row = TypeVar("Row")
 
 SPARSE_DETECTION_NS = 3 * NANOSECONDS // 10  # a confirmed track is usable for 0.5 s: one search may fail
-MOST_DEGRADED = 2
 
 
 class FaceFront:

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-from edgeaff.preprocess.audio import AudioFront, AudioSteps, audio_need_ns
-from edgeaff.preprocess.faces import FaceFront
-from edgeaff.preprocess.gate import Delivery
-from edgeaff.preprocess.inputs import InputCounts, PreprocessParts, TickInput
+from edgeaff.preprocess.core import Setup
+from edgeaff.preprocess.inputs import InputCounts, TickInput
+from edgeaff.reference.audio import AudioFront, AudioSteps, audio_need_ns
+from edgeaff.reference.faces import FaceFront
+from edgeaff.reference.gate import Delivery
+from edgeaff.reference.sync import HOLD_NS, FrameTimeline, TickScheduler
 from edgeaff.spec import NANOSECONDS, STEP_BACK_NS
-from edgeaff.sync import HOLD_NS, FrameTimeline, TickScheduler
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """The options of a Preprocessor, checked; see there."""
-
-    parts: PreprocessParts
-    video: bool
-    audio: bool
-    max_faces: int
-    detector_stride: int
-    staleness_ns: int
-    skew_ns: int
 
 
 class Segment:
