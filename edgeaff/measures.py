@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from edgeaff.errors import ArgumentError
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
+RISK_SHARES = tuple(tenths / 10 for tenths in range(1, 11))
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,3 +267,62 @@ def bootstrap(
     low, high = np.percentile(values, [tail, 100.0 - tail])
     estimate = concatenated([x for x, _ in pairs], [y for _, y in pairs], measure)
     return Interval(estimate=estimate, low=float(low), high=float(high))
+
+
+@dataclass(frozen=True, slots=True)
+class RiskPoint:
+    """What is left of the error where only the most certain values are answered.
+
+    Attributes:
+        answered: share of the values that are.
+        most_std: the largest standard deviation among them.
+        ccc: agreement of the answered values.
+        rmse: of the answered values.
+    """
+
+    answered: float
+    most_std: float
+    ccc: float
+    rmse: float
+
+
+def risk_coverage(
+    prediction: ArrayLike,
+    target: ArrayLike,
+    std: ArrayLike,
+    *,
+    shares: Sequence[float] = RISK_SHARES,
+    mask: ArrayLike | None = None,
+) -> list[RiskPoint]:
+    """Returns agreement and error against the share answered, values in the order of their standard deviations.
+
+    With standard deviations that are true, the error falls with the share. Values with equal ones keep their order.
+
+    Args:
+        prediction: float array, any shape.
+        target: same shape.
+        std: same shape, the standard deviation stated for each value.
+        shares: in (0, 1], of the valid values.
+        mask: same shape, bool, True = annotated; None = all.
+
+    Returns:
+        A point for each share, in their order; at least one value is answered.
+
+    Raises:
+        ArgumentError: shapes differ, nothing is valid, a valid standard deviation is not finite or negative, or a share is out of
+            range.
+    """
+    x, y = _valid_pairs(prediction, target, mask)
+    s, _ = _valid_pairs(std, target, mask)
+    if not x.size or (s < 0).any():
+        raise ArgumentError(
+            f"std must be 0 or more for at least one valid value, got {s.size} of them; pass what the model states."
+        )
+    if not all(0.0 < share <= 1.0 for share in shares):
+        raise ArgumentError(f"shares must be in (0, 1], got {tuple(shares)}; 0.1 to 1 are usual.")
+    order = np.argsort(s, kind="stable")
+    points = []
+    for share in shares:
+        kept = order[: max(1, round(share * x.size))]
+        points.append(RiskPoint(kept.size / x.size, float(s[kept[-1]]), ccc(x[kept], y[kept]), rmse(x[kept], y[kept])))
+    return points

@@ -176,3 +176,35 @@ def test_bootstrap_is_deterministic_and_contains_its_estimate():
 def test_bootstrap_refuses_what_gives_no_interval(wrong):
     with pytest.raises(ArgumentError, match="repeats must be at least 1 and confidence in"):
         measures.bootstrap([np.zeros(3)], [np.zeros(3)], **wrong)
+
+
+def test_error_falls_with_the_share_where_standard_deviations_are_true():
+    random = np.random.default_rng(0)
+    std, target = random.uniform(0.05, 0.6, 4000), random.uniform(-1, 1, 4000)
+    prediction = target + std * random.standard_normal(4000)
+    points = measures.risk_coverage(prediction, target, std)
+    assert [point.answered for point in points] == [k / 10 for k in range(1, 11)]
+    assert points[0].rmse < 0.5 * points[-1].rmse
+    assert points[0].ccc > points[-1].ccc
+    assert points[-1].rmse == measures.rmse(prediction, target)
+    assert points[-1].most_std == std.max()
+    shuffled = measures.risk_coverage(prediction, target, random.permutation(std))
+    assert shuffled[0].rmse == pytest.approx(shuffled[-1].rmse, rel=0.2)
+
+
+def test_a_curve_leaves_out_what_is_not_annotated_and_answers_at_least_one():
+    target, std = np.array([0.1, -5.0, 0.3]), np.array([0.2, np.nan, 0.1])
+    mask = np.array([True, False, True])
+    (point,) = measures.risk_coverage(np.array([0.1, np.nan, 0.5]), target, std, shares=(0.01,), mask=mask)
+    assert (point.answered, point.most_std) == (0.5, 0.1)
+    assert point.rmse == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("std", "shares", "message"),
+    [([0.1, -0.1], (1.0,), "std must be 0 or more"), ([0.1, 0.1], (0.0,), "shares must be in"),
+     ([0.1, 0.1], (1.1,), "shares must be in"), ([0.1], (1.0,), "must have the shape")],
+)  # fmt: skip
+def test_a_curve_of_wrong_input_is_an_error(std, shares, message):
+    with pytest.raises(ArgumentError, match=message):
+        measures.risk_coverage([0.0, 0.1], [0.0, 0.2], std, shares=shares)

@@ -1,4 +1,4 @@
-"""Measures a trained run on a corpus, or trains and measures every system of Table 1 (--table1), going on where it stopped."""
+"""Measures a trained run or a bundle on a corpus, or trains and measures every system of Table 1 (--table1), going on where it stopped."""
 
 from __future__ import annotations
 
@@ -35,13 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a run's predictions for every video frame as a challenge wants them; VIDEOS: the corpus as unpacked",
     )
     parser.add_argument(
+        "--risk-coverage",
+        action="store_true",
+        help="of a bundle: CCC and RMSE against the share of the ticks answered, most certain first (JSON, Markdown, PNG)",
+    )
+    parser.add_argument(
         "--sample", type=Path, help="official sample file: one file by frame (2025 on) instead of a file per track"
     )
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options that evaluate and ablate share."""
-    parser.add_argument("run", nargs="?", type=Path, help="folder of a run, as edgeaff train made it")
+    parser.add_argument(
+        "run", nargs="?", type=Path, help="folder of a run, as edgeaff train made it; evaluate: or a bundle (.eaff)"
+    )
     parser.add_argument(
         "--corpus", type=Path, required=True, help="folder of edgeaff extract, or of a corpus in a layout of Aff-Wild2"
     )
@@ -83,12 +90,39 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ArgumentError: an option does not go with the others.
     """
+    if is_of_a_bundle(options):
+        return _bundle(options)
     check(options)
     if options.submission is None and options.sample is not None:
         raise ArgumentError(f"sample must come with --submission VIDEOS, got {options.sample} alone; give both.")
     if options.submission is not None and options.table1:
         raise ArgumentError(f"submission must be of one run, got {options.submission} with --table1; name a run.")
     return _table(options) if options.table1 else _one(options)
+
+
+def is_of_a_bundle(options: argparse.Namespace) -> bool:
+    """Returns whether a bundle is measured: RUN is one, or a curve is wanted and no run is named.
+
+    Args:
+        options: parsed arguments.
+
+    Raises:
+        ArgumentError: a curve is wanted of a run, which states no standard deviations, or an option of runs is given.
+    """
+    is_file = options.run is not None and options.run.suffix == ".eaff"
+    if options.risk_coverage and not is_file and (options.run or options.table1):
+        raise ArgumentError(
+            f"run must be a bundle (.eaff), which states standard deviations, with --risk-coverage, got {options.run or options.table1}; "
+            "name the bundle, or none for the one that ships."
+        )
+    if not is_file and not options.risk_coverage:
+        return False
+    if options.submission is not None or options.output is None:
+        raise ArgumentError(
+            f"a bundle must come with --output and without --submission, got {options.output} and {options.submission}; name a folder "
+            "for its figures."
+        )
+    return True
 
 
 def check(options: argparse.Namespace) -> None:
@@ -107,6 +141,15 @@ def check(options: argparse.Namespace) -> None:
         )
     if options.output is None and options.run is None:
         raise ArgumentError("output must be given with --table1, got none; name a folder.")
+    check_installed()
+
+
+def check_installed() -> None:
+    """Checks that the extra `train` is there.
+
+    Raises:
+        BackendUnavailableError: a package is missing.
+    """
     try:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
@@ -205,6 +248,41 @@ def _one(options: argparse.Namespace) -> int:
     if options.submission is None or any(annotated(track.labels).any() for track in own):
         result |= evaluate(module, system, own, description)
         write_evaluation(folder, options.split, result)
+    print(json.dumps(result))
+    return 0
+
+
+def _bundle(options: argparse.Namespace) -> int:
+    """Measures a bundle on features, or on videos whose features it makes; see `is_of_a_bundle`.
+
+    Args:
+        options: parsed arguments.
+
+    Returns:
+        The exit code.
+    """
+    from edgeaff.bundle import ModelBundle
+    from edgeaff.training.features.cache import SPEC_FILE, FeatureCache
+
+    check_installed()
+    from edgeaff.training.studies.risk_coverage import check_features, evaluate_bundle, write_curves
+    from edgeaff.training.studies.table1 import write_evaluation
+
+    options.bundle = options.run or options.bundle
+    bundle = ModelBundle.load(options.bundle)
+    if (options.corpus / SPEC_FILE).is_file():
+        cache = FeatureCache.open(options.corpus)
+        check_features(bundle, cache)
+        tracks: list[Any] = cache.read_all(options.split)
+    else:
+        made = prepared_corpus(options, options.cache or options.output / "features").form("edge")
+        tracks = [track for track in made if track.split == options.split]
+    result = evaluate_bundle(bundle, tracks, curve=options.risk_coverage)
+    write_evaluation(options.output, options.split, result)
+    if options.risk_coverage:
+        write_curves(options.output, options.split, result["risk_coverage"])
+        text = (options.output / f"risk_coverage_{options.split}.md").read_text(encoding="utf-8")
+        print_message(text, prefix="")
     print(json.dumps(result))
     return 0
 

@@ -146,11 +146,20 @@ def evaluate(
         raise ArgumentError(
             f"tracks must be annotated, got {len(tracks)} tracks without a label; choose a split that has labels."
         )
-    predictions, labels = [predict(module, system, track) for track in kept], [track.labels for track in kept]
+    predictions = [predict(module, system, track) for track in kept]
+    return {"system": system.name, "epoch": description.get("epoch"), **measured(predictions, kept)}
+
+
+def measured(predictions: Sequence[np.ndarray], tracks: Sequence[Any]) -> dict[str, Any]:
+    """Returns tracks, frames, the measures of `summary`, and a 95 % interval of both CCC over videos.
+
+    Args:
+        predictions: one (T, 2) array a track.
+        tracks: annotated, with `labels` (T, 2).
+    """
+    labels = [track.labels for track in tracks]
     result: dict[str, Any] = {
-        "system": system.name,
-        "epoch": description.get("epoch"),
-        "tracks": len(kept),
+        "tracks": len(tracks),
         "frames": int(sum(measures.annotated(each).sum() for each in labels)),
         **summary(predictions, labels),
     }
