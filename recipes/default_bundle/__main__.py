@@ -24,6 +24,7 @@ from recipes.default_bundle.calibrate import collect, fit_table, interval_covera
 from recipes.default_bundle.data import FaceBank, Prepared, PseudoCorpus
 from recipes.default_bundle.evaluation import face_report, recitals, voice_report
 from recipes.default_bundle.fit import FitConfig, evaluate, fit
+from recipes.default_bundle.more import named_folder, provenance_of, with_faces, with_voices
 from recipes.default_bundle.prepare import column_statistics, is_held_out, make_sessions, prepare
 from recipes.default_bundle.sessions import VoiceSession, load_sessions, save_sessions
 from recipes.default_bundle.spread import Seen, calibrate_spread, fit_spread, honesty, look
@@ -55,6 +56,11 @@ def _arguments() -> argparse.Namespace:
         help="edge_weights.safetensors to go on from; with --minutes 0 they are calibrated and measured unchanged",
     )
     parser.add_argument("--speech", type=Path, help="speech.npz of recipes.speech_gate; without it all audio counts")
+    parser.add_argument(
+        "--with", dest="more", action="append", default=[], type=named_folder, metavar="NAME=FOLDER",
+        help="a corpus that you have, cremad=DIR or emonet_face=DIR (docs/training.md); may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--encoder", type=Path, help="face_encoder.onnx that made --faces, where --with has faces")
     parser.add_argument("--results", type=Path, help="JSON file for the figures")
     return parser.parse_args()
 
@@ -163,9 +169,12 @@ def main() -> None:
     arguments = _arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(1)
+    more = dict(arguments.more)
+    arguments.work = arguments.work / "+".join(sorted(more))  # its caches are of other data
     arguments.work.mkdir(parents=True, exist_ok=True)
     spec = PreprocessSpec()
-    clips = load_clips(arguments.shared)
+    clips = with_voices(load_clips(arguments.shared), more)
+    arguments.faces = with_faces(arguments.faces, more, arguments.encoder, arguments.work)
     train_clips = [clip for clip in clips if not is_held_out(clip)]
     held_clips = [clip for clip in clips if is_held_out(clip)]
     sessions = cached_sessions(arguments.work, "train", train_clips, spec, seed=TRAIN_SEED, scale=arguments.scale)
@@ -253,7 +262,7 @@ def finish(
         "uncertainty": table,
         "accuracy": accuracy | summary_of_unseen(unseen),
     }
-    write_all(edge, arguments.output, golden=golden, manifest=manifest)
+    write_all(edge, arguments.output, golden=golden, manifest=manifest, also=provenance_of(dict(arguments.more)))
     return {**accuracy, "uncertainty": table}
 
 

@@ -32,6 +32,7 @@ ANCHORS = {
     "boredom": (-0.3, -0.45),
     "calm": (0.3, -0.35),
 }
+CHECKED = "1001_DFA_"
 _VOTED = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 
 
@@ -54,7 +55,7 @@ class Clip:
     affect: np.ndarray
 
 
-def _decode(data: bytes | str) -> np.ndarray:
+def decode(data: bytes | str) -> np.ndarray:
     """Returns all samples of a mono 16 kHz file as float32.
 
     Raises:
@@ -79,7 +80,7 @@ def _anchor(emotion: str) -> np.ndarray:
 def _emodb(folder: Path) -> Iterator[Clip]:
     for path in sorted(folder.glob("*.flac")):
         acted = parse_emodb(path)
-        yield Clip(_decode(str(path)), "EmoDB", f"emodb_{acted.speaker}", acted.emotion, _anchor(acted.emotion))
+        yield Clip(decode(str(path)), "EmoDB", f"emodb_{acted.speaker}", acted.emotion, _anchor(acted.emotion))
 
 
 def _voted(row: dict[str, str]) -> np.ndarray:
@@ -91,9 +92,9 @@ def _voted(row: dict[str, str]) -> np.ndarray:
     return (shares @ points / shares.sum()).astype(np.float32)
 
 
-def _is_checked_against(row: dict[str, str]) -> bool:
-    """Returns whether the recording belongs to the audio-visual clips that the shipped model is checked with."""
-    return row["corpus"] == "CREMA-D" and "/1001_DFA_" in row["file"]
+def is_checked_against(name: str) -> bool:
+    """Returns whether a clip of CREMA-D is one of the audio-visual clips that the shipped model is checked with."""
+    return Path(name).stem.startswith(CHECKED)
 
 
 def _packed(folder: Path) -> Iterator[Clip]:
@@ -101,12 +102,16 @@ def _packed(folder: Path) -> Iterator[Clip]:
         rows = list(csv.DictReader(file))
     for name in sorted({row["tar"] for row in rows}):
         with tarfile.open(folder / name) as archive:
-            for row in (row for row in rows if row["tar"] == name and not _is_checked_against(row)):
+            for row in (
+                row
+                for row in rows
+                if row["tar"] == name and not (row["corpus"] == "CREMA-D" and is_checked_against(row["file"]))
+            ):
                 member = archive.extractfile(row["file"])
                 if member is None:
                     raise ArgumentError(f"{name} must hold {row['file']}, got no such file; fetch the folder again.")
                 affect = _voted(row) if row["corpus"] == "CREMA-D" else _anchor(row["emotion"])
-                yield Clip(_decode(member.read()), row["corpus"], row["speaker"], row["emotion"], affect)
+                yield Clip(decode(member.read()), row["corpus"], row["speaker"], row["emotion"], affect)
 
 
 def load_clips(shared: Path) -> list[Clip]:

@@ -41,7 +41,7 @@ def golden_windows(edge: Edge, batch: Batch) -> dict[str, np.ndarray]:
     return named if std is None else named | {"std": std.numpy()}
 
 
-def write_all(edge: Edge, folder: Path, *, golden: Batch, manifest: dict[str, Any]) -> None:
+def write_all(edge: Edge, folder: Path, *, golden: Batch, manifest: dict[str, Any], also: str = "") -> None:
     """Writes edge_weights.safetensors, golden.npz and tail.json; `python -m edgeaff.export.to_onnx` makes the graph of them.
 
     Args:
@@ -49,13 +49,14 @@ def write_all(edge: Edge, folder: Path, *, golden: Batch, manifest: dict[str, An
         folder: made where it is missing.
         golden: a small batch.
         manifest: statistics, uncertainty, accuracy; provenance and fusion weights are added.
+        also: more of the provenance.
     """
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(edge, folder / "edge_weights.safetensors")
     np.savez_compressed(folder / GOLDEN, **golden_windows(edge, golden))
     part = {
         **manifest,
-        "provenance": PROVENANCE,
+        "provenance": PROVENANCE + also,
         "fusion": {"alpha": edge.cross.alpha.item(), "beta": edge.cross.beta.item()},
         "parameters": sum(parameter.numel() for parameter in edge.parameters()),
     }
