@@ -34,6 +34,7 @@ from edgeaff.inference import (
     try_tick,
     value_in_range,
 )
+from edgeaff.people.speaker import ActiveSpeaker
 from edgeaff.preprocess import (
     FaceInput,
     InputCounts,
@@ -44,7 +45,7 @@ from edgeaff.preprocess import (
     trial_inputs,
 )
 from edgeaff.spec import NANOSECONDS
-from edgeaff.types import BASE_SCHEMA, AffectEvent, Status, TrackedFace
+from edgeaff.types import BASE_SCHEMA, EVENT_SCHEMA, AffectEvent, Status, TrackedFace
 
 if TYPE_CHECKING:
     from edgeaff.backend_choice import Choice
@@ -113,6 +114,8 @@ class Session(ProcessBound):
         live: whether a jump of the clock by more than 10 s needs a second input that confirms it; False for files, where every
             frame counts (docs/live.md, "Clocks").
         threads: most threads of one run of a graph.
+        active_speaker: state how likely each face speaks (`AffectEvent.speaking`), and count the voice as evidence for the face that
+            does (docs/people.md): a face that is silent while somebody speaks gets other values. Needs video and audio.
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
         self_test: replay golden ticks (half a second at most): "refuse" or "warn" when they come out otherwise, or "off".
         detector: another face detector with the bundle's detector id, for example one that runs elsewhere.
@@ -149,11 +152,12 @@ class Session(ProcessBound):
         live: bool = True,
         threads: int = 1,
         stride: int = 1,
+        active_speaker: bool = False,
         self_test: str = "off",
         detector: Any = None,
         tap: InputTap | None = None,
     ) -> None:
-        for name, given in (("video", video), ("audio", audio), ("live", live)):
+        for name, given in (("video", video), ("audio", audio), ("live", live), ("active_speaker", active_speaker)):
             if not isinstance(given, (bool, np.bool_)):
                 raise ArgumentError(
                     f"{name} must be True or False, got {given!r}; a Session is pushed to, a Runtime opens sources."
@@ -188,9 +192,9 @@ class Session(ProcessBound):
         )
         self._uncertainty = Uncertainty(manifest.uncertainty)
         self._smoothing = check_smoothing(smoothing, manifest.smoothing)
-        self._max_faces = max_faces
-        self._seq = 0
-        self._rejected = False
+        self._max_faces, self._schema = max_faces, EVENT_SCHEMA if active_speaker else BASE_SCHEMA
+        self._speaker = ActiveSpeaker(self.bundle.spec) if active_speaker and video and audio else None
+        self._seq, self._rejected = 0, False
         self._restart()
 
     def __reduce__(self) -> NoReturn:
@@ -239,10 +243,13 @@ class Session(ProcessBound):
         """Leaves out work from the next frame on. A live Runtime calls it when it falls behind; a Session never does by itself.
 
         Args:
-            step: 0 nothing; 1 the detector runs every 0.3 s; 2 and faces are encoded on every second frame.
+            step: 0 nothing; 1 the detector runs every 0.3 s and the active speaker is judged every 0.1 s; 2 and faces are encoded on
+                every second frame.
         """
         self._require_own_process()
         self._preprocessor.degrade(step)
+        if self._speaker is not None:
+            self._speaker.sparse = step > 0
 
     def finish(self) -> list[AffectEvent]:
         """Returns the events held back. After it only reset() is allowed."""
@@ -307,11 +314,16 @@ class Session(ProcessBound):
     # --- from ticks to events -----------------------------------------------------------------------------------------------
 
     def _restart(self) -> None:
-        valence_seconds, arousal_seconds = self._smoothing
-        state = self._predictor.initial_state()
-        history: deque[TickPair] = deque(maxlen=self._predictor.memory_ticks)
-        self._nobody = Subject(state, Smoother(valence_seconds), Smoother(arousal_seconds), history)
+        self._nobody = self._new_subject()
         self._subjects: dict[int, Subject] = {}
+        self._speaking: dict[int, float | None] = {}
+        if self._speaker is not None:
+            self._speaker.reset()
+
+    def _new_subject(self) -> Subject:
+        valence_seconds, arousal_seconds = self._smoothing
+        history: deque[TickPair] = deque(maxlen=self._predictor.memory_ticks)
+        return Subject(self._predictor.initial_state(), Smoother(valence_seconds), Smoother(arousal_seconds), history)
 
     def _events(self, ticks: list[TickInput]) -> list[AffectEvent]:
         return [event for tick in ticks for event in self._tick_events(tick)]
@@ -319,8 +331,11 @@ class Session(ProcessBound):
     def _tick_events(self, tick: TickInput) -> list[AffectEvent]:
         if tick.restart:
             self._restart()
+        if self._speaker is not None:
+            self._speaking = self._speaker.push(tick)
         if self._max_faces == 1:
             face = tick.faces[0] if tick.faces else None
+            tick = tick if face is None else self._heard_by(face.face.track_id, tick)
             return [self._event(tick, face, self._step(self._nobody, tick, face), self._nobody)]
         return self._several(tick)
 
@@ -333,20 +348,26 @@ class Session(ProcessBound):
             del self._subjects[track_id]
         for track_id in seen:
             if track_id not in self._subjects:
-                self._subjects[track_id] = self._nobody.copy()
+                self._subjects[track_id] = self._nobody.copy() if self._speaker is None else self._new_subject()
         without_face = self._step(self._nobody, tick, None)
         events = []
         for track_id, subject in self._subjects.items():
-            estimate = self._step(subject, tick, seen.get(track_id))
+            estimate = self._step(subject, self._heard_by(track_id, tick), seen.get(track_id))
             if track_id in seen:
                 subject.last_seen_ns = tick.pts_ns
                 events.append((list(seen).index(track_id), seen[track_id], estimate, subject))
         if not events:
             return [self._event(tick, None, without_face, self._nobody)]
         return [
-            self._event(tick, face, estimate, subject)
+            self._event(self._heard_by(face.face.track_id, tick), face, estimate, subject)
             for _, face, estimate, subject in sorted(events, key=lambda row: row[0])
         ]
+
+    def _heard_by(self, track_id: int, tick: TickInput) -> TickInput:
+        """Returns the tick as one face has it: without the voice where somebody else speaks."""
+        if self._speaker is None or tick.audio is None or self._speaker.hears(track_id):
+            return tick
+        return dataclasses.replace(tick, audio=None)
 
     def _step(self, subject: Subject, tick: TickInput, face: FaceInput | None) -> Estimate:
         video = face.descriptor if face is not None else None
@@ -410,7 +431,7 @@ class Session(ProcessBound):
         valence = estimate.valence if say_valence else None
         arousal = estimate.arousal if say_arousal else None
         event = AffectEvent(
-            schema=BASE_SCHEMA,
+            schema=self._schema,
             seq=self._seq,
             pts_ns=tick.pts_ns,
             valence=subject.valence.push(tick.pts_ns, valence),
@@ -428,6 +449,7 @@ class Session(ProcessBound):
             latency_ms=None,
             backend=self._predictor.backend,
             dropped_since_last=None,
+            speaking=None if face is None else self._speaking.get(face.face.track_id),
         )
         self._seq += 1
         return event

@@ -21,6 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--raw", action="store_true", help="keep frames and audio too, not only crops and descriptors")
     parser.add_argument("--max-faces", metavar="N", type=int, default=1, help="most faces with their own events")
+    parser.add_argument(
+        "--active-speaker",
+        action="store_true",
+        help="state how likely each face speaks, and count the voice as evidence for that face alone",
+    )
     parser.add_argument("--seconds", metavar="S", type=float, help="stop after so long")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -49,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
             video=options.input,
             audio=options.audio,
             max_faces=options.max_faces,
+            active_speaker=options.active_speaker or None,
             sinks=[recorder],
             key=options.key,
             minimum_version=options.minimum_version,

@@ -46,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values drawn in")
     parser.add_argument("--max-faces", metavar="N", type=int, help="most faces with their own events (default 1)")
     parser.add_argument(
+        "--active-speaker",
+        action="store_true",
+        help="state how likely each face speaks, and count the voice as evidence for that face alone",
+    )
+    parser.add_argument(
         "--serve", metavar="HOST:PORT", help="show /metrics, /status and /healthz there; a port alone is the loopback's"
     )
     parser.add_argument(
@@ -86,6 +91,7 @@ def run(options: argparse.Namespace) -> int:
         audio=options.audio,
         backend=options.backend,
         max_faces=options.max_faces,
+        active_speaker=options.active_speaker or None,
         serve=options.serve,
         live=options.live,
         live_images=options.live_images,

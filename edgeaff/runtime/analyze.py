@@ -28,7 +28,8 @@ def analyze(
         path: video or audio file of any kind that FFmpeg reads.
         audio: another file for the audio; both start at the same instant.
         progress: called with every event as it comes; a plain function.
-        options: bundle, key, minimum_version, backend, max_faces, detector_stride, smoothing, staleness_seconds as in Runtime.
+        options: bundle, key, minimum_version, backend, max_faces, active_speaker, detector_stride, smoothing, staleness_seconds as in
+            Runtime.
 
     Raises:
         ArgumentError: path or audio is no path.

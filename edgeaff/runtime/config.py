@@ -29,6 +29,7 @@ OPTIONS: dict[str, Any] = {
     "threads": 1,
     "stride": 1,
     "self_test": "warn",
+    "active_speaker": False,
     "serve": None,
     "live": None,
     "live_images": False,
@@ -87,7 +88,7 @@ def merge_options(arguments: dict[str, Any], config: str | os.PathLike[str] | No
     merged = dict(OPTIONS)
     merged.update(from_file)
     merged.update({name: value for name, value in arguments.items() if value is not None})
-    for name in ("strict", "ladder"):
+    for name in ("strict", "ladder", "active_speaker"):
         if not isinstance(merged[name], bool):
             raise ArgumentError(
                 f"{name} must be True or False, got {merged[name]!r}; in a file write true or false, without quotes."

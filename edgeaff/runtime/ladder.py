@@ -3,7 +3,7 @@
 | step | what is left out |
 |---|---|
 | 0 | nothing |
-| 1 | the detector runs every 0.3 s; the tracker predicts between |
+| 1 | the detector runs every 0.3 s; the tracker predicts between; the active speaker, if asked for, is judged on every third tick |
 | 2 | and the face encoder runs on every second frame |
 
 The decision is a call of the Session (`degrade`), which a Recorder writes down: a replay makes the same calls. It looks at

@@ -29,7 +29,7 @@ from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.naming import public_name
 from edgeaff.recording.recorder import Recorder
 from edgeaff.runtime import observe, snapshot
-from edgeaff.runtime.config import merge_options
+from edgeaff.runtime.config import OPTIONS, merge_options
 from edgeaff.runtime.ladder import Ladder
 from edgeaff.runtime.parts import Parts
 from edgeaff.runtime.policy import Policy, as_policy
@@ -42,6 +42,7 @@ from edgeaff.session import Session
 Pushable = TypeVar("Pushable", PushVideo, PushAudio)
 SESSION_OPTIONS = (
     "backend", "face_backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride", "self_test",
+    "active_speaker",
 )  # fmt: skip
 
 
@@ -73,6 +74,8 @@ class Runtime(EventReader):
         ladder: live only: do less work per frame while the worker falls behind (see runtime/ladder.py); default True.
         threads: most threads of one run of a graph; default 1.
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append; default 1.
+        active_speaker: state how likely each face speaks, and count the voice as evidence for that face alone (docs/people.md);
+            default False.
         self_test: replay golden ticks of the bundle before the first event: "warn" (the default) or "refuse" when they come out
             otherwise, or "off".
         serve: "host:port" or a port: /metrics, /status and /healthz over HTTP, on the loopback unless a host is named (port 0
@@ -109,6 +112,7 @@ class Runtime(EventReader):
         threads: int | None = None,
         stride: int | None = None,
         self_test: str | None = None,
+        active_speaker: bool | None = None,
         serve: str | int | None = None,
         live: str | int | None = None,
         live_images: bool | str | None = None,
@@ -117,13 +121,7 @@ class Runtime(EventReader):
         key: str | os.PathLike[str] | None = None,
         minimum_version: int | None = None,
     ) -> None:
-        arguments = {
-            "bundle": bundle, "key": key, "minimum_version": minimum_version,
-            "video": video, "audio": audio, "backend": backend, "face_backend": face_backend,
-            "strict": strict, "max_faces": max_faces, "detector_stride": detector_stride, "smoothing": smoothing, "policy": policy,
-            "staleness_seconds": staleness_seconds, "ladder": ladder, "threads": threads, "stride": stride, "self_test": self_test,
-            "serve": serve, "live": live, "live_images": live_images, "sinks": sinks,
-        }  # fmt: skip
+        arguments = {name: value for name, value in locals().items() if name in OPTIONS}
         options = merge_options(arguments, config)
         if options["video"] is None and options["audio"] is None:
             raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
