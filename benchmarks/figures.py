@@ -13,7 +13,8 @@ between `<!--rows:ID-->` and `<!--/rows-->`, a row per object.
 
 A path is FILE:key.key[name=value,name=other/value].key.0 over the file's JSON; a selector keeps the objects of a list (or the values of
 an object, whose key then is "key") with those values. After `@` follows a format of Python, `*100:.0f` scales before it.
-Column templates are format strings over a row.
+Column templates are format strings over a row. Truth values are written as yes and no, `{key:/0}` is the part of a text before its
+first slash, and texts that `[names]` lists are written as it states: tables hold no internal ids.
 
 Every other number that looks measured (a decimal, one with a unit, one in thousands or with an exponent) must be traceable
 too: `untraced` finds those that are neither a figure, nor in a JSON among `sources`, nor stated as a constant in
@@ -25,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import string
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -50,13 +52,17 @@ _MEASURED = re.compile(
     rf"|(?<![\w.,])(?<![A-Za-z]-)(?P<bare>\d+\.\d+(?:e[-+]?\d+)?|\d+e[-+]?\d+|\d{{1,3}}(?:,\d{{3}})+)(?!\w|\.\d)"
 )
 _NOT_PROSE = (
-    re.compile(r"^```.*?^```", re.S | re.M), re.compile(r"`[^`\n]*`"), re.compile(r"\]\([^)\s]*\)"), re.compile(r"https?://\S+"),
-    re.compile(r"<!--rows:.*?<!--/rows-->", re.S), re.compile(r"<!--.*?-->", re.S),
+    re.compile(r"^```.*?^```", re.S | re.M),
+    re.compile(r"`[^`\n]*`"),
+    re.compile(r"\]\([^)\s]*\)"),
+    re.compile(r"https?://\S+"),
+    re.compile(r"<!--rows:.*?<!--/rows-->", re.S),
+    re.compile(r"<!--.*?-->", re.S),
     re.compile(
         r"(?:section|sections|eq\.|figure|[Tt]able|Python|version|Apache|CC BY|ODbL|DbCL|MIT|OpenCV|CUDA|TensorRT|JetPack)[- ]"
         r"\d+(?:\.\d+)*(?:(?:, | and | to )\d+(?:\.\d+)*)*"
     ),
-)  # fmt: skip
+)
 
 
 def load_results(folder: Path) -> Results:
@@ -84,35 +90,38 @@ class Figure:
 
 @dataclass(frozen=True)
 class PageFigures:
-    """The figures of one page. sources: names of results; tables: id -> (path, column templates)."""
+    """The figures of one page. sources: names of results; tables: id -> (path, column templates); names: id -> text in tables."""
 
     sources: tuple[str, ...] = ()
     numbers: tuple[Figure, ...] = ()
     tables: dict[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
 
 
 def load_figures(path: Path) -> dict[str, PageFigures]:
     """Returns docs/figures.toml by page."""
     pages = read_toml(path)
-    return {name: page_figures(page) for name, page in pages.items()}
+    names = pages.pop("names", {})
+    return {name: page_figures(page, names) for name, page in pages.items()}
 
 
-def page_figures(page: dict[str, Any]) -> PageFigures:
+def page_figures(page: dict[str, Any], names: dict[str, str] | None = None) -> PageFigures:
     """Returns the figures of one page of docs/figures.toml.
 
     Args:
         page: its table, as parsed.
+        names: id -> the text that stands for it in tables.
     """
     numbers = []
     for entry in page.get("numbers", ()):
         value, _, form = entry["value"].rpartition("@")
         numbers.append(Figure(entry["before"], entry["after"], value.strip(), form))
     tables = {name: (table["rows"], tuple(table["columns"])) for name, table in page.get("tables", {}).items()}
-    return PageFigures(tuple(page.get("sources", ())), tuple(numbers), tables)
+    return PageFigures(tuple(page.get("sources", ())), tuple(numbers), tables, names or {})
 
 
 def render(text: str, results: Results, figures: PageFigures) -> str:
-    """Returns a page with all its figures made again.
+    """Returns a page with all its figures recomputed.
 
     Args:
         text: the page.
@@ -203,14 +212,32 @@ def _rows(mark: re.Match[str], results: Results, figures: PageFigures) -> str:
     found = look_up(results, path)
     lines = [f"| {' | '.join(title.strip() for title, _ in columns)} |", f"|{'---|' * len(columns)}"]
     for row in found if isinstance(found, list) else _select(found, ""):
-        lines.append(f"| {' | '.join(_cell(template.strip(), row) for _, template in columns)} |")
+        cells = (_cell(template.strip(), row, figures.names) for _, template in columns)
+        lines.append(f"| {' | '.join(cells)} |")
     return mark["head"] + "\n".join(lines) + "\n" + mark["tail"]
 
 
-def _cell(template: str, row: dict[str, Any]) -> str:
+class _CellFormatter(string.Formatter):
+    """Formats cells for readers: yes and no, names in place of ids, parts of a text with slashes."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self._names = names
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """Returns one field as text."""
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, str):
+            if format_spec.startswith("/"):
+                value, format_spec = value.split("/")[int(format_spec[1:])], ""
+            value = self._names.get(value, value)
+        return str(super().format_field(value, format_spec))
+
+
+def _cell(template: str, row: dict[str, Any], names: dict[str, str]) -> str:
     """Returns one cell; a dash where the row lacks a value."""
     try:
-        return template.format_map(row)
+        return _CellFormatter(names).vformat(template, (), row)
     except (KeyError, TypeError, ValueError):
         return "-"
 
@@ -281,8 +308,8 @@ def _scales(written: str) -> tuple[float, ...]:
 
 
 def pages(root: Path) -> list[Path]:
-    """Returns README and every page of docs of a source folder."""
-    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+    """Returns README, CONTRIBUTING and every page of docs of a source folder."""
+    return [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").rglob("*.md"))]
 
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,4 +1,4 @@
-"""Value objects: what goes in (frames, chunks), what is found (faces) and what comes out (events).
+"""Value objects: input (frames, chunks), findings (faces) and output (events).
 
 All times are `pts_ns`: int nanoseconds on the one timeline of the session.
 """
@@ -24,7 +24,7 @@ MODALITIES = ("video", "audio")  # in the order of the model's presence bits
 
 
 class Status(enum.Enum):
-    """Why an event has, or lacks, its numbers. The first that applies, in this order.
+    """The reason why an event has or lacks values: the first that applies, in this order.
 
     NO_AUDIO: declared audio is missing. NO_SPEECH: audio alone is declared, and nobody speaks.
     """
@@ -129,7 +129,7 @@ class FaceBox(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClockTick:
-    """The present instant, given in place of a frame or chunk while nothing is delivered. pts_ns: int nanoseconds."""
+    """The present instant, passed instead of a frame or chunk while nothing is delivered. pts_ns: int nanoseconds."""
 
     pts_ns: int
 
@@ -164,7 +164,7 @@ def is_face(box: Sequence[float], score: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class TrackedFace:
-    """A face with the identity that the tracker gave it. box: smoothed, float pixels; score: of its last detection."""
+    """A face with its identity from the tracker. box: smoothed, float pixels; score: of its last detection."""
 
     track_id: int
     box: FaceBox
@@ -178,7 +178,7 @@ class AffectEvent:
     Attributes:
         schema: version of this record.
         seq: counts the events of one session from 0.
-        pts_ns: time of the tick, nanoseconds on the session timeline; it rises, but where the clock jumps.
+        pts_ns: time of the tick, nanoseconds on the session timeline; rises except where the clock jumps.
         valence: smoothed value in [-1, 1], or None.
         arousal: smoothed value in [-1, 1], or None.
         valence_raw: value before smoothing, or None.
@@ -186,20 +186,20 @@ class AffectEvent:
         valence_std: standard deviation of the error expected for valence, or None.
         arousal_std: standard deviation of the error expected for arousal, or None.
         status: first status that applies.
-        video_age_ms: age of the frame used, against the tick; None without one.
-        audio_age_ms: age of the newest unmasked audio used, against the tick; None without one.
+        video_age_ms: age of the frame at the tick; None without a frame.
+        audio_age_ms: age of the newest unmasked audio at the tick; None without audio.
         video_coverage: share of the last 100 ticks that had a face, in [0, 1].
         audio_coverage: share of the last 100 ticks that had audio, in [0, 1].
-        face: the face the numbers belong to, or None.
-        latency_ms: capture to delivery, set by a live Runtime; None in Session and file mode. Captured is the tick's instant, or
-            the tick's own frame where that was taken just before it.
-        backend: what computed the numbers.
+        face: the face of the values, or None.
+        latency_ms: capture to delivery, set by a live Runtime; None in Session and file mode. Capture is the tick's instant, or
+            the time of the tick's frame if that is just before it.
+        backend: name of the backend that computed the values.
         dropped_since_last: inputs dropped since the previous event; None in Session.
-        speaking: probability that this face speaks, in [0, 1]; None where that is not asked for, or not known.
-        valence_relative: valence against what is usual for this subject; None where that is not asked for, or not known yet.
-        arousal_relative: arousal against what is usual for this subject; None where that is not asked for, or not known yet.
+        speaking: probability that this face speaks, in [0, 1]; None if not requested or unknown.
+        valence_relative: valence relative to the usual level of this subject; None if not requested or not known yet.
+        arousal_relative: arousal relative to the usual level of this subject; None if not requested or not known yet.
 
-    The last three belong to schema 2: a session that is asked for none of them gives events of schema 1, which leave them out of JSON.
+    The last three belong to schema 2. A session without these options emits events of schema 1, whose JSON lacks them.
     """
 
     schema: int
@@ -246,16 +246,16 @@ PEOPLE_FIELDS = ("speaking", "valence_relative", "arousal_relative")  # of Affec
 
 @dataclass(frozen=True, slots=True)
 class ChangeEvent:
-    """A lasting change of one subject's valence or arousal, found while it runs.
+    """A lasting change of one subject's valence or arousal, detected during a run.
 
     Attributes:
-        subject: track id of the face; None where the values have no face.
-        pts_ns: time of the tick at which it was found, nanoseconds on the session timeline.
+        subject: track id of the face; None if the values have no face.
+        pts_ns: time of the tick of detection, nanoseconds on the session timeline.
         what: "valence" or "arousal".
         before: level before the change, in [-1, 1].
         after: level after it, in [-1, 1].
-        sureness: probability that the change is none of chance, in [0, 1].
-        delay_ms: how long before `pts_ns` the change began.
+        sureness: probability that the change is not due to chance, in [0, 1].
+        delay_ms: time from the start of the change to `pts_ns`.
     """
 
     subject: int | None
@@ -273,47 +273,47 @@ class ChangeEvent:
 
 STATUS_SOURCES = ("camera", "mic", "stream", "sink", "reader", "backend", "runtime")
 STATUS_KINDS = {
-    "lost": "a device, stream or receiver is gone; it is tried again",
-    "frozen": "a camera repeats its frame; nothing is delivered until it is opened again",
-    "stalled": "nothing comes from a device that is open",
+    "lost": "a device, stream, or receiver is gone; it is retried",
+    "frozen": "a camera repeats its frame; nothing is delivered until it is reopened",
+    "stalled": "an open device delivers nothing",
     "corrupt_input": "unreadable input is dropped and counted",
-    "overflow": "audio was lost before it reached us; it shows as a hole",
+    "overflow": "audio was lost before edgeaff received it; it shows as a gap",
     "setting_rejected": "a device rejected a setting and runs with another",
     "discarded": "input is dropped because of its time, and counted",
-    "late": "input comes after its ticks have gone",
+    "late": "input arrives after its ticks were emitted",
     "clock_step": "a clock stepped back by 0.5 to 10 s; input is dropped until it has caught up",
     "clock_jump": "a clock jumped by more than 10 s; the session restarted there",
     "clock_mismatch": "video and audio do not share a clock; one of them is dropped",
     "unusable": "all input of a source is dropped because of its time",
-    "no_events": "input comes but no event",
+    "no_events": "input arrives but no events are produced",
     "model_output": "values of the model are out of range; the events abstain",
-    "dropped": "a consumer is too slow; what it misses is counted",
-    "failed": "user code raised; the exception surfaces where events are read",
-    "degraded": "the worker falls behind; less work is done per frame",
-    "restored": "one step of that is taken back",
+    "dropped": "a consumer is too slow; the events that it misses are counted",
+    "failed": "user code raised; the exception is raised where events are read",
+    "degraded": "the worker falls behind; it does less work per frame",
+    "restored": "one degradation step is undone",
     "suspended": "the process was suspended",
-    "recovered": "what was wrong has ended",
+    "recovered": "the condition has ended",
     "ended": "a source has ended",
     "backend_selected": "automatic choice selected a backend after a trial",
     "self_test_failed": "the backend does not reproduce the golden outputs of its bundle",
     "building": "an engine is being built; the current backend runs meanwhile",
     "swapped": "another backend runs from this tick on",
-    "swap_refused": "another backend was rejected; the current one goes on",
+    "swap_refused": "another backend was rejected; the current one continues",
     "first_face": "the first face of the session was seen",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class StatusEvent:
-    """Something that happened to the machinery, not to the subject.
+    """A condition of devices, threads or models, as opposed to the subject.
 
     Attributes:
         time_ns: monotonic clock.
-        source: one of `STATUS_SOURCES`: where it happened.
-        name: which of them, for example "camera:0".
+        source: one of `STATUS_SOURCES`, where it happened.
+        name: name of the source, for example "camera:0".
         kind: one of `STATUS_KINDS`.
-        message: what is wrong and what to do, one sentence; empty where nothing is wrong.
-        counts: counters that belong to it, by name.
+        message: the problem and what to do, one sentence; empty if there is no problem.
+        counts: related counters, by name.
     """
 
     time_ns: int
@@ -349,15 +349,15 @@ CIRCUMPLEX_LABELS: tuple[tuple[str, float, float], ...] = (
 def circumplex(valence: float, arousal: float) -> str:
     """Returns the nearest label of the circumplex of affect. Paper: figure 1.
 
-    Choice: twelve anchors read off the usual drawings of the circumplex; the paper gives a figure without coordinates. A label is a
-    reading aid for a point of the plane, not a statement that the person feels that emotion; near the center all labels are close.
+    Choice: twelve anchors from published drawings of the circumplex, because the paper has a figure without coordinates. A label is a
+    reading aid for a point of the plane. It does not state that the person feels that emotion; near the center all labels are close.
 
     Args:
         valence: in [-1, 1].
         arousal: in [-1, 1].
 
     Raises:
-        ArgumentError: one of them is no number, or outside of [-1, 1].
+        ArgumentError: one of them is no number, or outside [-1, 1].
     """
     for name, value in (("valence", valence), ("arousal", arousal)):
         if not isinstance(value, (int, float, np.number)) or not -1 <= value <= 1:

@@ -225,9 +225,14 @@ def test_what_is_not_there_is_found() -> None:
     text += "python -m edgeaff.export.to_tensorrt --output e --nonsense; python -m edgeaff.export.none --x\n"
     text += "python benchmarks/latency.py --turns 3 --never and python benchmarks/none.py"
     assert wrong_options(text) == [
-        "edgeaff run --loud", "edgeaff sing", "edgeaff doctor --fast", "edgeaff.export.to_tensorrt --nonsense",
-        "edgeaff.export.none", "benchmarks/latency.py --never", "benchmarks/none.py",
-    ]  # fmt: skip
+        "edgeaff run --loud",
+        "edgeaff sing",
+        "edgeaff doctor --fast",
+        "edgeaff.export.to_tensorrt --nonsense",
+        "edgeaff.export.none",
+        "benchmarks/latency.py --never",
+        "benchmarks/none.py",
+    ]
     text = "edgeaff.Runtime.swap_backend, edgeaff.Session.fly, edgeaff.features.lld.extract, edgeaff.features.lld.guess, edgeaff.toml"
     assert wrong_names(text) == ["edgeaff.Session.fly", "edgeaff.features.lld.guess"]
     with pytest.raises(AssertionError, match="speed"):
@@ -306,6 +311,32 @@ def test_every_argument_of_a_public_name_is_described(public: str) -> None:
     thing = getattr(edgeaff, public)
     text = f"{thing.__doc__}\n{thing.__init__.__doc__}"
     assert not [own for own in inspect.signature(thing).parameters if not re.search(rf"\b{own}\b", text)]
+
+
+def sentences_of(text: str) -> list[str]:
+    """Returns the sentences of a page's prose: no code, tables, headings or images; an entry of a list is a paragraph."""
+    text = re.sub(r"^(?:#|\||!\[).*$", "", FENCE.sub("\n\n", text), flags=re.MULTILINE)
+    text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("**", "")
+    paragraphs = re.split(r"\n\s*\n|\n(?=\s*(?:-|\d+\.) )", text)
+    found = [re.split(r"(?<=[.!?])\s+(?=[*`(\"]*[A-Z])", " ".join(paragraph.split())) for paragraph in paragraphs]
+    return [sentence for sentences in found for sentence in sentences if len(sentence.split()) > 1]
+
+
+def test_sentences_are_split_at_their_ends_alone() -> None:
+    text = "# A head\nFirst `a.b` of 0.5 s. Second one\ngoes [on](x.md).\n\n- An entry.\n- **Another.** With more.\n"
+    text += "```\nno = 1.\n```\n| a. B | c |\n"
+    assert sentences_of(text) == [
+        "First `a.b` of 0.5 s.",
+        "Second one goes on.",
+        "- An entry.",
+        "- Another.",
+        "With more.",
+    ]
+
+
+def test_sentences_of_the_readme_are_short() -> None:
+    lengths = [len(sentence.split()) for sentence in sentences_of(text_of(ROOT / "README.md"))]
+    assert len(lengths) > 40 and max(lengths) <= 45 and sum(lengths) / len(lengths) <= 18
 
 
 @pytest.mark.needs_media

@@ -16,32 +16,35 @@ Written by `python -m recipes.face_detector.card` from `benchmarks/results/face_
 validation) and `benchmarks/results/faces.json` (`benchmarks/faces.py`); do not edit by hand.
 
 ## What it is
-A single-shot detector of our own: residual backbone of plain 3x3 convolutions, top-down neck, three grids (strides 8, 16,
-32), per cell a score, a box and five points. {parameters:,} parameters, {bytes:,} bytes, {arithmetic} arithmetic, input long
-side {input_long_side} px (letterboxed, black). Trained for {steps:,} steps of {batch_size} images, the last
-{second_round_steps:,} of them a second round with hard negatives (below); one seed ({seed}), averaged weights. What it is not
-sure of (score 0.3 to 0.85) it looks at again, enlarged (`edgeaff/detection/ssd.py`).
-Score threshold {score_threshold}: the lowest with at most 0.5 false boxes per 100 views of the validation part, half of what
-other images may have (1). No constant was fitted to the clips of the comparison below; what was decided after looking at
-them is reported there.
+This single-shot detector is our own. It has a residual backbone of plain 3x3 convolutions, a top-down neck, and three
+grids (strides 8, 16, 32) with a score, a box, and five points per cell. It has {parameters:,} parameters, {bytes:,}
+bytes, and {arithmetic} arithmetic. The long side of its input is {input_long_side} px (letterboxed, black). It was
+trained for {steps:,} steps of {batch_size} images with one seed ({seed}) and averaged weights. The last
+{second_round_steps:,} steps were a second round with hard negatives (below). Uncertain candidates (score 0.3 to 0.85) are
+examined again, enlarged (`edgeaff/detection/ssd.py`).
 
-Intended use: finding the face whose apparent affect edgeaff estimates, on the device. It identifies nobody. Not for
+The score threshold is {score_threshold}, the lowest one with at most 0.5 false boxes per 100 views of the validation
+part. The limit for other images is twice as high (1). No constant was fitted to the clips of the comparison below;
+decisions made after a look at them are listed there.
+
+Intended use: finding the face whose apparent affect edgeaff estimates, on the device. It identifies nobody. It is not for
 surveillance, for counting people, or for any decision where a missed face has consequences.
 
-## Training data and licences
-8,571 labeled images (7,518 faces, 1,618 images without any), none of which is part of this repository:
-- tier A, about 56 %: public domain, CC0, CC BY, or published under the repository's own license by their makers (US Congress
-  portraits, clothing-dataset-small (CC0), flower_photos (CC BY 2.0), hands (Apache-2.0), COCO images with CC BY licences).
-- tier B: repositories under permissive licences whose photographs' own rights are undocumented (Face-Mask-Detection (MIT),
-  facial_expressions (Apache-2.0) and smaller ones). Used for training only; only weights ship.
+## Training data and licenses
+The data has 8,571 labeled images (7,518 faces, 1,618 images without any). None of them is part of this repository:
+- Tier A, about 56 %, is public domain, CC0, CC BY, or published by its makers under the repository's license. It includes
+  US Congress portraits, clothing-dataset-small (CC0), flower_photos (CC BY 2.0), hands (Apache-2.0), and COCO images with
+  CC BY licenses.
+- Tier B comes from repositories under permissive licenses whose photographs have undocumented rights: Face-Mask-Detection
+  (MIT), facial_expressions (Apache-2.0), and smaller ones. It was used for training only; only weights ship.
 
-Boxes are a consensus of YuNet, CenterFace, Ultra-Light and OpenCV's SSD, and YuNet's score maps served as soft targets. Those
-networks were trained mostly on WIDER FACE by others: "trained by us" does not mean free of that lineage.
-The validation part ({views:,} views) holds whole sources (dlib, face_recognition, open_model_zoo samples) and a share of the
-persons of the others; no person by name is on both sides.
+Boxes are a consensus of YuNet, CenterFace, Ultra-Light, and OpenCV's SSD. YuNet's score maps served as soft targets.
+Others trained these networks, mostly on WIDER FACE, so our detector inherits from that data. The validation part
+({views:,} views) holds whole sources (dlib, face_recognition, open_model_zoo samples) and a share of the persons of the
+others. No named person is on both sides.
 
 ## On the validation part, at threshold {score_threshold}
-Sizes are face heights in pixels where the image's longer side is 640.
+Sizes are face heights in pixels, with the image's longer side scaled to 640.
 
 {validation_sizes}
 
@@ -50,44 +53,43 @@ face-free image, so they are harder than a webcam.
 
 {validation_kinds}
 
-"masked": photographs from the folder of masked faces. Skin tone, age and gender are not labeled in this data and were not
-measured.
+"masked" refers to photographs from the folder of masked faces. Skin tone, age, and gender are not labeled in this data
+and were not measured.
 
-## On real clips and images, beside others
-{images} frames and images ({face_free} known to hold no face), threshold fixed before. Truth is a consensus of YuNet-n
-at 640 with OpenCV's SSD or ULFG: every row but ours is flattered by its own vote. Brackets: 95 % interval (frames of one
-clip resemble each other, so the true interval is wider).
+## On real clips and images, with other detectors
+The set has {images} frames and images ({face_free} known to hold no face). The threshold was fixed before. The ground
+truth is a consensus of YuNet-n at 640 with OpenCV's SSD or ULFG, which favors every row except ours. Brackets hold the 95
+% interval; frames of one clip resemble each other, so the true interval is wider.
 
 {comparison}
 
-Box jitter on still heads (per cent of the face size per frame, median), time per 640 x 360 frame on one core with resizing
-and post-processing (detectors taking turns on a machine that other work shared: compare the processor time), and what the
-tracker makes of whole clips:
+The next table has the box jitter on still heads (percent of the face size per frame, median) and the time per 640 x 360
+frame on one core, with resizing and post-processing. The detectors took turns on a shared machine, so compare the
+processor time. The last columns describe the tracker on whole clips:
 
 {behavior}
 
-Where ours fired falsely: {false_where}.
-After the first weights had fired on heads from behind there, with scores up to 0.76, the tracker was made to ask for one
+Our false detections: {false_where}.
+The first weights had detected heads from behind there, with scores up to 0.76. Since then, the tracker requires one
 detection of at least 0.8 per track (0.1 false boxes per 100 views on the validation part).
 
-## Against the first weights: what was tried
+## Comparison with the first weights
 {tried}
 
-What the second round added: heads painted from behind (the oval of a labeled face filled with hair, taught as no face),
-false boxes mined on the face-free images and shown where faces would be, drawings, letters and balls, dim light, more
-strong rotations. The rule of the threshold was halved from 1 to 0.5 after the first weights had shown {before_false} false
-boxes per 100 on the clips, and before these weights were measured there. A box that shares more than two fifths of its
-area with a better one is dropped (no labeled pair of the training images does).
+The second round added heads painted from behind (the oval of a labeled face filled with hair, labeled as no face) and
+false boxes mined on the face-free images, placed where faces would be. It also added drawings, letters, balls, dim light,
+and more strong rotations. The limit behind the threshold was halved from 1 to 0.5 after the first weights had shown
+{before_false} false boxes per 100 on the clips, before these weights were measured there. A box that shares more than two
+fifths of its area with a better one is dropped; no labeled pair of the training images overlaps this much.
 
-The clips were measured twice. First with the second look as it had been: {again_false} false boxes per 100, and {again_middle} of the
-faces of 30 to 60 px, one face short of 0.85. Closer and heavier second looks were then compared on the validation part
-(recall by size {again_large} / {again_validation} / {again_small} before, the table above after), the best there was taken, and the
-clips were measured again.
-{verdict}
-The box trembles more than OpenCV's; in the product the tracker smooths it. Tried without gain: other overlaps, weights and
-margins of the vote (on still heads made of validation images the changes stay within noise), float heads on an 8-bit body
-(a wholly float network trembles a little less, and costs nearly twice the time). A loss that asks for equal boxes on shifted
-copies of an image was not tried. More seeds were not trained either: one seed, two rounds.
+The clips were measured twice. The first measurement, with the old second look, gave {again_false} false boxes per 100 and
+found {again_middle} of the faces of 30 to 60 px, one face short of 0.85. Closer and heavier second looks were then
+compared on the validation part. Before, the recall by size was {again_large} / {again_validation} / {again_small}; the
+table above is after. The best one was selected, and the clips were measured again. {verdict} The box jitters more than
+OpenCV's; the tracker smooths it. Other overlaps, weights, and margins of the vote brought no gain: on still heads from
+validation images, the changes stay within noise. Float heads on an 8-bit body brought none either; a network in float
+throughout jitters slightly less and takes nearly twice the time. A loss for equal boxes on shifted copies of an image and
+further seeds were not tried.
 
 ## How to train it again, or longer
 ```
@@ -96,18 +98,21 @@ python -m recipes.face_detector.mine --run RUN --cache CACHE
 python -m recipes.face_detector.train --cache CACHE --output RUN --teacher yunet_n_dynamic.onnx --resume --round 2
 python -m recipes.face_detector.export --run RUN --cache CACHE --output face_detector.onnx
 ```
-Sizes, augmentation and schedule: `recipes/face_detector/config.toml`. The rate is constant until the last
-`decay_steps`, so a run can be stopped, resumed with more `--steps`, and only then brought to its end; `--device cuda` and
-more `--workers` speed it up. `--teacher` is optional. This run saw {images_seen:,} images, on a shared CPU, in several
-resumed parts (the mix of canvas sizes was made cheaper on the way; the first round's images had no heads from behind; the
-second round was shortened while it ran), and its loss was still falling: more steps are the first thing to try.
+`recipes/face_detector/config.toml` sets sizes, augmentation, and schedule. The learning rate is constant until the last
+`decay_steps`, so a run can be stopped and resumed with more `--steps`. `--device cuda` and more `--workers` speed it up.
+`--teacher` is optional. This run saw {images_seen:,} images on a shared CPU, in several resumed parts. During the run,
+the mix of canvas sizes was made cheaper and the second round was shortened; the first round's images had no heads from
+behind. The loss was still falling, so try more steps first.
 
 ## Limits
-- About half of the faces below 30 px of 640 are missed; use `input_long_side=640` where they matter.
-- Masks with sunglasses, heads turned or rolled by more than 60 degrees, night and infrared images: hardly in the data.
-- Few natural color scenes with several people, few children, few dark-skinned faces outside the portrait sources.
-- Faces in drawings, statues and prints were left open in training: it may fire on them.
-- For the last per cent load a YuNet file instead: `load_detector("yunet:PATH")`; a bundle must be trained with its boxes.
+- The detector misses about half of the faces below 30 px of 640; use `input_long_side=640` if they matter.
+- The data has hardly any masks with sunglasses, heads turned or rolled by more than 60 degrees, or night and infrared
+  images.
+- It has few natural color scenes with several people, few children, and few dark-skinned faces outside the portrait
+  sources.
+- Faces in drawings, statues, and prints were ignored in training; the detector may find them.
+- For slightly better recall, load a YuNet file: `load_detector("yunet:PATH")`. The bundle must then be trained with its
+  boxes.
 """
 SIZES = {"large": ">= 60 px", "middle": "30 to 60 px", "small": "16 to 30 px"}  # face heights
 

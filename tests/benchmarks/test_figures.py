@@ -134,3 +134,20 @@ def test_a_path_may_count_into_a_list_of_numbers():
     assert figures.render("from 1 on", results, page(("from ", " on", "card:interval.1 @.1f"))) == "from 0.8 on"
     with pytest.raises(ArgumentError, match="got nothing"):
         figures.render("from 1 on", results, page(("from ", " on", "card:interval.2 @.1f")))
+
+
+def test_cells_hold_no_python_values_and_no_internal_ids():
+    rows = {"soak": {"faults": {"lost/mic": {"passed": True}, "late/camera": {"passed": False}}}}
+    columns = ["cause={key:/0}", "where={key:/1}", "passed={passed}"]
+    of_page = figures.page_figures(
+        {"tables": {"a": {"rows": "soak:faults", "columns": columns}}}, {"mic": "microphone"}
+    )
+    made = figures.render("<!--rows:a-->\n<!--/rows-->", rows, of_page)
+    assert "| lost | microphone | yes |\n| late | camera | no |" in made
+
+
+@pytest.mark.parametrize("page", [path.relative_to(ROOT).as_posix() for path in figures.pages(ROOT)])
+def test_tables_of_the_page_hold_no_python_values(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for table in re.findall(r"<!--rows:.*?<!--/rows-->", text, re.S):
+        assert not re.search(r"\| (?:True|False|None|nan) \|", table)
