@@ -56,7 +56,13 @@ class CMakeBuild(build_ext):
         import pybind11
 
         configure = [
-            "cmake", "-S", str(ROOT), "-B", str(build_folder), "-G", "Ninja",
+            "cmake",
+            "-S",
+            str(ROOT),
+            "-B",
+            str(build_folder),
+            "-G",
+            "Ninja",
             f"-DCMAKE_MAKE_PROGRAM={find_ninja()}",
             "-DCMAKE_BUILD_TYPE=Release",
             f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={output}",
@@ -65,7 +71,7 @@ class CMakeBuild(build_ext):
             f"-DEDGEAFF_CUDA={cuda_mode}",
             f"-DEDGEAFF_CUDA_ARCHS={architectures}",
             *shlex.split(os.environ.get("CMAKE_ARGS", "")),
-        ]  # fmt: skip
+        ]
         jobs = os.environ.get("EDGEAFF_BUILD_JOBS", str(min(2, os.cpu_count() or 1)))
         subprocess.run(configure, check=True)
         subprocess.run(["cmake", "--build", str(build_folder), "--parallel", jobs], check=True)

@@ -25,7 +25,7 @@ from edgeaff.runtime.analyze import analyze
 from edgeaff.types import AffectEvent
 
 LIMITS = {"valence": 0.002, "arousal": 0.004, "box_px": 0.7}
-"""What two engines on the same graphs may differ by."""
+"""Allowed difference of two engines on the same graphs."""
 
 
 def compare_events(ours: list[AffectEvent], theirs: list[AffectEvent]) -> dict[str, Any]:

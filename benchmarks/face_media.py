@@ -21,19 +21,36 @@ from edgeaff.ops.crop_resize import crop_resize
 from edgeaff.types import FaceDetection
 
 CLIPS = {
-    "av/grid_bbaf2n.mpg": 8, "av/grid_brbk7n.mpg": 8, "av/grid_lbax4n.mpg": 8, "av/grid_lbbc2a.mpg": 8,
-    "av/grid_lrwp9a.mpg": 8, "av/portrait1080_hevc.mp4": 25, "av/retalk1_vfr.mp4": 12, "av/retalk4.mp4": 15,
-    "av/weekly_address_f.mp4": 18, "face/asl_again.mkv": 6, "face/backs_no_face_139s.mp4": 40,
-    "face/close_greenscreen.mp4": 8, "face/crowd_1080p.mp4": 10, "face/expressions_close.mp4": 30,
-    "face/expressions_woman.mp4": 40, "face/face_then_noface_vfr.mov": 8, "face/no_face_cartoon.mp4": 5,
+    "av/grid_bbaf2n.mpg": 8,
+    "av/grid_brbk7n.mpg": 8,
+    "av/grid_lbax4n.mpg": 8,
+    "av/grid_lbbc2a.mpg": 8,
+    "av/grid_lrwp9a.mpg": 8,
+    "av/portrait1080_hevc.mp4": 25,
+    "av/retalk1_vfr.mp4": 12,
+    "av/retalk4.mp4": 15,
+    "av/weekly_address_f.mp4": 18,
+    "face/asl_again.mkv": 6,
+    "face/backs_no_face_139s.mp4": 40,
+    "face/close_greenscreen.mp4": 8,
+    "face/crowd_1080p.mp4": 10,
+    "face/expressions_close.mp4": 30,
+    "face/expressions_woman.mp4": 40,
+    "face/face_then_noface_vfr.mov": 8,
+    "face/no_face_cartoon.mp4": 5,
     "face/occlusion_emotions.mp4": 24,
-}  # fmt: skip
+}
 """Clip -> every n-th decoded frame is on the list."""
 FACE_FREE_CLIPS = ("face/backs_no_face_139s.mp4", "face/no_face_cartoon.mp4")
 IMAGES = (
-    "face/multi_face.jpg", "face/single_face.jpg", "face/multiface_press.jpg", "face/dlib_2008_002079.jpg",
-    "face/dlib_2008_001009.jpg", "face/dlib_bald_guys.jpg", "face/dlib_dogs.jpg",
-)  # fmt: skip
+    "face/multi_face.jpg",
+    "face/single_face.jpg",
+    "face/multiface_press.jpg",
+    "face/dlib_2008_002079.jpg",
+    "face/dlib_2008_001009.jpg",
+    "face/dlib_bald_guys.jpg",
+    "face/dlib_dogs.jpg",
+)
 FACE_FREE_IMAGES = ("face/dlib_dogs.jpg",)
 SUPPORT_IOU = 0.4
 YUNET_SCORE, SSD_SCORE, ULTRA_SCORE = 0.7, 0.5, 0.7

@@ -273,8 +273,10 @@ def main() -> None:
             for size, values in row["recall"].items()
         )
         print(f"{name:15s} {recall}")
-        print(f"{'':15s} false per 100: {row['false_per_100']} {row['false_interval']}, face-free: {row['false_on_face_free']}, "
-              f"{row['latency']}, {row['jitter']}, {row.get('tracks', '')}")  # fmt: skip
+        print(
+            f"{'':15s} false per 100: {row['false_per_100']} {row['false_interval']}, face-free: {row['false_on_face_free']}, "
+            f"{row['latency']}, {row['jitter']}, {row.get('tracks', '')}"
+        )
     if args.json:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 

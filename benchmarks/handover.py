@@ -1,4 +1,4 @@
-"""What a handover between two backends costs and changes, on the golden sequences of a bundle put one after the other.
+"""Cost and effect of a swap between two backends, on the golden sequences of a bundle put one after the other.
 
 python benchmarks/handover.py --json benchmarks/results/handover.json
 """
@@ -55,10 +55,15 @@ def measure(bundle: ModelBundle, *, repeats: int = 5) -> list[dict[str, Any]]:
                 _, state = _run(old, old.initial_state(), ticks[:middle])
                 taken, milliseconds = _time(old, new, state, kept, repeats)
                 values, _ = _run(new, taken, ticks[middle:])
-                rows.append({
-                    "before": before, "after": after, "history": history, "handover_ms": round(milliseconds, 3),
-                    "max_abs_difference": float(np.abs(values - alone[middle:]).max()),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "before": before,
+                        "after": after,
+                        "history": history,
+                        "handover_ms": round(milliseconds, 3),
+                        "max_abs_difference": float(np.abs(values - alone[middle:]).max()),
+                    }
+                )
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Whether the shipped bundle states what it knows: audio without speech, speech in noise, and the interval of each face.
+"""Checks the uncertainty that the shipped bundle states: audio without speech, speech in noise, and the interval of each face.
 
 python benchmarks/honesty.py --json benchmarks/results/honesty.json [--shared ../shared] [--seconds 60] [--faces 800]
 
@@ -40,7 +40,7 @@ Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
 
 def clips(seconds: float, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """Returns clips in which nobody speaks, each of unit RMS but for silence."""
+    """Returns clips in which nobody speaks, each of unit RMS except for silence."""
     count = int(seconds * RATE_HZ)
     times = np.arange(count) / RATE_HZ
     white = random.standard_normal(count)
@@ -56,14 +56,19 @@ def clips(seconds: float, random: np.random.Generator) -> dict[str, np.ndarray]:
     for start in range(0, count, 2 * RATE_HZ):
         note = times[: min(2 * RATE_HZ, count - start)]
         root = 131 * steps[(start // RATE_HZ) % 7]
-        chords[start : start + len(note)] += sum(np.sin(2 * np.pi * root * ratio * k * note) / k
-                                                 for ratio in (1, 1.26, 1.5) for k in (1, 2, 3))  # fmt: skip
+        chords[start : start + len(note)] += sum(
+            np.sin(2 * np.pi * root * ratio * k * note) / k for ratio in (1, 1.26, 1.5) for k in (1, 2, 3)
+        )
     made: dict[str, Any] = {
-        "room noise": pink, "white noise": white, "tone 440 Hz": np.sin(2 * np.pi * 440 * times),
+        "room noise": pink,
+        "white noise": white,
+        "tone 440 Hz": np.sin(2 * np.pi * 440 * times),
         "tone 150 Hz": np.sin(2 * np.pi * 150 * times),
-        "steady hum": sum(np.sin(2 * np.pi * 50 * k * times) / k for k in range(1, 12)), "music, melody": melody,
-        "music, chords": chords, "music, both with drums": melody + chords + 2 * white * np.exp(-20 * (times % 0.5)),
-    }  # fmt: skip
+        "steady hum": sum(np.sin(2 * np.pi * 50 * k * times) / k for k in range(1, 12)),
+        "music, melody": melody,
+        "music, chords": chords,
+        "music, both with drums": melody + chords + 2 * white * np.exp(-20 * (times % 0.5)),
+    }
     return {"digital silence": np.zeros(count)} | {name: np.asarray(clip / np.std(clip)) for name, clip in made.items()}
 
 

@@ -1,4 +1,4 @@
-"""What 8 bits gain on one core: each graph beside its float32 form, in turns, ONNX Runtime, CPU time.
+"""Gain of 8 bits on one core: each graph beside its float32 form, in turns, ONNX Runtime, CPU time.
 
     OMP_NUM_THREADS=1 python benchmarks/int8.py --json benchmarks/results/int8.json
 

@@ -195,9 +195,14 @@ def newest_row_competitors(seed: int = 1) -> Competitors:
         with torch.inference_mode():
             audio, video = tensors["audio"], tensors["video"]
             mixed = torch_twin(
-                linear(audio, *weights["qa"]), linear(audio, *weights["ka"]), linear(video, *weights["qv"]),
-                linear(video, *weights["kv"]), ALPHA, BETA, num_heads=HEADS,
-            )  # fmt: skip
+                linear(audio, *weights["qa"]),
+                linear(audio, *weights["ka"]),
+                linear(video, *weights["qv"]),
+                linear(video, *weights["kv"]),
+                ALPHA,
+                BETA,
+                num_heads=HEADS,
+            )
             return linear(mixed, *weights["d"])[:, -1]
 
     return {"torch, as written": as_written, "edgeaff newest row": lambda: folded(rows["audio"], rows["video"])}

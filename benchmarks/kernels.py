@@ -1,4 +1,4 @@
-"""What the compiled ops are worth: correctness first, then interleaved times against every peer at hand, and the roof.
+"""Benchmark of the compiled ops: correctness first, then interleaved times against every installed peer, and the roof.
 
     python benchmarks/kernels.py --json benchmarks/results/kernels.json
 

@@ -162,7 +162,7 @@ def measure_cpu(seconds: float, rounds: int) -> dict[str, Any]:
 
     Args:
         seconds: length of the audio; the NumPy twin gets a tenth of it.
-        rounds: how often each runs; the first is thrown away.
+        rounds: how often each runs; the first is discarded.
     """
     samples = voice(seconds)
     shorter = samples[: len(samples) // 10]

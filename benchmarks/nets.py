@@ -140,9 +140,14 @@ def measure_nets(bundle: ModelBundle, media: Media, rounds: int) -> dict[str, An
         "rows": rows,
         "macs": macs,
         "roof_gmac_per_s": {product_roof(1)[1]: round(float(np.median(roof)), 1)},
-        "ratios": _ratios(times) | {f"{net}_of_roof": row["of_roof"] for row in rows for net in ("detector", "encoder")
-                                    if (row["engine"], row["network"]) == ("native", net)},
-    }  # fmt: skip
+        "ratios": _ratios(times)
+        | {
+            f"{net}_of_roof": row["of_roof"]
+            for row in rows
+            for net in ("detector", "encoder")
+            if (row["engine"], row["network"]) == ("native", net)
+        },
+    }
 
 
 def _calls_of(
@@ -192,11 +197,17 @@ def measure_layers(bundle: ModelBundle, media: Media, repeats: int = 60) -> list
             step = dict(zip(STEP_COLUMNS, map(int, arrays["steps"][index]), strict=True))
             rows.append(
                 {
-                    "network": net, "layer": name, "kernel": step["kernel"], "stride": step["stride"], "with_sum": step["second"] >= 0,
-                    "mmac": round(macs / 1e6, 3), "native_us": round(ours[index], 2), "gmac_per_s": round(macs / ours[index] / 1e3, 1),
+                    "network": net,
+                    "layer": name,
+                    "kernel": step["kernel"],
+                    "stride": step["stride"],
+                    "with_sum": step["second"] >= 0,
+                    "mmac": round(macs / 1e6, 3),
+                    "native_us": round(ours[index], 2),
+                    "gmac_per_s": round(macs / ours[index] / 1e3, 1),
                     "onnxruntime_us": round(theirs[name], 1) if name in theirs else None,
                 }
-            )  # fmt: skip
+            )
     return rows
 
 
@@ -374,8 +385,10 @@ def main() -> None:
     started = stamp()
     result = measure(options.rounds)
     for row in result["rows"]:
-        print(f"{row['engine']:12s} {row['network']:28s} CPU min {row['cpu_min_us']:8.1f} us  p50 {row['cpu_p50_us']:8.1f} us  "
-              f"{100 * row['of_roof']:5.1f} % of the roof")  # fmt: skip
+        print(
+            f"{row['engine']:12s} {row['network']:28s} CPU min {row['cpu_min_us']:8.1f} us  p50 {row['cpu_p50_us']:8.1f} us  "
+            f"{100 * row['of_roof']:5.1f} % of the roof"
+        )
     for name, value in result["ratios"].items():
         bar = f" (bar {BARS[name]}: {'met' if value >= BARS[name] else 'MISSED'})" if name in BARS else ""
         print(f"{name}: {value}{bar}")

@@ -40,9 +40,14 @@ def measure_edge(options: argparse.Namespace, work: Path) -> dict[str, Any]:
     tracks = edge_tracks(bundle, corpus, most=options.tracks) if corpus is not None else []
     print(HEAD)
     result = compare(
-        bundle, count=options.sequences, ticks=options.ticks, seed=options.seed, tracks=tracks,
-        corpus=MADE_UP if options.corpus is None else "a corpus of the user", say=print,
-    )  # fmt: skip
+        bundle,
+        count=options.sequences,
+        ticks=options.ticks,
+        seed=options.seed,
+        tracks=tracks,
+        corpus=MADE_UP if options.corpus is None else "a corpus of the user",
+        say=print,
+    )
     named = {"model_id": bundle.manifest.model_id, "fingerprint": bundle.spec.fingerprint}
     named["affect_step_sha256"] = hashlib.sha256(bundle.graph_bytes("affect_step")).hexdigest()
     return {**result, "bundle": named}

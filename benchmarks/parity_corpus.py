@@ -16,7 +16,7 @@ MADE_UP = "made-up corpus (recipes.synth): FER+ photographs and acted voices alo
 
 
 def make_corpus(root: Path, data: Path, *, limit: int = TRACKS_PER_SPLIT, seed: int = 0) -> Path:
-    """Returns the folder of a made-up corpus; one that is there already is kept.
+    """Returns the folder of a synthetic corpus; an existing one is kept.
 
     Args:
         root: where it goes.

@@ -1,4 +1,4 @@
-"""The rows of the parity benchmark for the `paper` preset: a tail trained on 4096 values per face of a made-up corpus.
+"""The rows of the parity benchmark for the `paper` preset: a tail trained on 4096 values per face of a synthetic corpus.
 
 No VGGFace weights ship, so the 4096 values are those of `recipes.paper_tail`: a fixed random projection of the default encoder's
 descriptor. The reference is the whole window in torch at every tick; the exports are the step that Session runs.

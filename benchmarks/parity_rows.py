@@ -1,6 +1,6 @@
 """Measures how each backend and precision agrees with the torch system that a bundle was exported from.
 
-The torch system of `edge` is made again from the step graph (`edgeaff.export.from_onnx`) and must give the stored outputs of the
+The torch system of `edge` is recomputed from the step graph (`edgeaff.export.from_onnx`) and must give the stored outputs of the
 golden sequences first. Inputs: the golden sequences, sequences drawn here (`draw_sequences`), and tracks of a corpus with labels, where
 there are some: then the rows say how much CCC with the labels an export loses. `paper`: `benchmarks.parity_paper`.
 """

@@ -160,7 +160,7 @@ def _push(
 
 
 def replay_lines(path: Path) -> list[str]:
-    """Returns the events of a recording, made again by a session with the recorded options, as lines of JSON."""
+    """Returns the events of a recording, recomputed by a session with the recorded options, as lines of JSON."""
     recording = Recording(path)
 
     def make_session(tap: Any, recorded: dict[str, Any]) -> Session:

@@ -21,9 +21,19 @@ from edgeaff.machine import package_version, stamp
 TARGETS = ("sm_86", "sm_120")
 PRECISIONS = ("fp32", "fp16", "int8")
 KEPT = (
-    "model", "role", "precision", "plugin", "targets", "layers", "plugin_layers", "bytes", "seconds", "ccc_valence", "ccc_arousal",
+    "model",
+    "role",
+    "precision",
+    "plugin",
+    "targets",
+    "layers",
+    "plugin_layers",
+    "bytes",
+    "seconds",
+    "ccc_valence",
+    "ccc_arousal",
     "max_abs_difference",
-)  # fmt: skip
+)
 
 
 def paper_bundle(folder: Path) -> ModelBundle:

@@ -50,9 +50,25 @@ _HOMES = {
 }
 
 __all__ = [
-    "AffectEvent", "AudioChunk", "ChangeEvent", "EdgeaffError", "FaceDetection", "ModelBundle", "Policy", "PreprocessSpec",
-    "PushAudio", "PushVideo", "Runtime", "Session", "Status", "StatusEvent", "VideoFrame", "__version__", "analyze", "circumplex",
-]  # fmt: skip
+    "AffectEvent",
+    "AudioChunk",
+    "ChangeEvent",
+    "EdgeaffError",
+    "FaceDetection",
+    "ModelBundle",
+    "Policy",
+    "PreprocessSpec",
+    "PushAudio",
+    "PushVideo",
+    "Runtime",
+    "Session",
+    "Status",
+    "StatusEvent",
+    "VideoFrame",
+    "__version__",
+    "analyze",
+    "circumplex",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What a trial chose.
+    """Result of a trial.
 
     Attributes:
         backend: the chosen one for the model, as Session takes it.

@@ -5,7 +5,7 @@ prepare(bundle, "tensorrt")        any thread: load or build the engine, replay 
 session.swap_backend(candidate)    between two ticks: the state goes over, the next tick is the new engine's
 ```
 A state that both graphs hold under the same names and shapes is handed over unchanged. One that they do not share (the rings
-of the native step, whose values are folded with the output layer) is made again from the inputs that it depends on: W - 1 past ticks for
+of the native step, whose values are folded with the output layer) is recomputed from the inputs that it depends on: W - 1 past ticks for
 each layer of attention between a token and the output, 297 in the default bundle, not the last 100 alone.
 """
 
@@ -68,7 +68,7 @@ def prepare(
         threads: most threads of one run of a graph.
         stride: as the session has it.
         progress: called while an engine is built.
-        predictor: one that is loaded already, for example of an engine of one's own.
+        predictor: one that is loaded already, for example of a custom engine.
 
     Raises:
         ArgumentError: the backend is unknown.

@@ -1,8 +1,8 @@
 """ModelBundle: one file `NAME.eaff` with everything that turns frames and audio into affect.
 
-A stored zip: `manifest.json` (what it is, for which preprocessing, from which data), ONNX graphs, packed weights, golden windows, and
-`SHA256SUMS` over every other member. `ModelBundle.load` reads the file once and checks all of it, its signature too where a key is
-given, before a runtime sees a byte: what is verified is what is loaded.
+A stored zip: `manifest.json` (description, preprocessing, data), ONNX graphs, packed weights, golden windows, and
+`SHA256SUMS` over every other member. `ModelBundle.load` reads the file once and checks all of it before a runtime gets a byte,
+including the signature if a key is given: the verified bytes are the loaded bytes.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class ModelBundle:
     """A verified bundle.
 
     Attributes:
-        path: where it was read from.
-        manifest: what it states about itself, as documented in docs/bundle.md.
+        path: the file that was read.
+        manifest: its description, see docs/bundle.md.
         members: name -> bytes of every other member.
         signed_by: id of the key whose signature was verified when it was loaded, None without one.
     """
@@ -99,16 +99,16 @@ class ModelBundle:
 
         Args:
             path: the file; None for the bundle that ships with edgeaff.
-            key: PEM file of the public ed25519 key that must have signed it (`NAME.eaff.sig` beside it); None asks for none.
-            minimum_version: lowest `version` of the manifest that is taken, against older bundles with a good signature.
+            key: PEM file of the public ed25519 key that must have signed it (`NAME.eaff.sig` beside it); None requires no signature.
+            minimum_version: lowest accepted `version` of the manifest, against older bundles with a valid signature.
 
         Returns:
-            The bundle; nothing in it has been handed to a runtime yet.
+            The bundle; no runtime has read any of it yet.
 
         Raises:
-            ArgumentError: an argument is not what it must be.
-            BundleError: the file is missing, no bundle, damaged, not signed by the key, too old, or not what its manifest states.
-            SpecMismatchError: it was made for another preprocessing than this edgeaff has.
+            ArgumentError: an argument has a wrong type or value.
+            BundleError: the file is missing, no bundle, damaged, not signed by the key, too old, or differs from its manifest.
+            SpecMismatchError: it was made for a different preprocessing.
         """
         if path is not None and not isinstance(path, (str, os.PathLike)):
             raise ArgumentError(
@@ -129,7 +129,7 @@ class ModelBundle:
 
     @property
     def version(self) -> int:
-        """The counter of the manifest that grows with every release of a model; 0 where it states none."""
+        """The counter of the manifest that every release raises; 0 if it has none."""
         return self.manifest.version
 
     def member(self, name: str) -> bytes:
@@ -165,7 +165,7 @@ class ModelBundle:
         return self.manifest.precisions.get(role, "fp32")
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """Returns the arrays of an .npz member, in native byte order; objects are never read.
+        """Returns the arrays of an .npz member, in native byte order; Python objects are never unpickled.
 
         Raises:
             BundleError: there is no such member, or it is no .npz of plain arrays within the limits.
@@ -207,7 +207,7 @@ class ModelBundle:
 
         Args:
             path: the file to write.
-            manifest: what the bundle states about itself.
+            manifest: the description of the bundle.
             members: name -> bytes.
 
         Raises:
@@ -243,12 +243,12 @@ def open_bundle(
     """Returns a bundle that may run.
 
     Args:
-        bundle: a path, None for the one that ships, or a bundle that was loaded before: with the same key, where one is asked for.
+        bundle: a path, None for the shipped one, or a loaded bundle, which must have been verified with the same key if one is given.
         key: as for `ModelBundle.load`.
         minimum_version: as for `ModelBundle.load`.
 
     Raises:
-        BundleError: a bundle that was loaded before was not verified with the key, or is too old.
+        BundleError: a loaded bundle was not verified with the key, or is too old.
     """
     if not isinstance(bundle, ModelBundle):
         return ModelBundle.load(bundle, key=key, minimum_version=minimum_version)
@@ -279,7 +279,7 @@ def _require_version(bundle: ModelBundle, minimum_version: int | None) -> None:
 
 
 def check_minimum_version(minimum_version: Any) -> None:
-    """Checks the lowest version that a caller takes.
+    """Checks the lowest version that a caller accepts.
 
     Raises:
         ArgumentError: it is neither None nor an int that a version can have.

@@ -2,20 +2,20 @@
 
 ```
 EdgeaffError
-├── ArgumentError            (ValueError)     an argument is not what it must be
+├── ArgumentError            (ValueError)     an argument has a wrong type, shape, range or value
 ├── SpecMismatchError        (ValueError)     two parts were made for different preprocessing
-├── BundleError              (RuntimeError)   a bundle cannot be read, or is not what its manifest states
+├── BundleError              (RuntimeError)   a bundle cannot be read, or differs from its manifest
 ├── MediaError               (RuntimeError)   a file or stream cannot be used
 ├── DeviceError              (RuntimeError)   a camera, microphone or accelerator fails
 ├── SessionStateError        (RuntimeError)   a call that is not allowed in this state (for example after finish)
 └── BackendUnavailableError  (ImportError)    an optional part is not installed; names the extra
 ```
-Every message has one form: *argument* must be *expected*, got *value*; *what to do*.
+Argument errors have one form: *argument* must be *expected*, got *value*; *what to do*. Failures state what happened and what to do.
 """
 
 
 class EdgeaffError(Exception):
-    """The root of all errors that edgeaff raises on purpose."""
+    """Base class of all errors that edgeaff raises."""
 
 
 class ArgumentError(EdgeaffError, ValueError):
@@ -39,8 +39,8 @@ class DeviceError(EdgeaffError, RuntimeError):
 
 
 class SessionStateError(EdgeaffError, RuntimeError):
-    """A call came in a state that does not allow it."""
+    """A call is not allowed in the current state, for example after finish."""
 
 
 class BackendUnavailableError(EdgeaffError, ImportError):
-    """An optional package or device is not there; the message names what to install."""
+    """An optional package or device is missing; the message names what to install."""

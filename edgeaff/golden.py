@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How well outputs reproduce reference outputs, over all ticks together.
+    """Agreement of outputs with reference outputs, over all ticks.
 
     Attributes:
         ccc_valence: concordance correlation coefficient of valence.
@@ -127,7 +127,7 @@ def compare(bundle: ModelBundle, predictor: Predictor, *, seconds: float = math.
                 stds[row, tick] = [math.nan if std is None else std for std in stated]
         ticks += 1
     if not np.isfinite(values[:, :ticks]).all():
-        raise BundleError(f"{predictor.backend} must give finite values, got NaN or infinity; it is not used here.")
+        raise BundleError(f"{predictor.backend} computed NaN or infinity; it is not used.")
     found = Agreement.of(values[:, :ticks], golden["values"][:, :ticks])
     if stds is None:
         return found

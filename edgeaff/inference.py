@@ -267,7 +267,7 @@ def try_tick(predictor: Predictor, video: np.ndarray | None, audio: np.ndarray |
 
 
 def precision_of(graph: Graph) -> str:
-    """Returns the precision that a graph states it has: fp32, fp16, bf16 or int8; fp32 where it has no information."""
+    """Returns the precision that a graph states: fp32, fp16, bf16 or int8; fp32 if it states none."""
     stated = getattr(graph, "precision", "float32")
     return PRECISIONS.get(stated, stated)
 
@@ -293,7 +293,7 @@ class Coverage:
 class Uncertainty:
     """Standard deviation of the expected error: by coverage, from the table of the bundle; of a face by what the model states.
 
-    A model with a spread states the standard deviation for the face at hand; then the table is for audio alone.
+    A model with a spread states the standard deviation for the current face; then the table is for audio alone.
 
     A table that breaks a rule of `edgeaff.manifest.check_uncertainty` is a BundleError.
     """
@@ -320,7 +320,7 @@ class Uncertainty:
         Args:
             video_coverage: of an event; 0 for None.
             audio_coverage: likewise.
-            face: what the model states for the face at hand; None without a face or a spread.
+            face: what the model states for the current face; None without a face or a spread.
         """
         if face is not None:
             return face

@@ -20,9 +20,24 @@ from edgeaff.spec import LLD_SIZE, PreprocessSpec
 
 BUNDLE_SCHEMA = 1
 REQUIRED_KEYS = (
-    "schema", "model_id", "preset", "spec", "fingerprint", "detector", "face_encoder", "statistics", "graphs", "uncertainty",
-    "smoothing", "default_backend", "licences", "provenance", "intended_use", "accuracy", "certificates",
-)  # fmt: skip
+    "schema",
+    "model_id",
+    "preset",
+    "spec",
+    "fingerprint",
+    "detector",
+    "face_encoder",
+    "statistics",
+    "graphs",
+    "uncertainty",
+    "smoothing",
+    "default_backend",
+    "licences",
+    "provenance",
+    "intended_use",
+    "accuracy",
+    "certificates",
+)
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 MOST_GRAPHS, MOST_CERTIFICATES, MOST_COVERAGES = 32, 64, 64
 MOST_VERSION = (1 << 31) - 1
@@ -42,7 +57,7 @@ class DetectorFacts:
         stride: the detector runs on every n-th taken frame.
         score_threshold: lowest score of a face.
         input_long_side: longer side of its input, pixels.
-        card: what else is stated of it; free.
+        card: further facts in free form.
     """
 
     id: str
@@ -71,7 +86,7 @@ class DetectorFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a bundle states about itself.
+    """The description of a bundle.
 
     Attributes:
         model_id: name and version of the model.
@@ -86,12 +101,12 @@ class Manifest:
         default_backend: the backend of `backend="default"`.
         licences: of code, weights and data.
         provenance: where weights and data come from.
-        intended_use: what the model is for, and what it is not for.
+        intended_use: intended use and out-of-scope use.
         accuracy: measured accuracy; free.
         certificates: agreement of each backend with the reference, see `edgeaff.export.certificate`.
-        precisions: role -> precision, where it is not fp32.
+        precisions: role -> precision, if it is not fp32.
         fabricated: parts with random weights.
-        version: counter that grows with every release of a model; 0 where none is stated.
+        version: counter that every release raises; 0 if there is none.
         other: keys that this version of edgeaff does not read; kept when the bundle is saved again.
     """
 
@@ -148,7 +163,7 @@ class Manifest:
         return cls(**given, other=unread)
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the form of the file: plain data, checked; optional fields only where they state something.
+        """Returns the form of the file: plain data, checked; without empty optional fields.
 
         Raises:
             BundleError: a field breaks a rule.
@@ -165,7 +180,7 @@ class Manifest:
 
 
 def check_manifest(manifest: Any) -> None:
-    """Checks every field that code reads; free fields (cards, accuracy, provenance) are bounded in size and depth alone.
+    """Checks every field in use; free fields (cards, accuracy, provenance) have limits on size and depth only.
 
     Args:
         manifest: as parsed, or unchanged to be written.
@@ -293,7 +308,10 @@ def _names_to(rule: Callable[[Any], bool], most: int) -> Callable[[Any], bool]:
 
 
 _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "model_id": (lambda value: _is_text(value) and bool(_MODEL_ID.fullmatch(value)), "a text of 1 to 200 printable characters"),
+    "model_id": (
+        lambda value: _is_text(value) and bool(_MODEL_ID.fullmatch(value)),
+        "a text of 1 to 200 printable characters",
+    ),
     "preset": (_is_name, "a name"),
     "spec": (_is_dict, "an object"),
     "fingerprint": (lambda value: _is_text(value) and bool(_FINGERPRINT.fullmatch(value)), "16 hexadecimal digits"),
@@ -302,7 +320,8 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "statistics": (_is_dict, "an object"),
     "graphs": (_names_to(_is_name, MOST_GRAPHS), f"an object of at most {MOST_GRAPHS} names of members by role"),
     "precisions": (
-        _names_to(lambda value: value in PRECISIONS, MOST_GRAPHS), f"an object of {', '.join(PRECISIONS)} by role"
+        _names_to(lambda value: value in PRECISIONS, MOST_GRAPHS),
+        f"an object of {', '.join(PRECISIONS)} by role",
     ),
     "smoothing": (_is_dict, "an object"),
     "default_backend": (_is_name, "a name"),
@@ -312,7 +331,7 @@ _RULES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "accuracy": (_is_dict, "an object"),
     "fabricated": (lambda value: _is_list(value, _is_name, 0, MOST_GRAPHS), "a list of names"),
     "version": (lambda value: _is_int(value) and 0 <= value <= MOST_VERSION, f"an int in [0, {MOST_VERSION}]"),
-}  # fmt: skip
+}
 
 
 def _check_detector(facts: dict[str, Any]) -> None:

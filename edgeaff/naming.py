@@ -15,11 +15,39 @@ _SCHEME = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):")
 _PLAIN_HEAD = re.compile(r"\s*(?:(?:camera|mic|file|paced|replay):)?[A-Za-z][A-Za-z0-9+.-]*")
 _HARMLESS = frozenset(
     (
-        "audio", "buffer_size", "channel", "codec", "device", "fifo_size", "format", "fps", "height", "host", "keep", "latency",
-        "localport", "max_mb", "mode", "origin", "overrun_nonfatal", "pkt_size", "profile", "qos", "rate", "size", "stream",
-        "subtype", "loop", "speed", "timeout", "transport", "ttl", "video", "width",
+        "audio",
+        "buffer_size",
+        "channel",
+        "codec",
+        "device",
+        "fifo_size",
+        "format",
+        "fps",
+        "height",
+        "host",
+        "keep",
+        "latency",
+        "localport",
+        "max_mb",
+        "mode",
+        "origin",
+        "overrun_nonfatal",
+        "pkt_size",
+        "profile",
+        "qos",
+        "rate",
+        "size",
+        "stream",
+        "subtype",
+        "loop",
+        "speed",
+        "timeout",
+        "transport",
+        "ttl",
+        "video",
+        "width",
     )
-)  # options whose values are shown; any other value of a URI may be a secret  # fmt: skip
+)  # options whose values are shown; any other value of a URI may be a secret
 # A name begins where no word does before it: without that, a long word would be searched from each of its letters.
 _NAMED = re.compile(r"(?<![\w.-])([\w.-]+)\s*=\s*")
 _PATH_VALUE_END = re.compile(r"[&;]|\Z")
@@ -112,7 +140,7 @@ def _address(rest: str) -> str:
 
 
 def _options(text: str) -> str:
-    """Returns a host and path, or a path, with the values of the options behind it hidden, but for the harmless ones."""
+    """Returns a host and path, or a path, with the values of the options behind it hidden, except for the harmless ones."""
     text, hash_sign, _ = text.partition("#") if "?" in text else (text, "", "")
     path, question, query = text.partition("?")
     path = _without_values(path, _PATH_VALUE_END)

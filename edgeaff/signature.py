@@ -1,4 +1,4 @@
-"""Who made a bundle: a detached ed25519 signature, `NAME.eaff.sig`, over the whole file (extra `sign`).
+"""Signatures of bundles: a detached ed25519 signature, `NAME.eaff.sig`, over the whole file (extra `sign`).
 
 The checksums inside a bundle state that it is whole; anyone who changes it can write new ones. A signature states that the holder of a
 key made this very file. `ModelBundle.load(key=...)` checks it over the bytes that it then loads. Keys are PEM files as OpenSSL writes
@@ -49,7 +49,7 @@ def verify_signature(bundle: str | os.PathLike[str], key: str | os.PathLike[str]
     """Returns the id of the key that signed a bundle, after checking the signature; `ModelBundle.load(key=...)` loads it as well.
 
     Args:
-        bundle: the file; its signature lies beside it.
+        bundle: the file; its signature is beside it.
         key: PEM file with the public ed25519 key that must have signed it.
 
     Raises:

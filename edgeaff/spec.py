@@ -27,13 +27,22 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 768_000  # of the audio that is taken
 CROP_SIZE_PX = 96  # Paper: section 4.2.1
 CROP_RULE = "box_centre_square_v1"
 _WHOLE_RANGES = {
-    "version": (1, 1000), "model_rate_hz": (1, 240), "audio_context_steps": (1, 1024), "audio_vector_size": (1, 1 << 20),
-    "lld_version": (1, 1000), "lld_max_pitch_lag": (0, 29), "crop_size_px": (8, 1024),
-}  # fmt: skip
+    "version": (1, 1000),
+    "model_rate_hz": (1, 240),
+    "audio_context_steps": (1, 1024),
+    "audio_vector_size": (1, 1 << 20),
+    "lld_version": (1, 1000),
+    "lld_max_pitch_lag": (0, 29),
+    "crop_size_px": (8, 1024),
+}
 _NUMBER_RANGES = {
-    "audio_lag_seconds": (0.0, 10.0), "adaptive_half_life_seconds": (1e-3, 86_400.0), "adaptive_prior_seconds": (0.0, 86_400.0),
-    "silence_gate_rms": (0.0, 1.0), "crop_margin": (0.1, 10.0), "face_staleness_seconds": (1e-3, 60.0),
-}  # fmt: skip
+    "audio_lag_seconds": (0.0, 10.0),
+    "adaptive_half_life_seconds": (1e-3, 86_400.0),
+    "adaptive_prior_seconds": (0.0, 86_400.0),
+    "silence_gate_rms": (0.0, 1.0),
+    "crop_margin": (0.1, 10.0),
+    "face_staleness_seconds": (1e-3, 60.0),
+}
 _NAMES = ("detector_id", "crop_rule")
 _SAME_HERE = ("version", "lld_version")  # of fields whose meaning this edgeaff knows in one version
 
@@ -55,13 +64,13 @@ def check_rate(name: str, rate_hz: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class PreprocessSpec:
-    """How raw frames and samples become the model's input.
+    """The steps from raw frames and samples to the model's input.
 
     Attributes:
         version: of the meaning of these fields; raised with any change.
         model_rate_hz: ticks per second. Paper: section 4.3 (30 fps video).
-        audio_lag_seconds: the audio step of tick k describes the audio this much before the tick. Edge: 4 ticks, the fewest
-            after which a whole LLD row (110 ms) nearest to that instant is final, so that nothing waits for future audio.
+        audio_lag_seconds: lag of the audio step behind its tick. Edge: 4 ticks, the smallest lag at which a whole LLD row
+            (110 ms) nearest to that instant is final, so that nothing waits for future audio.
         audio_context_steps: LLD steps stacked per tick, oldest first. Paper: 63 (section 4.2.2); edge: 1, its attention
             looks back itself.
         audio_vector_size: audio_context_steps * 65, zero-padded at the end to this size. Paper: 4096.
@@ -71,13 +80,13 @@ class PreprocessSpec:
             statistics with a silence gate, started from the fixed ones).
         adaptive_half_life_seconds: memory of the adaptive statistics after the learning, counted in time with speech.
         adaptive_prior_seconds: weight of the fixed statistics at the start, in the same time.
-        adaptive_learning_seconds: how long they are the mean of everything so far, in the same time.
-        silence_gate_rms: hops with pcm_RMSenergy at or below this do not enter the adaptive statistics.
+        adaptive_learning_seconds: initial time during which they are the mean of everything so far, in the same time.
+        silence_gate_rms: hops with pcm_RMSenergy at or below this are left out of the adaptive statistics.
         detector_id: the face detector whose boxes the model was trained with.
         crop_rule: name of the rule from box to square.
-        crop_margin: side of the square = crop_margin * longer side of the box; 1.0 is how the shipped encoder was trained.
+        crop_margin: side of the square = crop_margin * longer side of the box; the shipped encoder was trained with 1.0.
         crop_size_px: side of the crop. Paper: 96 (section 4.2.1).
-        face_staleness_seconds: a face found at most this long ago still counts.
+        face_staleness_seconds: maximum age of a face that a tick uses.
     """
 
     version: int = 2

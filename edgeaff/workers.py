@@ -45,7 +45,7 @@ _OF_THE_MACHINE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When a worker is ended (None = never), and how often a job is begun.
+    """Time limits of a worker (None = none), and number of attempts per job.
 
     Attributes:
         silence_seconds: longest time without a sign of life (`beat`) or a result.
@@ -64,7 +64,7 @@ class JobEnd(Generic[Job, Result]):
 
     Attributes:
         job: the job.
-        result: of the work; None where there is none.
+        result: of the work; None if there is none.
         failure: reason without a result, one line; else None.
         attempts: number of times it was started.
     """

@@ -1,4 +1,4 @@
-"""How the shipped model is made: face detector, face encoder, default bundle and the synthetic corpus. Not in the wheel.
+"""The recipes of the shipped model: face detector, face encoder, default bundle and the synthetic corpus. Not in the wheel.
 
 Every recipe is run from the repository root, for example `python -m recipes.face_encoder.train`.
 """

@@ -2,7 +2,7 @@
 
 ```
 loop = Loop(network, weight_decay=0.05, clip_norm=1.0, average_decay=0.998)
-loop.load(path)                                   # goes on where a checkpoint was written
+loop.load(path)                                   # resumes from a checkpoint
 while loop.step < steps and not stop.requested:
     loop.update(loss_of(loop.network(batch)), learning_rate=peak * half_cosine(loop.step / steps))
 loop.save(path, {"epoch": 3})                     # safetensors: network, average, optimizer, step and the note
@@ -170,7 +170,7 @@ def averaged_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Stop:
-    """Whether the run was asked to end: SIGTERM and Ctrl-C set `requested` instead of ending the process."""
+    """Request to end the run: SIGTERM and Ctrl-C set `requested` instead of ending the process."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -1,4 +1,4 @@
-"""A trained tail for the `paper` preset where nobody has VGGFace at hand: short, on made-up data, to measure what export loses.
+"""A trained tail for the `paper` preset if VGGFace is not available: short, on synthetic data, to measure what export loses.
 
 `python -m recipes.paper_tail --corpus ROOT --work FOLDER` extracts features of a corpus in the layout of Aff-Wild2
 (`recipes.synth` writes one) and trains transformer_av on them; FOLDER/run/best.safetensors is what `edgeaff.export.paper --tail` takes.
@@ -33,9 +33,16 @@ from edgeaff.training.trainer.trainer import Trainer, TrainingData
 DESCRIPTOR_SIZE = 4096
 ENCODER_ID = "default encoder, fixed random projection to 4096, rectified (not VGGFace)"
 RECIPE = TrainConfig(
-    system="transformer_av", loss="flattened_ccc", learning_rate=3e-4, weight_decay=0.01, batch=16, epochs=12, patience=12,
-    warmup_share=0.1, clip=1.0,
-)  # fmt: skip
+    system="transformer_av",
+    loss="flattened_ccc",
+    learning_rate=3e-4,
+    weight_decay=0.01,
+    batch=16,
+    epochs=12,
+    patience=12,
+    warmup_share=0.1,
+    clip=1.0,
+)
 logger = logging.getLogger(__name__)
 
 
@@ -82,7 +89,7 @@ def tail_parts(bundle: ModelBundle) -> PreprocessParts:
 def extract_features(
     corpus: Path, folder: Path, parts: PreprocessParts, *, encoder_id: str, size: int
 ) -> list[Features]:
-    """Returns the features of all annotated tracks that have a video; what is in the folder already is not made again.
+    """Returns the features of all annotated tracks that have a video; existing files are kept.
 
     Args:
         corpus: in the layout of Aff-Wild2.
@@ -103,7 +110,7 @@ def extract_features(
 
 
 def train_tail(features: Sequence[Features], folder: Path, *, config: TrainConfig = RECIPE) -> float:
-    """Returns the best mean CCC on the valid split; writes `best.safetensors`. A run that is there already goes on.
+    """Returns the best mean CCC on the valid split; writes `best.safetensors`. An existing run resumes.
 
     Args:
         features: of train and valid tracks.

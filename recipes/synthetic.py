@@ -1,11 +1,11 @@
-"""Writes a made-up corpus in the exact layout of Aff-Wild2: videos with audio_clip, crops, annotations, test list.
+"""Writes a synthetic corpus in the exact layout of Aff-Wild2: videos with audio_clip, crops, annotations, test list.
 
-Track names, lengths and rates are those of the real corpus (from a public list), lengths scaled; faces and voices at hand follow
+Track names, lengths and rates are those of the real corpus (from a public list), lengths scaled; available faces and voices follow
 slow random trajectories of valence and arousal. What a reader has to endure is there too: rows that do not match the
 frames, unannotated rows, missing crops, two people in a video, names that lie about the rate.
 
 Choice: the face reports valence and half of arousal, the voice arousal and little valence, as people do; and the level of a
-voice rises with arousal, by as much as it does within the speakers of JL-Corpus (the copies of EmoDB at hand have lost
+voice rises with arousal, by as much as it does within the speakers of JL-Corpus (the available copies of EmoDB have lost
 theirs). Faces are split as FER+ is, speakers of one split never speak in another. Unlike the real corpus, this one has annotations of its
 test tracks, in their own folder.
 """

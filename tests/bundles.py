@@ -87,7 +87,7 @@ def write(
     compression: int = zipfile.ZIP_STORED,
     extra: tuple[tuple[str, bytes], ...] = (),
 ) -> Path:
-    """Writes a bundle with right checksums, any that is in it.
+    """Writes a bundle with right checksums, whichever members it has.
 
     Args:
         path: the file.

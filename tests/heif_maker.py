@@ -80,7 +80,9 @@ def write_heif(
         ]
         places.append(struct.pack(">HHHHII", primary, 1, 0, 1, 0, len(grid)))
         return full_box(
-            b"meta", 0, 0,
+            b"meta",
+            0,
+            0,
             full_box(b"hdlr", 0, 0, struct.pack(">I4s12x", 0, b"pict"), b"\0"),
             full_box(b"pitm", 0, 0, struct.pack(">H", primary)),
             full_box(b"iloc", 1, 0, b"\x44\x00", struct.pack(">H", primary), *places),
@@ -88,7 +90,7 @@ def write_heif(
             full_box(b"iref", 0, 0, box(b"dimg", struct.pack(f">HH{count}H", primary, count, *range(1, primary)))),
             box(b"iprp", box(b"ipco", *properties), full_box(b"ipma", 0, 0, struct.pack(">I", primary), *associations)),
             box(b"idat", grid),
-        )  # fmt: skip
+        )
 
     head = box(b"ftyp", b"heic", bytes(4), b"mif1heic")
     start = len(head) + len(meta([0] * count)) + 8

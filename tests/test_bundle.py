@@ -1,4 +1,4 @@
-"""Bundles: what is written comes back; any that was changed is refused, both sides named."""
+"""Bundles: a round trip is exact; any changed byte is rejected, with both sides named."""
 
 from __future__ import annotations
 

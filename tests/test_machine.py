@@ -11,12 +11,23 @@ import pytest
 from edgeaff import machine
 
 WRITERS = (
-    "benchmarks/kernels.py", "edgeaff/cli/evaluate.py", "recipes/face_encoder/quantize.py", "recipes/default_bundle/__main__.py",
-    "recipes/default_bundle/end_to_end.py", "recipes/face_detector/export.py",
+    "benchmarks/kernels.py",
+    "edgeaff/cli/evaluate.py",
+    "recipes/face_encoder/quantize.py",
+    "recipes/default_bundle/__main__.py",
+    "recipes/default_bundle/end_to_end.py",
+    "recipes/face_detector/export.py",
     "recipes/face_encoder/evaluate.py",
-    "benchmarks/faces.py", "benchmarks/handover.py", "benchmarks/int8.py", "benchmarks/parity.py", "benchmarks/replay_overload.py",
-    "benchmarks/several.py", "benchmarks/tensorrt_builds.py", "tests/soak/__main__.py", "tests/tools/emulate_aarch64.py",
-)  # fmt: skip
+    "benchmarks/faces.py",
+    "benchmarks/handover.py",
+    "benchmarks/int8.py",
+    "benchmarks/parity.py",
+    "benchmarks/replay_overload.py",
+    "benchmarks/several.py",
+    "benchmarks/tensorrt_builds.py",
+    "tests/soak/__main__.py",
+    "tests/tools/emulate_aarch64.py",
+)
 
 
 def test_stamp_states_machine_versions_date_and_commit() -> None:

@@ -134,11 +134,17 @@ def test_no_error_about_a_uri_holds_its_secret(uri: str) -> None:
 @pytest.mark.parametrize(
     "open_file",
     [
-        edgeaff.ModelBundle.load, edgeaff.Session, edgeaff.analyze, Recording, Recorder, JsonlSink, CsvSink,
+        edgeaff.ModelBundle.load,
+        edgeaff.Session,
+        edgeaff.analyze,
+        Recording,
+        Recorder,
+        JsonlSink,
+        CsvSink,
         lambda uri: edgeaff.Runtime(video=edgeaff.PushVideo(), config=uri),
         lambda uri: edgeaff.Runtime(video=f"replay:{uri}"),
     ],
-)  # fmt: skip
+)
 def test_no_error_about_a_file_holds_the_secret_of_a_uri_in_its_place(open_file: Any) -> None:
     with pytest.raises(EdgeaffError) as caught:
         open_file(f"https://user:{SECRET}@host/x.eaff")
@@ -193,12 +199,24 @@ def test_running_source_and_sink_show_no_secret() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "x" * 60_000, "pass" * 15_000, "a.b-" * 15_000, "x=" * 30_000, "pass=" * 12_000, " =" * 30_000, "a" * 30_000 + "://" + "b" * 30_000,
-        "rtsp://" + "u:" * 30_000, "rtsp://" + "@" * 60_000, "gst:" + "'" * 60_000, "gst:" + "a\\" * 30_000, "gst:" + "\"a " * 20_000,
-        "camera:" * 9_000, "?&;" * 20_000, "#" * 60_000,
+        "x" * 60_000,
+        "pass" * 15_000,
+        "a.b-" * 15_000,
+        "x=" * 30_000,
+        "pass=" * 12_000,
+        " =" * 30_000,
+        "a" * 30_000 + "://" + "b" * 30_000,
+        "rtsp://" + "u:" * 30_000,
+        "rtsp://" + "@" * 60_000,
+        "gst:" + "'" * 60_000,
+        "gst:" + "a\\" * 30_000,
+        "gst:" + '"a ' * 20_000,
+        "camera:" * 9_000,
+        "?&;" * 20_000,
+        "#" * 60_000,
     ],
     ids=lambda text: text[:8],
-)  # fmt: skip
+)
 def test_long_text_costs_little(text: str) -> None:
     started = time.process_time()
     public_name(text)

@@ -86,8 +86,10 @@ def small_wheel(folder: Path) -> Path:
     )
     with zipfile.ZipFile(path, "w") as wheel:
         for name, data in (
-            ("edgeaff-0.1.0.dist-info/METADATA", metadata), ("edgeaff/assets/edge.eaff", "model"), ("edgeaff/ops/_C.so", "code"),
-        ):  # fmt: skip
+            ("edgeaff-0.1.0.dist-info/METADATA", metadata),
+            ("edgeaff/assets/edge.eaff", "model"),
+            ("edgeaff/ops/_C.so", "code"),
+        ):
             wheel.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), data)
     return path
 

@@ -18,9 +18,12 @@ from edgeaff.spec import NANOSECONDS, PreprocessSpec
 MS = 1_000_000
 SPEC = PreprocessSpec()
 NATIVE = {
-    "Placement": core.Placement, "AudioClock": core.AudioClock, "RowTimeline": core.RowTimeline,
-    "FrameTimeline": core.FrameTimeline, "TickScheduler": core.TickScheduler,
-}  # fmt: skip
+    "Placement": core.Placement,
+    "AudioClock": core.AudioClock,
+    "RowTimeline": core.RowTimeline,
+    "FrameTimeline": core.FrameTimeline,
+    "TickScheduler": core.TickScheduler,
+}
 
 
 @pytest.fixture(params=["python", "native"], scope="module", autouse=True)

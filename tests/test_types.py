@@ -25,9 +25,25 @@ from edgeaff.types import (
 )
 
 EVENT = AffectEvent(
-    1, 0, 33_333_333, 0.5, -0.25, 0.5, -0.25, 0.1, 0.2, Status.OK, 3.0, None, 1.0, 0.0,
-    TrackedFace(3, FaceBox(1, 2, 3, 4), 0.9), None, "onnxruntime", None,
-)  # fmt: skip
+    1,
+    0,
+    33_333_333,
+    0.5,
+    -0.25,
+    0.5,
+    -0.25,
+    0.1,
+    0.2,
+    Status.OK,
+    3.0,
+    None,
+    1.0,
+    0.0,
+    TrackedFace(3, FaceBox(1, 2, 3, 4), 0.9),
+    None,
+    "onnxruntime",
+    None,
+)
 
 DESIGN_ORDER = [
     "schema",

@@ -90,8 +90,11 @@ def test_killed_workers_cost_no_other_job(tmp_path: Path) -> None:
     jobs = ["kill 11", "a", "once x", "b", "exit 3", "lock", "media", "unpicklable", "c", "kill 9"]
     found = ends(jobs, tmp_path, workers=2, on_attempt=lambda job, attempt: begun.append((job, attempt)))
     assert {job: (end.result, end.attempts) for job, end in found.items() if end.failure is None} == {
-        "a": ("A", 1), "b": ("B", 1), "c": ("C", 1), "once x": ("second", 2),
-    }  # fmt: skip
+        "a": ("A", 1),
+        "b": ("B", 1),
+        "c": ("C", 1),
+        "once x": ("second", 2),
+    }
     assert {job: (end.failure, end.attempts) for job, end in found.items() if end.failure is not None} == {
         "kill 11": ("its worker process was killed by SIGSEGV, 2 times", 2),
         "kill 9": ("its worker process was killed (SIGKILL; is there too little memory?), 2 times", 2),

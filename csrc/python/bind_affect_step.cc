@@ -45,7 +45,7 @@ void BindAffectStep(py::module_& module) {
       .def(py::init(&MakeModel))
       .def_property_readonly("state_floats", &StepModel::state_floats)
       // (state, video or None, audio or None, copy) -> (values, state after); values: valence, arousal and the standard deviations
-      // of their errors. The state is copied unless reported otherwise.
+      // of their errors. With copy = false the state changes in place.
       .def("step", [](const StepModel& model, const FloatArray& state, const py::object& video, const py::object& audio,
                       bool copy) {
         if (state.size() != model.state_floats()) throw std::invalid_argument("state has another size");

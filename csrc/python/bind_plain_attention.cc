@@ -1,6 +1,6 @@
 // The plain call of cross_modal_attention, four CPU arrays and two numbers, checked and run without Python in between.
 //
-// It answers None to any that is not exactly that, and edgeaff/ops/cross_modal_attention.py then does the call, or states what
+// It returns None for any other call, and edgeaff/ops/cross_modal_attention.py then handles the call, or reports what
 // is wrong with it. Arrays are NumPy's, or of a library whose type carries the DLPack C exchange API (torch from 2.10 on).
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>

@@ -8,8 +8,14 @@ from edgeaff.errors import ArgumentError
 __all__ = ["GRAPH_BACKENDS", "NEXT", "STATE", "Graph", "Progress", "load_graph", "precision_in"]
 
 GRAPH_BACKENDS = (
-    "onnxruntime", "openvino", "tensorrt", "tensorrt:fp32", "tensorrt:int8", "onnxruntime-cuda", "onnxruntime-tensorrt"
-)  # fmt: skip
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "tensorrt:fp32",
+    "tensorrt:int8",
+    "onnxruntime-cuda",
+    "onnxruntime-tensorrt",
+)
 
 
 def load_graph(

@@ -29,7 +29,7 @@ class DeviceInfo:
 
 
 class Memory(Protocol):
-    """What a graph on a device needs: addresses are integers, streams are handles."""
+    """Protocol of device memory for a graph: addresses are integers, streams are handles."""
 
     def allocate(self, size_bytes: int) -> int:
         """Returns the address of new memory."""
@@ -180,9 +180,13 @@ class BorrowedArray:
     ) -> None:
         self.shape, self.dtype, self.owner = tuple(shape), np.dtype(dtype), owner
         self.__cuda_array_interface__ = {
-            "shape": self.shape, "typestr": self.dtype.str, "data": (int(address), False), "version": 3, "strides": None,
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (int(address), False),
+            "version": 3,
+            "strides": None,
             "stream": None if stream is None else int(stream),
-        }  # fmt: skip
+        }
 
     def __repr__(self) -> str:
         return f"BorrowedArray(shape={self.shape}, dtype={self.dtype})"
@@ -213,9 +217,13 @@ class DeviceArray:
     def __cuda_array_interface__(self) -> dict[str, Any]:
         """Version 3 of the interface; no stream to wait for."""
         return {
-            "shape": self.shape, "typestr": self.dtype.str, "data": (self.address, False), "version": 3, "strides": None,
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.address, False),
+            "version": 3,
+            "strides": None,
             "stream": None,
-        }  # fmt: skip
+        }
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """Returns a copy in host memory.

@@ -1,4 +1,4 @@
-"""The only door to ONNX Runtime and OpenVINO: both report on their use to their makers unless they are reported not to.
+"""Single import point for ONNX Runtime and OpenVINO; disables their telemetry before import.
 
 ONNX Runtime's Linux wheels from 1.29 on open an HTTPS uploader and write a device id below ~/.cache when they are imported;
 the environment variable ORT_DISABLE_TELEMETRY=1 is the one way to have neither (microsoft/onnxruntime, pull request 27379). It is

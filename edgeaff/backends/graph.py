@@ -1,4 +1,4 @@
-"""What every backend implements: a loaded graph, arrays in and arrays out."""
+"""The protocol of every backend: a loaded graph, arrays in and arrays out."""
 
 from __future__ import annotations
 

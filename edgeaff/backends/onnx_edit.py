@@ -274,7 +274,7 @@ def _rename_output(node: Any, name: str) -> Any:
 
 
 def _widen_body(function: Any) -> None:
-    """Lets a fusion node's function compute in float32 any that its inputs are, and round its result to the type of q_audio."""
+    """Makes a fusion node's function compute in float32 for any input type, and round its result to the type of q_audio."""
     import onnx
 
     narrow = {NODE_INPUTS[index] for index in NARROW} & set(function.input)

@@ -56,7 +56,7 @@ class OnnxRuntimeGraph(ProcessBound):
         given = self._session.get_providers()
         if wanted[0] not in given:  # it falls back to the processor when the driver is not there
             raise BackendUnavailableError(
-                f"{backend} must run on {wanted[0]}, got {', '.join(given)}; check the driver of the GPU."
+                f"{backend} needs {wanted[0]}, got {', '.join(given)}; check the driver of the GPU."
             )
         self.inputs = {
             value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
@@ -74,5 +74,5 @@ class OnnxRuntimeGraph(ProcessBound):
             return dict(zip(self.outputs, self._session.run(None, feeds), strict=True))
         except Exception as error:  # onnxruntime raises its own classes that share no public base
             raise BundleError(
-                f"{self.backend} must run the graph, got {reason_of(error)}; export the bundle again."
+                f"{self.backend} failed to run the graph: {reason_of(error)}. Export the bundle again."
             ) from error

@@ -49,7 +49,7 @@ class OpenVinoGraph(ProcessBound):
             results = self._request.infer(feeds)
         except Exception as error:  # OpenVINO raises RuntimeError and classes of its binding
             raise BundleError(
-                f"openvino must run the graph, got {reason_of(error)}; export the bundle again."
+                f"openvino failed to run the graph: {reason_of(error)}. Export the bundle again."
             ) from error
         return {name: np.array(results[index]) for index, name in enumerate(self.outputs)}
 

@@ -124,7 +124,7 @@ class TensorRtGraph(ProcessBound):
             self._runner.set_output(name, array.address)
             results[name] = array
         if not self._runner.enqueue(self._stream):
-            raise DeviceError("the engine must run, got a refusal; see the log, or use backend='onnxruntime'.")
+            raise DeviceError("The engine failed to run. See the log, or use backend='onnxruntime'.")
         outputs: dict[str, Any] = {}
         for name, array in results.items():
             outputs[name] = array if on_device or name.startswith(NEXT) else self._fetch(array)
@@ -144,7 +144,7 @@ class TensorRtGraph(ProcessBound):
         return host
 
     def _set_input(self, spec: TensorSpec, value: Any, kept: list[Any]) -> bool:
-        """Returns whether an input lay on the device; it is copied there if not, and the engine reported where it lies."""
+        """Returns whether an input was on the device; copies it there if not, and passes its address to the engine."""
         if isinstance(value, np.ndarray) or not hasattr(value, "__cuda_array_interface__"):
             host = np.ascontiguousarray(value)
             _check_input(spec, host.shape, str(host.dtype))

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """How an engine is built; with the model's bytes and the toolchain's version it decides what comes out.
+    """Options of an engine build; together with the model's bytes and the toolchain's version they determine the engine.
 
     Attributes:
         toolchain: "tensorrt" or "tensorrt_rtx".
@@ -131,7 +131,7 @@ class EngineCache:
         return hashlib.sha256(json.dumps({**facts, **asdict(request)}, sort_keys=True).encode()).hexdigest()[:32]
 
     def get(self, key: str) -> Engine | None:
-        """Returns an engine, None where there is none or it was damaged."""
+        """Returns an engine, or None if there is none or it was damaged."""
         if self.folder is None:
             return None
         try:
@@ -140,16 +140,14 @@ class EngineCache:
         except (OSError, ValueError):
             return None
         if figures.get("sha256") != hashlib.sha256(plan).hexdigest():
-            logger.warning("the engine %s must have the sum that was noted, got another; it is built again.", key)
+            logger.warning("The engine %s has another checksum than recorded; it is rebuilt.", key)
             return None
         return Engine(plan, {**figures, "cached": True})
 
     def put(self, key: str, engine: Engine) -> None:
         """Keeps an engine; one that cannot be written is only not kept."""
         if self.folder is None:
-            logger.warning(
-                "engines must have a folder to be kept in, got no home folder; they are built at every start."
-            )
+            logger.warning("There is no home folder to keep engines in; they are built at every start.")
             return
         figures = {**engine.figures, "sha256": hashlib.sha256(engine.plan).hexdigest()}
         try:
@@ -160,7 +158,7 @@ class EngineCache:
                 os.replace(file.name, self.folder / name)
         except OSError as error:
             logger.warning(
-                "the engine cache %s must be writable, got: %s; the engine is built again next time.",
+                "The engine cache %s is not writable (%s); the engine is rebuilt next time.",
                 self.folder,
                 error,
             )
@@ -196,10 +194,15 @@ def build_engine(
     start = time.perf_counter()
     plan, figures = _run_child(prepared, request, progress)
     figures = {
-        "toolchain": request.toolchain, "version": version, "library": request.library,
-        "targets": list(request.targets) or [gpu or "portable"], **figures,
-        "bytes": len(plan), "seconds": round(time.perf_counter() - start, 2), "cached": False,
-    }  # fmt: skip
+        "toolchain": request.toolchain,
+        "version": version,
+        "library": request.library,
+        "targets": list(request.targets) or [gpu or "portable"],
+        **figures,
+        "bytes": len(plan),
+        "seconds": round(time.perf_counter() - start, 2),
+        "cached": False,
+    }
     engine = Engine(plan, figures)
     if cache is not None:
         cache.put(key, engine)
@@ -222,7 +225,7 @@ def _run_child(model: bytes, request: BuildRequest, progress: Progress | None) -
     """Returns plan and figures of a build in a child process.
 
     Raises:
-        BundleError: the child refuses the graph, ends without an engine, or was reported to stop.
+        BundleError: the child rejects the graph, ends without an engine, or was stopped.
     """
     with tempfile.TemporaryDirectory(prefix="edgeaff-engine-") as folder:
         path = Path(folder)
@@ -231,8 +234,11 @@ def _run_child(model: bytes, request: BuildRequest, progress: Progress | None) -
         with open(path / "errors.txt", "w+", encoding="utf-8") as errors:
             child = subprocess.Popen(
                 [sys.executable, "-m", "edgeaff.backends.tensorrt_build", folder],
-                stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment(path, request.toolchain),
-            )  # fmt: skip
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=_environment(path, request.toolchain),
+            )
             figures = _listen(child, progress)
             errors.seek(0)
             stated = [line.strip() for line in errors if line.strip()]
@@ -249,7 +255,7 @@ def _listen(child: subprocess.Popen[str], progress: Progress | None) -> dict[str
     """Returns the child's figures, None if it gave none, after handing its progress on; raises what the child states it raised.
 
     Raises:
-        BundleError: the build was reported to stop.
+        BundleError: the build was stopped.
     """
     figures = None
     assert child.stdout is not None
@@ -265,9 +271,7 @@ def _listen(child: subprocess.Popen[str], progress: Progress | None) -> dict[str
                 kind = getattr(errors_module, stated["kind"], BundleError)
                 raise kind(stated["error"])
             elif progress is not None and progress(stated["phase"], stated["done"], stated["steps"]) is False:
-                raise BundleError(
-                    "the build must run to its end, got a request to stop; start it again when there is time."
-                )
+                raise BundleError("The build was stopped before its end. Start it again.")
     finally:
         if figures is None:
             child.kill()

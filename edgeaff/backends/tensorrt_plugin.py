@@ -124,10 +124,14 @@ def check_sizes(named: dict[str, Tensor], output: Tensor, num_heads: int, band: 
     key_count = named["kv_audio"].shape[1]
     rows, pairs = (batch, query_count, channels), (batch, key_count, 2 * channels)
     expected = {
-        "q": (rows, query.dtype), "kv": (pairs, query.dtype), "residual": (rows, query.dtype),
-        "key": ((batch, key_count), "bool"), "age": ((num_heads, band), "float32"),
-        "alpha": ((), "float32"), "beta": ((), "float32"),
-    }  # fmt: skip
+        "q": (rows, query.dtype),
+        "kv": (pairs, query.dtype),
+        "residual": (rows, query.dtype),
+        "key": ((batch, key_count), "bool"),
+        "age": ((num_heads, band), "float32"),
+        "alpha": ((), "float32"),
+        "beta": ((), "float32"),
+    }
     if query.dtype not in TYPE_CODES or channels % num_heads:
         raise ArgumentError(
             f"q_audio must be float32, float16 or bfloat16 of whole heads, got {query.dtype} of {channels} channels and "
@@ -149,11 +153,15 @@ def _modality(named: dict[str, Tensor], which: str) -> tuple[int, ...]:
     key_count, width = pair.shape[1:]
     strides = (query_count * channels, channels)
     return (
-        query.address, *strides, pair.address, key_count * width, width,
+        query.address,
+        *strides,
+        pair.address,
+        key_count * width,
+        width,
         *((0, 0) if mask is None else (mask.address, key_count)),
         0 if bias is None else bias.address,
         *((0, 0, 0) if residual is None else (residual.address, *strides)),
-    )  # fmt: skip
+    )
 
 
 @cache
@@ -191,9 +199,9 @@ def make_creator(trt: Any) -> Any:
         def __init__(self) -> None:
             trt.IPluginCreatorV3One.__init__(self)
             self.name, self.plugin_namespace, self.plugin_version = OP_TYPE, DOMAIN, PLUGIN_VERSION
-            self.field_names = trt.PluginFieldCollection([
-                trt.PluginField(name, np.array([], np.int32), trt.PluginFieldType.INT32) for name in FIELDS
-            ])  # fmt: skip
+            self.field_names = trt.PluginFieldCollection(
+                [trt.PluginField(name, np.array([], np.int32), trt.PluginFieldType.INT32) for name in FIELDS]
+            )
 
         def create_plugin(self, name: str, fields: Any, phase: Any) -> Any:
             try:

@@ -44,7 +44,7 @@ def interleave(
         competitors: what to time, by name; single-threaded, so that the CPU time of the process is theirs.
         rounds: how often each is timed.
         calls: calls per timing; their mean counts.
-        seconds: after them no new round begins, but for the first LEAST_ROUNDS.
+        seconds: after them no new round begins, except for the first LEAST_ROUNDS.
 
     Returns:
         Timings by name.

@@ -1,6 +1,6 @@
-"""What one tick costs, stage by stage and as a whole, with its peers in the same rounds; what it costs as things grow.
+"""Cost of one tick, by stage and as a whole, with peers in the same rounds, and its scaling.
 
-Pipelines are a Session over made images with a face and a made voice, 30 a second. Each engine states in words what it does
+Pipelines are a Session over synthetic images with a face and a synthetic voice, 30 a second. Each engine states in words what it does
 (`arrangement`); see latency_engines.py. Ratios are taken within one run, and withheld where a processor was shared.
 """
 
@@ -43,12 +43,12 @@ BARS = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured.
+    """Size of the measurement.
 
     Attributes:
         turns: of each engine back to back, a block of ticks each.
         rounds: timings per stage.
-        part_seconds: after them a set of stages or pipelines begins no new round, any that `turns` and `rounds` say.
+        part_seconds: after this time a set of stages or pipelines starts no new round, regardless of `turns` and `rounds`.
         camera_seconds: real time per engine in camera mode.
         peers: whether other engines take part where they are installed.
         paper: whether the `paper` preset takes part, with fabricated weights.
@@ -140,9 +140,13 @@ def measure_paper(media: Media, plan: Plan, roofs: dict[str, dict[str, float]]) 
         return {"stages": [], "pipelines": [], "ratios": [], "differences": {}, "left_out": left_out}
     found = paper_stages(engines[0].session.bundle, threads=PAPER_THREADS, peers=plan.peers)
     stages = measure(
-        found, preset="paper", threads=PAPER_THREADS, rounds=max(3, plan.rounds // 10), seconds=plan.part_seconds,
+        found,
+        preset="paper",
+        threads=PAPER_THREADS,
+        rounds=max(3, plan.rounds // 10),
+        seconds=plan.part_seconds,
         roofs=roofs[str(PAPER_THREADS)],
-    )  # fmt: skip
+    )
     rows, ratios, differences = measure_pipelines(engines, media, plan, turns=max(2, plan.turns // 6))
     return {
         "stages": stages,

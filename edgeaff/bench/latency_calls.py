@@ -1,4 +1,4 @@
-"""What one timing of a stage does, on each engine: functions that make a call ready to be repeated."""
+"""Calls of the stages on each engine: functions that return a call to repeat."""
 
 from __future__ import annotations
 

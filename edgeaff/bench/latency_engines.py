@@ -29,16 +29,16 @@ from edgeaff.types import AffectEvent
 OURS = "edgeaff"
 SHARED = "Letterbox, crop, tracker, clock and normalizer are edgeaff's own."
 WORDS = {
-    "edgeaff": "The bundle as it ships: one step per tick, with keys and values of the last 100 ticks kept.",
-    "edgeaff, stride 1": "The bundle as it ships, with the detector on every frame.",
-    "onnxruntime_window": "ONNX Runtime float32 for every network on every frame; descriptors and LLDs kept, the window of 100 "
-    f"ticks again per tick. {SHARED}",
-    "torch_cached": "torch eager float32 for every network on every frame; descriptors and LLDs kept, the window of 100 ticks "
-    f"again per tick. {SHARED}",
+    "edgeaff": "The shipped bundle: one step per tick, with keys and values of the last 100 ticks kept.",
+    "edgeaff, stride 1": "The shipped bundle, with the detector on every frame.",
+    "onnxruntime_window": "ONNX Runtime float32 for every network on every frame; keeps descriptors and LLDs, recomputes the window of 100 "
+    f"ticks per tick. {SHARED}",
+    "torch_cached": "torch eager float32 for every network on every frame; keeps descriptors and LLDs, recomputes the window of 100 "
+    f"ticks per tick. {SHARED}",
     "torch_naive": "torch eager float32, nothing kept between ticks: detector on the frame, face "
-    "encoder on all 100 crops of the window, LLDs of the window's audio again (by our extractor), window model. "
+    "encoder on all 100 crops of the window, LLDs of the window's audio recomputed (by our extractor), window model. "
     f"{SHARED}",
-}  # fmt: skip
+}
 FABRICATED = "Weights of VGG and transformer FABRICATED."
 PAPER_WORDS = {
     "edgeaff": f"The `paper` preset in 8 bits: every stage on every frame; descriptors, projections and the first layer's products are "
@@ -46,7 +46,7 @@ PAPER_WORDS = {
     "edgeaff, stride 5": "The same, with detector and transformer on every fifth frame; face encoder on every frame; values are "
     "held between.",
     **{name: f"{WORDS[name]} {FABRICATED}" for name in ("onnxruntime_window", "torch_cached", "torch_naive")},
-}  # fmt: skip
+}
 TORCH_PEERS = ("torch_cached", "torch_naive")
 PEERS = ("onnxruntime_window", *TORCH_PEERS)
 
@@ -90,7 +90,7 @@ class Engine:
 
     @property
     def slow(self) -> bool:
-        """Whether computing a tick takes so long that windows are filled without it."""
+        """True if a tick takes so long that windows are filled without it."""
         return hasattr(self.session._predictor, "filling")
 
     def fill(self, on: bool) -> None:
@@ -184,7 +184,7 @@ def ours(
         words: what it does.
         threads: of every network.
         backends: of the model and of the face encoder; None = those that the bundle names.
-    """  # fmt: skip
+    """
     preset = bundle.manifest.preset
     options: dict[str, Any] = {"stride": stride, "threads": threads} if preset == "paper" else {}
     if backends is not None:
@@ -248,7 +248,7 @@ def peer_engines(bundle: ModelBundle, media: Media, system: Any, *, threads: int
         ),
         "torch_cached": (TorchGraph(detector), predict(window), FaceEncoder(in_torch, spec)),
         "torch_naive": (TorchGraph(detector), whole, peer.CropKeeper(in_torch, spec)),
-    }  # fmt: skip
+    }
     engines = []
     for name, (graph, predictor, described) in parts.items():
         base = make_session(bundle, media, detector=float_detector(bundle, media, graph), detector_stride=1)

@@ -36,7 +36,7 @@ def voice(seconds: float, seed: int = 0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Media:
-    """What camera and microphone deliver, over and over.
+    """Frames and audio of the simulated camera and microphone, repeated.
 
     Attributes:
         kind: "portrait": a face the detector finds; "noise, box given": no portrait is installed, see GivenFace.
@@ -67,7 +67,7 @@ class Media:
 
 
 class GivenFace:
-    """Runs the real detector and reports a fixed box: all stages work where no image of a face is at hand."""
+    """Runs the real detector and reports a fixed box: all stages work if no image of a face is available."""
 
     def __init__(self, detector: FaceDetector) -> None:
         self._detector = detector

@@ -78,7 +78,7 @@ def back_to_back(
         engines: warmed up.
         media: images and samples.
         turns: of each engine.
-        seconds: after them no new turn begins, but for the second.
+        seconds: after them no new turn begins, except for the second.
     """
     wall: dict[str, list[float]] = {engine.key: [] for engine in engines}
     cpu: dict[str, list[float]] = {engine.key: [] for engine in engines}

@@ -1,4 +1,4 @@
-"""What a process with a Session costs: time to import, time to the first value, memory; and the size on disk."""
+"""Cost of a process with a Session: time to import, time to the first value, memory; and the size on disk."""
 
 from __future__ import annotations
 

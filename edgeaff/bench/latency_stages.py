@@ -1,4 +1,4 @@
-"""Rows of single stages: each stage of a tick on every engine at hand, in the same rounds, with its error and its share of the roof."""
+"""Rows of single stages: each stage of a tick on every installed engine, in the same rounds, with its error and its share of the roof."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from edgeaff.bench.latency_calls import (
     sync_call,
     torch_call,
     window_call,
-)  # fmt: skip
+)
 from edgeaff.bench.latency_engines import float_detector, precision_name
 from edgeaff.bench.latency_media import Media
 from edgeaff.bench.onnx_tools import TorchGraph, count_macs, float_graph
@@ -54,7 +54,7 @@ class Stage:
         engine: the backend it.
         call: does it once and returns its result, an array where its error is of interest.
         precision: "fp32", "int8" or "-" where there is no network.
-        macs: multiply-accumulates of one call, 0 where nobody counted.
+        macs: multiply-accumulates of one call, 0 where unknown.
         rss_mib: memory that making it added.
     """
 
@@ -108,8 +108,10 @@ def edge_stages(bundle: ModelBundle, media: Media, *, peers: bool, compile_peer:
     crop = encoder.crop(image, box)
     found.add("detector with letterbox and decoding", "edgeaff", lambda: lambda: own.detect(image), "int8")
     found.add("crop", "edgeaff", lambda: lambda: encoder.crop(image, box))
-    feeds = {"face_detector": {"image": place_planes(image, fit_letterbox(image.shape[1], image.shape[0], long_side=320))},
-             "face_encoder": {"face": normalize(crop)[None]}}  # fmt: skip
+    feeds = {
+        "face_detector": {"image": place_planes(image, fit_letterbox(image.shape[1], image.shape[0], long_side=320))},
+        "face_encoder": {"face": normalize(crop)[None]},
+    }
     add_networks(found, bundle, feeds, threads=1, peers=peers, compile_peer=compile_peer)
     if peers:
         _add_other_detectors(found, bundle, media, image)
@@ -128,7 +130,7 @@ def edge_stages(bundle: ModelBundle, media: Media, *, peers: bool, compile_peer:
 def add_networks(
     found: StageList, bundle: ModelBundle, feeds: dict[str, Feeds], *, threads: int, peers: bool, compile_peer: bool
 ) -> None:
-    """Adds the graphs of a bundle by role, as shipped and, in float32, on every engine at hand."""
+    """Adds the graphs of a bundle by role, as shipped and, in float32, on every installed engine."""
     for role, inputs in feeds.items():
         model, stage = bundle.graph_bytes(role), role.replace("_", " ")
         shipped = precision_name(bundle) if role == "face_encoder" else "int8"
@@ -145,12 +147,10 @@ def add_networks(
         for backend in device_backends():
             precision = "fp16" if backend == "tensorrt" else "fp32"
             found.add(stage, backend, graph_maker(plain, backend, inputs, threads), precision, macs)
-        found.add(stage, "opencv dnn", lambda data=plain, fed=inputs: opencv_call(data, fed, threads), "fp32", macs)  # type: ignore[misc]
-        found.add(stage, "torch eager", lambda data=plain, fed=inputs: torch_call(data, fed, threads), "fp32", macs)  # type: ignore[misc]
+        found.add(stage, "opencv dnn", functools.partial(opencv_call, plain, inputs, threads), "fp32", macs)
+        found.add(stage, "torch eager", functools.partial(torch_call, plain, inputs, threads), "fp32", macs)
         if compile_peer:
-            found.add(
-                stage, "torch.compile", lambda data=plain, fed=inputs: compiled_call(data, fed, threads), "fp32", macs  # type: ignore[misc]
-            )  # fmt: skip
+            found.add(stage, "torch.compile", functools.partial(compiled_call, plain, inputs, threads), "fp32", macs)
 
 
 def device_backends() -> list[str]:
@@ -186,7 +186,7 @@ def _add_other_detectors(found: StageList, bundle: ModelBundle, media: Media, im
 
 
 def _add_windows(found: StageList, bundle: ModelBundle) -> None:
-    """Adds the whole window of `edge` on every engine at hand, checked against the step.
+    """Adds the whole window of `edge` on every installed engine, checked against the step.
 
     Raises:
         BundleError: an engine's newest row is not what the step gives after the same 100 ticks.

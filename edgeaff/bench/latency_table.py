@@ -5,13 +5,39 @@ from __future__ import annotations
 from typing import Any
 
 STAGE_COLUMNS = (
-    "preset", "stage", "engine", "precision", "threads", "n", "min_us", "p50_us", "p90_us", "p99_us", "jitter_us", "cpu_p50_us",
-    "roof_percent", "rss_mib", "error_to_fp32",
-)  # fmt: skip
+    "preset",
+    "stage",
+    "engine",
+    "precision",
+    "threads",
+    "n",
+    "min_us",
+    "p50_us",
+    "p90_us",
+    "p99_us",
+    "jitter_us",
+    "cpu_p50_us",
+    "roof_percent",
+    "rss_mib",
+    "error_to_fp32",
+)
 PIPELINE_COLUMNS = (
-    "preset", "engine", "precision", "threads", "stride", "n", "fps", "real_time_factor", "min_ms", "p50_ms", "p90_ms", "p99_ms",
-    "jitter_ms", "cpu_ms", "cpu_share",
-)  # fmt: skip
+    "preset",
+    "engine",
+    "precision",
+    "threads",
+    "stride",
+    "n",
+    "fps",
+    "real_time_factor",
+    "min_ms",
+    "p50_ms",
+    "p90_ms",
+    "p99_ms",
+    "jitter_ms",
+    "cpu_ms",
+    "cpu_share",
+)
 CAMERA_COLUMNS = (
     *PIPELINE_COLUMNS,
     "first_value_ms",

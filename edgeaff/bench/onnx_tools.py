@@ -1,4 +1,4 @@
-"""What the latency benchmark does to ONNX graphs: the float32 twin of an 8-bit graph, work counted, and the same graph in torch eager.
+"""ONNX tools of the latency benchmark: the float32 twin of an 8-bit graph, work counted, and the same graph in torch eager.
 
 Peers run the very networks of the bundle in float32: 8-bit weights are taken back to floats, and quantization between layers goes.
 """
@@ -230,15 +230,21 @@ def torch_operator(kind: str, options: dict[str, Any]) -> Callable[..., Any]:
         "ReduceMean": lambda x, given=None: x.mean(tuple(axes if given is None else given.tolist()), keep),
         "ReduceSum": lambda x, given=None: x.sum(tuple(axes if given is None else given.tolist()), keep),
         "GlobalAveragePool": lambda x: x.mean((2, 3), True),
-        "MaxPool": lambda x: functional.max_pool2d(x, options["kernel_shape"], options.get("strides"), options.get("pads", [0, 0])[:2]),
+        "MaxPool": lambda x: functional.max_pool2d(
+            x, options["kernel_shape"], options.get("strides"), options.get("pads", [0, 0])[:2]
+        ),
         "AveragePool": lambda x: functional.avg_pool2d(x, options["kernel_shape"], options.get("strides")),
         "Flatten": lambda x: torch.flatten(x, options.get("axis", 1)),
-        "Reshape": lambda x, shape: x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape.tolist())]),
+        "Reshape": lambda x, shape: x.reshape(
+            [x.shape[i] if size == 0 else size for i, size in enumerate(shape.tolist())]
+        ),
         "Squeeze": lambda x, given=None: x.squeeze(tuple(axes if given is None else given.tolist())),
         "Gemm": lambda x, w, b=None: functional.linear(x, w if options.get("transB") else w.T, b),
         "MatMul": torch.matmul,
-        "BatchNormalization": lambda x, w, b, mean, var: functional.batch_norm(x, mean, var, w, b, eps=options.get("epsilon", 1e-5)),
-    }  # fmt: skip
+        "BatchNormalization": lambda x, w, b, mean, var: functional.batch_norm(
+            x, mean, var, w, b, eps=options.get("epsilon", 1e-5)
+        ),
+    }
     if kind not in plain:
         raise ArgumentError(f"kind must be one of {', '.join(plain)}, got {kind!r}; add it to torch_operator.")
     return plain[kind]

@@ -1,4 +1,4 @@
-"""What a device states of its power and clocks: the rails of a Jetson, Intel's and AMD's energy counters where they may be read."""
+"""Power and clocks as a device reports them: the rails of a Jetson, Intel's and AMD's energy counters where they may be read."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _number(path: Path) -> float | None:
 
 
 class PowerMeter:
-    """Reads rails and energy counter while something runs. A context manager; `row` then states what was used.
+    """Reads rails and energy counter while something runs. A context manager; `row` then returns the consumption.
 
     Args:
         root: of the file system.
@@ -101,7 +101,7 @@ class PowerMeter:
             self._samples.append(read_rails(self._root))
 
     def row(self, values: int) -> dict[str, Any]:
-        """Returns mean watts by rail and joules per value; empty where the device has no information. values: that came out meanwhile."""
+        """Returns mean watts by rail and joules per value; empty if the device reports none. values: number of predictions in that time."""
         if self._samples:
             seen = {name: [sample[name] for sample in self._samples if name in sample] for name in self._samples[0]}
             watts = {

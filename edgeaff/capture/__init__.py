@@ -1,1 +1,1 @@
-"""Where frames and samples come from: files, cameras, microphones, networks, recordings, the program itself."""
+"""Sources of frames and samples: files, cameras, microphones, networks, recordings, the program itself."""

@@ -35,10 +35,10 @@ _RIGHTS = {
 
 
 class Camera(LiveSource):
-    """Frames of a camera. Time: when the driver filled the buffer, else when the frame was read.
+    """Frames of a camera, with the time when the driver filled the buffer, or else when the frame was read.
 
-    The newest frame wins. A camera that repeats its frame for `freeze_seconds` is FROZEN: nothing is delivered and
-    it is opened again every 90 frames.
+    Only the newest frame is kept. A camera that repeats its frame for `freeze_seconds` is FROZEN: nothing is delivered, and
+    it is reopened every 90 frames.
     """
 
     has_video = True
@@ -54,19 +54,19 @@ class Camera(LiveSource):
         opener: Callable[[], Any] | None = None,
         **live: Any,
     ) -> None:
-        """Prepares the camera; nothing is opened before it is entered.
+        """Prepares the camera; entering it opens the device.
 
         Args:
             device: number, or path such as /dev/video2.
-            fps: frames per second to ask for; None leaves the device's choice.
-            size: (width, height) in pixels to ask for.
-            pixel_format: four characters to ask for, such as MJPG.
+            fps: requested frames per second; None for the device's default.
+            size: requested (width, height) in pixels.
+            pixel_format: requested four-character code, such as MJPG.
             pipeline: a GStreamer pipeline instead of a device.
             opener: returns an object with isOpened, read, get, set and release as cv2.VideoCapture has them, whose
                 frames are BGR; for other camera libraries and for tests.
             live: options of LiveSource; freeze_seconds is 2 here, pass None for a camera that may stand still.
 
-        Without an opener OpenCV must be installed, for a pipeline one with GStreamer: else BackendUnavailableError.
+        Without an opener, OpenCV must be installed, with GStreamer for a pipeline; otherwise raises BackendUnavailableError.
 
         Raises:
             ArgumentError: device is neither a number nor a path, or pixel_format has not four characters.
@@ -140,7 +140,7 @@ class Camera(LiveSource):
                 failures += 1
                 self._counts["failed_reads"] += 1
                 yield None
-        raise DeviceError(f"{self.name} must give frames, got {failures} failed reads; is it unplugged?")
+        raise DeviceError(f"{self.name} delivered no frame in {failures} reads. Is it unplugged?")
 
     def _time_of(self, device: Any) -> int:
         """Returns the driver's buffer time where it is on the monotonic clock (V4L2), else the present."""

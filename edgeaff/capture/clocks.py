@@ -109,7 +109,7 @@ class StreamClock:
 
     @property
     def offset_ns(self) -> int | None:
-        """What is added to the stream's times, None before the first."""
+        """Offset added to the stream's times, None before the first."""
         return self._offset
 
     def observe(self, stream_ns: int, arrival_ns: int) -> int:

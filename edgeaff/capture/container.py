@@ -1,4 +1,4 @@
-"""Opens one media file with FFmpeg: that file alone, any that stands in it; and explains what cannot be opened."""
+"""Opens one media file with FFmpeg, never another file that it names, and explains failures."""
 
 from __future__ import annotations
 
@@ -16,11 +16,45 @@ from edgeaff.types import most_pixels
 # What reads other files or addresses, runs scripts, or is a device. `image2` stays: with pattern_type "none" it reads its file alone.
 _READS_OTHERS = frozenset(
     (
-        "alsa", "avfoundation", "avisynth", "bktr", "concat", "concatf", "dash", "decklink", "dshow", "fbdev", "ffmetadata", "gdigrab",
-        "hls", "iec61883", "imf", "jack", "kmsgrab", "lavfi", "libcdio", "ndi", "openal", "oss", "pulse", "rtp", "rtsp", "sap", "sdp",
-        "sndio", "svg_pipe", "v4l2", "vapoursynth", "vfwcap", "video4linux2", "vobsub", "webm_dash_manifest", "x11grab", "xcbgrab",
+        "alsa",
+        "avfoundation",
+        "avisynth",
+        "bktr",
+        "concat",
+        "concatf",
+        "dash",
+        "decklink",
+        "dshow",
+        "fbdev",
+        "ffmetadata",
+        "gdigrab",
+        "hls",
+        "iec61883",
+        "imf",
+        "jack",
+        "kmsgrab",
+        "lavfi",
+        "libcdio",
+        "ndi",
+        "openal",
+        "oss",
+        "pulse",
+        "rtp",
+        "rtsp",
+        "sap",
+        "sdp",
+        "sndio",
+        "svg_pipe",
+        "v4l2",
+        "vapoursynth",
+        "vfwcap",
+        "video4linux2",
+        "vobsub",
+        "webm_dash_manifest",
+        "x11grab",
+        "xcbgrab",
     )
-)  # fmt: skip
+)
 _TEXT_AS_IMAGES = frozenset(("tty", "bin", "xbin", "adf", "idf"))  # FFmpeg would draw any text file
 _PLAYLIST_HEADS = (
     b"#extm3u",
@@ -121,7 +155,7 @@ def require_regular_file(path: Path) -> None:
 
 
 def too_large_message(path: Path, stream: Any = None) -> str | None:
-    """Returns the reason why a file's frames are too large to be decoded, or None where they are not.
+    """Returns the reason why a file's frames are too large to be decoded, or None if they are not.
 
     Args:
         path: of the file; the header of a still image is read from it.

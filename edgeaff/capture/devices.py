@@ -1,4 +1,4 @@
-"""What cameras and microphones there are, for `edgeaff doctor` and for messages. Opens none of them."""
+"""Lists cameras and microphones, for `edgeaff doctor` and for messages. Opens none of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The times of frames and chunks of one track, any that its container stores.
+"""Times of the frames and chunks of one track, whichever times its container stores.
 
 | the container stores | the clock gives |
 |---|---|
@@ -183,9 +183,7 @@ class AudioClock:
     Matroska rounds to 1 ms and MPEG to 11 us: counting gives the exact time back.
     """
 
-    _COARSEST_NS = (
-        2_000_000  # a time base coarser than 2 ms has no information about single chunks, so it is taken unchanged
-    )
+    _COARSEST_NS = 2_000_000  # a time base coarser than 2 ms cannot resolve single chunks, so it is taken unchanged
 
     def __init__(self) -> None:
         self._anchor = 0

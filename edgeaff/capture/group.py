@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class MergedSource(Closing):
-    """Two sources that both start at 0 as one, for example the frame of one file with the audio of another."""
+    """Two sources that both start at 0 as one, for example the frames of one file with the audio of another."""
 
     is_live = False
 
@@ -80,7 +80,7 @@ class MergedSource(Closing):
 
 
 class LiveGroup(Closing):
-    """Several live sources as one; what is earliest in any inbox comes first. It never waits for one of them.
+    """Several live sources as one; the earliest unit of any inbox comes first. It never waits for one of them.
 
     Attributes:
         reached_ns: time of the last event, set by the reader; None before that.
@@ -143,7 +143,7 @@ class LiveGroup(Closing):
         return {source.name: source.health() for source in self.sources}
 
     def now_ns(self) -> int | None:
-        """Returns the present instant: the earliest that any source knows of; of clocks that differ, the session's."""
+        """Returns the present instant: the earliest of all sources, or that of the session if clocks differ."""
         known = [now for source in self.sources if (now := source.now_ns()) is not None]
         if not known or self.reached_ns is None or max(known) - min(known) <= JUMP_NS:
             return min(known, default=None)
@@ -164,10 +164,10 @@ class LiveGroup(Closing):
         yield from units_of(self)
 
     def inputs(self, *, idle_seconds: float = 1 / 30) -> Iterator[VideoFrame | AudioChunk | ClockTick]:
-        """Yields what a Session is to be given: units, and while nothing comes the present instant, for `advance`.
+        """Yields the input of a Session: units, and while nothing arrives the present instant, for `advance`.
 
         Args:
-            idle_seconds: how long to wait for a unit before the instant is given; one tick, so that ticks go on.
+            idle_seconds: how long to wait for a unit before the instant is given; one tick, so that ticks continue.
         """
         while not self.ended:
             unit = self.take(idle_seconds)

@@ -1,4 +1,4 @@
-"""How a live source is doing, and the watch that notices a frozen camera."""
+"""The health of a live source, and the detection of a frozen camera."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeaff.types import VideoFrame
 
 
 class Health(enum.Enum):
-    """How a live source is doing."""
+    """The state of a live source."""
 
     STARTING = "starting"
     OK = "ok"

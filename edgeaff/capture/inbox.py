@@ -1,4 +1,4 @@
-"""The bounded meeting point of a capture thread and its reader: newest frames, all audio up to a limit."""
+"""The bounded queue between a capture thread and its reader: newest frames, all audio up to a limit."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from edgeaff.types import AudioChunk, VideoFrame
 
 
 class Inbox:
-    """Holds a few frames (the newest win) and a few seconds of audio (the oldest goes when it is full).
+    """Holds the newest frames and a few seconds of audio; drops the oldest when full.
 
-    The writer never waits. What is pushed out is counted.
+    The writer never waits. Dropped units are counted.
     """
 
     def __init__(self, *, max_frames: int, max_audio_seconds: float) -> None:
@@ -37,10 +37,10 @@ class Inbox:
         """Stores a unit and wakes the reader.
 
         Args:
-            unit: what was captured.
+            unit: the captured frame or chunk.
 
         Returns:
-            How many frames or samples had to go for it; after `close` the unit itself.
+            The number of frames or samples dropped for it; after `close`, that of the unit itself.
         """
         with self.changed:
             if self._closed:
@@ -88,7 +88,7 @@ class Inbox:
         return self._closed
 
     def close(self) -> None:
-        """Lets the reader end after what is there."""
+        """Lets the reader end after the stored units."""
         with self.changed:
             self._closed = True
             self.changed.notify_all()

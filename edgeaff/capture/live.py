@@ -1,11 +1,11 @@
-"""What all live sources share: a thread that may be abandoned, an inbox that never grows, health, reconnection.
+"""Base of all live sources: a thread that may be abandoned, an inbox of bounded size, health, reconnection.
 
 ```
 device --[capture thread]--> Inbox --> take() or iteration (the reader's thread)
               |                            |
               +-- reconnects with back-off +-- watches: stalled? frozen? a thread stuck in the driver is left behind
 ```
-Time is the monotonic clock. A reader never blocks longer than it asks for, even if the driver blocks.
+Time is the monotonic clock. A reader never blocks longer than its timeout, even if the driver blocks.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ MAX_ABANDONED = 2
 
 
 class LiveSource(ProcessBound, Closing):
-    """Base of camera, microphone, network and paced sources. Children give `_open`, `_read` and `_shut`.
+    """Base of camera, microphone, network and paced sources. Subclasses implement `_open`, `_read` and `_shut`.
 
     Attributes:
         name: for messages.
-        warnings: what went wrong so far, one sentence each, at most 20.
-        rejected_settings: those of them that report a setting which the device does not have.
-        inbox: what waits for the reader.
+        warnings: problems so far, one sentence each, at most 20.
+        rejected_settings: the warnings about settings that the device rejected.
+        inbox: the units that wait for the reader.
     """
 
     is_live = True
@@ -58,16 +58,16 @@ class LiveSource(ProcessBound, Closing):
         connect_seconds: float = 10.0,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Prepares the source; nothing is opened before it is entered.
+        """Prepares the source; entering it opens the device.
 
         Args:
             name: for messages; a URI is shown without its secrets.
             max_frames: frames kept for a slow reader; 1 is "always the newest".
             max_audio_seconds: audio kept for a slow reader.
-            stall_seconds: no delivery for so long is a stall; three times that, and the thread is abandoned.
-            freeze_seconds: identical frames for so long are a freeze; None switches that off.
-            reconnect: open the device again after it is lost.
-            connect_seconds: how long entering waits for the device.
+            stall_seconds: time without delivery that counts as a stall; after three times that, the thread is abandoned.
+            freeze_seconds: time with identical frames that counts as a freeze; None switches that off.
+            reconnect: reopen the device after it is lost.
+            connect_seconds: time limit of entering.
             clock: monotonic nanoseconds.
         """
         self.name = public_name(name)
@@ -122,14 +122,14 @@ class LiveSource(ProcessBound, Closing):
             The source itself.
 
         Raises:
-            DeviceError: the device cannot be opened, or did not answer in time (a MediaError where it is a stream).
+            DeviceError: the device cannot be opened, or did not answer in time (a MediaError for a stream).
         """
         self._require_own_process()
         self._spawn()
         if not self._first_attempt.wait(self._connect_seconds):
             self.close()
             raise DeviceError(
-                f"{self.name} must open within {self._connect_seconds:g} s, got no answer; check the device or address."
+                f"{self.name} did not open within {self._connect_seconds:g} s. Check the device or address."
             )
         if self._first_error is not None and not self._ever_connected:
             self.close()
@@ -137,7 +137,7 @@ class LiveSource(ProcessBound, Closing):
         return self
 
     def close(self) -> None:
-        """Stops within half a second; a thread stuck in the driver is left behind. In a forked child it does nothing."""
+        """Stops within half a second; a thread stuck in the driver is abandoned. In a forked child this does nothing."""
         self.end()
         self.join(time.monotonic() + 0.5)
 
@@ -154,7 +154,7 @@ class LiveSource(ProcessBound, Closing):
         """Waits for the capture thread.
 
         Args:
-            deadline: time.monotonic() at which it is left behind.
+            deadline: time.monotonic() at which it is abandoned.
         """
         for thread in self._threads:
             if thread is not threading.current_thread() and thread.ident is not None:
@@ -162,12 +162,12 @@ class LiveSource(ProcessBound, Closing):
 
     @property
     def skew_ppm(self) -> float | None:
-        """How much slower its clock runs than the monotonic clock; None where it has none itself."""
+        """Skew in ppm: how much slower its clock runs than the monotonic clock; None if it has no clock."""
         return None
 
     @property
     def kind(self) -> str:
-        """What it is in a StatusEvent: "camera", "mic", or "stream" for both."""
+        """Source of its StatusEvents: "camera", "mic", or "stream" for both."""
         if self.has_video and self.has_audio:
             return "stream"
         return "camera" if self.has_video else "mic"
@@ -207,8 +207,8 @@ class LiveSource(ProcessBound, Closing):
             except EdgeaffError as error:
                 reason = str(error)
                 self._first_error = self._first_error or error
-            except Exception as error:  # noqa: BLE001 - any that a driver's binding raises is a lost device, not a dead thread
-                reason = f"{self.name} must keep working, got {type(error).__name__}: {without_secrets(str(error))}; check the device."
+            except Exception as error:  # noqa: BLE001 - any error of a driver's binding is a lost device, not a dead thread
+                reason = f"{self.name} failed: {type(error).__name__}: {without_secrets(str(error))}. Check the device."
                 self._first_error = self._first_error or DeviceError(reason)
             self._first_attempt.set()
             if not self._is_current(generation):
@@ -264,7 +264,7 @@ class LiveSource(ProcessBound, Closing):
                 self._counts["frozen_frames"] += 1
                 self._state, self._detail = Health.FROZEN, f"{self.name} repeats the same frame."
                 if self._counts["frozen_frames"] % 90 == 0:
-                    raise DeviceError(f"{self.name} must give new frames, got the same one for {frozen:.0f} s.")
+                    raise DeviceError(f"{self.name} has repeated one frame for {frozen:.0f} s.")
                 return True
             self._counts["frames"] += 1
         else:
@@ -314,7 +314,7 @@ class LiveSource(ProcessBound, Closing):
         """Returns the earliest unit that waits, or None after the timeout or when the source has ended.
 
         Args:
-            timeout_seconds: how long to wait; None waits for ever.
+            timeout_seconds: how long to wait; None waits without limit.
         """
         return take_from((self,), timeout_seconds)
 
@@ -331,7 +331,7 @@ class LiveSource(ProcessBound, Closing):
 
 
 class Waiting(Protocol):
-    """What `units_of` reads: a live source, or a group of them."""
+    """Protocol of the sources that `units_of` reads: a live source, or a group of them."""
 
     @property
     def ended(self) -> bool:

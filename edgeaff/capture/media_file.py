@@ -34,26 +34,26 @@ class MediaFile(Closing):
 
     Times: container timestamps minus the container's start time, one shift for both tracks, so offsets between them
     are kept. Steps back of more than 0.5 s are re-based (`edgeaff.capture.timeline`); times in coding order, absent times and
-    times that do not advance are repaired (`edgeaff.capture.file_clock`). The order is that of `order_of`, each modality rises
-    strictly, nothing is left out. Memory stays bounded however badly the file is interleaved: each track has its own demuxer.
+    times that do not advance are repaired (`edgeaff.capture.file_clock`). The order is that of `order_of`, times rise
+    strictly per modality, and nothing is dropped. Each track has its own demuxer, so memory stays bounded for any interleaving.
 
-    Images are upright (display matrix, EXIF and HEIF orientation) RGB with square pixels (sample aspect ratio), tiles put together.
-    Audio is mono at the native rate (`edgeaff.capture.downmix`), in chunks of at most 0.1 s, int16 where the file has one int16
-    channel, else float32. NaN samples pass through. Cover art is not video. No other file is read, any that stands in this one.
+    Images are upright (display matrix, EXIF and HEIF orientation) RGB with square pixels (sample aspect ratio), tiles joined.
+    Audio is mono at the native rate (`edgeaff.capture.downmix`), in chunks of at most 0.1 s, int16 if the file has one int16
+    channel, else float32. NaN samples pass through. Cover art is not video. No file that this one names is read.
     May be iterated again; each pass starts at the beginning and resets `counts` and `warnings`.
 
     Attributes:
         path: the file.
-        has_video: a video track is there and asked for.
-        has_audio: an audio track of a rate that can be used is there and asked for.
-        duration_seconds: what the container states, None if it does not.
-        warnings: what opening and the last pass found wrong, one sentence each.
+        has_video: there is a requested video track.
+        has_audio: there is a requested audio track with a usable rate.
+        duration_seconds: as the container states it, or None.
+        warnings: problems of opening and of the last pass, one sentence each.
     """
 
     is_live = False
 
     def __init__(self, path: str | os.PathLike[str], *, video: bool = True, audio: bool = True) -> None:
-        """Opens the file and looks at its tracks.
+        """Opens the file and reads its tracks.
 
         Args:
             path: a regular file of any format that FFmpeg reads, still images included.
@@ -62,7 +62,7 @@ class MediaFile(Closing):
 
         Raises:
             BackendUnavailableError: PyAV is not installed.
-            MediaError: the file is absent, empty, damaged, no media, or has no track of the kind asked for.
+            MediaError: the file is missing, empty, damaged, no media, or has no requested track.
         """
         try:
             import av

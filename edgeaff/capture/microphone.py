@@ -28,10 +28,10 @@ _PORTAUDIO_LINUX = "libportaudio.so.2"
 
 
 class Microphone(LiveSource):
-    """Audio of a microphone: int16 mono at the native rate, on the monotonic clock, without a loss that is not shown.
+    """Audio of a microphone: int16 mono at the native rate, on the monotonic clock; lost samples show as gaps.
 
-    Time: samples counted, steered to the arrival of the blocks (`SampleClock`), minus `latency_seconds`. When the
-    driver lost samples the next chunk starts later: an explicit gap.
+    Time counts samples, steered to the arrival of the blocks (`SampleClock`), minus `latency_seconds`. If the
+    driver lost samples, the next chunk starts later, which is an explicit gap.
     """
 
     has_audio = True
@@ -45,10 +45,10 @@ class Microphone(LiveSource):
         portaudio: Any = None,
         **live: Any,
     ) -> None:
-        """Prepares the microphone; nothing is opened before it is entered.
+        """Prepares the microphone; entering it opens the device.
 
         Args:
-            device: "default", a number, or a part of the device's name, upper or lower case.
+            device: "default", a number, or a part of the device's name in any case.
             sample_rate_hz: rate to try first; None for the device's own.
             latency_seconds: constant delay of the device, as `edgeaff doctor` measures it with clap and flash.
             portaudio: the module sounddevice, or an object with its query_devices, InputStream and PortAudioError.
@@ -57,7 +57,7 @@ class Microphone(LiveSource):
         Raises:
             ArgumentError: the rate is out of range.
 
-        Without `portaudio`, sounddevice and the PortAudio library must be installed: else BackendUnavailableError.
+        Without `portaudio`, sounddevice and the PortAudio library must be installed; otherwise raises BackendUnavailableError.
         """
         super().__init__(f"mic:{device}", **live)
         self.device = device
@@ -73,7 +73,7 @@ class Microphone(LiveSource):
 
     @property
     def skew_ppm(self) -> float:
-        """Returns the amount that slower the device's clock runs than the monotonic clock, in parts per million."""
+        """Returns the skew in parts per million: how much slower the device's clock runs than the monotonic clock."""
         return 0.0 if self._sample_clock is None else self._sample_clock.skew_ppm
 
     def _open(self) -> tuple[Any, queue.SimpleQueue[tuple[np.ndarray, int, bool]]]:
@@ -139,7 +139,7 @@ class Microphone(LiveSource):
                     self._warn(message, rejected=True)
                 self.sample_rate_hz = rate
                 return stream
-        raise DeviceError(f"{self.name} must open at one of {', '.join(map(str, rates))} Hz, got: {reason}")
+        raise DeviceError(f"{self.name} opened at none of {', '.join(map(str, rates))} Hz: {reason}")
 
     def _read(self, device: Any) -> Iterator[AudioChunk | None]:
         stream, blocks = device
@@ -152,7 +152,7 @@ class Microphone(LiveSource):
             except queue.Empty:
                 silent = time.monotonic() - silent_since
                 if not stream.active or silent > 2 * self._stall_ns / 1e9:
-                    reason = f"{self.name} must give audio, got none for {silent:.1f} s; is it unplugged?"
+                    reason = f"{self.name} delivered no audio for {silent:.1f} s. Is it unplugged?"
                     raise DeviceError(reason) from None
                 continue
             silent_since = time.monotonic()

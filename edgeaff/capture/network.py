@@ -26,10 +26,10 @@ _OPTIONS = {
 
 
 class NetworkStream(LiveSource):
-    """Image and audio of a network stream on the monotonic clock.
+    """Frames and audio of a network stream on the monotonic clock.
 
     Time: the stream's timestamps, re-based where they jump or wrap, plus one offset for both tracks that follows the
-    smallest delay of arrival (`StreamClock`): the offset between frame and audio is the sender's. Frames without a
+    smallest delay of arrival (`StreamClock`): the sender sets the offset between frames and audio. Frames without a
     timestamp at the start (RTSP sends them) are dropped and counted.
     """
 
@@ -44,14 +44,14 @@ class NetworkStream(LiveSource):
         options: dict[str, str] | None = None,
         **live: Any,
     ) -> None:
-        """Prepares the stream; nothing is opened before it is entered.
+        """Prepares the stream; entering it opens the connection.
 
         Args:
             uri: rtsp://, udp:// or tcp:// address as FFmpeg takes it.
             video: deliver frames if there are any.
             audio: deliver audio if there is any.
-            open_seconds: how long opening may take.
-            read_seconds: silence after which the stream is lost and opened again.
+            open_seconds: time limit for opening.
+            read_seconds: silence after which the stream is lost and reopened.
             options: further options of FFmpeg.
             live: options of LiveSource.
 
@@ -76,7 +76,7 @@ class NetworkStream(LiveSource):
 
     @property
     def kind(self) -> str:
-        """What it is in a StatusEvent."""
+        """Source of its StatusEvents."""
         return "stream"
 
     def _open(self) -> Any:
@@ -129,7 +129,7 @@ class NetworkStream(LiveSource):
         self._damaged += 1
         self._doubted_ns = self._doubted_ns or arrival_ns
         if arrival_ns - self._doubted_ns > NANOSECONDS:
-            raise DeviceError(f"{self.name} must keep its clock, got timestamps that jump; it is opened again.")
+            raise DeviceError(f"{self.name} sends timestamps that jump; it is reopened.")
 
     def _decoders(self, container: Any) -> dict[int, TrackDecoder]:
         decoders: dict[int, TrackDecoder] = {}
@@ -160,7 +160,7 @@ class NetworkStream(LiveSource):
                 self._counts["repaired_pts"] = before["repaired_pts"] + sum(d.repaired_pts for d in decoders.values())
                 self._counts["rebased_jumps"] = before["rebased_jumps"] + timeline.jumps
         except (self._av.error.FFmpegError, OSError) as error:
-            raise DeviceError(f"{self.name} must keep sending, got: {self._reason(error)}.") from None
+            raise DeviceError(f"{self.name} stopped sending: {self._reason(error)}.") from None
 
     def _on_our_clock(self, unit: VideoFrame | AudioChunk, offset_ns: int) -> VideoFrame | AudioChunk:
         is_audio = isinstance(unit, AudioChunk)

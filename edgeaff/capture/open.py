@@ -15,18 +15,18 @@ from edgeaff.errors import ArgumentError
 
 
 def open_source(uri: str | os.PathLike[str], *, video: bool = True, audio: bool = True) -> Source:
-    """Opens what a URI names.
+    """Opens the source that a URI names.
 
     Args:
         uri: see the table of this module.
-        video: frames are wanted.
-        audio: audio is wanted.
+        video: deliver frames.
+        audio: deliver audio.
 
     Returns:
         A Source. Devices start when it is entered as a context manager.
 
     Raises:
-        ArgumentError: the URI is malformed, or cannot give what is wanted.
+        ArgumentError: the URI is malformed, or cannot deliver the modality.
     """
     parsed = parse_uri(uri)
     if not (video or audio):
@@ -108,7 +108,7 @@ def combine(video: SourceLike | None, audio: SourceLike | None) -> Source:
 
     Args:
         video: path, URI or source object of the frames; None for audio alone.
-        audio: path, URI or source object of the audio; None for that of `video`, where it has any.
+        audio: path, URI or source object of the audio; None for the audio of `video`, if any.
 
     Returns:
         A MediaFile, a MergedSource of two files, or a LiveGroup.

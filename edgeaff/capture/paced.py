@@ -15,7 +15,7 @@ from edgeaff.types import AudioChunk, VideoFrame
 
 
 class PacedFile(LiveSource):
-    """Delivers each frame at its time and each chunk of audio when its last sample would have been heard."""
+    """Delivers each frame at its time and each chunk of audio at the time of its last sample."""
 
     def __init__(
         self,
@@ -27,14 +27,14 @@ class PacedFile(LiveSource):
         loop: bool = False,
         **live: Any,
     ) -> None:
-        """Opens the file and looks at its tracks.
+        """Opens the file and reads its tracks.
 
         Args:
             path: media file.
             video: deliver frames if there are any.
             audio: deliver audio if there is any.
-            speed: how much faster than real time; times on the clock are scaled too, rates of audio are not.
-            loop: begin again at the end, without a gap in time.
+            speed: factor over real time; times on the clock are scaled, sample rates are not.
+            loop: restart at the end, without a gap in time.
             live: options of LiveSource.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Sources that the program feeds itself: the public seam for own capture code, and for tests."""
+"""Sources that the program feeds: the public seam for user capture code, and for tests."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _PushSource(LiveSource):
         return self
 
     def finish(self) -> None:
-        """Lets the reader end after what was pushed."""
+        """Lets the reader end after all pushed input."""
         if self._is_inherited:
             return
         self._state = Health.ENDED
@@ -51,7 +51,7 @@ class _PushSource(LiveSource):
     def now_ns(self) -> int | None:
         """Returns the present instant on the caller's clock, None before the first push.
 
-        A single push whose time jumps has no information about the clock; the second one does.
+        A single push whose time jumps does not prove a step of the clock; the second one decides.
         """
         if self._offset_ns is None:
             return None
@@ -84,7 +84,7 @@ class _PushSource(LiveSource):
 
 
 class PushVideo(_PushSource):
-    """Frames that the program pushes. Never blocks; when the reader is slow the newest win."""
+    """Frames that the program pushes. Never blocks; for a slow reader the newest frames are kept."""
 
     has_video = True
 
@@ -103,14 +103,14 @@ class PushVideo(_PushSource):
         super().__init__("pushed video", max_frames=max_frames, clock=clock)
 
     def push(self, image: np.ndarray, *, pts_ns: int | None = None) -> int:
-        """Hands a frame over.
+        """Pushes a frame.
 
         Args:
             image: (H, W, 3) uint8 RGB. Not copied: do not write into it afterwards.
             pts_ns: its time on the caller's clock; None takes the monotonic clock now.
 
         Returns:
-            How many frames were dropped for it (this one, after the end).
+            The number of frames dropped for it (this one, after the end).
 
         Raises:
             ArgumentError: shape, dtype or time is not what it must be.
@@ -125,7 +125,7 @@ class PushVideo(_PushSource):
 
 
 class PushAudio(_PushSource):
-    """Audio that the program pushes. Never blocks; when the reader is slow the oldest goes, which shows as a hole."""
+    """Audio that the program pushes. Never blocks; for a slow reader the oldest audio is dropped, which shows as a gap."""
 
     has_audio = True
 
@@ -139,7 +139,7 @@ class PushAudio(_PushSource):
         """Makes an empty source.
 
         Args:
-            sample_rate_hz: rate of what will be pushed.
+            sample_rate_hz: rate of the pushed samples.
             max_audio_seconds: audio kept for a slow reader.
             clock: steers the time of chunks pushed without one.
 
@@ -152,18 +152,18 @@ class PushAudio(_PushSource):
 
     @property
     def skew_ppm(self) -> float:
-        """How much slower the pushed clock runs than the monotonic clock, where chunks are pushed without a time."""
+        """Skew in ppm: how much slower the pushed audio runs than the monotonic clock, for chunks without a time."""
         return self._sample_clock.skew_ppm
 
     def push(self, samples: np.ndarray, *, pts_ns: int | None = None) -> int:
-        """Hands audio over.
+        """Pushes audio.
 
         Args:
             samples: (n,) int16, or float32 or float64 in [-1, 1], mono. Only copied to convert it: do not write into it afterwards.
             pts_ns: time of samples[0] on the caller's clock; None counts samples, steered by the time of the call.
 
         Returns:
-            How many samples were dropped for it (all of these, after the end).
+            The number of samples dropped for it (all of these, after the end).
 
         Raises:
             ArgumentError: shape, dtype or time is not what it must be.

@@ -1,4 +1,4 @@
-"""The protocol of a source: what yields video frames and audio chunks. `edgeaff.capture.open` opens one from a path or URI."""
+"""The protocol of a source: an object that yields video frames and audio chunks. `edgeaff.capture.open` opens one from a path or URI."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Source(Protocol):
     Attributes:
         has_video: it delivers frames.
         has_audio: it delivers audio.
-        is_live: its time is the monotonic clock, and it does not wait for its reader.
-        warnings: what was found wrong so far, one sentence each.
-        duration_seconds: how long it is, None if unknown or endless.
+        is_live: it uses the monotonic clock and does not wait for its reader.
+        warnings: problems so far, one sentence each.
+        duration_seconds: its length, None if unknown or endless.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""What the header of a still image declares: its orientation (EXIF) and its size in pixels. JPEG, PNG, WebP, TIFF, BMP, GIF.
+"""Reads the header of a still image: its orientation (EXIF) and its size in pixels. JPEG, PNG, WebP, TIFF, BMP, GIF.
 
 FFmpeg versions differ in which of these they hand on, so the header is read here. A header that is cut or damaged declares
 nothing; it never raises.

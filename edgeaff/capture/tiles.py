@@ -47,7 +47,7 @@ class StillReader(ProcessBound):
         """Prepares the decoders.
 
         Args:
-            container: an open PyAV container that nobody else reads.
+            container: an open PyAV container without other readers.
             image: whose tiles are tracks of it.
         """
         by_id: dict[int, Any] = {}

@@ -36,12 +36,12 @@ _CHECKED_CODECS = _EXIF_CODECS | {
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How a container stores a track.
+    """Properties of a track in its container.
 
     Attributes:
         no_times: it is a raw stream; times are nominal.
         decoding_times: times are in coding order.
-        still: it is one image; its pixels are square any that density it declares.
+        still: it is one image; its pixels are square, regardless of its declared density.
         orientation: quarter turns counter-clockwise, and whether a mirror comes first, where the header of the file declares it.
     """
 
@@ -278,7 +278,7 @@ class TrackReader(TrackDecoder):
         """Prepares the decoder.
 
         Args:
-            container: an open PyAV container that nobody else reads.
+            container: an open PyAV container without other readers.
             stream: the track to decode.
             others: further tracks whose packets the timeline must see.
             timeline: own one; readers of the same file reach the same shifts, as they see the same packets.

@@ -55,7 +55,7 @@ def parse_uri(uri: str | os.PathLike[str]) -> SourceUri:
     """Returns the parts of a source URI; anything without a scheme is the path of a file.
 
     Args:
-        uri: see the table of this module. A network address keeps its options, for FFmpeg reads them.
+        uri: see the table of this module. A network address keeps its options, because FFmpeg reads them.
 
     Returns:
         SourceUri.

@@ -1,4 +1,4 @@
-"""Which frames a V4L2 camera can give: formats, sizes and rates, asked of its driver. Takes no frame.
+"""Frame formats, sizes and rates of a V4L2 camera, from its driver. Captures no frame.
 
 Structures and numbers are those of linux/videodev2.h, the same on x86-64 and aarch64.
 """

@@ -1,4 +1,4 @@
-"""Draws Fig. 4 of a run, or of the runs of a study (--table1): agreement with a share of video or audio taken away."""
+"""Draws Fig. 4 of a run, or of the runs of a study (--table1): agreement after removing a share of video or audio."""
 
 from __future__ import annotations
 
@@ -35,20 +35,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split",
         choices=SPLITS,
         default="valid",
-        help="of a run (default valid; --table1 takes test if it has labels)",
+        help="split of a run (default valid; --table1 uses test if it has labels)",
     )
     parser.add_argument(
         "--modality",
         choices=MODALITIES,
         nargs="+",
         default=list(MODALITIES),
-        help="what goes (default: both, one by one)",
+        help="modality to remove (default: both, one by one)",
     )
     parser.add_argument(
         "--way", choices=WAYS, nargs="+", default=list(WAYS), help="single frames or one block (default both)"
     )
-    parser.add_argument("--every", type=int, default=1, metavar="N", help="take every N-th track only (default 1)")
-    parser.add_argument("--repeats", type=int, default=10, help="with other places each (default 10, as in the paper)")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="use every N-th track only (default 1)")
+    parser.add_argument(
+        "--repeats", type=int, default=10, help="repetitions with other positions (default 10, as in the paper)"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -112,7 +114,7 @@ def _study(options: argparse.Namespace) -> tuple[dict[str, Any], Any, dict[str, 
 
 
 def _kinds(options: argparse.Namespace) -> list[tuple[str, str]]:
-    """Returns the (modality, way) of every curve that is asked for."""
+    """Returns the (modality, way) of every curve that is requested."""
     return [(modality, way) for modality in options.modality for way in options.way]
 
 

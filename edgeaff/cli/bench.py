@@ -1,4 +1,4 @@
-"""edgeaff bench: measures on this machine what a tick costs, stage by stage and as a whole; Markdown, and JSON if wanted."""
+"""edgeaff bench: measures the time of every stage and of a whole tick on this machine; prints Markdown, writes JSON."""
 
 from __future__ import annotations
 
@@ -20,31 +20,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--rounds", type=int, default=60, metavar="N", help="timings per stage (default 60)")
     parser.add_argument(
-        "--part-seconds", type=float, default=10.0, metavar="S",
-        help="after them a set of stages or pipelines begins no new round (default 10)",
-    )  # fmt: skip
+        "--part-seconds",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="start no new round of a set of stages or pipelines after this time (default 10)",
+    )
     parser.add_argument(
         "--camera-seconds",
         type=float,
         default=2.0,
         metavar="S",
-        help="per engine in camera mode, 0 for none (default 2)",
+        help="time per engine in camera mode, 0 for none (default 2)",
     )
     parser.add_argument(
         "--hours",
         type=float,
         default=1 / 60,
         metavar="H",
-        help="of simulated running in the scaling rows (default a minute)",
+        help="simulated hours in the scaling rows (default: a minute)",
     )
     parser.add_argument("--no-peers", action="store_true", help="measure edgeaff alone")
-    parser.add_argument(
-        "--no-paper", action="store_true", help="leave the preset of the paper out (its weights are made up)"
-    )
-    parser.add_argument(
-        "--paper-bundle", type=Path, metavar="B", help="8-bit bundle of that preset that is made already"
-    )
-    parser.add_argument("--compile", action="store_true", help="torch.compile takes part; compiling takes minutes")
+    parser.add_argument("--no-paper", action="store_true", help="skip the paper preset (its weights are random)")
+    parser.add_argument("--paper-bundle", type=Path, metavar="B", help="existing 8-bit bundle of the paper preset")
+    parser.add_argument("--compile", action="store_true", help="include torch.compile; compiling takes minutes")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the results here")
     parser.add_argument(
         "--figure", type=Path, metavar="PNG", help="write the waterfall of one tick here (needs matplotlib: extra view)"

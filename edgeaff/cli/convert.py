@@ -1,4 +1,4 @@
-"""edgeaff convert IN OUT: writes stored events in another format, which the ending of OUT names.
+"""edgeaff convert IN OUT: writes stored events in another format, selected by the ending of OUT.
 
 IN: events.jsonl, .csv or .parquet. OUT: .jsonl, .csv, .parquet, .vtt, .eaf (ELAN), .TextGrid (Praat), .annotation (NOVA: one
 pair of files per dimension) or _physio.tsv.gz (BIDS, with its .json).
@@ -14,8 +14,8 @@ from edgeaff.naming import public_name
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="IN", help="stored events: .jsonl, .csv or .parquet")
-    parser.add_argument("output", metavar="OUT", help="file to write; its ending names the format")
-    parser.add_argument("--face", metavar="ID", type=int, help="track id, for NOVA and BIDS, which hold one subject")
+    parser.add_argument("output", metavar="OUT", help="file to write; its ending selects the format")
+    parser.add_argument("--face", metavar="ID", type=int, help="track id, for NOVA and BIDS, which store one subject")
     parser.add_argument("--media", metavar="FILE", help="media file to link in ELAN's file")
 
 

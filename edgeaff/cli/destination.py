@@ -1,4 +1,4 @@
-"""Where a command writes, checked before anything is computed: a wrong path is reported at once, and never destroys what is read."""
+"""Checks of output paths before any work: a wrong path is reported immediately and never overwrites an input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures a trained run or a bundle on a corpus, or trains and measures every system of Table 1 (--table1), going on where it stopped."""
+"""Evaluates a trained run or a bundle on a corpus, or trains and evaluates every system of Table 1 (--table1); resumes after a stop."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--split",
         choices=SPLITS,
         default="valid",
-        help="of a run (default valid; --table1 takes test if it has labels)",
+        help="split of a run (default valid; --table1 uses test if it has labels)",
     )
     parser.add_argument(
         "--submission",
         type=Path,
         metavar="VIDEOS",
-        help="write a run's predictions for every video frame as a challenge wants them; VIDEOS: the corpus as unpacked",
+        help="write a run's predictions for every video frame in the format of the challenge; VIDEOS: the corpus as unpacked",
     )
     parser.add_argument(
         "--risk-coverage",
         action="store_true",
-        help="of a bundle: CCC and RMSE against the share of the ticks answered, most certain first (JSON, Markdown, PNG)",
+        help="for a bundle: write CCC and RMSE over the share of answered ticks, most certain first (JSON, Markdown, PNG)",
     )
     parser.add_argument(
         "--sample", type=Path, help="official sample file: one file by frame (2025 on) instead of a file per track"
@@ -47,35 +47,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options that evaluate and ablate share."""
     parser.add_argument(
-        "run", nargs="?", type=Path, help="folder of a run, as edgeaff train made it; evaluate: or a bundle (.eaff)"
+        "run", nargs="?", type=Path, help="folder of a run of edgeaff train; evaluate also takes a bundle (.eaff)"
     )
     parser.add_argument(
         "--corpus", type=Path, required=True, help="folder of edgeaff extract, or of a corpus in a layout of Aff-Wild2"
     )
-    parser.add_argument("--output", type=Path, help="folder of JSON, Markdown and PNG (default: that of the run)")
+    parser.add_argument("--output", type=Path, help="folder for JSON, Markdown and PNG (default: that of the run)")
     parser.add_argument(
         "--table1",
         nargs="?",
         const=Path("table1"),
         type=Path,
         metavar="STUDY",
-        help="instead of a run: all systems of a study (TOML; default: the one that ships), trained where they are not yet",
+        help="instead of a run: all systems of a study (TOML; default: the shipped one); trains the missing ones",
     )
     parser.add_argument("--cache", type=Path, help="features of --table1 (default: OUTPUT/features)")
     parser.add_argument(
-        "--bundle", type=Path, help="whose detector and face encoder make them (default: the one that ships)"
+        "--bundle", type=Path, help="bundle with detector and face encoder for them (default: the shipped one)"
     )
     add_vggface_arguments(parser)
     parser.add_argument(
         "--workers",
         type=int,
         default=usable_cores(),
-        help="processes that extract missing features (default: one per core at hand, %(default)s)",
+        help="processes that extract missing features (default: one per core, %(default)s)",
     )
     parser.add_argument("--only", nargs="+", default=[], metavar="RUN", help="runs of the study")
-    parser.add_argument("--finished", action="store_true", help="train nothing: take the runs that are finished")
-    parser.add_argument("--device", default="cpu", help="of the trainings of --table1: cpu (default), or cuda")
-    parser.add_argument("--seeds", nargs="+", type=int, help="instead of the study's")
+    parser.add_argument("--finished", action="store_true", help="train nothing: use the finished runs")
+    parser.add_argument("--device", default="cpu", help="device for training with --table1: cpu (default), or cuda")
+    parser.add_argument("--seeds", nargs="+", type=int, help="seeds instead of the study's")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -342,7 +342,7 @@ def load_tracks(options: argparse.Namespace, description: dict[str, Any]) -> lis
         Tracks of every split.
 
     Raises:
-        ArgumentError: the corpus is a tree of videos, and the run states of no form which features it takes.
+        ArgumentError: the corpus is a tree of videos, and the run does not state the form of its features.
     """
     from edgeaff.training.features.cache import SPEC_FILE, FeatureCache
     from edgeaff.training.models import find_system

@@ -1,7 +1,7 @@
 """Makes a bundle of a trained run: `edgeaff export RUN --to onnx,int8 --output NAME.eaff`.
 
-A run of `edge` becomes a bundle like the one that ships, a run of `transformer_av` one of the preset `paper`. Detector, statistics and,
-where the run learned from it, the face encoder are those of --bundle.
+A run of `edge` becomes a bundle like the shipped one, and a run of `transformer_av` one of the preset `paper`. Detector, statistics and,
+if the run was trained with it, the face encoder come from --bundle.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ from edgeaff.errors import ArgumentError, BackendUnavailableError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
-    parser.add_argument("run", type=Path, help="folder of a run, as edgeaff train made it")
-    parser.add_argument(
-        "--to", default="onnx", help="onnx, int8, tensorrt, with commas between (default onnx: float32)"
-    )
+    parser.add_argument("run", type=Path, help="folder of a run of edgeaff train")
+    parser.add_argument("--to", default="onnx", help="onnx, int8, tensorrt, comma-separated (default onnx: float32)")
     parser.add_argument("--output", type=Path, required=True, help="NAME.eaff to write")
     parser.add_argument(
-        "--bundle", type=Path, help="gives detector, statistics and encoder; default: the one that ships"
+        "--bundle", type=Path, help="bundle with detector, statistics and encoder; default: the shipped one"
     )
-    parser.add_argument("--vggface", type=Path, help="weights of edgeaff models import, for a run on VGGFace")
-    parser.add_argument("--features", type=Path, help="folder of edgeaff extract, for its own statistics")
+    parser.add_argument("--vggface", type=Path, help="output of edgeaff models import, for a run on VGGFace")
+    parser.add_argument("--features", type=Path, help="folder of edgeaff extract, for its statistics")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         from edgeaff.export.from_run import export_run
     except ImportError as error:
         raise BackendUnavailableError(
-            f"export needs more, got: {error}; pip install 'edgeaff[train,export]'."
+            f"export needs more packages ({error}); run `pip install 'edgeaff[train,export]'`."
         ) from error
     from edgeaff.bundle import ModelBundle
     from edgeaff.export.certificate import describe

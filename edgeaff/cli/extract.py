@@ -1,4 +1,4 @@
-"""Extracts the features of a corpus once, into a cache to train from; run it again after a stop and it goes on."""
+"""Extracts the features of a corpus once, into a cache for training; a second run resumes after a stop."""
 
 from __future__ import annotations
 
@@ -22,27 +22,29 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
     parser.add_argument("corpus", type=Path, help="folder in a layout of Aff-Wild2, as unpacked")
-    parser.add_argument("--cache", type=Path, required=True, help="folder of the features; made where it is missing")
+    parser.add_argument("--cache", type=Path, required=True, help="folder of the features; created if missing")
     parser.add_argument(
         "--workers",
         type=int,
         default=usable_cores(),
-        help="processes (default: one per core at hand, %(default)s); 0 does all in this one, which a file that crashes ends",
+        help="number of processes (default: one per core, %(default)s); 0 extracts in this process, which a crash then ends",
     )
-    parser.add_argument("--bundle", type=Path, help="take detector, encoder and statistics from here")
+    parser.add_argument(
+        "--bundle", type=Path, help="bundle with detector, encoder and statistics; default: the shipped one"
+    )
     parser.add_argument(
         "--preset", default="edge", help="edge (default): one LLD step a tick; paper: 63 steps stacked to 4096 values"
     )
     add_vggface_arguments(parser)
-    parser.add_argument("--split", choices=SPLITS, action="append", help="only this one; may be repeated")
-    parser.add_argument("--test-list", type=Path, help="file with the names of test tracks, one a line")
+    parser.add_argument("--split", choices=SPLITS, action="append", help="extract only this split; may be repeated")
+    parser.add_argument("--test-list", type=Path, help="file with the names of test tracks, one per line")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
 def add_vggface_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options that name weights of VGGFace."""
-    parser.add_argument("--vggface", type=Path, help="weights of VGGFace that you have: descriptors of 4096 values")
-    parser.add_argument("--channel-order", choices=["rgb", "bgr"], help="what the first layer of that file expects")
+    parser.add_argument("--vggface", type=Path, help="weight file of VGGFace: descriptors of 4096 values")
+    parser.add_argument("--channel-order", choices=["rgb", "bgr"], help="channel order that its first layer expects")
     parser.add_argument(
         "--vggface-mode",
         choices=["upsample", "resampled"],
@@ -72,7 +74,9 @@ def run(options: argparse.Namespace) -> int:
         from edgeaff.training.features.recipe import ExtractRecipe
         from edgeaff.training.features.statistics import training_statistics
     except ImportError as error:
-        raise BackendUnavailableError(f"extract needs more, got: {error}; pip install 'edgeaff[train]'.") from error
+        raise BackendUnavailableError(
+            f"extract needs more packages ({error}); run `pip install 'edgeaff[train]'`."
+        ) from error
     from edgeaff.bundle import ModelBundle
 
     everything = _all_tracks(options)

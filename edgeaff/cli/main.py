@@ -131,7 +131,7 @@ def code_of(error: BaseException) -> int | None:
         print_message(one_line(error))
         return USAGE if isinstance(error, ArgumentError) else UNUSABLE
     if isinstance(error, OSError):  # a full disk, a folder that went away
-        print_message(f"output must stay writable, got {one_line(error)}; free space or write elsewhere.")
+        print_message(f"Writing the output failed: {one_line(error)}. Free space or write elsewhere.")
         return UNUSABLE
     return None
 

@@ -1,11 +1,11 @@
-"""edgeaff models: lists, describes, verifies and signs bundles; imports VGGFace weights that the user has.
+"""edgeaff models: lists, describes, verifies and signs bundles; imports VGGFace weights.
 
-`edgeaff models list [FOLDER]` states in a line each what is there; `info [BUNDLE]` prints a manifest.
+`edgeaff models list [FOLDER]` prints a line per bundle; `info [BUNDLE]` prints a manifest.
 
-`edgeaff models verify [BUNDLE]` checks the file and replays its golden sequences on every backend that is installed; with --key also
-that the holder of that key signed it. `edgeaff models sign BUNDLE --key private.pem` does so.
+`edgeaff models verify [BUNDLE]` checks the file and replays its golden sequences on every installed backend. With --key it also
+checks the signature. `edgeaff models sign BUNDLE --key private.pem` signs a bundle.
 
-`edgeaff models import VGG_FACE.caffemodel --output vggface.npz` reads one of the six public layouts; nothing in it is run.
+`edgeaff models import VGG_FACE.caffemodel --output vggface.npz` reads one of six public layouts and executes no code of the file.
 """
 
 from __future__ import annotations
@@ -21,25 +21,27 @@ from edgeaff.parsing.boundary import printable
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
-    parser.add_argument("action", choices=("list", "info", "verify", "sign", "import"), help="what to do")
+    parser.add_argument("action", choices=("list", "info", "verify", "sign", "import"), help="action")
     parser.add_argument(
         "bundle",
         nargs="?",
-        help="a bundle (.eaff); default: the one that ships. list: a folder too. import: the weight file",
+        help="bundle (.eaff); default: the shipped one. list: or a folder. import: the weight file",
     )
-    parser.add_argument("--key", type=Path, help="ed25519 key, PEM: verify: the public one, sign: the private one")
     parser.add_argument(
-        "--minimum-version", metavar="N", type=int, help="verify: lowest version of the manifest that is taken"
+        "--key", type=Path, help="ed25519 key (PEM): the public one for verify, the private one for sign"
+    )
+    parser.add_argument(
+        "--minimum-version", metavar="N", type=int, help="verify: lowest accepted version of the manifest"
     )
     weights = parser.add_argument_group("import")
-    weights.add_argument("--output", type=Path, help="where the imported weights go (.npz)")
+    weights.add_argument("--output", type=Path, help="file for the imported weights (.npz)")
     weights.add_argument(
-        "--layout", help="caffe, torch7, matconvnet, keras, pytorch or affwildnet; default: by the name"
+        "--layout", help="caffe, torch7, matconvnet, keras, pytorch or affwildnet; default: by the file name"
     )
     weights.add_argument(
-        "--channel-order", choices=("rgb", "bgr"), help="channel order the weights expect; torch7 needs it"
+        "--channel-order", choices=("rgb", "bgr"), help="channel order that the weights expect; required for torch7"
     )
-    weights.add_argument("--sha256", help="checksum the file must have")
+    weights.add_argument("--sha256", help="expected checksum of the file")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -73,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def describe_bundle(bundle: ModelBundle) -> str:
-    """Returns a line on a bundle: model, preset, preprocessing, members; made-up weights are named."""
+    """Returns a line on a bundle: model, preset, preprocessing, members; random weights are named."""
     sizes = ", ".join(f"{printable(name)} {len(data) / 1e6:.2f} MB" for name, data in sorted(bundle.members.items()))
     made_up = bundle.manifest.fabricated
     warning = f"; FABRICATED weights: {', '.join(made_up)}" if made_up else ""
@@ -136,7 +138,9 @@ def import_weights(options: argparse.Namespace) -> int:
     try:
         from edgeaff.training.importers import import_vggface, save_weights
     except ImportError as error:
-        raise BackendUnavailableError(f"import needs more, got: {error}; pip install 'edgeaff[train]'.") from error
+        raise BackendUnavailableError(
+            f"import needs more packages ({error}); run `pip install 'edgeaff[train]'`."
+        ) from error
 
     weights = import_vggface(
         options.bundle, layout=options.layout, channel_order=options.channel_order, sha256=options.sha256

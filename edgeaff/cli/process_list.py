@@ -1,4 +1,4 @@
-"""What other users of the machine see of our command line: on Linux without the secrets of the URIs in it.
+"""Hides the secrets of URIs in the process list on Linux.
 
 The kernel shows the memory in which it put the arguments at the start (`/proc/PID/cmdline`, `ps`). That memory is ours to
 write. Between the start of the process and this call, about a tenth of a second, the arguments can be seen as they were given;
@@ -14,7 +14,7 @@ from pathlib import Path
 from edgeaff.naming import public_name
 
 _ARG_START, _ARG_END = 45, 46  # places behind the name in /proc/self/stat
-_MARKS = ("://", "@", "?", "gst:", "=")  # an argument without one of these holds no secret that can be reported
+_MARKS = ("://", "@", "?", "gst:", "=")  # an argument without one of these holds no secret that can be recognized
 
 
 def hide_secrets() -> bool:

@@ -1,4 +1,4 @@
-"""edgeaff record INPUT --output session.eaffrec: runs and keeps the session, so that it can be replayed byte for byte."""
+"""edgeaff record INPUT --output session.eaffrec: runs and records the session, for a byte-exact replay."""
 
 from __future__ import annotations
 
@@ -14,20 +14,24 @@ from edgeaff.errors import ArgumentError
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="INPUT", help="path of a media file, or a URI such as camera:0")
-    parser.add_argument("--audio", metavar="URI", help="take the audio from here instead")
+    parser.add_argument("--audio", metavar="URI", help="read the audio from this source instead")
     add_bundle_arguments(parser)
     parser.add_argument(
         "--output", metavar="FILE", required=True, help="session file to write: NAME.eaffrec, or NAME.eaffrec?max_mb=N"
     )
-    parser.add_argument("--raw", action="store_true", help="keep frames and audio too, not only crops and descriptors")
-    parser.add_argument("--max-faces", metavar="N", type=int, default=1, help="most faces with their own events")
+    parser.add_argument(
+        "--raw", action="store_true", help="also store frames and audio, not only crops and descriptors"
+    )
+    parser.add_argument(
+        "--max-faces", metavar="N", type=int, default=1, help="maximum number of faces with events (default 1)"
+    )
     parser.add_argument(
         "--active-speaker",
         action="store_true",
-        help="state how likely each face speaks, and count the voice as evidence for that face alone",
+        help="estimate which face speaks, and use the voice as evidence for that face alone",
     )
-    parser.add_argument("--seconds", metavar="S", type=float, help="stop after so long")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--seconds", metavar="S", type=float, help="stop after this time")
+    parser.add_argument("--quiet", action="store_true", help="print only errors")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""edgeaff replay FILE: makes the events of a recorded session again; --verify compares them byte for byte."""
+"""edgeaff replay FILE: recomputes the events of a recorded session; --verify compares them byte for byte."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from edgeaff.parsing.boundary import printable, shown
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of this command."""
     parser.add_argument("input", metavar="FILE", help="session file (.eaffrec)")
-    add_bundle_arguments(
-        parser, meaning="default: the one that ships; a recording that was made with another needs it named here"
-    )
+    add_bundle_arguments(parser, meaning="default: the shipped one; required if the recording was made with another")
     parser.add_argument(
         "--output", metavar="FILE", action="append", default=[], help="events.jsonl, .csv, .vtt or a sink's URI"
     )
-    parser.add_argument("--recompute", action="store_true", help="detect and analyze again from raw frames and audio")
+    parser.add_argument(
+        "--recompute", action="store_true", help="rerun detection and audio analysis on raw frames and audio"
+    )
     parser.add_argument("--verify", action="store_true", help="fail unless every event equals the recorded one")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--quiet", action="store_true", help="print only errors")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def make_named_session(options: argparse.Namespace, tap: Any, recorded: dict[str, Any]) -> Any:
-    """Returns a session with the recorded options; a recording chooses no file: its bundle is the one that ships, or the one named.
+    """Returns a session with the recorded options; a recording chooses no file: its bundle is the shipped one, or the one named.
 
     Args:
         options: of the command line.

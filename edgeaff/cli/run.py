@@ -1,4 +1,4 @@
-"""edgeaff run INPUT: reads a media file (or a device), writes one event per tick."""
+"""edgeaff run INPUT: reads a media file, device or stream, and writes one event per tick."""
 
 from __future__ import annotations
 
@@ -28,50 +28,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "input", metavar="INPUT", help="path of a media file, or a URI such as camera:0 or paced:clip.mp4?loop=1"
     )
-    parser.add_argument("--audio", metavar="URI", help="take the audio from here instead")
+    parser.add_argument("--audio", metavar="URI", help="read the audio from this source instead")
     add_bundle_arguments(parser)
     parser.add_argument(
         "--backend",
         metavar="NAME",
-        help="onnxruntime, openvino, native, tensorrt, or auto: the fastest in a short trial; default: the bundle's",
+        help="onnxruntime, openvino, native, tensorrt, or auto (the fastest in a short trial); default: the bundle's",
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
         action="append",
         default=[],
-        help="events.jsonl, .csv or .vtt, or udp://, ws[s]://, mqtt[s]://; - for lines of JSON on standard output; may be repeated",
+        help="events.jsonl, .csv or .vtt, or udp://, ws[s]://, mqtt[s]://; - for JSON lines on standard output; may be repeated",
     )
-    parser.add_argument("--plot", metavar="PNG", help="write a frame: faces above, valence and arousal below")
-    parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values drawn in")
-    parser.add_argument("--max-faces", metavar="N", type=int, help="most faces with their own events (default 1)")
+    parser.add_argument("--plot", metavar="PNG", help="write an image: faces above, valence and arousal below")
+    parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values")
+    parser.add_argument("--max-faces", metavar="N", type=int, help="maximum number of faces with events (default 1)")
     parser.add_argument(
         "--active-speaker",
         action="store_true",
-        help="state how likely each face speaks, and count the voice as evidence for that face alone",
+        help="estimate which face speaks, and use the voice as evidence for that face alone",
     )
     parser.add_argument(
-        "--serve", metavar="HOST:PORT", help="show /metrics, /status and /healthz there; a port alone is the loopback's"
+        "--serve",
+        metavar="HOST:PORT",
+        help="serve /metrics, /status and /healthz there; a port alone listens on the loopback",
     )
     parser.add_argument(
         "--live",
         metavar="[HOST:]PORT",
-        help="show a live page there; its address, token included, is printed, nothing is opened",
+        help="serve a live page there; prints its address with the token and opens no browser",
     )
     parser.add_argument(
         "--live-images",
         choices=("crop", "frame"),
-        help="let the live page show faces, or whole frames; default: no image",
+        help="show faces or whole frames on the live page; default: no image",
     )
-    parser.add_argument("--config", metavar="TOML", help="options from a file; arguments win")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors, and the address of --live")
+    parser.add_argument("--config", metavar="TOML", help="read options from a file; arguments override it")
+    parser.add_argument("--quiet", action="store_true", help="print only errors and the address of --live")
 
 
 def run(options: argparse.Namespace) -> int:
     """Returns the exit code, after running the command.
 
     Raises:
-        ArgumentError: a frame or video that is asked for cannot be made of this input.
+        ArgumentError: a frame or video that is requested cannot be made of this input.
     """
     from edgeaff.delivery.open import open_sink
     from edgeaff.runtime import Runtime

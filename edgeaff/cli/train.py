@@ -1,6 +1,6 @@
-"""Trains a system of the paper on extracted features, or proves in one step without data that it can learn (--smoke).
+"""Trains a system of the paper on extracted features, or runs one optimization step without data (--smoke).
 
-Several processes share each batch: torchrun --nproc-per-node N -m edgeaff train CONFIG ...
+To split each batch between processes: torchrun --nproc-per-node N -m edgeaff train CONFIG ...
 """
 
 from __future__ import annotations
@@ -19,25 +19,23 @@ from edgeaff.errors import ArgumentError, BackendUnavailableError, DeviceError, 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the options of the command."""
-    parser.add_argument("config", nargs="?", type=Path, help="TOML file, or the name of one that ships: paper, fast")
+    parser.add_argument("config", nargs="?", type=Path, help="TOML file, or the name of a shipped one: paper, fast")
     parser.add_argument("--features", type=Path, help="folder of extracted features (edgeaff extract)")
-    parser.add_argument("--output", type=Path, help="folder of the run; a run that is there already goes on")
-    parser.add_argument("--system", help="train this one instead of the configuration's")
-    parser.add_argument("--seed", type=int, help="instead of the configuration's")
+    parser.add_argument("--output", type=Path, help="folder of the run; an existing run resumes")
+    parser.add_argument("--system", help="system to train instead of the configuration's")
+    parser.add_argument("--seed", type=int, help="seed instead of the configuration's")
     parser.add_argument("--device", default="cpu", help="cpu (default), or cuda")
-    parser.add_argument(
-        "--bundle", type=Path, help="the one that the features were extracted with; default: the one that ships"
-    )
+    parser.add_argument("--bundle", type=Path, help="bundle of the features; default: the shipped one")
     parser.add_argument(
         "--no-bundle",
         action="store_true",
-        help="train for comparison alone, though no bundle can be made of such a run",
+        help="train a run for comparison, even if it cannot become a bundle",
     )
-    parser.add_argument("--quiet", action="store_true", help="no line per epoch")
+    parser.add_argument("--quiet", action="store_true", help="print no line per epoch")
     parser.add_argument(
         "--smoke",
         metavar="SYSTEM",
-        help="one optimization step at full size on a made-up sequence; the last line of stdout is one JSON object",
+        help="one optimization step at full size on a synthetic sequence; the last line of stdout is one JSON object",
     )
 
 
@@ -65,7 +63,9 @@ def _smoke(system: str) -> int:
 
     result = dataclasses.asdict(smoke(system))
     if not result["loss_after"] < result["loss_before"]:
-        raise ArgumentError(f"{system} must learn, got {result}; the installation of torch is broken.")
+        raise ArgumentError(
+            f"One step of {system} did not lower its loss: {result}. The installation of torch is broken."
+        )
     print(json.dumps(result))
     return 0
 
@@ -113,9 +113,9 @@ def _check_exportable(system: Any, config: Any, cache: Any, *, bundle: Path | No
         system: of the registry; those that are there to be compared become no bundle, and are trained.
         config: of the run.
         cache: of the features.
-        bundle: that the features were extracted with; None = the one that ships.
-        needed: False trains any that can be trained.
-        quiet: say nothing.
+        bundle: that the features were extracted with; None = the shipped one.
+        needed: False also trains a run that cannot become a bundle.
+        quiet: print nothing.
 
     Raises:
         ArgumentError: no bundle can be made of the run.

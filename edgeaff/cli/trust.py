@@ -1,4 +1,4 @@
-"""The options that name a bundle and say what it must prove: --bundle, --key, --minimum-version."""
+"""The options that select a bundle and its required signature and version: --bundle, --key, --minimum-version."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def add_bundle_arguments(parser: argparse.ArgumentParser, *, meaning: str = "def
         "--key", metavar="PEM", type=Path, help="public ed25519 key that must have signed the bundle (B.sig beside it)"
     )
     parser.add_argument(
-        "--minimum-version", metavar="N", type=int, help="lowest version in a bundle's manifest that is taken"
+        "--minimum-version", metavar="N", type=int, help="lowest accepted version in the bundle's manifest"
     )

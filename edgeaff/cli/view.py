@@ -1,6 +1,6 @@
-"""edgeaff view FILE: shows a stored session in a browser, with a scrub bar; needs neither camera nor model.
+"""edgeaff view FILE: serves a stored session as a web page with a scrub bar; needs no camera and no model.
 
-FILE is a recording (.eaffrec) or stored events (.jsonl, .csv, .parquet). The address of the page is printed; nothing is opened by itself.
+FILE is a recording (.eaffrec) or stored events (.jsonl, .csv, .parquet). Prints the address of the page and opens no browser.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--live",
         metavar="[HOST:]PORT",
         default="127.0.0.1:0",
-        help="where the page is; default: a free port of the loopback",
+        help="address of the page; default: a free port of the loopback",
     )
     add_bundle_arguments(
         parser, meaning="only for a recording without its events, which is replayed; default: the one that ships"

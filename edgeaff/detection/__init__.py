@@ -1,4 +1,4 @@
-"""Where the face is: detectors behind one protocol, and the tracker that gives faces an identity over time."""
+"""Face detection: detectors behind one protocol, and the tracker that gives faces an identity over time."""
 
 from edgeaff.detection.detector import FaceDetector, load_detector
 from edgeaff.detection.tracker import FaceTracker

@@ -102,7 +102,7 @@ def _suppress(overlap: np.ndarray, limit: float) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """How an image lies in a detector's input: scaled without changing its shape, at the upper left, black beside it.
+    """Placement of an image in a detector's input: scaled without changing its shape, at the upper left, black beside it.
 
     Attributes:
         width: of the scaled image, pixels.

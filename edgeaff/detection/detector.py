@@ -25,7 +25,7 @@ class FaceDetector(Protocol):
     """Finds faces in one image.
 
     Attributes:
-        id: names the distribution of boxes; recorded in bundles, and a bundle refuses another one's boxes.
+        id: names the distribution of boxes; recorded in bundles, and a bundle rejects the boxes of another one.
     """
 
     id: str
@@ -36,7 +36,7 @@ class FaceDetector(Protocol):
 
 
 class FixedDetector:
-    """Gives the same box for every image; None is the whole image.
+    """Returns the same box for every image; None is the whole image.
 
     Attributes:
         id: "fixed" or "full_frame".
@@ -118,16 +118,16 @@ def load_detector(
     score_threshold: float | None = None,
     input_long_side: int | None = None,
 ) -> FaceDetector:
-    """Returns a face detector; BundleError where the file is missing or is not what the name states.
+    """Returns a face detector; raises BundleError if the file is missing or differs from its name.
 
     Args:
         name: "ssd" (the bundle's own), "ssd:PATH", "yunet:PATH", "opencv_ssd:PATH" (.pb, its .pbtxt beside it),
             "full_frame", "cropped" (images that are face crops already), "fixed:X0,Y0,X1,Y1", an object with `id` and
             `detect`, or any function from an image to boxes.
-        bundle: where "ssd" and the crop margin of "cropped" come from; None for the bundle that ships.
-        backend: what runs the graph of "ssd": "default" (the packed network of a bundle, else ONNX Runtime), "native" or a graph
+        bundle: source of "ssd" and of the crop margin of "cropped"; None for the shipped bundle.
+        backend: backend of the graph of "ssd": "default" (the packed network of a bundle, else ONNX Runtime), "native" or a graph
             backend.
-        threads: most threads of one run of it.
+        threads: maximum number of threads of one run.
         score_threshold: instead of the detector's usual one.
         input_long_side: instead of the detector's usual one.
 

@@ -28,7 +28,7 @@ class OpencvSsdDetector:
         """Loads the network.
 
         Args:
-            model: the TensorFlow file (.pb); its graph text (.pbtxt) lies beside it, its name with or without `_uint8`.
+            model: the TensorFlow file (.pb); its graph text (.pbtxt) is beside it, its name with or without `_uint8`.
             score_threshold: lowest score of a face.
 
         Raises:

@@ -1,4 +1,4 @@
-"""SsdDetector: our own single-shot detector, the one that ships (its network: recipes/face_detector).
+"""SsdDetector: our own single-shot detector, the shipped one (its network: recipes/face_detector).
 
 A candidate that the network is not sure of gets a second look: the image around it, enlarged, goes through the same
 network once more, and the two answers are averaged. Measured on the validation part at 0.44 false boxes per 100 views:

@@ -1,4 +1,4 @@
-"""Whether a run can become a bundle: `edgeaff train` asks before the first step what `edgeaff export` asks at the end.
+"""Checks whether a run can become a bundle; `edgeaff train` runs them before the first step, `edgeaff export` at the end.
 
 | system | features | sizes |
 |---|---|---|
@@ -34,7 +34,7 @@ def check_exportable(
     Args:
         system: name in the registry.
         module: its network, trained or not.
-        features: what the cache states of its features: fingerprint, encoder_id, statistics.
+        features: the cache's record of its features: fingerprint, encoder_id, statistics.
         base: bundle that gives detector, statistics and encoder.
         statistics: of the LLDs, as the bundle will hold them.
 

@@ -1,7 +1,7 @@
 """A training run as a bundle: `edgeaff export RUN --to onnx,int8 --output NAME.eaff`.
 
 Detector, LLD statistics and, where the run learned from its descriptors, the face encoder are those of a base bundle (the one that
-ships); the tail is the run's. What the run states of its features must fit: preprocessing, encoder, statistics. Otherwise the export is
+ships); the affect model is the run's. Preprocessing, encoder and statistics of its features must match. Otherwise the export is
 refused and both sides are named.
 
 | run of | bundle |
@@ -50,7 +50,7 @@ TARGETS = ("onnx", "int8", "tensorrt")
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written. bundle: loaded again; fabricated: parts with made-up weights; engines: rows of what was built."""
+    """Report of an export. bundle: loaded again; fabricated: parts with random weights; engines: rows of what was built."""
 
     bundle: ModelBundle
     fabricated: list[str]
@@ -147,7 +147,7 @@ def paper_content(
         system: Transformer (A+V).
         base: gives detector and, where the run learned from it, the encoder.
         manifest: what is known already; its provenance is that of the affect model.
-        features: what the run states of its features.
+        features: the run's record of its features.
         precision: fp32 or int8.
         vggface: weights of VGGFace, or None.
     """

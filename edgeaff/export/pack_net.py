@@ -115,9 +115,16 @@ class NetPacker:
         """
         self._check_front()
         handlers = {
-            "DequantizeLinear": self._dequantize, "QuantizeLinear": self._quantize, "Cast": self._cast, "Conv": self._convolve,
-            "Relu": self._relu, "Add": self._add, "Resize": self._resize, "ReduceMean": self._mean, "BatchNormalization": self._end,
-        }  # fmt: skip
+            "DequantizeLinear": self._dequantize,
+            "QuantizeLinear": self._quantize,
+            "Cast": self._cast,
+            "Conv": self._convolve,
+            "Relu": self._relu,
+            "Add": self._add,
+            "Resize": self._resize,
+            "ReduceMean": self._mean,
+            "BatchNormalization": self._end,
+        }
         for node in self._graph.node:
             if node.name.startswith(FRONT):
                 continue
@@ -287,8 +294,11 @@ class NetPacker:
         source = made.made_of
         assert source is not None
         step, divisor, channels = {
-            "front": self._front_step, "image": self._image_step, "conv": self._plain_step, "sum": self._sum_step
-        }[source.kind](source, made)  # fmt: skip
+            "front": self._front_step,
+            "image": self._image_step,
+            "conv": self._plain_step,
+            "sum": self._sum_step,
+        }[source.kind](source, made)
         made.tensor = len(self._tensors)
         self._tensors.append((divisor, channels, made.zero))
         self.names.append(name)
@@ -354,10 +364,20 @@ class NetPacker:
         assert other.tensor is not None
         is_first = int(self._seen_as[source.node.input[0]] == source.other)
         step = Step(
-            plain.kind, plain.input, plain.output, plain.kernel, plain.stride, own.zero, other.tensor, int(other.doubled), is_first,
+            plain.kind,
+            plain.input,
+            plain.output,
+            plain.kernel,
+            plain.stride,
+            own.zero,
+            other.tensor,
+            int(other.doubled),
+            is_first,
             sum_factors((own.scale, own.zero), (other.scale, other.zero), (made.scale, made.zero)),
-            plain.weights, plain.starts, plain.floats,
-        )  # fmt: skip
+            plain.weights,
+            plain.starts,
+            plain.floats,
+        )
         return step, divisor, channels
 
 

@@ -35,9 +35,13 @@ def takes(config: Any) -> bool:
     """Returns whether the native window step has the sizes of a configuration (a `TransformerConfig`)."""
     head = config.size // config.num_heads
     return (
-        config.size % PANEL == 0 and config.ffn_size % PANEL == 0 and head % HEAD_STEP == 0 and head <= MOST_HEAD
-        and config.video_size % INPUT_STEP == 0 and config.audio_size % INPUT_STEP == 0
-    )  # fmt: skip
+        config.size % PANEL == 0
+        and config.ffn_size % PANEL == 0
+        and head % HEAD_STEP == 0
+        and head <= MOST_HEAD
+        and config.video_size % INPUT_STEP == 0
+        and config.audio_size % INPUT_STEP == 0
+    )
 
 
 def pack_window(
@@ -58,8 +62,12 @@ def pack_window(
         ArgumentError: a weight is missing.
     """
     try:
-        return _pack({name: np.asarray(value, np.float64) for name, value in weights.items()},
-                     np.asarray(positions, np.float64), num_heads, residual)  # fmt: skip
+        return _pack(
+            {name: np.asarray(value, np.float64) for name, value in weights.items()},
+            np.asarray(positions, np.float64),
+            num_heads,
+            residual,
+        )
     except KeyError as error:
         raise ArgumentError(
             f"weights must be the state dict of the paper's transformer, got none named {error}; pass its state_dict()."

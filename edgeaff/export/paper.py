@@ -40,23 +40,27 @@ from edgeaff.training.models.vggface import PUBLISHED_MODES, VggFace, with_weigh
 
 FABRICATED = "FABRICATED (random) weights, for measuring speed only"
 INTENDED_USE = (
-    "Apparent valence and arousal of a person who knows of it and agrees, on the device. Not a measurement of what anybody feels. Not for "
-    "decisions on people, not at work or in education (EU AI Act, article 5), not for identification."
+    "Apparent valence and arousal of a person, on the device, with the person's knowledge and consent. It does not measure what the person "
+    "feels. Not for decisions about people, for use at work or in education (EU AI Act, article 5), or for identification."
 )
 PRECISIONS = ("int8", "fp32")
 CALIBRATION_FACES = 32
 GOLDEN_TICKS = 120
 WIDE = {  # no calibration: no value of this preset claims to be near
-    "video_coverage": [0.0, 1.0], "audio_coverage": [0.0, 1.0], "valence_std": [[0.5, 0.5], [0.5, 0.5]],
-    "arousal_std": [[0.5, 0.5], [0.5, 0.5]], "abstain_above_std": 1.0, "audio_only_valence_max_std": 1.0,
-}  # fmt: skip
+    "video_coverage": [0.0, 1.0],
+    "audio_coverage": [0.0, 1.0],
+    "valence_std": [[0.5, 0.5], [0.5, 0.5]],
+    "arousal_std": [[0.5, 0.5], [0.5, 0.5]],
+    "abstain_above_std": 1.0,
+    "audio_only_valence_max_std": 1.0,
+}
 logger = logging.getLogger(__name__)
 Graphs = dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class PaperParts:
-    """What the bundle is made of, and where it came from.
+    """Parts of the bundle and their origin.
 
     Attributes:
         encoder: VGGFace in evaluation mode.
@@ -72,7 +76,7 @@ class PaperParts:
 
     @property
     def fabricated(self) -> list[str]:
-        """Names of the parts with made-up weights."""
+        """Names of the parts with random weights."""
         origins = {"face_encoder": self.encoder_origin, "affect_step": self.system_origin}
         return [name for name, origin in origins.items() if origin == FABRICATED]
 
@@ -89,7 +93,7 @@ def fabricated_encoder(seed: int = 0) -> VggFace:
 
 
 def fabricated_system(seed: int = 0) -> AudioVideoTransformer:
-    """Returns the paper's transformer, untrained but for alpha and beta, which are not at their start, as after any training."""
+    """Returns the paper's transformer, untrained except for alpha and beta, which are not at their start, as after any training."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         system = AudioVideoTransformer().eval()
@@ -120,8 +124,13 @@ def export_encoder(encoder: VggFace) -> tuple[bytes, bytes]:
     """
     batch = {0: torch.export.Dim("batch")}
     model = to_model(
-        copy.deepcopy(encoder), SymbolicOperator(), (torch.zeros(2, 3, 96, 96),), ["face"], ["descriptor"], dynamic=(batch,)
-    )  # fmt: skip
+        copy.deepcopy(encoder),
+        SymbolicOperator(),
+        (torch.zeros(2, 3, 96, 96),),
+        ["face"],
+        ["descriptor"],
+        dynamic=(batch,),
+    )
     dynamic, static = model.SerializeToString(), with_batch(model, 1)
     for data, sizes in ((dynamic, PARITY_BATCHES), (static, (1,))):
         runs = []
@@ -176,7 +185,7 @@ def _feeds(faces: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
 def make_golden(
     system: AudioVideoTransformer, described: np.ndarray, *, ticks: int = GOLDEN_TICKS, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Returns a sequence with gaps and what torch states of it: video, audio, present, values, each (1, ticks, ...).
+    """Returns a sequence with gaps and the output of torch for it: video, audio, present, values, each (1, ticks, ...).
 
     Args:
         system: the trained one; its audio is a random walk.

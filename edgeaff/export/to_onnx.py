@@ -101,7 +101,7 @@ def to_model(
 
     Args:
         module: what is exported, in evaluation mode after this.
-        operator: the one that `module` calls; states which inputs the fusion was given.
+        operator: the one that `module` calls; holds the inputs that the fusion was given.
         arguments: example inputs; a batch that is to be dynamic must be 2 here (the exporter fixes a 1).
         inputs: names.
         outputs: names.

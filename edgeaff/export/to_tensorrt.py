@@ -139,7 +139,7 @@ def roles_of(bundle: ModelBundle) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class EnginePlan:
-    """Which engines are built.
+    """Selection of the engines to build.
 
     Attributes:
         precisions: fp32, fp16 and int8; int8 is left out for face graphs.

@@ -23,7 +23,7 @@ ROLES = ("face_detector", "face_encoder")
 
 @dataclass(frozen=True, slots=True)
 class FaceAgreement:
-    """How packed networks agree with something else that runs the same graphs.
+    """Agreement of packed networks with another engine on the same graphs.
 
     Attributes:
         other: "twin" (NumPy), or the backend.

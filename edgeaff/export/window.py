@@ -26,7 +26,7 @@ Runs = list[tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]
 
 
 class Keys:
-    """Which keys exist, in the form that `attend_packed` adds and multiplies.
+    """Mask of the existing keys, in the form that `attend_packed` adds and multiplies.
 
     Args:
         present: (B, T) float 0 or 1.
@@ -116,7 +116,7 @@ def export_window(system: AudioVideoTransformer, *, ticks: int = WINDOW_TICKS, b
 
 
 def _runs(system: AudioVideoTransformer, ticks: int, batches: Sequence[int]) -> Runs:
-    """Returns windows, whole, with gaps and without video, and what torch states of them."""
+    """Returns windows, complete, with gaps and without video, and the output of torch for them."""
     rng = np.random.default_rng(0)
     plain, config = copy.deepcopy(system).eval(), system.config
     runs = []

@@ -40,7 +40,7 @@ def _rows(encoder: WindowEncoder, features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class _Positions(nn.Module):
-    """What positions add in one modality, as constants: to the tokens (T, d), and to the first packed product (T, 3 d)."""
+    """Contribution of the positions in one modality, as constants: to the tokens (T, d), and to the first packed product (T, 3 d)."""
 
     to_token: Tensor
     to_packed: Tensor

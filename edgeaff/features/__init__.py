@@ -1,1 +1,1 @@
-"""What each modality states: the face descriptor, and the 65 low-level descriptors of the voice."""
+"""Features of each modality: the face descriptor, and the 65 low-level descriptors of the voice."""

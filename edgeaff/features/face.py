@@ -22,7 +22,7 @@ OUTPUT_NAME = "descriptor"
 
 
 class DescriptorGraph(Protocol):
-    """What the encoder needs of a backend's graph."""
+    """Protocol of a graph that the encoder can use."""
 
     def run(self, inputs: dict[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Returns the outputs by name."""

@@ -69,12 +69,12 @@ class LldStream:
 
     @property
     def rows_ready(self) -> int:
-        """How many rows `pop` would return."""
+        """Number of rows that `pop` would return."""
         return int(self._stream.rows_ready)
 
     @property
     def watermarks(self) -> Mapping[str, int]:
-        """How many rows are final so far, per column group; a row can be popped once it is so in all."""
+        """Number of final rows so far, per column group; a row can be popped once it is final in all."""
         return self._stream.watermarks
 
     def row_time_ns(self, row: int) -> int:
@@ -128,7 +128,7 @@ def extract(
     """Returns the descriptors of a whole recording, computed through `LldStream`.
 
     `Choice:` a whole recording has no latency to save, so the defaults are those that equal openSMILE in every row; a live
-    stream with `max_pitch_lag=4` and `finish()` gives the same rows but for about one pitch in a thousand.
+    stream with `max_pitch_lag=4` and `finish()` gives the same rows except for about one pitch in a thousand.
 
     Args:
         samples: (n,) int16, or float32 with full scale 1.

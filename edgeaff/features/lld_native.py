@@ -28,17 +28,17 @@ class LldStream:
 
     @property
     def rows_ready(self) -> int:
-        """How many rows `pop` would return."""
+        """Number of rows that `pop` would return."""
         return self._stream.rows_ready
 
     @property
     def watermarks(self) -> dict[str, int]:
-        """How many rows are final so far, per column group."""
+        """Number of final rows so far, per column group."""
         return self._stream.watermarks
 
     @property
     def state_bytes(self) -> int:
-        """Memory of the compiled stream; grows only with rows that nobody pops."""
+        """Memory of the compiled stream; grows only with rows that are not popped."""
         return self._stream.state_bytes
 
     def push(self, samples: np.ndarray) -> int:

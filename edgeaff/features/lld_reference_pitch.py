@@ -214,7 +214,7 @@ class PitchTracker:
     """Viterbi search over the candidates, with a bounded lag.
 
     State 6 is "unvoiced". A frame is decided as soon as all 7 best paths agree on it. `max_pitch_lag` = L < 29:
-    agreement first, then any that is older than L frames is forced from the currently best path, so frame t - L is
+    agreement first, then every frame older than L is forced from the currently best path, so frame t - L is
     decided when frame t is in. L = 29 keeps the order of openSMILE: with more than 30 frames pending, force one instead
     of looking for agreement.
 

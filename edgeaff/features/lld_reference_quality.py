@@ -1,6 +1,6 @@
 """Voice quality from the waveform, in NumPy: jitter, shimmer and harmonics-to-noise ratio, period by period.
 
-The pitch (after the energy gate) states how long a period should be; within 25 % of that the lag with the highest
+The pitch (after the energy gate) gives the expected length of a period; within 25 % of that the lag with the highest
 normalized correlation of a stretch with the one that follows is the period found.
 """
 

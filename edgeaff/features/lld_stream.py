@@ -84,13 +84,13 @@ class LldStream:
 
     @property
     def rows_ready(self) -> int:
-        """How many rows `pop` would return."""
+        """Number of rows that `pop` would return."""
         ready = min(len(rows) for rows in self._rows.values())
         return ready if self._end is None else min(ready, self._end - self._popped)
 
     @property
     def watermarks(self) -> dict[str, int]:
-        """How many rows are final so far, per column group."""
+        """Number of final rows so far, per column group."""
         return {group: self._popped + len(rows) for group, rows in self._rows.items()}
 
     def row_time_ns(self, row: int) -> int:

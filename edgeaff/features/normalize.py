@@ -183,9 +183,11 @@ class AdaptiveNormalizer:
     ) -> None:
         self._fixed = _checked_statistics(mean, std)
         times = {
-            "half_life_seconds": half_life_seconds, "prior_seconds": prior_seconds, "learning_seconds": learning_seconds,
+            "half_life_seconds": half_life_seconds,
+            "prior_seconds": prior_seconds,
+            "learning_seconds": learning_seconds,
             "step_seconds": step_seconds,
-        }  # fmt: skip
+        }
         for name, value in times.items():
             if not value > 0 or not np.isfinite(value):
                 raise ArgumentError(f"{name} must be positive, got {value!r}; see PreprocessSpec for usual values.")

@@ -104,7 +104,7 @@ class Resampler:
             (m,) float32 at the output rate, full scale 1 (band-limiting may overshoot it slightly).
 
         Raises:
-            SessionStateError: finish() was called before. (`as_float_samples` states what samples must be.)
+            SessionStateError: finish() was called before. (`as_float_samples` checks the samples.)
         """
         if self._finished:
             raise SessionStateError("push must come before finish, got a call after it; call reset() first.")

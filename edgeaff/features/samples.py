@@ -22,7 +22,7 @@ def check_form(samples: Any) -> np.ndarray:
     """
     try:
         array = np.asarray(samples)
-    except Exception as error:  # of any that makes an array of the object
+    except Exception as error:  # any error of the conversion to an array
         raise ArgumentError(
             f"samples must be (n,) int16 or float32, got {type(samples).__name__} ({reason_of(error)}); pass a NumPy array."
         ) from error

@@ -47,9 +47,15 @@ def check_weights(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """
     hidden = int(np.asarray(arrays["hidden_bias"]).size) if "hidden_bias" in arrays else 0
     shapes: dict[str, tuple[int, ...]] = {
-        "factor": (LLD_SIZE,), "mean": (LLD_SIZE,), "std": (LLD_SIZE,), "hidden": (STATISTICS * LLD_SIZE, hidden),
-        "hidden_bias": (hidden,), "out": (hidden,), "out_bias": (1,), "rules": (len(RULES),),
-    }  # fmt: skip
+        "factor": (LLD_SIZE,),
+        "mean": (LLD_SIZE,),
+        "std": (LLD_SIZE,),
+        "hidden": (STATISTICS * LLD_SIZE, hidden),
+        "hidden_bias": (hidden,),
+        "out": (hidden,),
+        "out_bias": (1,),
+        "rules": (len(RULES),),
+    }
     found = {}
     for name, shape in shapes.items():
         array = arrays.get(name)

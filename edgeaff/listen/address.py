@@ -1,4 +1,4 @@
-"""Where a server listens and who may come in, from text: `[http[s]://][host:]port[?option=value&...]`.
+"""Address and access rules of a server, parsed from text: `[http[s]://][host:]port[?option=value&...]`.
 
 | option | meaning |
 |---|---|
@@ -31,7 +31,7 @@ _OPTIONS = ("token", "token_file", "host", "origin", "cert", "key", "ca")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may come in, beyond clients on this machine that name it as such.
+    """Access rules, beyond clients on this machine.
 
     Attributes:
         token: what a client must show; None asks for nothing.
@@ -64,7 +64,7 @@ class Access:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether the server speaks TLS."""
+        """True if the server uses TLS."""
         return self.certificate is not None
 
     def tls_context(self) -> ssl.SSLContext | None:

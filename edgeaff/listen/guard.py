@@ -1,4 +1,4 @@
-"""`Guard`: whether a request may be answered. Exact lists of hosts and origins, and a token where one is asked for.
+"""`Guard`: whether a request may be answered. Exact lists of hosts and origins, and a token if one is requested.
 
 A browser sends the page that asks as `Origin`, and the name under which it reached us as `Host`. A page of another site is
 stopped by the first, a page whose own name was pointed at our address (DNS rebinding) by the second.
@@ -88,11 +88,11 @@ class Guard:
 
     @property
     def asks_for_token(self) -> bool:
-        """Whether clients must show one."""
+        """True if clients must send one."""
         return self._token is not None
 
     def shows_token(self, request: Request) -> bool:
-        """Returns whether a request shows the right token; always where none is asked for."""
+        """Returns whether a request shows the right token; always where none is requested."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return self.is_token(token.strip().encode("latin-1"))

@@ -19,7 +19,7 @@ _SECURITY = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Content-Security-Policy", "default-src 'none'"),
     ("Connection", "close"),
-)  # what a Response states itself wins
+)  # headers of a Response take precedence
 
 
 class BadRequest(Exception):
@@ -50,7 +50,7 @@ class Request:
 
     @property
     def is_upgrade(self) -> bool:
-        """Whether it asks for a WebSocket."""
+        """True if it requests a WebSocket."""
         return self.headers.get("upgrade", "").lower() == "websocket"
 
 

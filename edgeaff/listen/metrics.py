@@ -1,4 +1,4 @@
-"""A status as Prometheus text and as JSON, any that names and numbers are in it."""
+"""Formats a status as Prometheus text and as JSON, with any names and numbers in it."""
 
 from __future__ import annotations
 

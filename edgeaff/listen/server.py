@@ -42,7 +42,7 @@ _GOODBYE_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What clients may cost.
+    """Limits for clients.
 
     Attributes:
         connections: most at once, streams included; fewer where the process may have few file descriptors.
@@ -80,7 +80,7 @@ class Stream(Protocol):
         """Learns that it takes data again."""
 
     def lost(self) -> None:
-        """Learns that the connection is gone."""
+        """Learns that the connection closed."""
 
     def end(self) -> None:
         """States goodbye: the listener closes."""
@@ -284,7 +284,7 @@ class _Connection(asyncio.Protocol):
 
     @property
     def is_stream(self) -> bool:
-        """Whether it was taken over by a stream."""
+        """True after a stream took it over."""
         return self._stream is not None
 
     def attach(self, tls: ssl.SSLContext | None) -> None:
@@ -365,7 +365,7 @@ class _Connection(asyncio.Protocol):
             self._stream.resumed()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Passes on that the client is gone."""
+        """Passes on that the client closed."""
         self._over()
 
     def end(self) -> None:

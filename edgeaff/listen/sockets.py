@@ -51,8 +51,13 @@ class Broadcast(Closing):
         self._unseen = 0
         self._listener = Listener(
             lambda request: text_response(426, "this is a WebSocket", Upgrade="websocket"),
-            host=host, port=port, access=access, limits=limits, open_stream=self._open, name=name,
-        )  # fmt: skip
+            host=host,
+            port=port,
+            access=access,
+            limits=limits,
+            open_stream=self._open,
+            name=name,
+        )
         self._listener.loop.call_soon_threadsafe(self._look_after_clients)
 
     @property
@@ -72,12 +77,12 @@ class Broadcast(Closing):
 
     @property
     def notices(self) -> list[str]:
-        """What should be known of its safety, one sentence each."""
+        """Security warnings, one sentence each."""
         return self._listener.notices
 
     @property
     def clients(self) -> int:
-        """How many clients there are."""
+        """Number of clients."""
         return len(self._streams)
 
     def publish(self, text: str) -> None:
@@ -107,7 +112,7 @@ class Broadcast(Closing):
         return opened
 
     def leave(self, stream: _Client) -> None:
-        """Forgets a client that is gone."""
+        """Forgets a client that disconnected."""
         self._streams.discard(stream)
 
     def _send_newest(self) -> None:

@@ -51,7 +51,7 @@ class WebSocket:
     """One client. Children give `token_in`, and what happens when it is `admitted`, has `room` again or is `gone`.
 
     Attributes:
-        is_trusted: whether it has shown the token, or none is asked for.
+        is_trusted: whether it has shown the token, or none is requested.
         is_slow: whether what is written now has to wait in our memory.
     """
 
@@ -86,7 +86,7 @@ class WebSocket:
         """Learns that a slow client takes data again."""
 
     def gone(self) -> None:
-        """Learns that the client is gone."""
+        """Learns that the client closed."""
 
     def send_text(self, data: bytes) -> None:
         """Sends UTF-8 text; what a slow client does not take waits in our memory."""
@@ -153,7 +153,7 @@ class WebSocket:
         self.room()
 
     def lost(self) -> None:
-        """Learns that the connection is gone."""
+        """Learns that the connection closed."""
         if self._deadline is not None:
             self._deadline.cancel()
         self.gone()

@@ -135,7 +135,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class Ticks:
-    """What came since the last message of this kind, ten times a second.
+    """New ticks since the last message of this kind, ten times a second.
 
     Attributes:
         first: number of the first row.

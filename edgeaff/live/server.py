@@ -51,7 +51,7 @@ from edgeaff.version import __version__
 IMAGES = ("", "crop", "frame")
 MOST_VIEWERS = 8
 BEAT_SECONDS = 0.1
-IDLE_SECONDS = 0.5  # between two beats while nobody watches
+IDLE_SECONDS = 0.5  # between two beats without viewers
 BEATS_PER_HEALTH = 10
 KEPT_NOTES = 64
 _KINDS = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
@@ -61,7 +61,7 @@ _PAGES = {"/": "index.html", **{f"/{name}": name for name in _FILES}}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shown:
-    """What a page is about.
+    """Subject of a page.
 
     Attributes:
         input: name of what is read.
@@ -150,8 +150,15 @@ class LivePage(Closing):
         self.images_sent = 0
         self._timer: asyncio.TimerHandle | None = None
         self._listener = Listener(
-            self._respond, host=host, port=port, access=access, limits=Limits(), open_stream=self._open, public=_PAGES, name="live",
-        )  # fmt: skip
+            self._respond,
+            host=host,
+            port=port,
+            access=access,
+            limits=Limits(),
+            open_stream=self._open,
+            public=_PAGES,
+            name="live",
+        )
         self.notices = self._listener.notices
         self.url = f"{self._listener.url}/#{access.token}"
         self._thumbnails = Thumbnails(images, self._spec, self._post_images) if images else None
@@ -165,7 +172,7 @@ class LivePage(Closing):
 
     @property
     def viewers(self) -> int:
-        """How many pages watch."""
+        """Number of watching pages."""
         return len(self._viewers)
 
     # --- for the runtime: nothing here waits --------------------------------------------------------------------------
@@ -234,18 +241,30 @@ class LivePage(Closing):
         self._schedule(BEAT_SECONDS)
 
     def leave(self, viewer: Viewer) -> None:
-        """Forgets a viewer that is gone."""
+        """Forgets a viewer that disconnected."""
         if viewer in self._viewers:
             self._viewers.remove(viewer)
 
     def _hello(self) -> Hello:
         shown = self._shown
         return Hello(
-            protocol=PROTOCOL, version=__version__, schema=EVENT_SCHEMA, mode="live" if self._stored is None else "view",
-            input=shown.input, bundle=shown.bundle, backend=shown.backend, tick_hz=TICK_HZ, columns=COLUMNS, statuses=statuses(),
-            capacity=self.ring.capacity, limits=dict(shown.limits), smoothing=dict(shown.smoothing), images=self._images,
-            crop_margin=self._spec.crop_margin, labels=CIRCUMPLEX_LABELS,
-        )  # fmt: skip
+            protocol=PROTOCOL,
+            version=__version__,
+            schema=EVENT_SCHEMA,
+            mode="live" if self._stored is None else "view",
+            input=shown.input,
+            bundle=shown.bundle,
+            backend=shown.backend,
+            tick_hz=TICK_HZ,
+            columns=COLUMNS,
+            statuses=statuses(),
+            capacity=self.ring.capacity,
+            limits=dict(shown.limits),
+            smoothing=dict(shown.smoothing),
+            images=self._images,
+            crop_margin=self._spec.crop_margin,
+            labels=CIRCUMPLEX_LABELS,
+        )
 
     def _beat(self) -> None:
         try:

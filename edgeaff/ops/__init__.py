@@ -1,4 +1,4 @@
-"""The only door to compiled code.
+"""Single entry to the compiled code.
 
 `native()` gives the compiled module `edgeaff.ops._C`, or an error that states how to build it. This is the one place of the
 package that reads an environment variable: `EDGEAFF_ISA` limits the instruction set (scalar, avx2, avx512, neon, neondot).

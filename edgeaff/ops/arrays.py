@@ -18,8 +18,12 @@ from edgeaff.parsing.boundary import boundary, reason_of, shown
 MOST_ELEMENTS = 1 << 40
 _ADVICE = "pass a NumPy array, or an exporter of DLPack 1."
 _DLPACK_TYPES = {  # type code, bits, lanes
-    (2, 32, 1): "float32", (2, 16, 1): "float16", (4, 16, 1): "bfloat16", (6, 8, 1): "bool", (1, 8, 1): "uint8",
-}  # fmt: skip
+    (2, 32, 1): "float32",
+    (2, 16, 1): "float16",
+    (4, 16, 1): "bfloat16",
+    (6, 8, 1): "bool",
+    (1, 8, 1): "uint8",
+}
 _DLPACK_DEVICES = {1: "cpu", 3: "cpu", 2: "cuda", 13: "cuda"}  # 3 pinned host memory, 13 managed memory
 _NUMPY_NUMBERS = {
     np.dtype(np.float32).num: "float32",
@@ -37,7 +41,7 @@ _NUMPY_TYPES = {
 
 @dataclass(slots=True)
 class Operand:
-    """Where an array lies.
+    """Location of an array.
 
     Attributes:
         name: of the argument, for messages.
@@ -63,7 +67,7 @@ class Operand:
 
 
 def describe(array: Any, name: str, *, writable: bool = False) -> Operand:
-    """Returns where the array lies; copies nothing, but for a NumPy array of the other byte order or at an odd address.
+    """Returns where the array lies; copies nothing, except for a NumPy array of the other byte order or at an odd address.
 
     Args:
         array: a NumPy array, or anything with `__dlpack__` or `__cuda_array_interface__`.
@@ -113,7 +117,7 @@ def check_whole(name: str, value: Any, low: int, high: int, advice: str) -> int:
 
 
 def _check_place(operand: Operand) -> None:
-    """Checks what an exporter states of itself before any of it is read.
+    """Checks the description that an exporter gives before any of it is read.
 
     Raises:
         ArgumentError: there is no memory where it states, or of a size that no memory has.
@@ -237,7 +241,7 @@ def _describe_dlpack(array: Any, name: str, writable: bool) -> Operand:
 
 
 def _export(array: Any, device: str, *, versioned: bool) -> Any:
-    """Returns the capsule of an exporter; a versioned one, which knows of read-only memory, where it is asked for and offered."""
+    """Returns the capsule of an exporter; a versioned one, which knows of read-only memory, if it is requested and offered."""
     # -1: the exporter makes no stream wait; the caller names the stream that orders the work.
     options: dict[str, Any] = {"stream": -1} if device == "cuda" else {}
     if versioned:

@@ -52,7 +52,7 @@ class TakenFrame(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What becomes of the inputs at hand; see `edgeaff.reference.gate.Verdict`."""
+    """Decision about the current inputs; see `edgeaff.reference.gate.Verdict`."""
 
     deliver: tuple[Any, ...] = ()
     dropped: tuple[Any, ...] = ()
@@ -146,7 +146,7 @@ class FrameTimeline:
         return self._core.newest_tick
 
     def push(self, pts_ns: int, payload: Any) -> bool:
-        """Returns whether the tick of this frame, which is newer than all before it, has gone without any frame."""
+        """Returns whether the tick of this frame, which is newer than all before it, was emitted without a frame."""
         return self._core.push(pts_ns, payload)
 
     def ready(self, tick: int) -> bool:
@@ -172,12 +172,12 @@ class TickScheduler:
 
     @property
     def first_pts_ns(self) -> int | None:
-        """Where the first delivery began."""
+        """Start of the first delivery."""
         return self._core.first_pts_ns
 
     @property
     def next_tick(self) -> int | None:
-        """The tick after the last one that has gone."""
+        """The tick after the last one that was emitted."""
         return self._core.next_tick
 
     @property
@@ -190,7 +190,7 @@ class TickScheduler:
         self._core.delivered(_MODALITIES[who], pts_ns, first_pts_ns)
 
     def late_ns(self, pts_ns: int) -> int:
-        """Returns the amount that of new audio from pts_ns on only ticks that have gone could have used."""
+        """Returns the duration of new audio from pts_ns on that is too late: only emitted ticks could have used it."""
         return self._core.late_ns(pts_ns)
 
     def current_tick(self) -> int | None:
@@ -202,7 +202,7 @@ class TickScheduler:
         return self._core.may_go(tick, video_ready)
 
     def went(self, tick: int) -> None:
-        """Notes that the tick has gone."""
+        """Records that the tick was emitted."""
         self._core.went(tick)
 
     def last_tick(self) -> int | None:
@@ -304,10 +304,15 @@ class LldNormalizer:
 
     def __init__(self, spec: PreprocessSpec, statistics: Mapping[str, Sequence[float]]) -> None:
         self._core = native().LldNormalizer(
-            np.asarray(statistics["lld_mean"], np.float64), np.asarray(statistics["lld_std"], np.float64),
-            spec.audio_normalization == "adaptive", spec.adaptive_half_life_seconds, spec.adaptive_prior_seconds,
-            spec.adaptive_learning_seconds, spec.silence_gate_rms, 1 / spec.model_rate_hz,
-        )  # fmt: skip
+            np.asarray(statistics["lld_mean"], np.float64),
+            np.asarray(statistics["lld_std"], np.float64),
+            spec.audio_normalization == "adaptive",
+            spec.adaptive_half_life_seconds,
+            spec.adaptive_prior_seconds,
+            spec.adaptive_learning_seconds,
+            spec.silence_gate_rms,
+            1 / spec.model_rate_hz,
+        )
 
     def reset(self) -> None:
         """Goes back to the fixed statistics."""

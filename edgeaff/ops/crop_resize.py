@@ -113,7 +113,7 @@ def crop_resize_planes(
 ) -> None:
     """Writes what `crop_resize` returns, channels first, into the upper left of a canvas: a network's input in one pass.
 
-    A canvas that is used again costs no new memory; what lies beside the resized box is left unchanged.
+    A canvas that is used again costs no new memory; pixels beside the resized box are unchanged.
 
     Args:
         image: as for `crop_resize`.

@@ -18,9 +18,19 @@ from edgeaff.ops.arrays import Operand, check_whole, describe, empty_like
 from edgeaff.parsing.boundary import reason_of, shown
 
 NODE_INPUTS = (  # of a graph's node and of the torch operator, in this order
-    "q_audio", "kv_audio", "q_video", "kv_video", "alpha", "beta", "key_mask_audio", "key_mask_video",
-    "age_bias_audio", "age_bias_video", "residual_audio", "residual_video",
-)  # fmt: skip
+    "q_audio",
+    "kv_audio",
+    "q_video",
+    "kv_video",
+    "alpha",
+    "beta",
+    "key_mask_audio",
+    "key_mask_video",
+    "age_bias_audio",
+    "age_bias_video",
+    "residual_audio",
+    "residual_video",
+)
 REQUIRED_INPUTS = NODE_INPUTS[:6]
 TYPE_CODES = {"float32": 0, "float16": 1, "bfloat16": 2}  # of edgeaff::DataType
 _CPU_TYPES = ("float32", "bfloat16")
@@ -82,11 +92,13 @@ def cross_modal_attention(
         ArgumentError: an argument has another shape, type, place or range, or there is no memory.
     """
     if (
-        type(alpha) is type(beta) is float and type(num_heads) is type(threads) is int
-        and 0 < num_heads <= MOST_HEADS and 0 < threads <= MOST_THREADS
+        type(alpha) is type(beta) is float
+        and type(num_heads) is type(threads) is int
+        and 0 < num_heads <= MOST_HEADS
+        and 0 < threads <= MOST_THREADS
         and band is key_mask_audio is key_mask_video is residual_audio is residual_video is None
         and age_bias_audio is age_bias_video is stream is out is None
-    ):  # fmt: skip
+    ):
         # Checked and run in one native call, which saves a twentieth of the time at 100 x 512; None = not as plain as it looks.
         try:
             done = native().cross_modal_attention_plain(
@@ -115,7 +127,7 @@ def cross_modal_attention(
 
 
 class _Call(NamedTuple):
-    """What is computed: arrays by name (None = absent), (alpha, beta), heads and band."""
+    """The arguments of a call: arrays by name (None = absent), (alpha, beta), heads and band."""
 
     arrays: dict[str, Any]
     weights: tuple[Any, Any]
@@ -262,7 +274,7 @@ def _weights(alpha: Any, beta: Any, target: Operand) -> tuple[float, float, int,
             continue
         try:
             values.append(_finite(weight))
-        except Exception as error:  # of any that __float__ the object has
+        except Exception as error:  # any error of its __float__ raises
             raise ArgumentError(
                 f"{name} must be a number or a 0-d array, got {shown(weight)} ({reason_of(error)}); pass the learned weight."
             ) from error

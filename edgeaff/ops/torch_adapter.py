@@ -1,6 +1,6 @@
 """The op as a torch operator, `edgeaff::cross_modal_attention`: shapes for tracing, gradients by recomputation.
 
-Nothing imports this module unless it is asked for by name. The forward runs the compiled kernel where it has the
+Nothing imports this module unless it is requested by name. The forward runs the compiled kernel where it has the
 device, the type and the head size (else `reference_torch`); the backward recomputes with `reference_torch`, since
 training time is spent elsewhere. Gradients of gradients are not offered.
 """

@@ -21,7 +21,7 @@ class Refused(ValueError):
 
 @contextlib.contextmanager
 def boundary(kind: type[EdgeaffError], what: str, advice: str) -> Iterator[None]:
-    """Turns any that is raised inside into one error of the tree; errors of the tree pass, but for ArgumentError.
+    """Turns every exception raised inside into one error of the tree; errors of the tree pass, except for ArgumentError.
 
     An ArgumentError inside is about the content of the file, not about an argument of the caller, so it becomes `kind` too.
 
@@ -101,7 +101,7 @@ def read_bounded(path: str | os.PathLike[str], *, most_bytes: int) -> bytes:
             raise Refused("no regular file")
         if status.st_size > most_bytes:
             raise Refused(f"{status.st_size} bytes, more than {most_bytes}")
-        data = file.read(status.st_size + 1)  # reading allocates what is asked for, not what is there
+        data = file.read(status.st_size + 1)  # reading allocates what is requested, not what is there
     if len(data) > status.st_size:
         raise Refused("a file that grows while it is read")
     return data

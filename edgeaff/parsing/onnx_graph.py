@@ -1,4 +1,4 @@
-"""What an ONNX file from outside may hold: read from the wire format before an engine sees a byte.
+"""Checks of an untrusted ONNX file, on its wire format, before an engine gets a byte.
 
 An engine opens the files that a tensor names as external data, relative to the working folder and outside of every checksum,
 and runs loops as often as the file states. Our graphs need neither.

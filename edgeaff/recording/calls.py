@@ -11,7 +11,7 @@ from edgeaff.types import AffectEvent, TrackedFace
 
 
 class SessionCalls(Protocol):
-    """What a session takes, and the events that it gives for it; see `edgeaff.Session`."""
+    """Protocol of a session: its inputs and the events for them; see `edgeaff.Session`."""
 
     def push_frame(self, image: np.ndarray, *, pts_ns: int) -> list[AffectEvent]:
         """Returns the events that a frame completes."""

@@ -56,7 +56,7 @@ class Record:
     Attributes:
         kind: one letter.
         head: JSON object.
-        stored: bytes as they stand in the file.
+        stored: bytes as stored in the file.
         unpacked: their size unpacked; None where they are not packed.
     """
 

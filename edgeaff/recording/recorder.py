@@ -40,7 +40,7 @@ Result = TypeVar("Result")
 class Recorder(ProcessBound, Closing):
     """Writes a session file on its own thread. It is the tap of the session, and a sink.
 
-    Where the disk is full or too slow the recording ends there, with a warning; the session goes on.
+    Where the disk is full or too slow the recording ends there, with a warning; the session continues.
 
     Attributes:
         warnings: why the recording ended early, at most one sentence.

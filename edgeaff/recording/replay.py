@@ -1,6 +1,6 @@
 """Replays a session file: the same calls, with the recorded crops and LLDs in place of detection and analysis.
 
-A file may be damaged or hostile: any that a call, an option or an array in it breaks is a MediaError.
+A file may be damaged or hostile: every error that a call, an option or an array in it causes is a MediaError.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class ReplayTap:
         return faces_of(self._faces.popleft())
 
     def rows(self, pop: Callable[[], np.ndarray]) -> np.ndarray:
-        """Returns the recorded rows; what the stream computed of the silence it was given is thrown away.
+        """Returns the recorded rows; what the stream computed of the silence it was given is discarded.
 
         Raises:
             MediaError: none are recorded here.
@@ -155,7 +155,7 @@ def first_difference(
 
 
 def _make_call(session: SessionCalls, call: Call, recompute: bool) -> list[AffectEvent]:
-    """Returns the events of a call, made again.
+    """Returns the events of a call, recomputed.
 
     Raises:
         MediaError: it is no call of a session.
@@ -205,7 +205,7 @@ def _sample_count(call: Call) -> int:
     """Returns the number of samples a call had: as many as its rows account for, and a minute more where they were held back.
 
     Raises:
-        MediaError: it states more.
+        MediaError: it contains more.
     """
     count, rate_hz = _whole(call.record.head, "count"), _whole(call.record.head, "sample_rate_hz")
     rows = sum(row.head["shape"][0] for row in call.rows if _has_rows(row))

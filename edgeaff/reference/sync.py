@@ -29,7 +29,7 @@ AGREEMENT_NS = (
 )  # Choice: Matroska rounds to 1 ms; below that a chunk's pts agrees with the sample count.
 FILL_LIMIT_NS = 200 * MILLISECOND
 SLEW_DIVISOR = 1000  # 1000 ppm
-HOLD_NS = NANOSECONDS // 2  # how long what was delivered last stands in for what is missing
+HOLD_NS = NANOSECONDS // 2  # how long what was delivered last replaces what is missing
 ROW_MEMORY_NS = 4 * NANOSECONDS
 
 
@@ -38,7 +38,7 @@ ROW_MEMORY_NS = 4 * NANOSECONDS
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What to do with one chunk: start a new stream or not, samples to skip at its head, zeros to put before it."""
+    """Placement of one chunk: start a new stream or not, samples to skip at its head, zeros to put before it."""
 
     restart: bool
     skip: int
@@ -175,7 +175,7 @@ class ColumnGroup:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one tick takes from the audio. lld: (65,) float32, not normalized; center_ns: of its newest column group."""
+    """The audio input of one tick. lld: (65,) float32, not normalized; center_ns: of its newest column group."""
 
     lld: np.ndarray
     center_ns: int
@@ -185,9 +185,9 @@ class Step:
 class RowTimeline:
     """LLD rows with their times; gives, per column group, the row whose window center is nearest to an instant.
 
-    A row that touches a hole is masked. An instant without an unmasked row at most HOLD_NS before it has no audio. Starts
-    rise: a stream that begins before the end of the one before it (a change of rate) replaces the rows that it overlaps. So a
-    row is found by bisection, and one chunk of any length costs time linear in its length.
+    A row that touches a gap is masked. An instant without an unmasked row at most HOLD_NS before it has no audio. Starts
+    rise: a stream that begins before the end of the previous one (a change of rate) replaces the rows that it overlaps. A
+    row is therefore found by bisection, and a chunk costs time linear in its length.
     """
 
     def __init__(self, groups: tuple[ColumnGroup, ...]) -> None:
@@ -272,9 +272,9 @@ class TakenFrame:
 
 
 class FrameTimeline:
-    """Frames by tick. A frame that a tick takes is processed once, in time order, and its frame is let go at once.
+    """Frames by tick. A frame that a tick takes is processed once, in time order, and its image is freed immediately.
 
-    The first frame of a tick that has not gone is certain to be taken: it is processed on arrival, so that memory holds one
+    The first frame of a tick that was not emitted is certain to be taken: it is processed on arrival, so that memory holds one
     raw frame at most. The newest other frame waits, in case a tick without own frame needs it.
     """
 
@@ -296,8 +296,7 @@ class FrameTimeline:
             payload: what `process` gets.
 
         Returns:
-            Whether the frame is late: its tick has gone without any its own frame, so that this one can only stand in for
-            a later tick.
+            Whether the frame is late: its tick was emitted without it, so only a later tick can use it.
         """
         frame = _Frame(self._spec.frame_tick(pts_ns), pts_ns, payload)
         previous_tick = self.newest_tick
@@ -365,7 +364,7 @@ class FrameTimeline:
 
 @dataclass(slots=True)
 class _Modality:
-    """How far one modality has delivered. reached_ns: pts of its last frame, or the end of its audio."""
+    """Progress of one modality. reached_ns: pts of its last frame, or the end of its audio."""
 
     reached_ns: int | None = None
 
@@ -390,7 +389,7 @@ class TickScheduler:
     )
 
     def delivered(self, who: str, pts_ns: int, *, first_pts_ns: int | None = None) -> None:
-        """Notes that a modality ("video", "audio", or "clock" for advance) has delivered up to pts_ns."""
+        """Records that a modality ("video", "audio", or "clock" for advance) has delivered up to pts_ns."""
         modality = self._reached[who]
         modality.reached_ns = pts_ns if modality.reached_ns is None else max(modality.reached_ns, pts_ns)
         if self.next_tick is None:
@@ -398,7 +397,7 @@ class TickScheduler:
             self.first_pts_ns = start if self.first_pts_ns is None else min(self.first_pts_ns, start)
 
     def late_ns(self, pts_ns: int) -> int:
-        """Returns the amount that of new audio from pts_ns on only ticks that have gone could have used."""
+        """Returns the duration of new audio from pts_ns on that is too late: only emitted ticks could have used it."""
         if self.next_tick is None:
             return 0
         reached = self._reached["audio"].reached_ns
@@ -417,11 +416,11 @@ class TickScheduler:
         return None if self.first_pts_ns is None else self.spec.frame_tick(self.first_pts_ns)
 
     def may_go(self, tick: int, *, video_ready: bool) -> bool:
-        """Returns whether the tick waits for nothing any more, and the data (or advance) reach as far as it."""
+        """Returns whether the tick is complete, and the data (or advance) reach as far as it."""
         return self._is_reached(tick) and self._video_done(tick, video_ready) and self._audio_done(tick)
 
     def went(self, tick: int) -> None:
-        """Notes that the tick has gone."""
+        """Records that the tick was emitted."""
         self.next_tick = tick + 1
 
     def last_tick(self) -> int | None:

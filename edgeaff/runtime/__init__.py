@@ -9,5 +9,12 @@ from edgeaff.runtime.stats import RuntimeHealth, RuntimeStats
 from edgeaff.runtime.status import StatusChannel
 
 __all__ = [
-    "AffectTable", "EventQueue", "Policy", "Runtime", "RuntimeHealth", "RuntimeStats", "StatusChannel", "analyze",
-]  # fmt: skip
+    "AffectTable",
+    "EventQueue",
+    "Policy",
+    "Runtime",
+    "RuntimeHealth",
+    "RuntimeStats",
+    "StatusChannel",
+    "analyze",
+]

@@ -1,4 +1,4 @@
-"""analyze: a file in, a table of events out; lossless, deterministic."""
+"""analyze: reads a file and returns a table of events; lossless and deterministic."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def analyze(
     """Returns the events of a media file, one per tick and face.
 
     Args:
-        path: video or audio file of any kind that FFmpeg reads.
-        audio: another file for the audio; both start at the same instant.
-        progress: called with every event as it comes; a plain function.
-        options: bundle, key, minimum_version, backend, max_faces, active_speaker, detector_stride, smoothing, staleness_seconds as in
-            Runtime.
+        path: video or audio file in any format that FFmpeg reads.
+        audio: separate file with the audio; both start at the same time.
+        progress: plain function, called with every event.
+        options: bundle, key, minimum_version, backend, max_faces, active_speaker, detector_stride, smoothing, staleness_seconds as
+            in Runtime.
 
     Raises:
         ArgumentError: path or audio is no path.

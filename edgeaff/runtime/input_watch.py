@@ -1,6 +1,6 @@
-"""Judges the input of a live session by its counters: is all that comes dropped, do the clocks differ, do events come?
+"""Judges the input of a live session by its counters: is all input dropped, do the clocks differ, do events arrive?
 
-Pure: counters and times are given. What makes a Runtime unhealthy is decided here and nowhere else.
+Pure: counters and times are arguments. Only this module decides what makes a Runtime unhealthy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OTHER = {"video": "audio", "audio": "video"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong with the input now. modality: "video", "audio", or "" for both."""
+    """A current problem of the input. modality: "video", "audio", or "" for both."""
 
     kind: str
     modality: str
@@ -40,7 +40,7 @@ class _Lane:
     wasted_to: float = 0.0
 
     def look(self, used: int, unused: int, now: float) -> None:
-        """Notes the counters."""
+        """Stores the counters."""
         if used > self.used:
             self.used_at, self.wasted_from = now, None
         elif unused > self.unused:
@@ -56,7 +56,7 @@ class _Lane:
 
 
 class InputWatch:
-    """Finds what is wrong with the input.
+    """Finds problems of the input.
 
     Args:
         staleness_seconds: input that is dropped for longer is reported.
@@ -70,7 +70,7 @@ class InputWatch:
         self._silent_since: float | None = None
 
     def look(self, counts: Mapping[str, int], silent_seconds: float | None, now: float) -> list[Finding]:
-        """Returns all that is wrong now.
+        """Returns all current problems.
 
         Args:
             counts: counters of the session (InputCounts).

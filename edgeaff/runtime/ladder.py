@@ -1,17 +1,17 @@
-"""The degradation ladder: decides from the worker's load how much work a live Session may leave out.
+"""The degradation ladder: decides from the worker's load how much work a live Session skips.
 
-| step | what is left out |
+| step | skipped |
 |---|---|
 | 0 | nothing |
-| 1 | the detector runs every 0.3 s; the tracker predicts between; the active speaker, if asked for, is judged on every third tick |
-| 2 | and the face encoder runs on every second frame |
+| 1 | the detector runs every 0.3 s; the tracker predicts in between; the active speaker, if requested, is judged on every third tick |
+| 2 | in addition, the face encoder runs only on every second frame |
 
-The decision is a call of the Session (`degrade`), which a Recorder writes down: a replay makes the same calls. It looks at
-windows of a second. Behind is a window in which the worker was busy for more than nine tenths of the time, or for more than half
-of it while a tenth of the frames were replaced before it could take them (a camera of 200 fps alone is no overload), or in which
-audio never waited for less than the budget. Two such windows in a row take one step down. Calm is a window without any of it in
-which the worker was busy for less than `_CALM_BUSY` of the time; five in a row take one step up. A step up that has to be taken
-back within ten seconds doubles the number of calm windows asked for the next time, up to 60.
+The decision is a call of the Session (`degrade`), which a Recorder stores, so a replay makes the same calls. The ladder
+judges windows of a second. A window is overloaded in three cases. The worker was busy for more than nine tenths of the time. It was
+busy for more than half of it while a tenth of the frames were replaced unread (a camera of 200 fps alone is no overload).
+Or audio always waited for longer than the budget. Two overloaded windows in a row take one step down. A window is calm if none of
+this applies and the worker was busy for less than `_CALM_BUSY` of the time; five in a row take one step up. A step up that is
+undone within ten seconds doubles the number of calm windows for the next one, up to 60.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 STEPS = ("full", "detector less often", "face encoder every second frame")
 _WINDOW_NS = 1_000_000_000
 _BUDGET_SECONDS = 0.1  # of audio that may wait; more is being behind
-_HOLE_NS = 3 * _WINDOW_NS  # a longer window means that the process stood still: it has no information about load
+_HOLE_NS = 3 * _WINDOW_NS  # a longer window means that the process was suspended: it shows nothing about load
 _FULL_SHARE = 0.9
 _HALF_SHARE, _REPLACED_SHARE = 0.5, 0.1
 _CALM_BUSY = (1.0, 0.6, 0.55)  # by step: what one step up adds must fit
@@ -31,11 +31,11 @@ _RELAPSE_NS = 10 * _WINDOW_NS
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the worker has seen since it started, and now.
+    """Load of the worker, since its start and now.
 
     Attributes:
         busy_ns: time spent in the session and in delivery.
-        frames: frames that came, taken or not.
+        frames: frames that arrived, taken or not.
         frames_replaced: frames replaced by newer ones before they could be taken.
         audio_waiting_seconds: audio that waits now.
     """
@@ -65,7 +65,7 @@ class Ladder:
         self._raised_ns: int | None = None
 
     def observe(self, now_ns: int, load: Load) -> int | None:
-        """Returns the new step, None where it stays.
+        """Returns the new step, or None if it stays.
 
         Args:
             now_ns: monotonic clock.

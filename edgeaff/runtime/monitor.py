@@ -1,7 +1,7 @@
-"""The monitor: looks at sources, session and sinks ten times a second and states what began and what ended.
+"""The monitor: checks sources, session and sinks ten times a second and reports each begin and end of a condition.
 
-It runs on its own thread, so that it notices a worker that hangs as well as a device that does. Something wrong is a
-condition: it is reported when it begins and when it has ended, not in between.
+It runs on its own thread and so detects a hanging worker as well as a hanging device. Conditions are
+reported at their begin and end, not in between.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Monitor:
     """Watches a runtime.
 
     Args:
-        status: where to say what changes.
+        status: channel for the changes.
         outlets: sinks and queues.
         clock: monotonic seconds.
     """
@@ -140,12 +140,12 @@ class Monitor:
         silence: Callable[[], float | None] = lambda: None,
         staleness_seconds: float = 0.5,
     ) -> None:
-        """Starts looking.
+        """Starts the checks.
 
         Args:
             sources: live sources; empty in file mode.
             inputs: gives the counters of the session.
-            goes_on: whether there will be anything to see.
+            goes_on: whether more input can arrive.
             silence: gives the seconds since the last event, or since the first input; None before that.
             staleness_seconds: input that is left out for longer is reported.
         """
@@ -155,7 +155,7 @@ class Monitor:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread after a last look; may be called again."""
+        """Ends the thread after a last check; may be called again."""
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(0.5)
@@ -175,7 +175,7 @@ class Monitor:
     def look(
         self, sources: Sequence[LiveSource], inputs: Mapping[str, int], silent_seconds: float | None = None
     ) -> None:
-        """Looks once and reports what changed.
+        """Checks once and reports changes.
 
         Args:
             sources: as for `start`.
@@ -224,7 +224,7 @@ class Monitor:
         if self._last_look is not None:
             gap = max(now - self._last_look[0], asleep - self._last_look[1])
             if gap > SUSPENDED_SECONDS:
-                message = f"the process must run all the time, got a stop of {gap:.1f} s; what came meanwhile is lost."
+                message = f"The process was suspended for {gap:.1f} s; input of that time is lost."
                 self._raise(_Report("runtime", "runtime", "suspended", message, {"seconds": round(gap, 1)}), now)
         self._last_look = (now, asleep)
 
@@ -290,12 +290,12 @@ class Monitor:
                 self._over(name, kind, now)
 
     def problems(self) -> list[str]:
-        """Returns all that is wrong now, as "name: kind"."""
+        """Returns all current problems, as "name: kind"."""
         return [f"{name}: {kind}" for (name, kind), condition in list(self._conditions.items()) if condition.reported]
 
     @property
     def unhealthy(self) -> bool:
-        """Whether the input or the model is such that events cannot be relied on."""
+        """True if the state of input or model makes events unreliable."""
         return any(
             kind in UNHEALTHY_KINDS and condition.reported for (_, kind), condition in list(self._conditions.items())
         )

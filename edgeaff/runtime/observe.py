@@ -1,4 +1,4 @@
-"""What a Runtime shows on request: its counters and its health over HTTP."""
+"""Servers of a Runtime: counters and health over HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Observed(Protocol):
-    """What is shown of a Runtime."""
+    """Input of the servers of a Runtime."""
 
     @property
     def bundle(self) -> ModelBundle:
@@ -87,7 +87,7 @@ def check_live(address: Any, images: Any) -> None:
         images: False, "crop" or "frame".
 
     Raises:
-        ArgumentError: one of them is not what it must be, or images are asked for without a page.
+        ArgumentError: one of them is not what it must be, or images are requested without a page.
     """
     if images is not False and images not in ("crop", "frame"):
         raise ArgumentError(f"live_images must be False, 'crop' or 'frame', got {images!r}; leave it out for no image.")
@@ -125,9 +125,13 @@ def start_page(runtime: Observed, address: Any, images: Any, max_faces: int) -> 
         max_faces=max_faces,
     )
     return LivePage(
-        address, shown, status=lambda: describe(runtime), healthy=lambda: runtime.health().healthy, images=images or "",
+        address,
+        shown,
+        status=lambda: describe(runtime),
+        healthy=lambda: runtime.health().healthy,
+        images=images or "",
         spec=manifest.spec,
-    )  # fmt: skip
+    )
 
 
 def describe(runtime: Observed) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Origin(NamedTuple):
-    """Where an error was raised.
+    """The origin of an error.
 
     Attributes:
         source: "worker", "reader" (callbacks) or "sink".

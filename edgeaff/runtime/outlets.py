@@ -1,4 +1,4 @@
-"""Where events go: the reader's queue, callbacks, sinks. Nothing of it runs on the worker but the Recorder."""
+"""Destinations of events: the reader's queue, callbacks, sinks. Only the Recorder runs on the worker."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CLOSE_SECONDS = 0.8
 class Outlets:
     """Delivers events without ever waiting for user code in live mode, and without a loss in file mode.
 
-    Live, every sink but a Recorder stands behind a QueuedSink: its errors are survived, counted and reported. In file mode it
-    stands behind a lossless queue: its errors end the run and surface where the user reads.
+    Live, every sink except a Recorder has a QueuedSink in front of it: its errors are counted and reported. In file mode it
+    has a lossless queue: its errors end the run and are raised where the user reads.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Policy: which events a reader gets that is slower than they come."""
+"""Policy: which events a slow reader gets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ KEEP = ("every", "latest")
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What waits for a slow reader. In file mode nothing is dropped but by "latest".
+    """The events that wait for a slow reader. In file mode only "latest" drops events.
 
     Attributes:
-        keep: "every" keeps events in order, the oldest go when `capacity` is reached; "latest" keeps the newest only.
-        capacity: most events that wait; 256 is 8.5 s of one face.
+        keep: "every" keeps events in order and drops the oldest at `capacity`; "latest" keeps only the newest.
+        capacity: maximum number of waiting events; 256 is 8.5 s of one face.
         max_age_seconds: an event that has waited longer is dropped and counted; None keeps it. Live only.
     """
 

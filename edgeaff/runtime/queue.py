@@ -16,18 +16,18 @@ T = TypeVar("T")
 
 
 class EventQueue(Generic[T]):
-    """Hands events from one thread to another, never growing beyond its capacity.
+    """Passes events from one thread to another, with bounded size.
 
     Args:
         policy: a Policy, "every" or "latest".
-        capacity: most events held, in place of the policy's.
+        capacity: maximum number of events, in place of the policy's.
         lossless: when full, "every" makes the producer wait (file mode) instead of dropping the oldest (live).
-        clock: monotonic seconds, for the age of what waits.
+        clock: monotonic seconds, for the age of waiting events.
 
     Attributes:
-        dropped: events that went because the reader was too slow.
+        dropped: events dropped because the reader was too slow.
         stale: of these, the ones that had waited for longer than the policy allows.
-        read: whether anything was ever asked for.
+        read: whether an event was ever requested.
 
     Raises:
         ArgumentError: the policy is unknown.
@@ -98,7 +98,7 @@ class EventQueue(Generic[T]):
                     self._awaited.discard(change)
 
     def _pop(self) -> T | None:
-        """Returns the oldest event and removes it, None where there is none; call with `_changed` held."""
+        """Returns the oldest event and removes it, or None if there is none; call with `_changed` held."""
         if not self._items:
             return None
         _, item = self._items.popleft()
@@ -125,12 +125,12 @@ class EventQueue(Generic[T]):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing more will come."""
+        """True if no more events will come."""
         with self._changed:
             return self._closed and not self._items
 
     def close(self, *, discard: bool = False) -> None:
-        """Lets readers end after what is there; discard throws that away too."""
+        """Lets readers end after the waiting events; discard=True drops those too."""
         with self._changed:
             self._closed = True
             if discard:

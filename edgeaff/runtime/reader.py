@@ -1,4 +1,4 @@
-"""The reader's side of a Runtime: iterator, poll, async iterator, callbacks, status, and the errors that surface there."""
+"""The reader's side of a Runtime: iterator, poll, async iterator, callbacks, status, and the errors raised there."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class EventReader(ProcessBound):
-    """Delivers events and status events, and raises what went wrong elsewhere.
+    """Delivers events and status events, and raises errors of other threads.
 
-    Callbacks are plain or async functions. An async one runs in the event loop in which it was registered, else in one on a
-    its own thread. In a forked child every call is a SessionStateError.
+    Callbacks are plain or async functions. An async one runs in the event loop in which it was registered, or else in one on
+    a separate thread. In a forked child every call raises a SessionStateError.
     """
 
     def __init__(self, sinks: Sequence[Sink], policy: Policy, *, live: bool) -> None:
@@ -74,11 +74,11 @@ class EventReader(ProcessBound):
         return event
 
     def on_event(self, callback: Callable[[AffectEvent], Any], *, policy: Policy | str = "every") -> None:
-        """Calls back for every event on its own thread; an exception in it surfaces in join, iteration or poll.
+        """Calls back for every event on its own thread; an exception in it is raised in join, iteration or poll.
 
         Args:
             callback: called with each AffectEvent; plain or async.
-            policy: which events it gets when it is slower than they come.
+            policy: which events it gets if it is too slow.
 
         Raises:
             ArgumentError: callback is no function, or a generator.
@@ -94,7 +94,7 @@ class EventReader(ProcessBound):
         """Adds a sink to those of the constructor.
 
         Args:
-            sink: object with write(event) and close(), plain or async; no Recorder, for that must see the whole session.
+            sink: object with write(event) and close(), plain or async; no Recorder, because it must record the whole session.
             name: for messages; default the class of the sink.
 
         Raises:
@@ -106,12 +106,12 @@ class EventReader(ProcessBound):
         self._outlets.add_sink(sink, name)
 
     def on_status(self, callback: Callable[[StatusEvent], Any]) -> None:
-        """Calls back for every StatusEvent from now on, on its own thread; an exception surfaces as in `on_event`."""
+        """Calls back for every StatusEvent from now on, on its own thread; an exception is raised as in `on_event`."""
         require_function(callback)
         self.status.subscribe(callback)
 
     def on_first_face(self, callback: Callable[[StatusEvent], Any]) -> None:
-        """Calls back once, when the first face of the session is measured: the place for the notice that people are owed."""
+        """Calls back once, when the first face of the session is measured: the place for the notice to people."""
         require_function(callback)
         if is_async(callback):
 
@@ -128,7 +128,7 @@ class EventReader(ProcessBound):
         self.status.subscribe(notice)
 
     def join(self) -> None:
-        """Waits until the source has ended and every callback has returned, without reading events oneself."""
+        """Waits until the source has ended and every callback has returned, without reading events."""
         self._require_started()
         self._require_free_loop("join")
         queue = self._outlets.queue
@@ -142,7 +142,7 @@ class EventReader(ProcessBound):
 
     @property
     def finished(self) -> bool:
-        """Whether the source has ended and every event has been read."""
+        """True once the source has ended and every event has been read."""
         self._require_own_process()
         return self._outlets.queue.finished
 

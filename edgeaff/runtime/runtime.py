@@ -5,7 +5,7 @@ sources -> [worker: Session] -+-> EventQueue -> iterator | poll | async for
    |            |             +-> callbacks, sinks (a bounded queue and a thread each)
    +-- monitor -+-> StatusChannel -> on_status, on_first_face
 ```
-User code never runs on a capture thread, the worker or the monitor; what it raises surfaces where the user reads (`reader`).
+User code never runs on a capture thread, the worker or the monitor. Its exceptions are raised where events are read (`reader`).
 """
 
 from __future__ import annotations
@@ -41,9 +41,17 @@ from edgeaff.session import Session
 
 Pushable = TypeVar("Pushable", PushVideo, PushAudio)
 SESSION_OPTIONS = (
-    "backend", "face_backend", "max_faces", "detector_stride", "smoothing", "staleness_seconds", "threads", "stride", "self_test",
+    "backend",
+    "face_backend",
+    "max_faces",
+    "detector_stride",
+    "smoothing",
+    "staleness_seconds",
+    "threads",
+    "stride",
+    "self_test",
     "active_speaker",
-)  # fmt: skip
+)
 
 
 class Runtime(EventReader):
@@ -54,39 +62,39 @@ class Runtime(EventReader):
         for event in runtime:
             print(event.pts_ns, event.status, event.valence, event.arousal)
     ```
-    An argument that is None is the configuration's, else its default.
+    An argument that is None takes the value of the configuration, or else its default.
 
     Args:
-        bundle: a ModelBundle, a path, or None for the one that ships.
+        bundle: a ModelBundle, a path, or None for the shipped one.
         video: path or URI of the frames ("clip.mp4", "camera:0", "rtsp://..."; the table is in edgeaff.capture.uri), or a
             source such as PushVideo(). A file or stream brings its audio too, unless `audio` names another.
         audio: path or URI of the audio ("mic:default"), or a source such as PushAudio().
         backend: "default" (the bundle's, and the default), "onnxruntime", "openvino", "native", "tensorrt", or "auto": the fastest
-            in a short trial. A live Runtime builds "tensorrt" in the background while the default serves, and hands over after
-            its self-test.
-        face_backend: what runs the face encoder; None for the one that goes with `backend`, which "auto" chooses apart.
-        strict: refuse to fall back to, or begin with, another backend; default False.
-        max_faces: most faces with their own events per tick; default 1.
+            in a short trial. A live Runtime builds "tensorrt" in the background while the default backend runs, and swaps after
+            the self-test.
+        face_backend: backend of the face encoder; None for the one that matches `backend` ("auto" selects it separately).
+        strict: raise instead of falling back to, or starting with, another backend; default False.
+        max_faces: maximum number of faces with events per tick; default 1.
         detector_stride: run the detector on every n-th taken frame.
         smoothing: (valence_seconds, arousal_seconds), None for the bundle's.
         policy: which events a slow reader gets: "every", "latest" or a Policy.
-        staleness_seconds: status STALE after so long without any delivery; default 0.5.
+        staleness_seconds: status STALE after this time without input; default 0.5.
         ladder: live only: do less work per frame while the worker falls behind (see runtime/ladder.py); default True.
-        threads: most threads of one run of a graph; default 1.
-        stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append; default 1.
-        active_speaker: state how likely each face speaks, and count the voice as evidence for that face alone (docs/people.md);
+        threads: maximum number of threads for one run of a graph; default 1.
+        stride: compute every n-th tick and hold the value in between; for bundles with the graph affect_append; default 1.
+        active_speaker: estimate how likely each face speaks, and use the voice as evidence for that face alone (docs/people.md);
             default False.
-        self_test: replay golden ticks of the bundle before the first event: "warn" (the default) or "refuse" when they come out
-            otherwise, or "off".
+        self_test: replay golden ticks of the bundle before the first event. "warn" (default) or "refuse" if the values differ,
+            or "off".
         serve: "host:port" or a port: /metrics, /status and /healthz over HTTP, on the loopback unless a host is named (port 0
-            chooses a free one, see `serve_url`); None opens no socket.
-        live: "[host:]port": a live page there, see `live_url` and docs/live_page.md; port 0 chooses a free one, None opens no socket.
+            picks a free port, see `serve_url`); None opens no socket.
+        live: "[host:]port" of a live page, see `live_url` and docs/live_page.md; port 0 picks a free port, None opens no socket.
         live_images: False: no image leaves the process; "crop" shows the faces on the live page, "frame" the whole frame.
         sinks: called for every event: objects with write(event) and close(), paths and URIs (`delivery.open`); a Recorder
             or a path that ends in .eaffrec among them records the session.
-        config: TOML file with any of these options; arguments win.
-        key: PEM file of the public ed25519 key that must have signed the bundle; None asks for no signature.
-        minimum_version: lowest `version` of a bundle that is taken, so that an older one with a good signature is refused.
+        config: TOML file with any of these options; arguments override it.
+        key: PEM file of the public ed25519 key that must have signed the bundle; None requires no signature.
+        minimum_version: lowest accepted `version` of a bundle; rejects an older one with a valid signature.
 
     Raises:
         ArgumentError: an option is unknown or out of range.
@@ -122,7 +130,14 @@ class Runtime(EventReader):
         minimum_version: int | None = None,
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name in OPTIONS}
-        options = merge_options(arguments, config)
+        self._set_up(merge_options(arguments, config))
+
+    def _set_up(self, options: dict[str, Any]) -> None:
+        """Opens source, session and sinks from the merged options.
+
+        Raises:
+            ArgumentError: no source is named.
+        """
         if options["video"] is None and options["audio"] is None:
             raise ArgumentError("video or audio must name a source, got neither; pass for example video='clip.mp4'.")
         chosen_policy = as_policy(options["policy"])
@@ -229,9 +244,9 @@ class Runtime(EventReader):
         self._status.subscribe(page.note_status)
 
     def stop(self) -> None:
-        """Stops within a second from any state; events not read yet are thrown away, sinks get what was delivered.
+        """Stops within a second from any state. Unread events are discarded; sinks get all delivered events.
 
-        What still hangs then (a driver, a sink, a callback) is left behind on its own thread. In a forked child it does nothing.
+        A driver, sink or callback that hangs is abandoned on its thread. In a forked child this does nothing.
         """
         if self._is_inherited:
             return
@@ -247,9 +262,9 @@ class Runtime(EventReader):
         self.stop()
 
     def swap_backend(self, backend: str) -> None:
-        """Has another backend take over between two ticks, when it is loaded or built and has passed its self-test; returns at once.
+        """Swaps to another backend between two ticks, once it is built or loaded and has passed its self-test; returns immediately.
 
-        `on_status` reports what became of it: "swapped", or "swap_refused", and then the old one goes on. A Recorder notes the swap.
+        `on_status` reports "swapped", or "swap_refused" if the old backend continues. A Recorder stores the swap.
 
         Args:
             backend: a name, as for the constructor.
@@ -280,7 +295,7 @@ class Runtime(EventReader):
         return int(self._pushable("audio", PushAudio).push(samples, pts_ns=pts_ns))
 
     def finish(self) -> None:
-        """States that nothing more will be pushed, so that the events end."""
+        """Ends the pushed input; iteration over the events then ends."""
         self._require_own_process()
         for source in self._sources():
             if hasattr(source, "finish"):
@@ -302,7 +317,7 @@ class Runtime(EventReader):
 
     @property
     def warnings(self) -> list[str]:
-        """What was found wrong with the source, the model, the sinks and what is served so far, one sentence each."""
+        """Warnings so far about the source, the model, the sinks and the servers, one sentence each."""
         self._require_own_process()
         of_session = self._begun.session.warnings
         of_sinks = (text for sink in self._outlets.queued_sinks for text in (*sink.notices, *sink.warnings))
@@ -312,28 +327,28 @@ class Runtime(EventReader):
 
     @property
     def is_live(self) -> bool:
-        """Whether it reads devices, streams or pushed input rather than files."""
+        """True if it reads devices, streams or pushed input instead of files."""
         return self._live
 
     @property
     def bundle(self) -> ModelBundle:
-        """The bundle that computes."""
+        """The bundle in use."""
         bundle: ModelBundle = self._worker.session.bundle
         return bundle
 
     @property
     def serve_url(self) -> str | None:
-        """Where /metrics, /status and /healthz are, None unless asked for and started."""
+        """Address of /metrics, /status and /healthz; None unless requested and started."""
         return None if self._parts.server is None else self._parts.server.url
 
     @property
     def live_url(self) -> str | None:
-        """Where the live page is, its token included; None unless asked for and started."""
+        """Address of the live page with its token; None unless requested and started."""
         return None if self._parts.page is None else self._parts.page.url
 
     @property
     def source_name(self) -> str:
-        """What is read, for messages."""
+        """Name of the source, for messages."""
         return self._source_name
 
     @property

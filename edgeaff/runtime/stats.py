@@ -1,4 +1,4 @@
-"""What a Runtime counts and measures."""
+"""Counters and measurements of a Runtime."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ KEPT = 2048  # of each measure: the last 68 s of ticks
 
 @dataclass(slots=True)
 class RuntimeStats:
-    """What happened so far.
+    """Counters since the start.
 
     Attributes:
         events: delivered by the worker.
         events_by_status: the same by status.
-        events_dropped: what slow readers and callbacks missed.
+        events_dropped: events that slow readers and callbacks missed.
         frames: frames taken by the worker.
         samples: of audio taken by the worker.
         inputs: used, repaired or dropped by the session, by cause (InputCounts).
@@ -25,8 +25,8 @@ class RuntimeStats:
         sinks: written, dropped and failures, by the sink's name.
         stages_ms: p50, p95 and p99 of the last 2048: "frame" and "audio" (work of the session), "latency" (capture to
             delivery, live only).
-        queues: what waits now: "events", "frames", "audio_ms", "sinks".
-        skew_ppm: of the microphone's clock against the monotonic clock, None where there is none.
+        queues: what waits now, by name: "events", "frames", "audio_ms", "sinks".
+        skew_ppm: of the microphone's clock against the monotonic clock, or None if there is none.
         degradations: steps down the ladder so far.
     """
 
@@ -66,25 +66,28 @@ class Measures:
         with self._lock:
             stages = {stage: sorted(ring[: self._counts[stage]]) for stage, ring in self._rings.items()}
         return {
-            stage: {f"p{share}": round(values[min(len(values) - 1, len(values) * share // 100)], 3) for share in (50, 95, 99)}
+            stage: {
+                f"p{share}": round(values[min(len(values) - 1, len(values) * share // 100)], 3)
+                for share in (50, 95, 99)
+            }
             for stage, values in stages.items()
-        }  # fmt: skip
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeHealth:
-    """How a Runtime is doing now.
+    """The state of a Runtime now.
 
     Attributes:
         state: "new", "starting", "running", "degraded", "failed", "ended" or "stopped".
         healthy: running, possibly degraded, with every source OK, no sink failing, input that can be used, values in their
-            range and, live, events that come.
+            range and, live, events that arrive.
         sources: by name: kind, state, detail, age_ms of the last delivery, reconnects, frames and audio_ms that wait, skew_ppm.
         worker: alive, age_ms of what it took last, event_age_ms since the last event, busy_share of the last second.
         sinks: by name: state ("ok", "failing"), waiting, written, dropped, failures.
         ladder: step (0 is full work), name of the step, degradations so far.
         backend: `name` of the backend that runs, and `swap`: the state of the last swap that was requested.
-        problems: what is wrong now, one sentence each.
+        problems: current problems, one sentence each.
     """
 
     state: str

@@ -20,7 +20,7 @@ LOG_SIZE = 256
 
 
 class StatusChannel:
-    """Takes StatusEvents and hands them on. `emit` never waits and never runs user code.
+    """Distributes StatusEvents. `emit` never waits and never runs user code.
 
     Args:
         on_error: called with the origin and the exception when a callback raises.
@@ -77,7 +77,7 @@ class StatusChannel:
         return event
 
     def subscribe(self, callback: Callable[[StatusEvent], Any]) -> None:
-        """Calls back for every event from now on, on its own thread; 256 wait, then the oldest go."""
+        """Calls back for every event from now on, on its own thread; keeps 256 waiting events and drops the oldest."""
         queue: EventQueue[StatusEvent] = EventQueue(lossless=False)
         subscriber = Subscriber(
             callback, queue, origin=Origin("reader", "status"), on_error=self._on_error, background=self._background
@@ -108,10 +108,10 @@ class StatusChannel:
             subscriber.start()
 
     def close(self, timeout_seconds: float | None = None) -> None:
-        """Delivers what waits and ends the threads.
+        """Delivers the waiting events and ends the threads.
 
         Args:
-            timeout_seconds: how long to wait for callbacks; None waits for ever.
+            timeout_seconds: how long to wait for callbacks; None waits without limit.
         """
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         for subscriber in self._subscribers:

@@ -1,9 +1,9 @@
-"""Another backend for a running stream: prepared on its own thread while the old one serves, handed over by the worker.
+"""Swaps the backend of a running stream: prepares the new one on a thread, then the worker swaps.
 
 ```
 BackendSwap.request("tensorrt")
   thread: load or build, self-test  --ok-->     worker, between two inputs: Session.swap_backend     -> status "swapped"
-                                    --refused-> the old one goes on                                  -> status "swap_refused"
+                                    --refused-> the old one continues                                -> status "swap_refused"
 ```
 """
 
@@ -29,13 +29,13 @@ logger = logging.getLogger(__name__)
 
 
 class InitialBackend(NamedTuple):
-    """What a runtime begins with.
+    """The backend that a runtime starts with.
 
     Attributes:
         session: made with `backend`.
-        backend: what serves at first.
-        wanted: what is to take over from it, or None.
-        refused: why what was asked for is not there, or None.
+        backend: the first backend.
+        wanted: the backend to swap to, or None.
+        refused: why the requested backend is missing, or None.
     """
 
     session: Session
@@ -45,16 +45,16 @@ class InitialBackend(NamedTuple):
 
 
 def begin(make: Callable[[str], Session], backend: str, *, live: bool, strict: bool) -> InitialBackend:
-    """Returns the session that a runtime begins with.
+    """Returns the session that a runtime starts with.
 
-    Only a backend that is built on the device is replaced: live by the bundle's default until it is built, with files by the same
-    where it cannot be had. A file waits for its engine, so that its events do not depend on how long a build takes.
+    Only a backend that is built on the device is replaced. Live, the bundle's default runs until the build is done; for files, it runs
+    if the build fails. A file waits for its engine, so that its events do not depend on the build time.
 
     Args:
         make: makes a session of a backend.
-        backend: what was asked for.
-        live: whether time goes on while an engine is built.
-        strict: refuse to begin with anything else.
+        backend: the requested backend.
+        live: whether time continues while an engine is built.
+        strict: raise instead of starting with another backend.
     """
     if backend == "auto":
         session = make(backend)
@@ -71,7 +71,7 @@ def begin(make: Callable[[str], Session], backend: str, *, live: bool, strict: b
 
 
 def announce(session: Session, status: StatusChannel) -> None:
-    """States what a session chose by itself, and what its test at load found wrong.
+    """Reports the automatic choice of a session and the warnings of its self-test.
 
     Args:
         session: just made.
@@ -88,13 +88,13 @@ class BackendSwap:
     """Prepares backends for a worker, one at a time.
 
     Args:
-        worker: whose session is handed over.
+        worker: it owns the session.
         status: where it is stated.
         options: threads and stride of the session.
         make: prepares a candidate; another one in tests.
 
     Attributes:
-        state: what is going on, one sentence; empty before the first request.
+        state: current activity, one sentence; empty before the first request.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class BackendSwap:
         self._busy = False  # from a request until its handover or refusal
 
     def request(self, backend: str) -> None:
-        """Begins to prepare a backend; returns at once.
+        """Starts to prepare a backend; returns immediately.
 
         Args:
             backend: a name, as in Session.
@@ -131,11 +131,11 @@ class BackendSwap:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops what is being prepared; does not wait for it."""
+        """Stops the preparation; does not wait for it."""
         self._closed.set()
 
     def refuse(self, backend: str, error: BaseException) -> None:
-        """States that a backend was refused, and that the old one goes on."""
+        """Reports that a backend was refused, and that the old one continues."""
         self._busy = False
         self.state = f"refused {backend}: {error}"
         if not self._closed.is_set():
@@ -146,7 +146,7 @@ class BackendSwap:
         bundle: ModelBundle = self._worker.session.bundle
         try:
             candidate = self._make(bundle, backend, progress=self._report, **self._options)
-        except Exception as error:  # noqa: BLE001 - an engine of another library may raise anything; the old one goes on
+        except Exception as error:  # noqa: BLE001 - an engine of another library may raise anything; the old one continues
             self.refuse(backend, error)
             return
         self._worker.submit(lambda session: self._hand_over(session, candidate))
@@ -166,7 +166,7 @@ class BackendSwap:
         self._status.emit("backend", "swapped", self.state, name=candidate.backend, counts=figures)
 
     def _report(self, phase: str, done: int, steps: int) -> bool:
-        """Returns whether the build may go on, after saying how far it is."""
+        """Returns whether the build may continue, after reporting the progress."""
         self.state = f"{phase}: {done} of {steps}"
         now = time.monotonic()
         if now - self._reported >= PROGRESS_SECONDS:

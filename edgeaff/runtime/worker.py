@@ -24,14 +24,14 @@ Unit = VideoFrame | AudioChunk | ClockTick
 
 HALF_TICK_NS = NANOSECONDS // 60  # a frame belongs to the nearest of 30 ticks a second
 LONGEST_CHUNK_NS = NANOSECONDS  # longer chunks are pushed in pieces, so that a stop never waits for an hour of audio
-LATE_CHUNK_NS = 5 * NANOSECONDS  # but for those that come late: a step back is measured to the end of a chunk
+LATE_CHUNK_NS = 5 * NANOSECONDS  # except for those that come late: a step back is measured to the end of a chunk
 
 
 class Worker:
     """Runs a source through a session until it ends or is stopped.
 
     Args:
-        source: a file source, or a LiveGroup for time that goes on.
+        source: a file source, or a LiveGroup for live time.
         session: a Session, or one whose calls are recorded.
         outlets: where events go.
         status: where to say what happens.
@@ -39,7 +39,7 @@ class Worker:
         on_error: called with WORKER and the exception that ended the worker.
 
     Attributes:
-        session: who computes; replaced by nobody but a call handed to `submit`.
+        session: the session; only a call passed to `submit` replaces it.
         on_frame: an observer of ours that gets every frame; it must neither wait nor raise.
         stop: set it to end.
     """
@@ -83,7 +83,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """True while the thread runs."""
         return self._thread.is_alive()
 
     def join(self, timeout_seconds: float) -> None:
@@ -171,7 +171,7 @@ class Worker:
         self.session.degrade(step)
         kind = "degraded" if step > before else "restored"
         self.stats.degradations += step > before
-        message = f"the worker must keep up with the sources, got {ladder.busy_share:.0%} busy; now: {STEPS[step]}."
+        message = f"The worker is {ladder.busy_share:.0%} busy; work per frame now: {STEPS[step]}."
         numbers = {"step": step, "busy_share": round(ladder.busy_share, 3), "frames_replaced": load.frames_replaced}
         self._status.emit("runtime", kind, message, name="ladder", counts=numbers)
 

@@ -78,7 +78,7 @@ def rarity(votes: np.ndarray) -> np.ndarray:
 
 
 def face_bank(path: Path, split: str) -> FaceBank:
-    """Returns the descriptors of a split of FER+, with sharpened targets but for the test; rare train faces are drawn more often."""
+    """Returns the descriptors of a split of FER+, with sharpened targets except for the test; rare train faces are drawn more often."""
     with np.load(path, allow_pickle=False) as archive:
         descriptors, votes = archive[f"{split}_descriptor"], archive[f"{split}_votes"]
         if split == "test":  # judged by the mean of the votes

@@ -155,8 +155,11 @@ def add_labels(certificates: Sequence[dict[str, Any]], parity: dict[str, Any], s
             f"parity must hold rows with labels for the step with sha256 {found}, got {edge['bundle']} and labels "
             f"{edge['data']['labels']!r}; run benchmarks/parity.py with this step and a corpus."
         )
-    rows = {(row["backend"], row["precision"]): row for row in parity["rows"] if row["model"] == "edge"
-            and row["modalities"] == "audio_video"}  # fmt: skip
+    rows = {
+        (row["backend"], row["precision"]): row
+        for row in parity["rows"]
+        if row["model"] == "edge" and row["modalities"] == "audio_video"
+    }
     for certificate in certificates:
         row = rows.get((certificate["backend"], certificate["precision"]))
         if row is None:
@@ -164,13 +167,15 @@ def add_labels(certificates: Sequence[dict[str, Any]], parity: dict[str, Any], s
         for name in DIMENSIONS:
             after, lost = row[f"ccc_label_{name}"], row[f"ccc_label_loss_{name}"]
             certificate |= {
-                f"ccc_label_before_{name}": after + lost, f"ccc_label_after_{name}": after, f"ccc_label_loss_{name}": lost
-            }  # fmt: skip
+                f"ccc_label_before_{name}": after + lost,
+                f"ccc_label_after_{name}": after,
+                f"ccc_label_loss_{name}": lost,
+            }
         certificate["labels"] = edge["data"]["tracks"]["origin"]
 
 
 def read_int8_encoder(parts: Path, members: dict[str, bytes]) -> dict[str, Any] | None:
-    """Returns the figures of the 8-bit encoder, after putting it in the place of the float32 one; None where there is none.
+    """Returns the figures of the 8-bit encoder, after putting it in the place of the float32 one; None if there is none.
 
     Args:
         parts: folder with the parts.

@@ -1,4 +1,4 @@
-"""What a room, a microphone and a codec do to a voice: filters, reverberation, noise, gain."""
+"""Effects of room, microphone and codec on a voice: filters, reverberation, noise, gain."""
 
 from __future__ import annotations
 

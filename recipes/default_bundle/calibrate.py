@@ -1,4 +1,4 @@
-"""What the numbers are worth: standard deviation of the error by coverage, and when to abstain.
+"""Calibration: standard deviation of the error by coverage, and thresholds of abstention.
 
 Coverage is what the runtime counts: the share of the last 100 ticks that had the modality. The table is fitted on one
 half of a held-out pseudo corpus (other speakers, other photographs) and its intervals are checked on the other half.

@@ -1,6 +1,6 @@
 """The bundle as it ships, end to end: `python -m recipes.default_bundle.end_to_end --results FILE`.
 
-Each FER+ test photograph becomes its own clip: enlarged to a face of ordinary size, on a made-up background at the size
+Each FER+ test photograph becomes its own clip: enlarged to a face of ordinary size, on a synthetic background at the size
 of a video, moving a little, with the noise of a camera. `Session` gets the images, so detector, tracker, crop, face encoder and
 tail all take part; there is no audio. Clips of voices of speakers that the weights never heard go the same way, without image.
 """
@@ -36,14 +36,14 @@ FACE_PX = (96, 260)  # side of the enlarged photograph in the image, at random
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What the bundle stated of clips. stated: (N, 2), NaN where it gave no number; half: percent -> (N, 2) half-widths."""
+    """Predictions of the bundle for clips. stated: (N, 2), NaN where it gave no number; half: percent -> (N, 2) half-widths."""
 
     stated: np.ndarray
     half: dict[int, np.ndarray]
 
 
 def background(rng: np.random.Generator) -> np.ndarray:
-    """Returns a made-up room: soft light and dark, edges of walls and furniture, color. (HEIGHT, WIDTH, 3) float32, 0..255."""
+    """Returns a synthetic room: soft light and dark, edges of walls and furniture, color. (HEIGHT, WIDTH, 3) float32, 0..255."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     image = np.empty((HEIGHT, WIDTH, 3), np.float32)
     image[:] = rng.uniform(40, 200, 3)

@@ -1,4 +1,4 @@
-"""How good the tail is: photographs of FER+ held for a moment, voices nobody was trained on, and missing modalities."""
+"""Evaluation of the affect model: FER+ photographs held for a moment, unseen voices, and missing modalities."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ WATCH_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
-    """How long and how fast.
+    """Length and learning rate.
 
     Attributes:
         minutes: wall time budget; the learning rate falls along it.
@@ -100,7 +100,7 @@ def fit(
         config: how long and how fast.
         edge_config: sizes.
         watch: called every WATCH_SECONDS with the averaged system; what it returns is logged.
-        start_from: a system of the same sizes to go on from.
+        start_from: a system of the same sizes to start from.
 
     Returns:
         The averaged system, in evaluation mode.

@@ -28,7 +28,7 @@ HELD_OUT_EMODB = ("emodb_13", "emodb_15")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many sessions of a corpus: long ones (about 40 s) and short ones (1 to 8 s, as a clip pushed on its own)."""
+    """Number of sessions of a corpus: long ones (about 40 s) and short ones (1 to 8 s, as a clip pushed on its own)."""
 
     long: int
     short: int

@@ -20,14 +20,14 @@ from recipes.default_bundle.voices import Clip, active_level_db
 TICK_RATE_HZ = 30
 CHUNK = 1600
 # dB per unit of arousal, and spread, of the level within a speaker. Choice: measured within the speakers of JL-Corpus
-# (14.1, 2.6; CREMA-D 22.7, 4.6); stands in for the natural level of EmoDB, whose copies are peak-normalized and would
+# (14.1, 2.6; CREMA-D 22.7, 4.6); replaces the natural level of EmoDB, whose copies are peak-normalized and would
 # teach its opposite.
 LEVEL_SLOPE_DB, LEVEL_SPREAD_DB = 14.0, 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceSession:
-    """What one session of one voice (or one group of people) gives at each tick.
+    """Data of one session of one voice (or one group of people) at each tick.
 
     Attributes:
         lld: (T, 65) float32 LLD steps, not normalized.

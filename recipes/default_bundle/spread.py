@@ -1,4 +1,4 @@
-"""Trains the standard deviations that the model states for the face at hand, against the votes of single raters.
+"""Trains the standard deviations that the model states for the current face, against the votes of single raters.
 
 The target of a face is the distribution of its raters' votes, each an anchor of the circumplex: the error of the value against one
 rater drawn from it. The loss is the expected negative log likelihood of a normal distribution, plus the expected pinball loss of
@@ -159,8 +159,10 @@ def honesty(spread: Spread, seen: Seen, halves: Mapping[str, float]) -> dict[str
         error, own, votes = seen.errors()[..., column], std[:, None, column], seen.votes
         votes = votes / len(votes)
         share = {
-            "inside_95": NORMAL_95 * own, "inside_68": halves[dimension] * own, "inside_one_std": own,
-        }  # fmt: skip
+            "inside_95": NORMAL_95 * own,
+            "inside_68": halves[dimension] * own,
+            "inside_one_std": own,
+        }
         found = {name: float((votes * (error <= half)).sum()) for name, half in share.items()}
         broad = np.broadcast_to(own, error.shape)
         centered_std, centered_error = broad - (votes * broad).sum(), error - (votes * error).sum()

@@ -1,7 +1,7 @@
-"""How the recipe does on voices it never heard: one speaker of EmoDB at a time, or a whole corpus, from audio alone.
+"""Evaluation of the recipe on unseen voices: one speaker of EmoDB at a time, or a whole corpus, from audio alone.
 
 Each fold trains its own system, on audio alone and on the short sessions, which hold one voice each, so that nobody
-left out is heard in company. What a fold stated of its clips is kept, so that a killed run goes on with the next fold.
+left out is heard in company. What a fold stated of its clips is kept, so that a killed run resumes with the next fold.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FEWEST_SPEAKERS = 5  # for an interval
 
 @dataclass(slots=True)
 class Predictions:
-    """What was stated of the clips of some speakers. stated, labels: one (clips, 2) array a speaker; speakers: their names."""
+    """Predictions for the clips of some speakers. stated, labels: one (clips, 2) array a speaker; speakers: their names."""
 
     stated: list[np.ndarray] = field(default_factory=list)
     labels: list[np.ndarray] = field(default_factory=list)
@@ -69,7 +69,7 @@ def predictions_without(
     *,
     video_size: int,
 ) -> Predictions:
-    """Trains without some speakers and returns what the system states of their clips.
+    """Trains without some speakers and returns the predictions for their clips.
 
     Args:
         out: the speakers left out, of training and of the statistics of the normalizer.

@@ -1,4 +1,4 @@
-"""Emotional voices at hand as clips with a place on the circumplex: EmoDB, CREMA-D, JL-Corpus, EmoGator."""
+"""The available emotional voices as clips with a place on the circumplex: EmoDB, CREMA-D, JL-Corpus, EmoGator."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 The graph: `image` (1, 3, H, W) uint8 RGB -> `map_8`, `map_16`, `map_32` (1, 15, H/stride, W/stride) float32. The
 scaling of pixels is part of the first convolution. Weights are float16 followed by a cast, which runtimes fold when
 they load: half the file, float32 arithmetic. By default weights and activations
-are 8 bit instead (quantize.py). Beside it a JSON states which run it is and what the validation part states of this very
+are 8 bit instead (quantize.py). Beside it a JSON states the run and the validation results of this very
 file; the score threshold is fixed there and nowhere else.
 """
 

@@ -1,4 +1,4 @@
-"""What each cell of the three grids should answer for one image.
+"""Training targets of each cell of the three grids for one image.
 
 With a teacher (a YuNet file) the score target of a cell near a labeled face is the teacher's own score there, scaled
 so that the best cell of every labeled face asks for 0.95; without one, or where the teacher sees nothing, cells near

@@ -10,7 +10,7 @@ LETTERS = "ABCDEFGHKMNOPQRSUXYZ0689&@%?"
 
 
 def texture(rng: Generator, width: int, height: int) -> np.ndarray:
-    """Returns a made-up face-free image, (height, width, 3) uint8: a pattern, or a drawing on one."""
+    """Returns a synthetic face-free image, (height, width, 3) uint8: a pattern, or a drawing on one."""
     image = _pattern(rng, width, height)
     if rng.random() < 0.6:
         for _ in range(int(rng.integers(1, 7))):

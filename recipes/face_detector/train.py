@@ -84,7 +84,7 @@ class Trainer:
 
     @property
     def last_step(self) -> int:
-        """Where this run ends."""
+        """Last step of this run."""
         extra = self._config["second"]["steps"] if self._args.round == 2 else 0
         return int(self._config["steps"] + extra)
 

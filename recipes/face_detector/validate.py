@@ -177,8 +177,12 @@ def summarize(views: list[View], found: list[tuple[np.ndarray, np.ndarray]]) -> 
         by_kind[name]["large"] = round(float((score[mine] > limit).mean()), 4) if mine.any() else None
     sizes = {name: int(((height >= low) & (height < high)).sum()) for name, (low, high) in SIZE_NAMES.items()}
     return {
-        "views": len(views), "faces": sizes, "chosen": good[0], "by_kind": by_kind, "table": table,
-    }  # fmt: skip
+        "views": len(views),
+        "faces": sizes,
+        "chosen": good[0],
+        "by_kind": by_kind,
+        "table": table,
+    }
 
 
 def validate_network(network: nn.Module, faces_folder: Path, cache_folder: Path) -> dict[str, Any]:

@@ -44,9 +44,17 @@ class AugmentConfig:
 
 # What the encoder that ships was trained on: also poses, coverings, light and contrast that the tiles do not hold.
 WIDE = AugmentConfig(
-    scale=1.2, rotation_degrees=13.0, pose=0.12, clean=0.12, tone=0.5, occlusion=0.1, covering=0.3, faint=0.1, bright=0.15,
+    scale=1.2,
+    rotation_degrees=13.0,
+    pose=0.12,
+    clean=0.12,
+    tone=0.5,
+    occlusion=0.1,
+    covering=0.3,
+    faint=0.1,
+    bright=0.15,
     noise=0.25,
-)  # fmt: skip
+)
 
 
 def plain(image: np.ndarray) -> np.ndarray:
@@ -57,10 +65,17 @@ def plain(image: np.ndarray) -> np.ndarray:
 
 
 def warp(
-    image: np.ndarray, *, scale: float = 1.0, shift: tuple[float, float] = (0.0, 0.0), degrees: float = 0.0,
-    aspect: float = 1.0, mirror: bool = False, border: int | None = None, cubic: bool = False,
+    image: np.ndarray,
+    *,
+    scale: float = 1.0,
+    shift: tuple[float, float] = (0.0, 0.0),
+    degrees: float = 0.0,
+    aspect: float = 1.0,
+    mirror: bool = False,
+    border: int | None = None,
+    cubic: bool = False,
     keystone: tuple[float, float] = (0.0, 0.0),
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Returns the crop of a tile through a similarity (and aspect) transform.
 
     Args:
@@ -230,9 +245,15 @@ def augment(image: np.ndarray, random: np.random.Generator, config: AugmentConfi
     )
     frame = crop.astype(np.float32)
     changes = (
-        (config.covering, cover), (config.occlusion, occlude), (config.tone, change_tone), (config.shade, shade),
-        (config.bright, expose), (config.faint, fade), (config.blur, blur), (config.noise, add_noise),
-    )  # fmt: skip
+        (config.covering, cover),
+        (config.occlusion, occlude),
+        (config.tone, change_tone),
+        (config.shade, shade),
+        (config.bright, expose),
+        (config.faint, fade),
+        (config.blur, blur),
+        (config.noise, add_noise),
+    )
     for probability, change in changes:
         if random.random() < probability:
             frame = change(frame, random)

@@ -43,10 +43,17 @@ def mask_lower(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         shape = np.array([[-0.1, top], [1.1, top + random.normal(0, 0.03)], [1.1, 1.1], [-0.1, 1.1]])
     else:
         side = random.uniform(0.04, 0.16)
-        shape = np.array([
-            [side, top + 0.06], [0.5, top - random.uniform(0.0, 0.08)], [1 - side, top + 0.06],
-            [1 - side - 0.04, 0.86], [0.62, 1.04], [0.38, 1.04], [side + 0.04, 0.86],
-        ])  # fmt: skip
+        shape = np.array(
+            [
+                [side, top + 0.06],
+                [0.5, top - random.uniform(0.0, 0.08)],
+                [1 - side, top + 0.06],
+                [1 - side - 0.04, 0.86],
+                [0.62, 1.04],
+                [0.38, 1.04],
+                [side + 0.04, 0.86],
+            ]
+        )
     shape = shape + [random.normal(0, 0.02), 0.0]
     image = _fill(image, shape, _tone(image, random), random)
     for _ in range(int(random.integers(0, 4))):  # folds

@@ -23,9 +23,18 @@ from recipes.face_encoder.evaluate import Encode, encoder_of, session_of
 from recipes.face_encoder.train import default_data
 
 MILD = AugmentConfig(
-    scale=1.12, shift=0.025, rotation_degrees=6.0, clean=0.0, low_resolution=0.15, tone=0.5, shade=0.2, noise=0.15,
-    blur=0.2, jpeg=0.3, occlusion=0.05,
-)  # fmt: skip
+    scale=1.12,
+    shift=0.025,
+    rotation_degrees=6.0,
+    clean=0.0,
+    low_resolution=0.15,
+    tone=0.5,
+    shade=0.2,
+    noise=0.15,
+    blur=0.2,
+    jpeg=0.3,
+    occlusion=0.05,
+)
 
 
 APART = 3

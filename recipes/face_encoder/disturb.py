@@ -1,4 +1,4 @@
-"""What hinders a view of a face, one kind at a time: for the errors that the model states, and for measuring them."""
+"""Disturbances of a face, one kind at a time, to train and to measure the stated errors."""
 
 from __future__ import annotations
 

@@ -115,13 +115,17 @@ DISTURBANCES: dict[str, Change] = {
     "warm light": lambda image, random: tint(plain(image), (1.0, 0.8, 0.55)),
     "mirrored": lambda image, random: plain(image[:, ::-1].copy()),
     "brightness x 1.3": lambda image, random: level(plain(image), gain=1.3),
-}  # fmt: skip
+}
 # What the issue asks to cost at most 0.03. Brightness x 1.5 is shown but is no part of it: it saturates the face, and what
 # is clipped is gone (`clipped_pixels`).
 BAR_NAMES = (
-    "crop jitter +-10 % (every edge)", "rotation 15 degrees", "brightness x 0.5", "brightness x 1.3",
-    "blur sigma 1.5 px", "JPEG 40",
-)  # fmt: skip
+    "crop jitter +-10 % (every edge)",
+    "rotation 15 degrees",
+    "brightness x 0.5",
+    "brightness x 1.3",
+    "blur sigma 1.5 px",
+    "JPEG 40",
+)
 
 
 def affect_of(descriptors: np.ndarray, heads: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Trains the face encoder: `python -m recipes.face_encoder.train OUT`.
 
-One seed gives one result; `last.safetensors` is written after every epoch and the same command goes on from it.
+One seed gives one result; `last.safetensors` is written after every epoch and the same command resumes from it.
 `best.safetensors` holds the averaged network with the best mean CCC on the valid part. The test part is never read here.
 """
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """How the encoder is trained.
+    """Configuration of the encoder's training.
 
     Attributes:
         epochs: passes over the train part.
@@ -108,7 +108,7 @@ def make_batch(faces: FaceSet, index: np.ndarray, random: np.random.Generator) -
 
 
 class Trainer:
-    """One run; `save` writes its whole state and `resume` goes on from it.
+    """One run; `save` writes its whole state and `resume` continues from it.
 
     Args:
         out: folder of `last.safetensors`, `best.safetensors` and `log.jsonl`.

@@ -50,8 +50,10 @@ def hum(random: np.random.Generator, count: int) -> np.ndarray:
     wander = random.choice([0.0, 0.0, 0.002, 0.01])
     phase = 2 * np.pi * np.cumsum(base * (1 + wander * _slow(random, count, 1.0))) / SAMPLE_RATE_HZ
     fall = random.uniform(0.3, 2.0)
-    made = sum(np.sin(k * phase + random.uniform(0, 6.3)) * random.uniform(0.2, 1.0) / k**fall
-               for k in range(1, int(min(40, NYQUIST_HZ / base))))  # fmt: skip
+    made = sum(
+        np.sin(k * phase + random.uniform(0, 6.3)) * random.uniform(0.2, 1.0) / k**fall
+        for k in range(1, int(min(40, NYQUIST_HZ / base)))
+    )
     if random.random() < 0.3:
         made = made * (1 + random.uniform(0.1, 0.9) * np.sin(2 * np.pi * random.uniform(0.5, 12.0) * times))
     return made / np.std(made) + 10.0 ** random.uniform(-2.5, -0.3) * colored_noise(random, count)
@@ -195,8 +197,10 @@ def speak(random: np.random.Generator, count: int) -> np.ndarray:
     )
     phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE_HZ
     scale, move = random.uniform(0.85, 1.2), random.choice([0.0, 0.1, 0.25])
-    formants = [(f * scale * np.exp(move * _slow(random, count, 4.0)), f * random.uniform(0.2, 0.45), level)
-                for f, level in ((600, 1.0), (1500, random.uniform(0.3, 0.7)), (2600, random.uniform(0.1, 0.4)))]  # fmt: skip
+    formants = [
+        (f * scale * np.exp(move * _slow(random, count, 4.0)), f * random.uniform(0.2, 0.45), level)
+        for f, level in ((600, 1.0), (1500, random.uniform(0.3, 0.7)), (2600, random.uniform(0.1, 0.4)))
+    ]
     made, floor = np.zeros(count), 10.0 ** random.uniform(-2.5, -1.6)
     for k in range(1, 30):
         gain = floor + sum(level * np.exp(-np.square((k * pitch - f) / band)) for f, band, level in formants)
@@ -216,9 +220,14 @@ def speak(random: np.random.Generator, count: int) -> np.ndarray:
 
 
 KINDS: dict[str, tuple[Make, float]] = {
-    "silence": (silence, 0.05), "noise": (noise, 0.2), "hum": (hum, 0.13), "tones": (tones, 0.12), "music": (music, 0.34),
-    "knocks": (knocks, 0.08), "coughs": (coughs, 0.08),
-}  # fmt: skip
+    "silence": (silence, 0.05),
+    "noise": (noise, 0.2),
+    "hum": (hum, 0.13),
+    "tones": (tones, 0.12),
+    "music": (music, 0.34),
+    "knocks": (knocks, 0.08),
+    "coughs": (coughs, 0.08),
+}
 
 
 def make(random: np.random.Generator, kind: str, seconds: float) -> np.ndarray:

@@ -111,9 +111,13 @@ class Foreign:
         self._array = array
         self.shape = array.shape
         self.__cuda_array_interface__ = {
-            "shape": array.shape, "typestr": array.dtype.str, "data": (array.ctypes.data, False), "version": 3,
-            "strides": None if array.flags.c_contiguous else array.strides, "stream": stream,
-        }  # fmt: skip
+            "shape": array.shape,
+            "typestr": array.dtype.str,
+            "data": (array.ctypes.data, False),
+            "version": 3,
+            "strides": None if array.flags.c_contiguous else array.strides,
+            "stream": stream,
+        }
 
 
 def on_device(array: np.ndarray, memory: HostMemory) -> DeviceArray:

@@ -33,8 +33,11 @@ def test_nobody_else_imports_them_first() -> None:
 
 def in_new_process(tmp_path: Path, program: str, **environment: str) -> None:
     subprocess.run(
-        [sys.executable, "-c", program], env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), **environment}, check=True, timeout=60
-    )  # fmt: skip
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), **environment},
+        check=True,
+        timeout=60,
+    )
 
 
 def test_onnxruntime_leaves_no_device_id(tmp_path: Path) -> None:

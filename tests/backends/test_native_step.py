@@ -78,10 +78,14 @@ def native_values(step: NativeStep, ticks: list) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "sizes",
-    [{}, {"size": 32, "num_heads": 2, "ffn_size": 48, "layers": 1, "band": 7}, {"size": 64, "num_heads": 2, "band": 33},
-     {"layers": 0, "band": 2}],
+    [
+        {},
+        {"size": 32, "num_heads": 2, "ffn_size": 48, "layers": 1, "band": 7},
+        {"size": 64, "num_heads": 2, "band": 33},
+        {"layers": 0, "band": 2},
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_native_step_equals_the_torch_step(instruction_set: str, sizes: dict) -> None:
     model, ticks, expected = reference_run(**sizes)
     # Measured: 6e-7.

@@ -125,8 +125,14 @@ def test_for_plugin_leaves_the_node_alone() -> None:
     import onnx
 
     parsed = load(step())
-    other = onnx.helper.make_function("elsewhere", "Twice", ["x"], ["y"], [onnx.helper.make_node("Add", ["x", "x"], ["y"])],
-                                      [onnx.helper.make_opsetid("", 18)])  # fmt: skip
+    other = onnx.helper.make_function(
+        "elsewhere",
+        "Twice",
+        ["x"],
+        ["y"],
+        [onnx.helper.make_node("Add", ["x", "x"], ["y"])],
+        [onnx.helper.make_opsetid("", 18)],
+    )
     parsed.functions.append(other)
     made = for_plugin(parsed.SerializeToString())
     assert [function.name for function in load(made).functions] == ["Twice"]

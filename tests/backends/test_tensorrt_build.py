@@ -139,7 +139,7 @@ def test_a_build_reports_progress_and_can_be_stopped() -> None:
     build_engine(step, BuildRequest("tensorrt_rtx", ("sm_86",)), progress=lambda *what: seen.append(what))
     assert ("Building engine", 0, 6) in seen
     assert seen[-1] == ("Building engine", 6, 6)
-    with pytest.raises(BundleError, match="a request to stop"):
+    with pytest.raises(BundleError, match="build was stopped"):
         build_engine(step, BuildRequest("tensorrt_rtx", ("sm_86",)), progress=lambda *what: False)
 
 

@@ -128,9 +128,19 @@ def test_strides_and_addresses_are_those_of_contiguous_arrays() -> None:
     named = dict(zip(NODE_INPUTS, inputs, strict=True))
     assert sizes == (0, 2, 3, 5, 2, 16, 4)
     assert audio == (
-        named["q_audio"].address, 96, 32, named["kv_audio"].address, 320, 64, named["key_mask_audio"].address, 5,
-        named["age_bias_audio"].address, named["residual_audio"].address, 96, 32,
-    )  # fmt: skip
+        named["q_audio"].address,
+        96,
+        32,
+        named["kv_audio"].address,
+        320,
+        64,
+        named["key_mask_audio"].address,
+        5,
+        named["age_bias_audio"].address,
+        named["residual_audio"].address,
+        96,
+        32,
+    )
     assert video[0] == named["q_video"].address
     assert weights == (0.0, 0.0, named["alpha"].address, named["beta"].address)
     assert (output, stream) == ((named["q_audio"].address, 96, 32), 11)

@@ -40,8 +40,11 @@ def test_stages_scaling_and_waterfall_are_there(small):
         ("face detector", "onnxruntime"),
         ("crop", "edgeaff"),
     } <= stages
-    assert all({"min_us", "p50_us", "p90_us", "p99_us", "jitter_us", "cpu_p50_us", "roof_percent", "rss_mib", "error_to_fp32"} <= set(row)
-               for row in small["stages"])  # fmt: skip
+    assert all(
+        {"min_us", "p50_us", "p90_us", "p99_us", "jitter_us", "cpu_p50_us", "roof_percent", "rss_mib", "error_to_fp32"}
+        <= set(row)
+        for row in small["stages"]
+    )
     scaled = {row["scaling"] for row in small["scaling"]}
     assert {
         "T, attention, newest row",

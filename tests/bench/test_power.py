@@ -33,9 +33,13 @@ def jetson(tmp_path):
 def test_rails_and_clocks_of_a_jetson_are_read(jetson):
     assert read_rails(jetson) == {"VDD_IN": 6.0, "VDD_CPU_GPU_CV": 2.0}
     assert describe_device(jetson) == {
-        "cpu_mhz": [1510], "gpu_mhz": 625, "model": "NVIDIA Jetson Orin Nano Developer Kit", "nvpmodel": "pmode:0001",
-        "celsius": {"cpu-thermal": 48.25}, "rails_w": {"VDD_IN": 6.0, "VDD_CPU_GPU_CV": 2.0},
-    }  # fmt: skip
+        "cpu_mhz": [1510],
+        "gpu_mhz": 625,
+        "model": "NVIDIA Jetson Orin Nano Developer Kit",
+        "nvpmodel": "pmode:0001",
+        "celsius": {"cpu-thermal": 48.25},
+        "rails_w": {"VDD_IN": 6.0, "VDD_CPU_GPU_CV": 2.0},
+    }
 
 
 def test_a_device_that_states_nothing_is_no_fault(tmp_path):

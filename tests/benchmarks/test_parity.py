@@ -11,9 +11,16 @@ import pytest
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_onnx]
 ROOT = Path(__file__).parents[2]
 KEYS = {
-    "model", "backend", "precision", "modalities", "ccc_reference_valence", "ccc_reference_arousal", "ccc_label_loss_valence",
-    "ccc_label_loss_arousal", "max_abs_difference",
-}  # fmt: skip
+    "model",
+    "backend",
+    "precision",
+    "modalities",
+    "ccc_reference_valence",
+    "ccc_reference_arousal",
+    "ccc_label_loss_valence",
+    "ccc_label_loss_arousal",
+    "max_abs_difference",
+}
 
 
 @pytest.fixture(scope="module")

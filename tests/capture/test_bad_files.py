@@ -225,13 +225,15 @@ def test_bad_samples_are_passed_on_for_the_session_to_count(shared):
 
 
 CLIPS = {  # frames, first, last; samples, first, rate
-    **{f"grid_{name}.mpg": ((75, 0.0, 2.96), (131_328, 0.0, 44_100)) for name in
-       ("bbaf2n", "brbk7n", "lbax4n", "lbbc2a", "lrwp9a")},
+    **{
+        f"grid_{name}.mpg": ((75, 0.0, 2.96), (131_328, 0.0, 44_100))
+        for name in ("bbaf2n", "brbk7n", "lbax4n", "lbbc2a", "lrwp9a")
+    },
     "weekly_address_f.mp4": ((200, 0.0, 7.96), (128_000, 0.0, 16_000)),
     "retalk1_vfr.mp4": ((135, 507 / 15_360, 6.099674479), (269_312, 0.0, 44_100)),
     "retalk4.mp4": ((199, 0.0, 6.6), (290_816, 0.0, 44_100)),
     "portrait1080_hevc.mp4": ((250, 0.0, 9.96), (441_344, 0.0, 44_100)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CLIPS)

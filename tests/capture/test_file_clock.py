@@ -1,4 +1,4 @@
-"""The times of a file's frames, any that its container stores: each frame shows its number."""
+"""Times of a file's frames, whichever times its container stores: each frame shows its number."""
 
 from fractions import Fraction
 
@@ -102,9 +102,12 @@ def test_a_lost_packet_moves_no_other_frame(tmp_path, form):
 
 @pytest.mark.parametrize(
     ("codec", "form", "rate", "how"),
-    [("mpeg4", "m4v", 30, "as the stream declares"), ("mpeg2video", "mpeg2video", 30, "as the stream declares"),
-     ("mjpeg", "mjpeg", 25, "an assumption")],
-)  # fmt: skip
+    [
+        ("mpeg4", "m4v", 30, "as the stream declares"),
+        ("mpeg2video", "mpeg2video", 30, "as the stream declares"),
+        ("mjpeg", "mjpeg", 25, "an assumption"),
+    ],
+)
 def test_a_raw_stream_has_a_nominal_clock_and_a_warning(tmp_path, codec, form, rate, how):
     numbers, times, source = read(write_numbered(tmp_path / "clip.raw", codec, form=form))
     assert numbers == list(range(FRAMES))

@@ -290,7 +290,7 @@ def test_ffmpeg_stays_silent_about_damage(tmp_path, capfd):
 
 @pytest.mark.parametrize("suffix", ["mov", "mkv", "avi", "ts", "mp4"])
 def test_a_file_damaged_anywhere_is_read_or_refused(tmp_path, suffix):
-    """Nothing but MediaError leaves a MediaFile, times rise and images have pixels, any that bytes are changed."""
+    """For any changed bytes, a MediaFile raises only MediaError, times rise, and images have pixels."""
     codec = {"video_codec": "mpeg2video", "pix_fmt": "yuv420p", "time_base": Fraction(1, 25)}
     audio = {"audio_codec": "mp2"} if suffix in ("ts", "mp4", "avi") else {}
     path = write_clip(

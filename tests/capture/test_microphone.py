@@ -128,7 +128,7 @@ def test_no_device_at_all_is_an_error():
 
 
 def test_device_that_takes_no_rate_is_an_error():
-    with pytest.raises(DeviceError, match="must open at one of 44100, 48000.*Invalid sample rate"):
+    with pytest.raises(DeviceError, match="opened at none of 44100, 48000.*Invalid sample rate"):
         microphone(FakePortAudio(rates=())).start()
 
 

@@ -292,8 +292,14 @@ def test_a_file_whose_name_is_a_pattern_is_read_itself(tmp_path):
     ],
 )
 def test_a_file_that_names_other_files_is_refused(tmp_path, name, text):
-    other = write_clip(tmp_path / "other.ts", frames=[gradient(32, 48)] * 5, times=[n / 25 for n in range(5)],
-                       video_codec="mpeg2video", pix_fmt="yuv420p", time_base=Fraction(1, 25))  # fmt: skip
+    other = write_clip(
+        tmp_path / "other.ts",
+        frames=[gradient(32, 48)] * 5,
+        times=[n / 25 for n in range(5)],
+        video_codec="mpeg2video",
+        pix_fmt="yuv420p",
+        time_base=Fraction(1, 25),
+    )
     assert sum(isinstance(unit, VideoFrame) for unit in MediaFile(other)) == 5
     (tmp_path / name).write_text(text.format(other=other))
     with pytest.raises(MediaError, match="got a playlist or a description of streams"):

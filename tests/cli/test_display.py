@@ -42,9 +42,17 @@ class Clock:
 
 def event(tick: int, valence: float | None = 0.25, **fields: Any) -> Any:
     return replace(
-        FULL, seq=tick, pts_ns=tick * 33_333_333, valence=valence, arousal=-0.5, valence_std=0.1, arousal_std=0.2,
-        status=Status.OK if valence is not None else Status.NO_FACE, latency_ms=20.0 + tick, **fields,
-    )  # fmt: skip
+        FULL,
+        seq=tick,
+        pts_ns=tick * 33_333_333,
+        valence=valence,
+        arousal=-0.5,
+        valence_std=0.1,
+        arousal_std=0.2,
+        status=Status.OK if valence is not None else Status.NO_FACE,
+        latency_ms=20.0 + tick,
+        **fields,
+    )
 
 
 def make_runtime(frames: int = 60, *, is_live: bool = True) -> Any:

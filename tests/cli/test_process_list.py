@@ -37,9 +37,14 @@ def test_secrets_are_not_shown() -> None:
     plain = ("run", "clip.mp4", "--quiet", "é.mp4", "", "camera:0?fps=30")
     shown = shown_by(code, *plain, *URIS, "last")
     assert [text.rstrip() for text in shown] == [
-        *plain, "rtsp://***@127.0.0.1:1/cam", "--output=mqtt://***@host/topic", "gst:rtspsrc *** ! appsink", "***@x",
-        "--serve=9477?token=***", "last",
-    ]  # fmt: skip
+        *plain,
+        "rtsp://***@127.0.0.1:1/cam",
+        "--output=mqtt://***@host/topic",
+        "gst:rtspsrc *** ! appsink",
+        "***@x",
+        "--serve=9477?token=***",
+        "last",
+    ]
 
 
 def test_command_hides_its_secrets_before_anything_else() -> None:

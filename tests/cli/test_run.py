@@ -200,9 +200,11 @@ def test_interrupted_run_keeps_what_was_computed(tmp_path: Path) -> None:
     path, output = write_wav(tmp_path / "long.wav", 600.0), tmp_path / "events.jsonl"
     process = subprocess.Popen(
         [sys.executable, "-m", "edgeaff", "run", str(path), "--output", str(output), "--quiet"],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background shell hands down an ignored one
-    )  # fmt: skip
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (output.exists() and output.stat().st_size > 2000):
         time.sleep(0.05)

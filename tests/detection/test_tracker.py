@@ -49,7 +49,7 @@ def run(tracker: FaceTracker, frames, *, stride: int = 1, image=None):
 
 
 def walkers(*paths, frames: int, hidden=lambda number, walker: False, noise: float = 0.6, seed: int = 0):
-    """paths: functions frame -> (x, y, size). Returns detections per frame, in an order that has no information."""
+    """paths: functions frame -> (x, y, size). Returns detections per frame, in an arbitrary order."""
     rng = np.random.default_rng(seed)
     rows = []
     for number in range(frames):

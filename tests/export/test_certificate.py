@@ -16,9 +16,16 @@ from edgeaff.golden import Agreement, require_parity
 from recipes.default_bundle import assemble
 
 KEYS = {
-    "backend", "precision", "versions", "ccc_reference_valence", "ccc_reference_arousal", "max_abs_difference", "sequences",
-    "ticks", "date",
-}  # fmt: skip
+    "backend",
+    "precision",
+    "versions",
+    "ccc_reference_valence",
+    "ccc_reference_arousal",
+    "max_abs_difference",
+    "sequences",
+    "ticks",
+    "date",
+}
 BACKENDS = [
     "onnxruntime",
     pytest.param("native", marks=pytest.mark.needs_native),
@@ -135,8 +142,11 @@ def write_int8_encoder(folder, **changes):
     """Writes an 8-bit encoder (the same with an empty doc string) with figures that reach the bar, and these changed."""
     path = folder / "face_encoder.onnx"
     (folder / "face_encoder.int8.onnx").write_bytes(path.read_bytes() + b"\x32\0")
-    figures = {f"{kind}_{name}": value for kind, value in (("ccc_reference", 0.9996), ("ccc_label", 0.9),
-               ("ccc_label_loss", 0.001)) for name in ("valence", "arousal")}  # fmt: skip
+    figures = {
+        f"{kind}_{name}": value
+        for kind, value in (("ccc_reference", 0.9996), ("ccc_label", 0.9), ("ccc_label_loss", 0.001))
+        for name in ("valence", "arousal")
+    }
     figures |= {"max_abs_difference": 0.1, "faces": 3573, "speed_up": 2.4}
     for key, name in (("sha256_fp32", "face_encoder.onnx"), ("sha256_int8", "face_encoder.int8.onnx")):
         figures[key] = hashlib.sha256((folder / name).read_bytes()).hexdigest()

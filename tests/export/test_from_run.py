@@ -39,8 +39,14 @@ def write_run(folder, base, *, system="edge", sizes=None, stated=None, **feature
             module.cross.beta.fill_(0.45)
             module.dense.weight.mul_(2.0)
     stated = stated or {"fingerprint": base.spec.fingerprint, "encoder_id": encoder_id_of(base), **features}
-    run = {"system": system, "config": {"system": system, "sizes": sizes or {}}, "epoch": 3, "scores": {"ccc_mean": 0.5},
-           "features": stated, "edgeaff": "0.1.0"}  # fmt: skip
+    run = {
+        "system": system,
+        "config": {"system": system, "sizes": sizes or {}},
+        "epoch": 3,
+        "scores": {"ccc_mean": 0.5},
+        "features": stated,
+        "edgeaff": "0.1.0",
+    }
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.contiguous() for name, value in module.state_dict().items()}
     save_file(state, folder / "best.safetensors", metadata={"run": json.dumps(run)})

@@ -202,13 +202,17 @@ REFUSED = {
     "dilation": (1, "node_conv2d_3", lambda g, c: set_ints(g, "node_conv2d_3", "dilations", [2, 2])),
     "an unknown node": (0, "stem.0.relu", lambda g, c: setattr(node(g, "stem.0.relu"), "op_type", "Sigmoid")),
     "weights of 8 bits": (
-        0, "stem.1", lambda g, c: set_array(c["stem.1.weight_quantized"], np.full((16, 16, 3, 3), 127, np.int8)),
+        0,
+        "stem.1",
+        lambda g, c: set_array(c["stem.1.weight_quantized"], np.full((16, 16, 3, 3), 127, np.int8)),
     ),
     "another front": (1, "front.standardized", lambda g, c: set_array(c["front.epsilon"], np.float32(1))),
     "bilinear enlarging": (
-        0, "up.1", lambda g, c: setattr(next(a for a in node(g, "up.1").attribute if a.name == "mode"), "s", b"linear"),
+        0,
+        "up.1",
+        lambda g, c: setattr(next(a for a in node(g, "up.1").attribute if a.name == "mode"), "s", b"linear"),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", REFUSED)

@@ -49,9 +49,12 @@ def make_inputs(config, count, seed=1):
     here = rng.random((count, 2)) > 0.25
     sizes = (config.video_size, config.audio_size)
     return [
-        tuple(rng.standard_normal(size).astype(np.float32) if there else None for size, there in zip(sizes, row, strict=True))
+        tuple(
+            rng.standard_normal(size).astype(np.float32) if there else None
+            for size, there in zip(sizes, row, strict=True)
+        )
         for row in here
-    ]  # fmt: skip
+    ]
 
 
 @torch.no_grad()

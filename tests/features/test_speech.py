@@ -22,9 +22,15 @@ def loudness_gate(*, hold: int = 3) -> dict[str, np.ndarray]:
     hidden = np.zeros((260, 2))
     hidden[RMS_COLUMN] = [10.0, -10.0]
     arrays = {
-        "factor": np.ones(65), "mean": np.zeros(65), "std": np.ones(65), "hidden": hidden, "hidden_bias": np.zeros(2),
-        "out": np.array([1.0, -1.0]), "out_bias": np.zeros(1), "rules": np.array([2.0, 1.0, hold, 0.01]),
-    }  # fmt: skip
+        "factor": np.ones(65),
+        "mean": np.zeros(65),
+        "std": np.ones(65),
+        "hidden": hidden,
+        "hidden_bias": np.zeros(2),
+        "out": np.array([1.0, -1.0]),
+        "out_bias": np.zeros(1),
+        "rules": np.array([2.0, 1.0, hold, 0.01]),
+    }
     return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 

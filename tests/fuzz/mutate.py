@@ -126,8 +126,19 @@ def _splice(rng: Random, data: bytearray, seeds: Sequence[bytes]) -> None:
 
 
 CHANGES: tuple[Callable[[Random, bytearray, Sequence[bytes]], None], ...] = (
-    _flip, _flip, _set, _set, _number, _number, _number, _cut, _drop, _repeat, _insert, _splice,
-)  # fmt: skip
+    _flip,
+    _flip,
+    _set,
+    _set,
+    _number,
+    _number,
+    _number,
+    _cut,
+    _drop,
+    _repeat,
+    _insert,
+    _splice,
+)
 
 
 def mutate_value(rng: Random, value: Any) -> Any:

@@ -6,6 +6,16 @@ import datetime
 import ipaddress
 from pathlib import Path
 
+UNUSED_KEYS = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "encipher_only",
+    "decipher_only",
+)
+
 
 def make_certificates(folder: Path) -> dict[str, str]:
     """Writes ca.pem, server.pem, server.key, client.pem, client.key and stranger.pem; returns their paths by name."""
@@ -49,13 +59,7 @@ def make_certificates(folder: Path) -> dict[str, str]:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
         )
         if issuer is None:
-            usage = dict.fromkeys(
-                [
-                    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-                    "encipher_only", "decipher_only",
-                ],
-                False,
-            )  # fmt: skip
+            usage = dict.fromkeys(UNUSED_KEYS, False)
             builder = builder.add_extension(x509.KeyUsage(**usage, key_cert_sign=True, crl_sign=True), critical=True)
         write(name, builder.sign(signer, hashes.SHA256()), key)
         return key

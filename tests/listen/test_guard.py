@@ -41,10 +41,22 @@ def test_own_host_is_answered(host):
 @pytest.mark.parametrize(
     "host",
     [
-        "evil.example", "evil.example:9477", "127.0.0.1.evil.example", "localhost.evil.example", "evil.example@127.0.0.1", "",
-        "localhost.", "127.0.0.1:x", "0.0.0.0", "127.0.0.1, evil.example", "127.1", "2130706433", "localhost evil.example", None,
+        "evil.example",
+        "evil.example:9477",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "evil.example@127.0.0.1",
+        "",
+        "localhost.",
+        "127.0.0.1:x",
+        "0.0.0.0",
+        "127.0.0.1, evil.example",
+        "127.1",
+        "2130706433",
+        "localhost evil.example",
+        None,
     ],
-)  # fmt: skip
+)
 def test_foreign_host_reads_nothing(host):
     with serve() as server:
         for path in ("/status", "/metrics", "/healthz"):
@@ -275,10 +287,18 @@ def test_address_is_parsed(address, expected):
 @pytest.mark.parametrize(
     "address",
     [
-        "127.0.0.1", "ftp://h:1", "u:p@h:1", "https://h:1", "1?tokens=x", "1?token=", "1?token=a&token=b", "1?key=x",
-        "1?token_file=/no/such/file", "1?token=a&token_file=b",
+        "127.0.0.1",
+        "ftp://h:1",
+        "u:p@h:1",
+        "https://h:1",
+        "1?tokens=x",
+        "1?token=",
+        "1?token=a&token=b",
+        "1?key=x",
+        "1?token_file=/no/such/file",
+        "1?token=a&token_file=b",
     ],
-)  # fmt: skip
+)
 def test_address_that_is_none_is_an_error(address):
     with pytest.raises(ArgumentError, match="must"):
         parse_listen_address(address)

@@ -26,7 +26,7 @@ class Tensor(ctypes.Structure):
 
 
 class Forged:
-    """An exporter whose capsule states any that a test wants, over 256 KiB of memory."""
+    """An exporter whose capsule holds the values that a test sets, over 256 KiB of memory."""
 
     def __init__(
         self, shape: tuple[int, ...], *, device: tuple[int, ...] = (1, 0), name: bytes = b"dltensor", **fields: Any

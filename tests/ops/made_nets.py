@@ -45,9 +45,17 @@ class NetMaker:
         return target
 
     def convolution(
-        self, source: int, channels: int, *, kernel: int = 3, stride: int = 1, zero: int = 0, second: int = -1,
-        is_first: bool = False, out_zero: int = 0,
-    ) -> int:  # fmt: skip
+        self,
+        source: int,
+        channels: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
+        zero: int = 0,
+        second: int = -1,
+        is_first: bool = False,
+        out_zero: int = 0,
+    ) -> int:
         divisor, inputs, below = self.tensors[source]
         weights = self.rng.integers(-64, 65, (channels, kernel, kernel, inputs))
         starts = self.rng.integers(-3000, 3000, channels) - below * weights.sum((1, 2, 3))
@@ -56,10 +64,21 @@ class NetMaker:
         target = self._tensor(divisor * stride, channels, out_zero)
         self.steps.append(
             Step(
-                CONVOLUTION, source, target, kernel, stride, zero, second, shift, int(is_first), factors, weights, starts,
+                CONVOLUTION,
+                source,
+                target,
+                kernel,
+                stride,
+                zero,
+                second,
+                shift,
+                int(is_first),
+                factors,
+                weights,
+                starts,
                 self._scales(channels, kernel * kernel * inputs),
             )
-        )  # fmt: skip
+        )
         return target
 
     def map(self, source: int) -> None:

@@ -18,9 +18,17 @@ pytestmark = pytest.mark.needs_native
 LENGTHS = (1, 7, 99, 100, 101, 128, 257, 512)
 # Lengths, head sizes and options are sampled for the quick run; the slow one takes them all.
 QUICK = [
-    (1, 100, 100, 4, 128), (2, 1, 100, 4, 32), (1, 7, 99, 2, 64), (3, 101, 101, 1, 128), (1, 3, 5, 2, 16),
-    (1, 257, 300, 1, 48), (1, 128, 512, 2, 32), (1, 130, 20, 2, 32), (64, 7, 9, 1, 32), (1, 1, 1, 1, 256),
-]  # fmt: skip
+    (1, 100, 100, 4, 128),
+    (2, 1, 100, 4, 32),
+    (1, 7, 99, 2, 64),
+    (3, 101, 101, 1, 128),
+    (1, 3, 5, 2, 16),
+    (1, 257, 300, 1, 48),
+    (1, 128, 512, 2, 32),
+    (1, 130, 20, 2, 32),
+    (64, 7, 9, 1, 32),
+    (1, 1, 1, 1, 256),
+]
 
 
 def assert_close(case: dict, result: np.ndarray) -> None:
@@ -93,9 +101,17 @@ def check_against_torch(case: dict) -> None:
     threads=st.integers(1, 3),
 )
 def test_any_sizes_equal_the_numpy_twin(
-    seed: int, batch: int, query_count: int, key_count: int, num_heads: int, head_size: int, masks: bool,
-    band: int | None, residuals: bool, threads: int,
-) -> None:  # fmt: skip
+    seed: int,
+    batch: int,
+    query_count: int,
+    key_count: int,
+    num_heads: int,
+    head_size: int,
+    masks: bool,
+    band: int | None,
+    residuals: bool,
+    threads: int,
+) -> None:
     case = make_case(
         seed, batch, query_count, key_count, num_heads, head_size, masks=masks, band=band, residuals=residuals
     )

@@ -24,8 +24,13 @@ class CudaArray:
 
     def __init__(self, shape: tuple[int, ...], typestr: str = "<f4", strides: tuple[int, ...] | None = None) -> None:
         self.__cuda_array_interface__: dict[str, Any] = {
-            "shape": shape, "typestr": typestr, "data": (4096, False), "strides": strides, "version": 3, "stream": 7,
-        }  # fmt: skip
+            "shape": shape,
+            "typestr": typestr,
+            "data": (4096, False),
+            "strides": strides,
+            "version": 3,
+            "stream": 7,
+        }
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,25 @@ def emulate(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Any:
     top = next(line.split("=", 1)[1] for line in output.splitlines() if line.startswith("#$ TOP="))
     library = tmp_path_factory.mktemp("emulated") / "attention.so"
     subprocess.run(
-        ["g++", "-std=c++17", "-O1", "-fPIC", "-shared", "-Wall", "-Werror", "-Wno-unknown-pragmas",
-         f"-I{top}/include", f"-I{root}/csrc/include", f"-I{root}/csrc/kernels", f"-I{root}/tests/cpp/emulation",
-         str(root / "tests/cpp/emulation/emulated_attention.cc"), "-o", str(library)],
+        [
+            "g++",
+            "-std=c++17",
+            "-O1",
+            "-fPIC",
+            "-shared",
+            "-Wall",
+            "-Werror",
+            "-Wno-unknown-pragmas",
+            f"-I{top}/include",
+            f"-I{root}/csrc/include",
+            f"-I{root}/csrc/kernels",
+            f"-I{root}/tests/cpp/emulation",
+            str(root / "tests/cpp/emulation/emulated_attention.cc"),
+            "-o",
+            str(library),
+        ],
         check=True,
-    )  # fmt: skip
+    )
     return ctypes.CDLL(str(library)).emulate
 
 
@@ -76,9 +90,16 @@ def run(
 
     weights = (ctypes.c_float * 2)(case["alpha"], case["beta"])
     failed = emulate(
-        (ctypes.c_int64 * 7)(*sizes), addresses("audio"), addresses("video"), weights, ctypes.c_void_p(out.ctypes.data),
-        ctypes.c_int64(padding), row_warps, int(aligned), int(online),
-    )  # fmt: skip
+        (ctypes.c_int64 * 7)(*sizes),
+        addresses("audio"),
+        addresses("video"),
+        weights,
+        ctypes.c_void_p(out.ctypes.data),
+        ctypes.c_int64(padding),
+        row_warps,
+        int(aligned),
+        int(online),
+    )
     assert not failed
     wide = (out.astype(np.uint32) << 16).view(np.float32) if dtype == "bfloat16" else out.astype(np.float32)
     return wide, float64_result(rounded)

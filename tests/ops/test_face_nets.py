@@ -12,8 +12,15 @@ from tests.ops.made_nets import NetMaker, small_detector, small_encoder
 pytestmark = pytest.mark.needs_native
 DETECTOR_SIZES = [(32, 32), (64, 96), (96, 64), (32, 224)]
 LAYERS = [  # inputs, outputs, kernel, stride: one to nine groups of outputs, in blocks of equal and of unequal size
-    (16, 16, 3, 2), (16, 48, 3, 2), (48, 80, 3, 2), (64, 96, 3, 1), (32, 112, 1, 1), (80, 128, 3, 1), (16, 144, 1, 1), (144, 32, 3, 1),
-]  # fmt: skip
+    (16, 16, 3, 2),
+    (16, 48, 3, 2),
+    (48, 80, 3, 2),
+    (64, 96, 3, 1),
+    (32, 112, 1, 1),
+    (80, 128, 3, 1),
+    (16, 144, 1, 1),
+    (144, 32, 3, 1),
+]
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

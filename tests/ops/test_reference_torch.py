@@ -88,9 +88,21 @@ def test_both_directions_sum_as_the_signature_states():
     b_a, b_v = (torch.from_numpy(rng.standard_normal((4, 3))) for _ in range(2))
     m_a, m_v = (torch.from_numpy(rng.random((2, 6)) > 0.3) for _ in range(2))
     got = cross_modal_attention(
-        q_a, kv_a, q_v, kv_v, 0.3, -0.7, num_heads=4, key_mask_audio=m_a, key_mask_video=m_v, band=3,
-        age_bias_audio=b_a, age_bias_video=b_v, residual_audio=r_a, residual_video=r_v,
-    )  # fmt: skip
+        q_a,
+        kv_a,
+        q_v,
+        kv_v,
+        0.3,
+        -0.7,
+        num_heads=4,
+        key_mask_audio=m_a,
+        key_mask_video=m_v,
+        band=3,
+        age_bias_audio=b_a,
+        age_bias_video=b_v,
+        residual_audio=r_a,
+        residual_video=r_v,
+    )
     branch_a = _by_hand(q_a.numpy(), kv_v.numpy(), 4, m_v.numpy(), 3, b_v.numpy()) + r_a.numpy()
     branch_b = _by_hand(q_v.numpy(), kv_a.numpy(), 4, m_a.numpy(), 3, b_a.numpy()) + r_v.numpy()
     np.testing.assert_allclose(got.numpy(), 0.3 * branch_a - 0.7 * branch_b, atol=1e-13)
@@ -111,9 +123,18 @@ def test_gradients_are_right():
 
     def op(q_a, kv_a, q_v, kv_v, a, b, bias_a, bias_v):
         return cross_modal_attention(
-            q_a, kv_a, q_v, kv_v, a, b, num_heads=2, band=2, age_bias_audio=bias_a, age_bias_video=bias_v,
+            q_a,
+            kv_a,
+            q_v,
+            kv_v,
+            a,
+            b,
+            num_heads=2,
+            band=2,
+            age_bias_audio=bias_a,
+            age_bias_video=bias_v,
             residual_audio=q_a,
-        )  # fmt: skip
+        )
 
     assert torch.autograd.gradcheck(op, tensors, fast_mode=True)
 

@@ -14,9 +14,17 @@ pytestmark = [pytest.mark.needs_native, pytest.mark.needs_torch]
 
 FULL = {"masks": True, "band": 5, "residuals": True}
 DIFFERENTIABLE = [
-    "q_audio", "kv_audio", "q_video", "kv_video", "alpha", "beta", "age_bias_audio", "age_bias_video",
-    "residual_audio", "residual_video",
-]  # fmt: skip
+    "q_audio",
+    "kv_audio",
+    "q_video",
+    "kv_video",
+    "alpha",
+    "beta",
+    "age_bias_audio",
+    "age_bias_video",
+    "residual_audio",
+    "residual_video",
+]
 
 
 def as_tensors(case: dict, dtype: Any, *, gradients: bool = False) -> dict:

@@ -34,9 +34,14 @@ def write_clap_and_flash(
     flash = int(np.argmin([abs(time - EVENT_SECONDS) for time in shown]))
     frames = (np.full((32, 32, 3), 255 if index == flash else 40, np.uint8) for index in range(len(times)))
     return write_clip(
-        path, frames=frames, times=times, samples=clap(rate, shown[flash] - audio_start), sample_rate_hz=rate,
-        audio_start_seconds=audio_start, video_start_seconds=video_start,
-    )  # fmt: skip
+        path,
+        frames=frames,
+        times=times,
+        samples=clap(rate, shown[flash] - audio_start),
+        sample_rate_hz=rate,
+        audio_start_seconds=audio_start,
+        video_start_seconds=video_start,
+    )
 
 
 def peaks(path: Path) -> tuple[int, int, float]:

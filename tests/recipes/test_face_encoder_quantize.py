@@ -10,9 +10,12 @@ from edgeaff.measures import ccc
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_onnx, pytest.mark.needs_cv2]
 GOOD = {
-    "ccc_reference_valence": 0.995, "ccc_reference_arousal": 0.999, "ccc_label_loss_valence": 0.01,
-    "ccc_label_loss_arousal": -0.001, "speed_up": 1.8,
-}  # fmt: skip
+    "ccc_reference_valence": 0.995,
+    "ccc_reference_arousal": 0.999,
+    "ccc_label_loss_valence": 0.01,
+    "ccc_label_loss_arousal": -0.001,
+    "speed_up": 1.8,
+}
 
 
 def gray_crops(images):

@@ -30,7 +30,7 @@ def raw_record(kind: bytes, head: bytes, body: bytes = b"") -> bytes:
 
 
 def write(path: Path, *records: Record | bytes, header: Record | bytes = HEADER, end: bool = True) -> Path:
-    """Writes a recording with right checksums, any that is in it."""
+    """Writes a recording with right checksums, whichever records it has."""
     parts = [record if isinstance(record, bytes) else encode_record(record) for record in (header, *records)]
     if end:
         parts.append(encode_record(Record("Z", {"records": len(parts)})))

@@ -43,11 +43,24 @@ class SumSession:
             numbers.append(None if tick.audio is None else float(np.tanh(tick.audio.sum() / 1e4)))
             events.append(
                 AffectEvent(
-                    EVENT_SCHEMA, self._seq, tick.pts_ns, *numbers, *numbers, None, None,
-                    Status.STALE if tick.stale else Status.OK, None, None, None, None,
-                    None if face is None else face.face, None, "sum", None,
+                    EVENT_SCHEMA,
+                    self._seq,
+                    tick.pts_ns,
+                    *numbers,
+                    *numbers,
+                    None,
+                    None,
+                    Status.STALE if tick.stale else Status.OK,
+                    None,
+                    None,
+                    None,
+                    None,
+                    None if face is None else face.face,
+                    None,
+                    "sum",
+                    None,
                 )
-            )  # fmt: skip
+            )
             self._seq += 1
         return events
 

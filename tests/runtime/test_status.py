@@ -46,9 +46,13 @@ def test_status_events_reach_every_callback_on_a_thread_of_its_own() -> None:
     channel.close()
     assert len(seen) == 2 and threads == {"edgeaff-status"}
     assert seen[0].to_dict() | {"time_ns": 0} == {
-        "time_ns": 0, "source": "camera", "name": "camera:0", "kind": "lost", "message": "camera:0 was unplugged.",
+        "time_ns": 0,
+        "source": "camera",
+        "name": "camera:0",
+        "kind": "lost",
+        "message": "camera:0 was unplugged.",
         "counts": {"reconnects": 1},
-    }  # fmt: skip
+    }
     assert channel.recent() == [seen[0]]
 
 

@@ -101,7 +101,7 @@ class Slow:
             step += 1
             if progress("Building engine", step, 1000) is False:
                 self.stopped = True
-                raise BundleError("the build must run to its end, got a request to stop; start it again.")
+                raise BundleError("The build was stopped before its end. Start it again.")
         if self.outcome is not None:
             raise self.outcome
         return prepare(bundle, OTHER, **options)

@@ -76,7 +76,18 @@ def test_matrix_covers_every_cause_and_source() -> None:
     causes, sources = {cause for cause, _ in names}, {source for _, source in names}
     assert len(CELLS) >= 20 and {"camera", "mic", "stream", "sink"} <= sources
     assert causes >= {
-        "lost", "frozen", "stalled", "garbage", "slow consumer", "raising callback", "full disk", "killed broker",
-        "16-kHz refusal", "suspended 5 s", "clock set back an hour", "clock set forward an hour", "two clocks",
+        "lost",
+        "frozen",
+        "stalled",
+        "garbage",
+        "slow consumer",
+        "raising callback",
+        "full disk",
+        "killed broker",
+        "16-kHz refusal",
+        "suspended 5 s",
+        "clock set back an hour",
+        "clock set forward an hour",
+        "two clocks",
         "killed worker",
-    }  # fmt: skip
+    }

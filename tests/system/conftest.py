@@ -65,9 +65,16 @@ class VirtualMicrophone:
     def start(self) -> None:
         self.socket.unlink(missing_ok=True)
         command = [
-            find_program("pulseaudio"), "-n", "-F", str(self.folder / "default.pa"), "--daemonize=no",
-            "--exit-idle-time=-1", "--use-pid-file=no", "--disallow-exit", "--log-target=null",
-        ]  # fmt: skip
+            find_program("pulseaudio"),
+            "-n",
+            "-F",
+            str(self.folder / "default.pa"),
+            "--daemonize=no",
+            "--exit-idle-time=-1",
+            "--use-pid-file=no",
+            "--disallow-exit",
+            "--log-target=null",
+        ]
         self.process = subprocess.Popen(
             command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

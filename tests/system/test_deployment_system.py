@@ -22,7 +22,7 @@ exec "$@"
 
 
 def run_read_only(*command: str) -> subprocess.CompletedProcess:
-    """Runs a command where nothing can be written: every file system is read-only in a mount its own namespace."""
+    """Runs a command where nothing can be written: every file system is read-only, in a separate mount namespace."""
     whole = [find_program("unshare"), "--mount", "bash", "-c", READ_ONLY, "bash", *command]
     return subprocess.run(whole, capture_output=True, text=True, timeout=120)
 

@@ -79,10 +79,19 @@ PHRASES = {
     r"comes to nothing\b": "fails",
 }
 ALLOWED = (  # names and texts that belong to others
-    r"sounddevice", r"soundfile", r"Open Sound Control", r"EmotionSound", r"PictureCache", r"SoundTouch", r"sound\.h",
-    r"CancelledError", r"licences", r"audio_normalization", r"box_centre_square_v1",  # data of every bundle
+    r"sounddevice",
+    r"soundfile",
+    r"Open Sound Control",
+    r"EmotionSound",
+    r"PictureCache",
+    r"SoundTouch",
+    r"sound\.h",
+    r"CancelledError",
+    r"licences",
+    r"audio_normalization",
+    r"box_centre_square_v1",  # data of every bundle
     r"\"grey\"",  # a column of the labels of the face data
-)  # fmt: skip
+)
 
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _ALLOWED = re.compile("|".join(ALLOWED))

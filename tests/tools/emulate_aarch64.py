@@ -40,7 +40,7 @@ TESTS = (
     "tests/ops",
     "tests/test_bundle.py",
     "tests/test_session.py",
-)  # fmt: skip; what is compiled, and the Session that uses it: the rest is Python, and hours under emulation
+)  # compiled code, and the Session that uses it; the rest is Python and would take hours under emulation
 NOT_THERE = (
     "cuda_kernel_emulated",  # compiles for the machine that emulates
     "imports_without_torch",  # starts a child, which needs qemu too
@@ -74,10 +74,15 @@ def fetch(suite: str, architecture: str, packages: tuple[str, ...]) -> Path:
         text = place.read_text(encoding="utf-8").replace(own[1], suite)
         (folder / "sources" / f"debian{place.suffix}").write_text(text, encoding="utf-8")
     options = {
-        "APT::Architecture": architecture, "APT::Architectures": architecture, "Dir::State": folder / "state",
-        "Dir::State::status": folder / "state" / "status", "Dir::Cache": folder / "cache", "Dir::Etc::sourcelist": "/dev/null",
-        "Dir::Etc::sourceparts": folder / "sources", "Debug::NoLocking": "1",
-    }  # fmt: skip
+        "APT::Architecture": architecture,
+        "APT::Architectures": architecture,
+        "Dir::State": folder / "state",
+        "Dir::State::status": folder / "state" / "status",
+        "Dir::Cache": folder / "cache",
+        "Dir::Etc::sourcelist": "/dev/null",
+        "Dir::Etc::sourceparts": folder / "sources",
+        "Debug::NoLocking": "1",
+    }
     configuration = folder / "apt.conf"
     configuration.write_text("".join(f'{name} "{value}";\n' for name, value in options.items()), encoding="utf-8")
     environment = {**os.environ, "APT_CONFIG": str(configuration)}

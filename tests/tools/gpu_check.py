@@ -31,16 +31,30 @@ def capability() -> str:
 def build() -> None:
     jobs = str(os.cpu_count() or 2)
     run(
-        sys.executable, "setup.py", "-q", "build_ext", "--inplace",
-        EDGEAFF_CUDA="ON", EDGEAFF_CUDA_ARCHS=f"{capability()}-real", EDGEAFF_BUILD_JOBS=jobs,
-    )  # fmt: skip
+        sys.executable,
+        "setup.py",
+        "-q",
+        "build_ext",
+        "--inplace",
+        EDGEAFF_CUDA="ON",
+        EDGEAFF_CUDA_ARCHS=f"{capability()}-real",
+        EDGEAFF_BUILD_JOBS=jobs,
+    )
 
 
 def test() -> None:
     run(
-        sys.executable, "-m", "pytest", "-q", "-m", "needs_cuda", "--timeout", "500", "tests",
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-m",
+        "needs_cuda",
+        "--timeout",
+        "500",
+        "tests",
         EDGEAFF_REQUIRE="cuda,torch,native",
-    )  # fmt: skip
+    )
 
 
 def sanitize() -> None:

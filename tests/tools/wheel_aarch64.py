@@ -25,11 +25,26 @@ ROOT = Path(__file__).resolve().parents[2]
 COMPILER, READELF = "aarch64-linux-gnu-g++", "aarch64-linux-gnu-readelf"
 ASK = "import json, sys, sysconfig; print(json.dumps([sys.implementation.cache_tag, sysconfig.get_path('include')]))"
 TYPES = {
-    "DOUBLE": "double", "FLOAT": "float", "FPOS_T": "fpos_t", "INT": "int", "LONG": "long", "LONG_DOUBLE": "long double",
-    "LONG_LONG": "long long", "MAX_ALIGN_T": "std::max_align_t", "OFF_T": "off_t", "PID_T": "pid_t", "PTHREAD_KEY_T": "pthread_key_t",
-    "PTHREAD_T": "pthread_t", "SHORT": "short", "SIZE_T": "std::size_t", "TIME_T": "time_t", "UINTPTR_T": "std::uintptr_t",
-    "VOID_P": "void*", "WCHAR_T": "wchar_t", "_BOOL": "bool",
-}  # fmt: skip
+    "DOUBLE": "double",
+    "FLOAT": "float",
+    "FPOS_T": "fpos_t",
+    "INT": "int",
+    "LONG": "long",
+    "LONG_DOUBLE": "long double",
+    "LONG_LONG": "long long",
+    "MAX_ALIGN_T": "std::max_align_t",
+    "OFF_T": "off_t",
+    "PID_T": "pid_t",
+    "PTHREAD_KEY_T": "pthread_key_t",
+    "PTHREAD_T": "pthread_t",
+    "SHORT": "short",
+    "SIZE_T": "std::size_t",
+    "TIME_T": "time_t",
+    "UINTPTR_T": "std::uintptr_t",
+    "VOID_P": "void*",
+    "WCHAR_T": "wchar_t",
+    "_BOOL": "bool",
+}
 HEADERS = ("cstddef", "cstdint", "cstdio", "ctime", "pthread.h", "sys/types.h")
 
 

@@ -218,9 +218,15 @@ def test_people_stand_where_their_track_states():
     names = ["1", "2_left", "2", "3", "3_right", "4_1", "5_left", "5_right"]
     sides = {name: side_of(name, names) for name in names}
     assert sides == {
-        "1": None, "2_left": "left", "2": "right", "3": "left", "3_right": "right", "4_1": None, "5_left": "left",
+        "1": None,
+        "2_left": "left",
+        "2": "right",
+        "3": "left",
+        "3_right": "right",
+        "4_1": None,
+        "5_left": "left",
         "5_right": "right",
-    }  # fmt: skip
+    }
 
 
 @pytest.mark.parametrize("difference", [-2, -1, 0, 1, 3])

@@ -55,8 +55,10 @@ def test_omg_rows_and_missing_columns(tmp_path):
     )
     (utterance,) = continuous.read_omg(tmp_path / "o.csv", split="valid")
     assert (utterance.name, utterance.split, utterance.times_ns.tolist()) == (
-        "v1_utt_1", "valid", [1_500_000_000, 3_000_000_000],
-    )  # fmt: skip
+        "v1_utt_1",
+        "valid",
+        [1_500_000_000, 3_000_000_000],
+    )
     labels = labels_at(utterance, np.array([1.4, 1.5, 2.2, 3.0, 3.1]) * 1e9)
     assert (labels > -5).all(axis=1).tolist() == [False, True, True, True, False]
     np.testing.assert_allclose(labels[1:4], [[-0.2, 0.4]] * 3, atol=1e-6)
@@ -81,8 +83,12 @@ def test_a_clip_is_a_track_with_one_label(tmp_path):
     clip = acted_speech.ActedClip(tmp_path / "a.wav", "7", "anger", votes={"anger": 0.5, "disgust": 0.5})
     track = clip.track(anchors, split="test")
     assert (track.name, track.split, track.subject, track.category, track.media) == (
-        "a", "test", "7", "anger", tmp_path / "a.wav",
-    )  # fmt: skip
+        "a",
+        "test",
+        "7",
+        "anger",
+        tmp_path / "a.wav",
+    )
     np.testing.assert_allclose(labels_at(track, np.array([0, 10**9])), [[-0.5, 0.4]] * 2, atol=1e-6)
     calm = acted_speech.ActedClip(tmp_path / "b.wav", "7", "calm").track(anchors)
     assert not calm.valid.any()

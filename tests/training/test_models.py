@@ -10,9 +10,19 @@ from edgeaff.training.trainer.smoke import lowering_step, smoke
 
 pytestmark = pytest.mark.needs_torch
 ALL = (
-    "affwildnet_static_2000", "affwildnet_static_4096", "affwildnet_dynamic", "rnn_a", "vggface_rnn_v", "vggface_rnn_av",
-    "nisl_v", "m3t_av", "transformer_a", "transformer_v", "transformer_av", "edge",
-)  # fmt: skip
+    "affwildnet_static_2000",
+    "affwildnet_static_4096",
+    "affwildnet_dynamic",
+    "rnn_a",
+    "vggface_rnn_v",
+    "vggface_rnn_av",
+    "nisl_v",
+    "m3t_av",
+    "transformer_a",
+    "transformer_v",
+    "transformer_av",
+    "edge",
+)
 VGG_CONVOLUTIONS = 14_714_688
 RESNET50_WITHOUT_TOP = 23_508_032
 
@@ -50,13 +60,20 @@ PARAMETERS = {
     "vggface_rnn_v": _two_gru(4096),
     "vggface_rnn_av": _two_gru(8192),
     "nisl_v": RESNET50_WITHOUT_TOP + _linear(2048, 128) + _gru(128, 64, 2) + _linear(128, 40),
-    "m3t_av": sum(i * o * k + 2 * o for i, o, k in _STEM) + _linear(4608, 512) + _gru(512, 512, 2)
-    + _gru(200, 256, 2) + _gru(512, 256, 2) + _linear(1536, 2),
+    "m3t_av": sum(i * o * k + 2 * o for i, o, k in _STEM)
+    + _linear(4608, 512)
+    + _gru(512, 512, 2)
+    + _gru(200, 256, 2)
+    + _gru(512, 256, 2)
+    + _linear(1536, 2),
     "transformer_a": _encoder(4096, 512, 512, 2) + _linear(512, 2),
     "transformer_v": _encoder(4096, 512, 512, 2) + _linear(512, 2),
-    "transformer_av": 2 * _encoder(4096, 512, 512, 2) + 2 * (_linear(512, 512) + _linear(512, 1024)) + 2 + _linear(512, 2),
+    "transformer_av": 2 * _encoder(4096, 512, 512, 2)
+    + 2 * (_linear(512, 512) + _linear(512, 1024))
+    + 2
+    + _linear(512, 2),
     "edge": _edge(),
-}  # fmt: skip
+}
 
 
 def _vgg_macs():

@@ -59,31 +59,42 @@ def message_classes() -> dict[str, type]:
     definitions = {
         "BlobShape": [("dim", 1, "int64", "packed")],
         "BlobProto": [
-            ("num", 1, "int32", ""), ("channels", 2, "int32", ""), ("height", 3, "int32", ""), ("width", 4, "int32", ""),
-            ("data", 5, "float", "packed"), ("shape", 7, "BlobShape", ""),
+            ("num", 1, "int32", ""),
+            ("channels", 2, "int32", ""),
+            ("height", 3, "int32", ""),
+            ("width", 4, "int32", ""),
+            ("data", 5, "float", "packed"),
+            ("shape", 7, "BlobShape", ""),
         ],
         "LayerParameter": [("name", 1, "string", ""), ("type", 2, "string", ""), ("blobs", 7, "BlobProto", "repeated")],
         "V1LayerParameter": [
-            ("bottom", 2, "string", "repeated"), ("name", 4, "string", ""), ("type", 5, "int32", ""),
+            ("bottom", 2, "string", "repeated"),
+            ("name", 4, "string", ""),
+            ("type", 5, "int32", ""),
             ("blobs", 6, "BlobProto", "repeated"),
         ],
         "NetParameter": [
-            ("name", 1, "string", ""), ("layers", 2, "V1LayerParameter", "repeated"),
+            ("name", 1, "string", ""),
+            ("layers", 2, "V1LayerParameter", "repeated"),
             ("layer", 100, "LayerParameter", "repeated"),
         ],
         "Dim": [("size", 1, "int64", ""), ("name", 2, "string", "")],
         "TensorShape": [("dim", 2, "Dim", "repeated")],
         "BundleHeader": [("num_shards", 1, "int32", "")],
         "BundleEntry": [
-            ("dtype", 1, "int32", ""), ("shape", 2, "TensorShape", ""), ("shard_id", 3, "int32", ""),
-            ("offset", 4, "int64", ""), ("size", 5, "int64", ""), ("crc32c", 6, "fixed32", ""),
+            ("dtype", 1, "int32", ""),
+            ("shape", 2, "TensorShape", ""),
+            ("shard_id", 3, "int32", ""),
+            ("offset", 4, "int64", ""),
+            ("size", 5, "int64", ""),
+            ("crc32c", 6, "fixed32", ""),
         ],
         "SavedSliceMeta": [("name", 1, "string", ""), ("shape", 2, "TensorShape", ""), ("type", 3, "int32", "")],
         "SavedTensorSliceMeta": [("tensor", 1, "SavedSliceMeta", "repeated")],
         "TensorProto": [("dtype", 1, "int32", ""), ("float_val", 5, "float", "packed")],
         "SavedSlice": [("name", 1, "string", ""), ("data", 3, "TensorProto", "")],
         "SavedTensorSlices": [("meta", 1, "SavedTensorSliceMeta", ""), ("data", 2, "SavedSlice", "")],
-    }  # fmt: skip
+    }
     file = descriptor_pb2.FileDescriptorProto(name="files.proto", package="files", syntax="proto2")
     for name, rows in definitions.items():
         message = file.message_type.add(name=name)
@@ -289,9 +300,13 @@ def write_bundle(prefix: Path, tensors: dict[str, np.ndarray]) -> None:
     for number, name in enumerate(sorted(tensors)):
         shard, array = number % 2, tensors[name]
         entry = classes["BundleEntry"](
-            dtype=1, shape=shape_message(classes, array.shape), shard_id=shard, offset=len(shards[shard]), size=array.nbytes,
+            dtype=1,
+            shape=shape_message(classes, array.shape),
+            shard_id=shard,
+            offset=len(shards[shard]),
+            size=array.nbytes,
             crc32c=9,
-        )  # fmt: skip
+        )
         shards[shard] += array.astype("<f4").tobytes()
         rows.append((name.encode(), entry.SerializeToString()))
     prefix.with_name(prefix.name + ".index").write_bytes(table(rows))

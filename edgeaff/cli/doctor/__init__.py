@@ -1,4 +1,4 @@
-"""edgeaff doctor: looks at this machine and states what will not work, and what to do. Opens no socket and keeps nothing.
+"""edgeaff doctor: checks this machine, reports what will not work, and suggests fixes. Opens no network socket and stores nothing.
 
 `edgeaff doctor --av-offset video=camera:0 audio=mic:default` measures how late the audio is against the frame: clap hands in
 front of the camera with a lamp, or play a clip with claps and flashes to it. Exit codes: 0 nothing is broken, 1 something is.
@@ -14,9 +14,21 @@ from edgeaff.cli.doctor.finding import FAIL, OK, WARN, Finding, guarded
 from edgeaff.errors import ArgumentError
 
 NAMES = (
-    "python", "native", "threads", "memory", "disk", "packages", "gpu", "tensorrt", "bundle", "engine", "camera",
-    "microphone", "privacy", "av_offset",
-)  # fmt: skip
+    "python",
+    "native",
+    "threads",
+    "memory",
+    "disk",
+    "packages",
+    "gpu",
+    "tensorrt",
+    "bundle",
+    "engine",
+    "camera",
+    "microphone",
+    "privacy",
+    "av_offset",
+)
 HEALTHY, BROKEN = 0, 1
 
 
@@ -48,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def examine(options: argparse.Namespace) -> list[Finding]:
-    """Returns the findings of all checks, or of the A/V offset alone where that is asked for."""
+    """Returns the findings of all checks, or of the A/V offset alone if that is requested."""
     from edgeaff.cli.doctor import devices, engines, gpu, machine, privacy
 
     if options.av_offset:

@@ -1,4 +1,4 @@
-"""How late the audio is against the video, from claps and flashes that happen at the same instants.
+"""Offset of the audio against the video, from simultaneous claps and flashes.
 
 A lamp switched on with a clap, a clapperboard before a bright screen, or a clip that plays both. A flash is a frame that is
 much brighter than the one before, a clap is the first loud millisecond after quiet. The frame knows the instant to half a
@@ -33,7 +33,7 @@ _TICK_MS, _SKEW_MS, _UNSTEADY_MS = 1000 / 30, 250.0, 25.0
 
 @dataclass(frozen=True, slots=True)
 class AvOffset:
-    """What was measured.
+    """Result of the measurement.
 
     Attributes:
         offset_ms: audio minus video, median over the pairs: positive where the audio is late. None below LEAST_PAIRS.

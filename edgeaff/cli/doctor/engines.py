@@ -14,7 +14,7 @@ def check_bundle(path: str | None) -> list[Finding]:
     """Returns whether the bundle can be used, then a self-test per backend.
 
     Args:
-        path: the bundle, None for the one that ships.
+        path: the bundle, None for the shipped one.
     """
     try:
         bundle = ModelBundle.load(path)

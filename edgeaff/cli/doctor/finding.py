@@ -1,4 +1,4 @@
-"""What a check states: one line, a level, and what to do."""
+"""Result of a check: one line, a level, and advice."""
 
 from __future__ import annotations
 

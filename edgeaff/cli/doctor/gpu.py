@@ -76,7 +76,7 @@ def check_gpu(driver: Driver | None = None, *, build: dict[str, Any] | None = No
     Args:
         driver: what to judge; None asks the system.
         build: build_info() of the compiled module; None asks it.
-        root: of the file system, where a Jetson states what it is.
+        root: of the file system, where a Jetson has its model files.
     """
     driver = query_driver() if driver is None else driver
     jetson = _jetson(Path(root))

@@ -62,7 +62,7 @@ def check_native() -> list[Finding]:
 
 
 def cpu_flags(path: str = "/proc/cpuinfo") -> set[str]:
-    """Returns the processor features that the kernel reports; empty where it has no information."""
+    """Returns the processor features that the kernel reports; empty if it reports none."""
     try:
         with open(path, encoding="utf-8") as lines:
             for line in lines:

@@ -67,7 +67,7 @@ def check_privacy(bundle: str | None) -> list[Finding]:
     """Returns whether a session of frames and audio opened a socket or wrote a file.
 
     Args:
-        bundle: path, None for the one that ships.
+        bundle: path, None for the shipped one.
     """
     try:
         ModelBundle.load(bundle)

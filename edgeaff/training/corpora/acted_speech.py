@@ -115,7 +115,7 @@ def parse_cremad(path: Path, votes: dict[str, float] | None = None) -> ActedClip
 
     Args:
         path: `<actor>_<sentence>_<EMO>_<LEVEL>.*`.
-        votes: of the table, if at hand.
+        votes: of the table, if available.
 
     Returns:
         The clip.

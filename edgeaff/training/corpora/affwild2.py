@@ -6,7 +6,7 @@
 <root>/**/{cropped_aligned|cropped}/**/<track>/00001.jpg                           crops, 1-based, gaps = no detection
 <root>/**/<video>.{mp4,avi,mkv,mov,webm}                                           batch1/, batch2/ or anything else
 ```
-Test annotations were never given out; a corpus of one's own, or a made-up one, may have them in Test_Set. The tree is walked
+Test annotations were never given out; a corpus of one's own, or a synthetic one, may have them in Test_Set. The tree is walked
 once: it holds millions of crops. Symbolic links are followed; hidden files and what a Mac leaves in archives are passed over.
 A track is a video name with `_left` or `_right` where two people are annotated; `_1`, `_2`, `_3` belong to the video's name.
 """
@@ -98,7 +98,7 @@ def read_annotation(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What lies where under a root.
+    """Paths of the files under a root.
 
     Attributes:
         annotations: (split, file) of every annotation, both generations, by split and name.
@@ -174,7 +174,7 @@ def read_corpus(root: Path, *, test_list: Path | None = None) -> list[Track]:
     """Returns every annotated track, and those of a test list without labels.
 
     Args:
-        root: folder with annotations, and with videos and crops where they are at hand.
+        root: folder with annotations, and with videos and crops if available.
         test_list: file with the names of test tracks.
 
     Returns:

@@ -1,7 +1,7 @@
 """Features on disk, extracted once: a folder with one .npz per track, and what they were made with.
 
 A track is written under another name and then renamed, so an extraction that is killed leaves whole files only, and the
-next one goes on where it stopped. Wide arrays are memory-mapped on reading: a corpus need not fit into memory.
+next one resumes where it stopped. Wide arrays are memory-mapped on reading: a corpus need not fit into memory.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class FeatureCache:
 
     @classmethod
     def open(cls, folder: Path) -> FeatureCache:
-        """Returns the cache in a folder that is there already.
+        """Returns the cache in an existing folder.
 
         Args:
             folder: as made by extraction.

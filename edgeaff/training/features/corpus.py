@@ -33,7 +33,7 @@ SILENCE_SECONDS = 600.0  # without a tick: the file holds its decoder up
 
 @dataclass(slots=True)
 class ExtractReport:
-    """What an extraction did.
+    """Report of an extraction.
 
     Attributes:
         extracted: tracks made now.
@@ -171,7 +171,7 @@ def _features_of(job: Job, parts: LoadedParts, warn: Callable[[str], None]) -> F
 
 
 class _Worker:
-    """What a process keeps between its tracks."""
+    """State of a process between its tracks."""
 
     parts: LoadedParts
     cache: FeatureCache

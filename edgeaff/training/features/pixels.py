@@ -176,8 +176,12 @@ def normalize_mel(tracks: Sequence[PixelTrack]) -> list[PixelTrack]:
     mean, std = rows.mean(axis=0), np.maximum(rows.std(axis=0), MEL_LEAST_STD)
     return [
         PixelTrack(
-            track.name, track.split, track.labels, track.crops,
-            ((track.mel - mean) / std * track.heard[:, None]).astype(np.float32), track.heard,
+            track.name,
+            track.split,
+            track.labels,
+            track.crops,
+            ((track.mel - mean) / std * track.heard[:, None]).astype(np.float32),
+            track.heard,
         )
         for track in tracks
-    ]  # fmt: skip
+    ]

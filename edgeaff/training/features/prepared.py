@@ -40,7 +40,7 @@ STEPS_SPEC = paper_spec(audio_context_steps=1, audio_vector_size=LLD_SIZE)
 
 
 class StackedSteps:
-    """The paper's audio vectors without storing them: rows are made of the steps behind them when they are asked for.
+    """The paper's audio vectors without storing them: rows are made of the steps behind them when they are requested.
 
     Paper: section 4.2.2. Row k holds the steps k - 62 to k, oldest first, and one zero; before the first step zeros.
 

@@ -1,4 +1,4 @@
-"""How features are made: which bundle gives detector, face encoder and statistics, or VGGFace in its place."""
+"""The recipe of features: the bundle with detector, face encoder and statistics, or VGGFace in its place."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class LoadedParts:
 
 @dataclass(frozen=True, slots=True)
 class ExtractRecipe:
-    """What each process makes its parts of; travels between processes.
+    """Description from which each process builds its parts; sent between processes.
 
     Attributes:
-        bundle: file; None = the one that ships.
+        bundle: file; None = the shipped one.
         preset: "edge" (one LLD step per tick, running normalization) or "paper" (63 steps of 2 s stacked to 4,096 values, without
             lag, fixed statistics. Paper: section 4.2.2).
         vggface: file with VGGFace weights for descriptors of 4,096 values (Paper: section 4.2.1), in a published layout or as
@@ -101,7 +101,7 @@ class ExtractRecipe:
         return None if self.vggface_mode == USUAL_MODE else self.vggface_mode
 
     def check(self) -> None:
-        """Loads the weights of VGGFace once, where they are asked for: what is wrong with them is stated before any work is done."""
+        """Loads the weights of VGGFace once, if they are requested: what is wrong with them is stated before any work is done."""
         if self.vggface is not None:
             self._vggface_graph()
 

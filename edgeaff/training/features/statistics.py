@@ -1,6 +1,6 @@
 """Mean and deviation of the LLDs over the training tracks, for fixed normalization. Paper: section 4.2.2.
 
-Validation and test tracks do not enter. Each video leaves its sums on disk, so that a killed run goes on.
+Validation and test tracks do not enter. Each video leaves its sums on disk, so that a killed run resumes.
 """
 
 from __future__ import annotations

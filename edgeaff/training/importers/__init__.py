@@ -17,9 +17,16 @@ from edgeaff.training.models.vggface import VggFaceConfig, VggFaceWeights
 # Layout -> the channel order that the published file's first layer expects; None: it must be named.
 LAYOUTS = {"caffe": "bgr", "torch7": None, "matconvnet": "rgb", "keras": "bgr", "pytorch": "rgb", "affwildnet": "rgb"}
 SUFFIXES = {
-    ".caffemodel": "caffe", ".t7": "torch7", ".mat": "matconvnet", ".h5": "keras", ".hdf5": "keras", ".pth": "pytorch",
-    ".pt": "pytorch", ".index": "affwildnet", ".ckpt": "affwildnet",
-}  # fmt: skip
+    ".caffemodel": "caffe",
+    ".t7": "torch7",
+    ".mat": "matconvnet",
+    ".h5": "keras",
+    ".hdf5": "keras",
+    ".pth": "pytorch",
+    ".pt": "pytorch",
+    ".index": "affwildnet",
+    ".ckpt": "affwildnet",
+}
 
 
 def import_vggface(
@@ -70,9 +77,13 @@ def import_vggface(
 def save_weights(weights: VggFaceWeights, path: Path) -> None:
     """Writes imported weights as one .npz that `read_weights` takes up."""
     extra = {
-        "map_px": np.array(weights.map_px), "mean": np.array(weights.mean), "scale": np.array(weights.scale),
-        "layout": np.array(weights.layout), "sha256": np.array(weights.sha256), "notes": np.array(weights.notes),
-    }  # fmt: skip
+        "map_px": np.array(weights.map_px),
+        "mean": np.array(weights.mean),
+        "scale": np.array(weights.scale),
+        "layout": np.array(weights.layout),
+        "sha256": np.array(weights.sha256),
+        "notes": np.array(weights.notes),
+    }
     with path.open("wb") as file:
         np.savez(file, **cast(Any, {f"tensor:{k}": v for k, v in weights.tensors.items()} | extra))
 
@@ -93,6 +104,11 @@ def read_weights(path: Path) -> VggFaceWeights:
         tensors = {name[7:]: array for name, array in data.items() if name.startswith("tensor:")}
         red, green, blue = (float(value) for value in data["mean"])
         return VggFaceWeights(
-            tensors=tensors, map_px=int(data["map_px"]), mean=(red, green, blue), scale=float(data["scale"]),
-            layout=str(data["layout"]), sha256=str(data["sha256"]), notes=tuple(str(note) for note in data["notes"]),
-        )  # fmt: skip
+            tensors=tensors,
+            map_px=int(data["map_px"]),
+            mean=(red, green, blue),
+            scale=float(data["scale"]),
+            layout=str(data["layout"]),
+            sha256=str(data["sha256"]),
+            notes=tuple(str(note) for note in data["notes"]),
+        )

@@ -1,4 +1,4 @@
-"""What all importers share: means, checks, and the way from a file's layers to `VggFaceWeights`."""
+"""Shared parts of the importers: means, checks, and the conversion of a file's layers to `VggFaceWeights`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LARGEST_MEAN = 1e4
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What a file holds, as its layout's `load` gives it.
+    """Contents of a file, as its layout's `load` returns them.
 
     Attributes:
         tensors: `convS_I.weight` (O, I, 3, 3) in the file's channel order, biases, `fc6.*` flattened channel, row, column.
@@ -132,6 +132,11 @@ def finish(layers: Layers, *, config: VggFaceConfig, layout: str, channel_order:
     if channel_order == "bgr":
         kept["conv1_1.weight"] = np.ascontiguousarray(kept["conv1_1.weight"][:, ::-1])
     return VggFaceWeights(
-        tensors=kept, map_px=layers.map_px, mean=layers.mean, scale=layers.scale, layout=layout, sha256=sha256,
+        tensors=kept,
+        map_px=layers.map_px,
+        mean=layers.mean,
+        scale=layers.scale,
+        layout=layout,
+        sha256=sha256,
         notes=(f"channel order of the file: {channel_order}", *layers.notes),
-    )  # fmt: skip
+    )

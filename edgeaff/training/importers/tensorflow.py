@@ -82,7 +82,7 @@ def table_entries(data: bytes) -> Iterator[tuple[bytes, memoryview]]:
 
 @dataclass
 class Entry:
-    """Where a tensor of a bundle lies."""
+    """Location of a tensor in a bundle."""
 
     dtype: int = 0
     shape: list[int] = field(default_factory=list)
@@ -116,7 +116,7 @@ def read_bundle(index: Path) -> dict[str, np.ndarray]:
     """Returns the numeric tensors of a bundle by name.
 
     Args:
-        index: the `.index` file; the data files lie beside it.
+        index: the `.index` file; the data files are beside it.
 
     Raises:
         ArgumentError: a data file is missing or shorter than the index states.

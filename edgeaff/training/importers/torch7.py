@@ -20,9 +20,17 @@ from edgeaff.training.models.vggface import VggFaceConfig
 NIL, NUMBER, STRING, TABLE, TORCH, BOOLEAN = 0, 1, 2, 3, 4, 5
 FUNCTIONS = (6, 7, 8)
 DTYPES = {
-    "Float": "<f4", "Double": "<f8", "Long": "<i8", "Int": "<i4", "Short": "<i2", "Char": "i1", "Byte": "u1",
-    "Cuda": "<f4", "CudaDouble": "<f8", "CudaLong": "<i8",
-}  # fmt: skip
+    "Float": "<f4",
+    "Double": "<f8",
+    "Long": "<i8",
+    "Int": "<i4",
+    "Short": "<i2",
+    "Char": "i1",
+    "Byte": "u1",
+    "Cuda": "<f4",
+    "CudaDouble": "<f8",
+    "CudaLong": "<i8",
+}
 MAX_DEPTH = 200
 MAX_MODULES = 10_000
 

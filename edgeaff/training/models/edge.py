@@ -189,7 +189,7 @@ class CrossFusion(nn.Module):
 
 
 class Spread(nn.Module):
-    """Standard deviations of the errors of valence and arousal of the face at hand, from its descriptor and the values."""
+    """Standard deviations of the errors of valence and arousal of the current face, from its descriptor and the values."""
 
     def __init__(self, video_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class Edge(nn.Module):
 
     @property
     def reach_ticks(self) -> int:
-        """How many earlier ticks a value may depend on: a band for each layer and one for the cross-modal attention."""
+        """Number of earlier ticks that a value may depend on: a band for each layer and one for the cross-modal attention."""
         return (self.config.layers + 1) * (self.config.band - 1)
 
     def forward(self, video: Tensor, audio: Tensor, present: Tensor, tick_mask: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The systems of the paper's Table 1 and the one that ships, by name: what each takes and how it is made.
+"""The systems of the paper's Table 1 and the shipped one, by name: what each takes and how it is made.
 
 `width` scales the networks that learn from pixels, `sizes` names other sizes of those that learn from features, so that they can
 be trained where no GPU is, or on another descriptor than VGGFace's; every table reports it.

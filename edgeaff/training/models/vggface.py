@@ -10,7 +10,7 @@ The published fully-connected layer expects 224-px faces (7x7x512 = 25,088 input
 | `resampled` | 96 | the published one on the 3x3 map enlarged to 7x7, folded into 4,608 -> 4,096 |
 
 Weights are the user's (`edgeaff.training.importers`); none ship. `with_weights` goes by the file: AffWildNet's layer sees 3x3, the
-published one 7x7, which is enlarged for unless `resampled` is asked for.
+published one 7x7, which is enlarged for unless `resampled` is requested.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class VggFaceConfig:
 
 @dataclass(frozen=True, slots=True)
 class VggFaceWeights:
-    """Imported weights in one form, any that file they came from.
+    """Imported weights in one form, regardless of their file.
 
     Attributes:
         tensors: float32; `convS_I.weight` (O, I, 3, 3) for RGB input, `convS_I.bias` (O,), `fc6.weight` (D, C * P * P)
@@ -194,7 +194,7 @@ def with_weights(
         The network.
 
     Raises:
-        ArgumentError: published is another mode, or the layer sees 3x3 and `resampled` was asked for.
+        ArgumentError: published is another mode, or the layer sees 3x3 and `resampled` was requested.
     """
     if published not in PUBLISHED_MODES:
         raise ArgumentError(f"vggface mode must be one of {PUBLISHED_MODES}, got {published!r}; choose one.")

@@ -5,7 +5,7 @@
 | offline | a window of 100 ticks around it, 50 of them still to come on average | one row |
 | live | the window that ends with it, as a runtime without look-ahead has to; the newest row counts | the whole window |
 
-`edge` sees what the live reference sees, and computes one row. What offline has above both is the worth of the future.
+`edge` sees what the live reference sees, and computes one row. The gain of offline over both is the value of look-ahead.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edgeaff.training.trainer.sequences import system_inputs
 from edgeaff.types import DIMENSIONS
 
 EDGE, REFERENCE = "edge", "edge+both_directions"
-EVERY = 4  # the live reference is asked for every fourth tick, as it costs a window each
+EVERY = 4  # the live reference is requested every fourth tick, as it costs a window each
 BATCH = 64
 
 

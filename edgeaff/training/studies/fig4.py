@@ -1,7 +1,7 @@
 """The paper's Fig. 4: how agreement falls when a random share of one modality is replaced by zeros.
 
 Paper: section 5 (0 = missing, 100 = there; random places; 10 repeats). Choice: the input of the encoder is zeroed, per frame
-by default, or in one block; systems that know absence are reported of it.
+by default, or in one block; systems with a presence input are informed.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Windows:
 
     Args:
         system: of the registry.
-        tracks: in any form; inputs from pixels are made again each time, and so is what does not fit into KEPT_BYTES.
+        tracks: in any form; inputs from pixels are recomputed each time, and so is what does not fit into KEPT_BYTES.
         batch: windows at once; fewer of long ones.
         reach_ticks: of a streaming network, as in `windows_of`.
     """
@@ -148,7 +148,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class AblationPlan:
-    """How ticks of a modality are taken away.
+    """Selection of the removed ticks of a modality.
 
     Attributes:
         shares: of ticks that stay.
@@ -221,10 +221,13 @@ def over_seeds(curves: Sequence[Sequence[AblationPoint]]) -> list[AblationPoint]
         first = together[0]
         points.append(
             AblationPoint(
-                first.modality, first.way, first.share, first.repeats * len(together),
+                first.modality,
+                first.way,
+                first.share,
+                first.repeats * len(together),
                 *map(float, (*pairs.mean(axis=0), *pairs.std(axis=0, ddof=1))),
             )
-        )  # fmt: skip
+        )
     return points
 
 

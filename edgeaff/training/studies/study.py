@@ -1,7 +1,7 @@
 """Trains every system of a study on one corpus with several seeds, run by run; what is finished is not done again.
 
 A study is a TOML file (`configs/table1.toml`): seeds, two recipes, and the runs. Each (run, seed) has a folder with the
-run of the trainer, `predictions.npz` (of the tracks it was measured on) and `result.json`; a killed study goes on where it stopped.
+run of the trainer, `predictions.npz` (of the tracks it was measured on) and `result.json`; a killed study resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class PlannedRun:
 
     @property
     def is_reduced(self) -> bool:
-        """Whether it is trained at other than the published size."""
+        """True if its size differs from the published one."""
         with torch.device("meta"):
             trained = self.system.build(width=self.config.width, sizes=self.config.sizes)
             return count_parameters(trained) != count_parameters(self.system.build())
@@ -227,7 +227,7 @@ def train_one(
 
 
 def kept(folder: Path, name: str, make: Callable[[], Any]) -> Any:
-    """Returns all that is measured once of a finished run and kept in its folder; an older one, of a run made again, is not taken.
+    """Returns all that is measured once of a finished run and kept in its folder; an older one, of a run recomputed, is not taken.
 
     Args:
         folder: of the run.

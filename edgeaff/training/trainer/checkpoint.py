@@ -1,7 +1,7 @@
-"""What a run leaves on disk: everything that its next step depends on, and weights that can be rebuilt without the run.
+"""Checkpoints of a run: everything that its next step depends on, and weights from which the network can be rebuilt.
 
 `last-N.safetensors` holds weights, averages, optimizer and random states of epoch N, `last.json` (written last, so that it
-vouches for the tensors) the rest. `best.safetensors` holds the weights to use; its metadata states of what they are.
+vouches for the tensors) the rest. `best.safetensors` holds the weights to use; its metadata states their origin.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def load_run(folder: Path) -> tuple[System, nn.Module, dict[str, Any]]:
 
 
 def save_state(folder: Path, tensors: dict[str, Tensor], note: dict[str, Any]) -> None:
-    """Writes the state of an epoch; a run that is killed here goes on from the epoch before.
+    """Writes the state of an epoch; a run that is killed here resumes from the previous epoch.
 
     Args:
         folder: of the run.
@@ -120,7 +120,7 @@ def load_state(
     note = json.loads(path.read_text(encoding="utf-8"))
     stated = {"config": asdict(config), "ranks": ranks, "features": features}
     for name, value in stated.items():
-        found = note.get(name, value)  # a run from before features were noted has no information of them
+        found = note.get(name, value)  # runs of older versions did not store it
         if found != value:
             if isinstance(value, dict):
                 found = {key: found.get(key) for key in value if found.get(key) != value[key]}

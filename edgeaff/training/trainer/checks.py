@@ -1,4 +1,4 @@
-"""What is wrong with the data of a run, stated before anything is trained."""
+"""Checks of the data of a run before training."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def check_features(system: System, tracks: Sequence[Any], sizes: Mapping[str, An
 
 
 def check_splits(train: Sequence[Any], valid: Sequence[Any]) -> None:
-    """Checks that there is something to learn from, something to choose the best by, and nobody in both.
+    """Checks that the training and validation splits are usable and share no person.
 
     Args:
         train: training tracks.

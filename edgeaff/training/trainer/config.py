@@ -58,7 +58,7 @@ class TrainConfig:
         steps_per_epoch: 0 = as many as draw every tick once on average.
         width: of a system that learns from pixels; 1 = as published.
         sizes: of a system that learns from features, where they are not the published ones (`System.build`).
-        follow_features: video_size and audio_size are what the features at hand have, any that was published.
+        follow_features: take video_size and audio_size from the features instead of the published values.
     """
 
     system: str = "transformer_av"
@@ -107,7 +107,7 @@ class TrainConfig:
         return config
 
     def fitted(self, features: Any) -> TrainConfig:
-        """Returns the configuration with the sizes of the features at hand, where it follows them.
+        """Returns the configuration with the sizes of the features, if it follows them.
 
         Args:
             features: of any track of the run.

@@ -39,7 +39,7 @@ def ccc(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tenso
 def sequence_ccc_loss(prediction: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Returns 1 - CCC, computed per sequence and averaged over sequences and channels. Paper: section 4.4.
 
-    A sequence of constant labels has CCC 0 any that is predicted; `flattened_ccc_loss` does not suffer from it.
+    A sequence of constant labels has CCC 0 for any prediction; `flattened_ccc_loss` avoids this.
 
     Args:
         prediction: (B, T, C).
@@ -81,7 +81,7 @@ def binned_loss(logits: Tensor, target: Tensor, mask: Tensor | None = None) -> T
 
     After the published description (Deng et al.), without its second annotation set and teacher. Choice: cross entropy
     weighs a tenth. The published network starts from one trained on faces; from untrained weights, with equal weights, it
-    states the most frequent bins for its first thousand steps (CCC 0.02 where a tenth gives 0.2).
+    predicts the most frequent bins for its first thousand steps (CCC 0.02, with a tenth 0.2).
 
     Args:
         logits: (B, T, C, bins), the bins evenly from -1 to 1.

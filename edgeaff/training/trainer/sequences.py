@@ -1,4 +1,4 @@
-"""What a system gets of a track: keyword inputs of a cut, random windows for training, predictions for every tick."""
+"""Inputs of a system from a track: keyword inputs of a cut, random windows for training, predictions for every tick."""
 
 from __future__ import annotations
 

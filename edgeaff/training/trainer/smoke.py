@@ -1,4 +1,4 @@
-"""One optimization step of a system at full size on a made-up sequence: proof that it can learn, without any data."""
+"""One optimization step of a system at full size on a synthetic sequence: proof that it can learn, without any data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_STEP, HALVINGS = 0.02, 10
 
 @dataclass(frozen=True, slots=True)
 class SmokeResult:
-    """What the step showed; printed as one JSON object by `edgeaff train --smoke`."""
+    """Result of the step; printed as one JSON object by `edgeaff train --smoke`."""
 
     system: str
     parameters: int

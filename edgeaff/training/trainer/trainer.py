@@ -65,7 +65,7 @@ def update_average(average: nn.Module, module: nn.Module, keep: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What a run learns from.
+    """The data of a run.
 
     Attributes:
         train: training tracks.
@@ -79,7 +79,7 @@ class TrainingData:
 
 
 class Trainer:
-    """One run. `run()` trains to the end, or goes on where a killed run stopped, to the same bits.
+    """One run. `run()` trains to the end, or resumes a killed run with bit-identical results.
 
     Under `torchrun` every process makes the same Trainer; they share each batch, and the first one writes.
 
@@ -134,7 +134,7 @@ class Trainer:
         """Trains until the last epoch, the end of patience, or stop_after_epochs more epochs.
 
         Args:
-            stop_after_epochs: leave after this many epochs, as if killed; None = go on to the end.
+            stop_after_epochs: leave after this many epochs, as if killed; None = run to the end.
             on_epoch: called in the first process with the row of each epoch.
 
         Returns:
@@ -194,8 +194,7 @@ class Trainer:
         loss = training_loss(self.module, config.loss, *whole)
         if not torch.isfinite(loss):
             raise ArgumentError(
-                f"loss must stay finite, got {loss.item()} in epoch {self.epoch}; lower learning_rate, set clip, or turn "
-                "amp off."
+                f"Training diverged: loss is {loss.item()} in epoch {self.epoch}. Lower learning_rate, set clip, or disable amp."
             )
         self._optimizer.zero_grad(set_to_none=True)
         self._scaler.scale(loss * ranks.count).backward()  # processes average their gradients; the sum is wanted

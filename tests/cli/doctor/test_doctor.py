@@ -66,8 +66,13 @@ def test_real_run_names_every_check_and_breaks_nothing(capsys: pytest.CaptureFix
 
 def test_run_with_nothing_but_the_core(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", CORE_ONLY], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120
-    )  # fmt: skip
+        [sys.executable, "-c", CORE_ONLY],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr + done.stdout
     findings = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
     assert findings["microphone"]["level"] == "WARN" and "edgeaff[live]" in findings["microphone"]["advice"]

@@ -60,9 +60,16 @@ def _trained(folder, system="transformer_av", *, residual=False, dropout=0.0, ep
     config = TransformerConfig(**SIZES, dropout=0.0, residual=residual)
     module = AudioVideoTransformer(config) if system == "transformer_av" else SingleTransformer(8, config)
     recipe = TrainConfig(
-        system=system, loss="flattened_ccc", learning_rate=3e-3, batch=8, epochs=epochs, patience=epochs, clip=1.0,
-        warmup_share=0.1, modality_dropout=dropout,
-    )  # fmt: skip
+        system=system,
+        loss="flattened_ccc",
+        learning_rate=3e-3,
+        batch=8,
+        epochs=epochs,
+        patience=epochs,
+        clip=1.0,
+        warmup_share=0.1,
+        modality_dropout=dropout,
+    )
     trainer = Trainer(
         find_system(system), recipe, TrainingData(_world(1, 24), _world(2, 6, "valid")), folder, module=module
     )
