@@ -182,7 +182,7 @@ process.finish(command.main(["models", "list"]))
 
 def test_interruption_inside_a_destructor_is_not_lost(root: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", DESTRUCTOR], env={"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=15
+        [sys.executable, "-c", DESTRUCTOR], env={"PYTHONPATH": str(root)}, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stderr) == (130, "edgeaff: interrupted.\n")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -88,7 +89,8 @@ def run(folder: Path, *command: str, fails: bool = False) -> str:
     Raises:
         RuntimeError: it succeeded though it must fail, or the other way round.
     """
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    environment = {**os.environ, "CCACHE_DISABLE": "1"}  # a newcomer compiles everything
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if (done.returncode != 0) is not fails:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}")
     return done.stdout + done.stderr
