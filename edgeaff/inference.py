@@ -15,7 +15,6 @@ from edgeaff.bundle import PACKED, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.manifest import check_uncertainty
 from edgeaff.parsing.boundary import boundary
-from edgeaff.spec import NANOSECONDS
 from edgeaff.types import DIMENSIONS, MODALITIES
 
 if TYPE_CHECKING:
@@ -75,6 +74,14 @@ class Predictor(Protocol):
         """Returns the state before the first tick."""
         ...
 
+    def advance(self, state: Any, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[Prediction, Any]:
+        """Returns the result of `step`, and may change the given state, which is not used again: for one stream."""
+        return self.step(state, video, audio)
+
+    def copy_state(self, state: Any) -> Any:
+        """Returns a state that `advance` on the given one leaves unchanged."""
+        return state
+
     def step(self, state: Any, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[Prediction, Any]:
         """Returns the prediction of a tick and the state after it. video: (D,), audio: (A,), float32; None = absent."""
         ...
@@ -104,6 +111,10 @@ class StreamingPredictor(Predictor):
                 )
         self.state_layout: Hashable = tuple((name, graph.inputs[name]) for name in sorted(self._state_names))
         self.memory_ticks = int(getattr(graph, "memory_ticks", 0)) or self._count_memory_ticks()
+        self._states_std = "std" in graph.outputs
+        self._advance_state: Callable[..., tuple[float, float, float, float]] | None = getattr(
+            graph, "advance_state", None
+        )
 
     def _count_memory_ticks(self) -> int:
         """Returns (layers + 1) * (W - 1): a key of layer n has seen W - 1 ticks before it, each of which saw W - 1 before that."""
@@ -126,6 +137,21 @@ class StreamingPredictor(Predictor):
         values, std = outputs["values"][0], outputs.get("std")
         stated = () if std is None or video is None else (float(std[0, 0]), float(std[0, 1]))
         return Prediction(float(values[0]), float(values[1]), *stated), self.following(outputs)
+
+    def advance(
+        self, state: dict[str, np.ndarray], video: np.ndarray | None, audio: np.ndarray | None
+    ) -> tuple[Prediction, dict[str, np.ndarray]]:
+        """Returns the result of `step`; on the native step the given state becomes the next one, without a copy."""
+        if self._advance_state is None:
+            return self.step(state, video, audio)
+        valence, arousal, valence_std, arousal_std = self._advance_state(state[self._state_names[0]], video, audio)
+        if self._states_std and video is not None:
+            return Prediction(valence, arousal, valence_std, arousal_std), state
+        return Prediction(valence, arousal), state
+
+    def copy_state(self, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Returns a state that `advance` on the given one leaves unchanged."""
+        return state if self._advance_state is None else {name: array.copy() for name, array in state.items()}
 
     def feeds(
         self, state: dict[str, np.ndarray], video: np.ndarray | None, audio: np.ndarray | None
@@ -371,31 +397,6 @@ class Uncertainty:
     def _interpolate(self, grid: np.ndarray, video: float, audio: float) -> float:
         along_audio = [float(np.interp(audio, self._audio, row)) for row in grid]
         return float(np.interp(video, self._video, along_audio))
-
-
-@dataclass(slots=True)
-class Smoother:
-    """Causal exponential smoothing of one value; time_constant_seconds = 0 passes the value through.
-
-    A gap longer than `reset_seconds` starts over. Choice: time constants from the bundle (0.3 s valence, 0.6 s arousal).
-    """
-
-    time_constant_seconds: float
-    reset_seconds: float = 0.5
-    _value: float | None = None
-    _pts_ns: int = 0
-
-    def push(self, pts_ns: int, value: float | None) -> float | None:
-        """Returns the smoothed value, None for None."""
-        if value is None:
-            return None
-        gap = (pts_ns - self._pts_ns) / NANOSECONDS
-        if self._value is None or self.time_constant_seconds <= 0 or gap > self.reset_seconds:
-            self._value = value
-        else:
-            self._value += (1 - math.exp(-gap / self.time_constant_seconds)) * (value - self._value)
-        self._pts_ns = pts_ns
-        return self._value
 
 
 def load_predictor(

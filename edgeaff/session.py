@@ -15,7 +15,7 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from edgeaff.forking import ProcessBound
 from edgeaff.inference import (
     Coverage,
     Predictor,
-    Smoother,
     Uncertainty,
     load_predictor,
     std_in_range,
@@ -44,6 +43,7 @@ from edgeaff.preprocess import (
     parts_from_bundle,
     trial_inputs,
 )
+from edgeaff.smoothing import Smoother
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import BASE_SCHEMA, EVENT_SCHEMA, AffectEvent, Status, TrackedFace
 
@@ -69,15 +69,14 @@ class Subject:
     last_seen_ns: int = 0
 
     def copy(self) -> Subject:
-        """Returns an independent copy; the predictor state is a value and shared."""
+        """Returns a copy with the same predictor state; who lets both go on copies that (`Predictor.copy_state`)."""
         return Subject(
             self.state, copy.copy(self.valence), copy.copy(self.arousal), self.history.copy(), self.video_coverage.copy(),
             self.audio_coverage.copy(), self.first_evidence_ns, self.last_seen_ns,
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
+class Estimate(NamedTuple):
     """The result of one subject's tick, before the status decides what is given out. valid: every number is in its range."""
 
     valence: float
@@ -325,6 +324,12 @@ class Session(ProcessBound):
         history: deque[TickPair] = deque(maxlen=self._predictor.memory_ticks)
         return Subject(self._predictor.initial_state(), Smoother(valence_seconds), Smoother(arousal_seconds), history)
 
+    def _one_more(self) -> Subject:
+        """Returns a subject that goes on from what nobody in particular has heard."""
+        subject = self._nobody.copy()
+        subject.state = self._predictor.copy_state(subject.state)
+        return subject
+
     def _events(self, ticks: list[TickInput]) -> list[AffectEvent]:
         return [event for tick in ticks for event in self._tick_events(tick)]
 
@@ -348,7 +353,7 @@ class Session(ProcessBound):
             del self._subjects[track_id]
         for track_id in seen:
             if track_id not in self._subjects:
-                self._subjects[track_id] = self._nobody.copy() if self._speaker is None else self._new_subject()
+                self._subjects[track_id] = self._one_more() if self._speaker is None else self._new_subject()
         without_face = self._step(self._nobody, tick, None)
         events = []
         for track_id, subject in self._subjects.items():
@@ -371,7 +376,7 @@ class Session(ProcessBound):
 
     def _step(self, subject: Subject, tick: TickInput, face: FaceInput | None) -> Estimate:
         video = face.descriptor if face is not None else None
-        prediction, subject.state = self._predictor.step(subject.state, video, tick.audio)
+        prediction, subject.state = self._predictor.advance(subject.state, video, tick.audio)
         subject.history.append((video, tick.audio))
         if subject.first_evidence_ns is None and (face is not None or tick.audio is not None):
             subject.first_evidence_ns = tick.pts_ns

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import edgeaff
 from edgeaff.bundle import SPEECH, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
-from edgeaff.inference import Prediction, std_in_range, value_in_range
+from edgeaff.inference import Prediction, Predictor, std_in_range, value_in_range
 from edgeaff.session import check_smoothing
 from edgeaff.types import AffectEvent, FaceBox, FaceDetection, Status, TrackedFace, is_face
 
@@ -27,7 +27,7 @@ BAD = [math.nan, math.inf, -math.inf, 1.01, -1.5, 141.0, 1e308]
 IMAGE = np.full((60, 80, 3), 90, np.uint8)
 
 
-class Scripted:
+class Scripted(Predictor):
     """A predictor that gives what it is reported to. Its state is what it has seen, so that a spoiled one shows."""
 
     backend, precision, state_layout, memory_ticks = "scripted", "fp32", "scripted", 100

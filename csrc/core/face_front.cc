@@ -112,8 +112,14 @@ void FaceFront::Process(int64_t pts_ns, FrameData* frame, FaceInputs* result) {
       input.encoded_pts_ns = pts_ns;
     }
   }
-  result->faces = found_;
-  known_.swap(found_);
+  known_.clear();
+  for (const FaceInput& input : found_) {
+    known_.emplace_back();
+    known_.back().face = input.face;
+    known_.back().encoded_pts_ns = input.encoded_pts_ns;
+    known_.back().descriptor = input.descriptor;
+  }
+  result->faces.swap(found_);
 }
 
 // Writes found_: faces, and crops where they are kept.

@@ -46,20 +46,33 @@ void BindAffectStep(py::module_& module) {
       .def_property_readonly("state_floats", &StepModel::state_floats)
       // (state, video or None, audio or None, copy) -> (values, state after); values: valence, arousal and the standard deviations
       // of their errors. With copy = false the state changes in place.
-      .def("step", [](const StepModel& model, const FloatArray& state, const py::object& video, const py::object& audio,
-                      bool copy) {
-        if (state.size() != model.state_floats()) throw std::invalid_argument("state has another size");
-        const float* const seen = DataOrNull(video, model.sizes().video_size, "video");
-        const float* const heard = DataOrNull(audio, model.sizes().audio_size, "audio");
-        FloatArray next = state;
-        if (copy) {
-          next = FloatArray(state.size());
-          std::memcpy(next.mutable_data(), state.data(), static_cast<size_t>(state.nbytes()));
-        }
-        FloatArray values(4);
-        model.Step(next.mutable_data(), seen, heard, values.mutable_data());
-        return py::make_tuple(values, next);
-      });
+      .def("step",
+           [](const StepModel& model, const FloatArray& state, const py::object& video, const py::object& audio,
+              bool copy) {
+             if (state.size() != model.state_floats()) throw std::invalid_argument("state has another size");
+             const float* const seen = DataOrNull(video, model.sizes().video_size, "video");
+             const float* const heard = DataOrNull(audio, model.sizes().audio_size, "audio");
+             FloatArray next = state;
+             if (copy) {
+               next = FloatArray(state.size());
+               std::memcpy(next.mutable_data(), state.data(), static_cast<size_t>(state.nbytes()));
+             }
+             FloatArray values(4);
+             model.Step(next.mutable_data(), seen, heard, values.mutable_data());
+             return py::make_tuple(values, next);
+           })
+      // (state, video or None, audio or None) -> the four values as numbers; the state is changed in place.
+      .def(
+          "advance",
+          [](const StepModel& model, FloatArray& state, const py::object& video, const py::object& audio) {
+            if (state.size() != model.state_floats()) throw std::invalid_argument("state has another size");
+            const float* const seen = DataOrNull(video, model.sizes().video_size, "video");
+            const float* const heard = DataOrNull(audio, model.sizes().audio_size, "audio");
+            float values[4] = {};
+            model.Step(state.mutable_data(), seen, heard, values);
+            return py::make_tuple(values[0], values[1], values[2], values[3]);
+          },
+          py::arg("state").noconvert(), py::arg("video"), py::arg("audio"));
 }
 
 }  // namespace edgeaff

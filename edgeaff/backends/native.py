@@ -186,6 +186,21 @@ class NativeStep:
         """
         return self._step(state, video, audio, copy=False)[0][:2]
 
+    def advance_state(
+        self, state: np.ndarray, video: np.ndarray | None, audio: np.ndarray | None
+    ) -> tuple[float, float, float, float]:
+        """Returns valence, arousal and the standard deviations of their errors, and changes the state in place.
+
+        Args:
+            state: from `initial_state`, or a copy of one; changed.
+            video: (D,) float32 descriptor, or None.
+            audio: (A,) float32 normalized audio vector, or None.
+        """
+        for name, array in (("video", video), ("audio", audio)):
+            check_vector(name, array, self.inputs[name][1])
+        values: tuple[float, float, float, float] = self._model.advance(state, video, audio)
+        return values
+
     def _step(
         self, state: np.ndarray, video: np.ndarray | None, audio: np.ndarray | None, *, copy: bool
     ) -> tuple[np.ndarray, np.ndarray]:

@@ -65,6 +65,7 @@ class NativeDetector:
             maps: names of the maps of stride 8, 16 and 32.
         """
         order = [self.outputs.index(name) for name in maps]
+        self._net.forget()  # the detector has its own memory
         return native().SsdDetector(self._net.core, score_threshold, input_long_side, order)
 
 
@@ -108,6 +109,7 @@ class NativeEncoder:
 
     def core_encoder(self) -> Any:
         """Returns the face encoder of csrc/core on this network."""
+        self._net.forget()  # the encoder has its own memory
         return native().NetEncoder(self._net.core, self._size)
 
 

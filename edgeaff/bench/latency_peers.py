@@ -19,7 +19,7 @@ from edgeaff.export.from_onnx import read_step
 from edgeaff.export.to_onnx import SymbolicOperator, to_model
 from edgeaff.features.face import FaceEncoder, normalize
 from edgeaff.features.lld import extract
-from edgeaff.inference import WINDOW_TICKS, Prediction, WindowPredictor
+from edgeaff.inference import WINDOW_TICKS, Prediction, Predictor, WindowPredictor
 
 INPUTS = ("video", "audio", "video_mask", "audio_mask")
 LLD_RUN_IN_TICKS = 5
@@ -125,7 +125,7 @@ class CropKeeper(FaceEncoder):
         return np.stack(list(crops)) if len(crops) else np.zeros((0, 0), np.float32)
 
 
-class WholeWindow:
+class WholeWindow(Predictor):
     """Describes the 100 crops of the window and runs the window's model, at every tick.
 
     Attributes:

@@ -72,7 +72,7 @@ def _watch(engine: Engine, preprocessor: Preprocessor, spans: list[Span]) -> lis
         (parts.encoder, "crop", "crop"),
         (parts.encoder, "encode_crops", "face encoder"),
         (segment, "_make", "sync, normalize"),
-        (session._predictor, "step", "step"),
+        (session._predictor, "advance", "step"),
         (session, "_event", "event"),
     ]
     undo = [_wrap(owner, attribute, name, 1, spans) for owner, attribute, name in stages]

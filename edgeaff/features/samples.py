@@ -12,6 +12,7 @@ from edgeaff.parsing.boundary import reason_of
 FULL_SCALE = np.float32(32768)
 FAR_BEYOND_SCALE = 8.0  # 18 dB above full scale: no mixture of channels reaches it
 FEW_SAMPLES = 64  # as few say nothing about the scale
+_INT16 = np.dtype(np.int16)
 
 
 def check_form(samples: Any) -> np.ndarray:
@@ -20,6 +21,8 @@ def check_form(samples: Any) -> np.ndarray:
     Raises:
         ArgumentError: it is not (n,) int16, float32 or float64, or its floats are plainly not on the scale of [-1, 1].
     """
+    if type(samples) is np.ndarray and samples.dtype == _INT16 and samples.ndim == 1 and samples.flags.carray:
+        return samples
     try:
         array = np.asarray(samples)
     except Exception as error:  # any error of the conversion to an array

@@ -171,6 +171,9 @@ class SsdDetector:
 
 class StepModel:
     def __init__(self, arg0: dict[str, Any], arg1: dict[str, Any]) -> None: ...
+    def advance(
+        self, state: npt.NDArray[np.float32], video: object, audio: object
+    ) -> tuple[float, float, float, float]: ...
     @property
     def state_floats(self) -> int: ...
     def step(

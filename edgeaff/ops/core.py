@@ -4,7 +4,7 @@
 |---|---|
 | AudioClock, RowTimeline, FrameTimeline, TickScheduler | `edgeaff.reference.sync` (AudioClock is AudioClock there) |
 | ClockGate | `edgeaff.reference.gate` |
-| Coverage, Smoother, Uncertainty | `edgeaff.inference` |
+| Coverage, Uncertainty, Smoother | `edgeaff.inference`, `edgeaff.smoothing` |
 | LldNormalizer | `edgeaff.features.normalize` |
 | FaceTracker, assign | `edgeaff.detection.tracker`, `edgeaff.detection.assignment` |
 

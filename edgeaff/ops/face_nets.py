@@ -92,6 +92,10 @@ class FaceNet:
         """The compiled network, for the parts of csrc/core that run it."""
         return self._net
 
+    def forget(self) -> None:
+        """Lets go the memory of all input sizes; the next run makes it again."""
+        self._bound.clear()
+
     def run(self, image: np.ndarray, *, height: int, width: int) -> tuple[np.ndarray, ...]:
         """Returns the outputs, valid until the next run: (rows, columns, 16) of a map, (1, 1, C) of a mean; float32.
 

@@ -244,3 +244,25 @@ def test_standard_deviations_equal_torch_and_need_a_face(precision: str) -> None
 
 def test_weights_without_a_spread_state_no_standard_deviations() -> None:
     assert pack(make_model()).outputs[0] == "values" and "std" not in pack(make_model()).outputs
+
+
+def test_advancing_in_place_equals_stepping_and_leaves_copies_alone() -> None:
+    from edgeaff.bundle import ModelBundle
+    from edgeaff.inference import load_predictor
+
+    predictor = load_predictor(ModelBundle.load(), "native")
+    rng = np.random.default_rng(3)
+    stepped, advanced = predictor.initial_state(), predictor.initial_state()
+    copies = []
+    for tick in range(250):
+        video = rng.standard_normal(128).astype(np.float32) if tick % 7 else None
+        audio = rng.standard_normal(65).astype(np.float32) if tick % 5 else None
+        expected, stepped = predictor.step(stepped, video, audio)
+        found, after = predictor.advance(advanced, video, audio)
+        assert found == expected and after is advanced
+        if tick % 60 == 0:
+            copies.append((predictor.copy_state(advanced), {name: one.tobytes() for name, one in stepped.items()}))
+    for copied, then in copies:
+        assert {name: one.tobytes() for name, one in copied.items()} == then
+    with pytest.raises((ValueError, TypeError)):
+        predictor.advance({"state_rings": advanced["state_rings"][:5]}, None, None)

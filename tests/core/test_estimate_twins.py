@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgeaff import inference, session
 from edgeaff.features import normalize
 from edgeaff.ops import core, native
+from edgeaff.smoothing import Smoother
 from edgeaff.spec import PreprocessSpec
 
 
@@ -54,7 +55,7 @@ step = st.tuples(st.integers(-(10**9), 10**9), st.one_of(st.none(), st.floats(-1
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from([0.0, 0.3, 0.6, 60.0]), st.integers(-(2**62), 2**62), st.lists(step, max_size=60))
 def test_smoothers_agree(seconds: float, start_ns: int, steps: list[tuple[int, float | None]]) -> None:
-    twin, ours, pts_ns = inference.Smoother(seconds), core.Smoother(seconds), start_ns
+    twin, ours, pts_ns = Smoother(seconds), core.Smoother(seconds), start_ns
     for step_ns, value in steps:
         pts_ns += step_ns
         assert ours.push(pts_ns, value) == twin.push(pts_ns, value)

@@ -1,0 +1,33 @@
+"""Causal smoothing of the values that are stated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from edgeaff.spec import NANOSECONDS
+
+
+@dataclass(slots=True)
+class Smoother:
+    """Causal exponential smoothing of one value; time_constant_seconds = 0 passes the value through.
+
+    A gap longer than `reset_seconds` starts over. Choice: time constants from the bundle (0.3 s valence, 0.6 s arousal).
+    """
+
+    time_constant_seconds: float
+    reset_seconds: float = 0.5
+    _value: float | None = None
+    _pts_ns: int = 0
+
+    def push(self, pts_ns: int, value: float | None) -> float | None:
+        """Returns the smoothed value, None for None."""
+        if value is None:
+            return None
+        gap = (pts_ns - self._pts_ns) / NANOSECONDS
+        if self._value is None or self.time_constant_seconds <= 0 or gap > self.reset_seconds:
+            self._value = value
+        else:
+            self._value += (1 - math.exp(-gap / self.time_constant_seconds)) * (value - self._value)
+        self._pts_ns = pts_ns
+        return self._value
