@@ -202,9 +202,13 @@ def test_a_curve_leaves_out_what_is_not_annotated_and_answers_at_least_one():
 
 @pytest.mark.parametrize(
     ("std", "shares", "message"),
-    [([0.1, -0.1], (1.0,), "std must be 0 or more"), ([0.1, 0.1], (0.0,), "shares must be in"),
-     ([0.1, 0.1], (1.1,), "shares must be in"), ([0.1], (1.0,), "must have the shape")],
-)  # fmt: skip
+    [
+        ([0.1, -0.1], (1.0,), "std must be 0 or more"),
+        ([0.1, 0.1], (0.0,), "shares must be in"),
+        ([0.1, 0.1], (1.1,), "shares must be in"),
+        ([0.1], (1.0,), "must have the shape"),
+    ],
+)
 def test_a_curve_of_wrong_input_is_an_error(std, shares, message):
     with pytest.raises(ArgumentError, match=message):
         measures.risk_coverage([0.0, 0.1], [0.0, 0.2], std, shares=shares)

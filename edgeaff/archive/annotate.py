@@ -88,9 +88,13 @@ def annotate(
         if shard is None:
             store.clean()
         settings = {
-            "bundle": path, "trust": trust, "output": store.root, "format": kind, "memory_mb": memory_mb,
+            "bundle": path,
+            "trust": trust,
+            "output": store.root,
+            "format": kind,
+            "memory_mb": memory_mb,
             "options": {**{name: value for name, value in (options or {}).items() if value is not None}, "threads": 1},
-        }  # fmt: skip
+        }
         _run_all(ledger, tasks, lambda: _engine(engine, settings, workers, address), progress)
         entries = list(ledger.entries())
         write_files_table(store, entries, kind)

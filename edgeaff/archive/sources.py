@@ -18,10 +18,34 @@ from edgeaff.naming import public_name
 
 MEDIA = frozenset(
     (
-        ".3gp", ".aac", ".aif", ".aiff", ".avi", ".flac", ".flv", ".m2ts", ".m4a", ".m4v", ".mkv", ".mov", ".mp3", ".mp4", ".mpeg",
-        ".mpg", ".mts", ".oga", ".ogg", ".ogv", ".opus", ".ts", ".wav", ".webm", ".wma", ".wmv",
+        ".3gp",
+        ".aac",
+        ".aif",
+        ".aiff",
+        ".avi",
+        ".flac",
+        ".flv",
+        ".m2ts",
+        ".m4a",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp3",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".oga",
+        ".ogg",
+        ".ogv",
+        ".opus",
+        ".ts",
+        ".wav",
+        ".webm",
+        ".wma",
+        ".wmv",
     )
-)  # endings that are taken from a folder, a tar or an object store; a file that is named is always taken  # fmt: skip
+)  # endings that are taken from a folder, a tar or an object store; a file that is named is always taken
 MANIFESTS = (".csv", ".parquet")
 PATH_COLUMNS = ("file", "path")
 SEGMENT_COLUMNS = ("start", "end")

@@ -74,9 +74,12 @@ class Supervisor:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._replies = queue.Queue()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgeaff.archive.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self._errors, start_new_session=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "edgeaff.archive.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            start_new_session=True,
+        )
         threading.Thread(target=_read, args=(self._process, self._replies), daemon=True).start()
         self._send(self._settings)
 

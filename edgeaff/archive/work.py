@@ -149,8 +149,11 @@ class _Summary:
         """Returns plain values for the ledger."""
         seconds = self.last_ns / 1e9 if duration_seconds is None else duration_seconds
         row: dict[str, Any] = {
-            "rows": self.rows, "seconds": round(seconds, 3), "statuses": dict(self.statuses), "warnings": list(warnings)[:20],
-        }  # fmt: skip
+            "rows": self.rows,
+            "seconds": round(seconds, 3),
+            "statuses": dict(self.statuses),
+            "warnings": list(warnings)[:20],
+        }
         for name, (weight, first, second) in self.sums.items():
             mean = first / weight if weight else None
             row[f"{name}_mean"] = mean

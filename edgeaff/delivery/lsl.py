@@ -12,10 +12,18 @@ from edgeaff.listen.address import noted
 from edgeaff.types import AffectEvent, Status, StatusEvent
 
 CHANNELS = (
-    ("valence", "normalized"), ("arousal", "normalized"), ("valence_std", "normalized"), ("arousal_std", "normalized"),
-    ("video_coverage", "share"), ("audio_coverage", "share"), ("track_id", "id"), ("status", "code"),
-    ("speaking", "probability"), ("valence_relative", "normalized"), ("arousal_relative", "normalized"),
-)  # fmt: skip
+    ("valence", "normalized"),
+    ("arousal", "normalized"),
+    ("valence_std", "normalized"),
+    ("arousal_std", "normalized"),
+    ("video_coverage", "share"),
+    ("audio_coverage", "share"),
+    ("track_id", "id"),
+    ("status", "code"),
+    ("speaking", "probability"),
+    ("valence_relative", "normalized"),
+    ("arousal_relative", "normalized"),
+)
 MISSING = float("nan")  # LSL has no null
 
 

@@ -103,9 +103,19 @@ def test_poison_is_named_with_its_cause_and_the_rest_is_done(tmp_path, monkeypat
 def test_killed_workers_and_drivers_lose_nothing_and_double_nothing(tmp_path):
     write_clips(tmp_path / "in", [f"{number:03d}.wav" for number in range(200)])
     command = [
-        sys.executable, "-m", "edgeaff", "annotate", str(tmp_path / "in"), "--output", str(tmp_path / "out"), "--quiet", "--format",
-        "jsonl", "--workers", "2",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "edgeaff",
+        "annotate",
+        str(tmp_path / "in"),
+        "--output",
+        str(tmp_path / "out"),
+        "--quiet",
+        "--format",
+        "jsonl",
+        "--workers",
+        "2",
+    ]
     for round_number in range(4):
         driver = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(3):

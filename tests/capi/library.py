@@ -19,7 +19,7 @@ from ctypes import (
     c_uint32,
     c_uint64,
     c_void_p,
-)  # fmt: skip
+)
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,17 @@ import numpy as np
 
 STATUSES = ("OK", "WARMUP", "NO_FACE", "NO_AUDIO", "STALE", "ABSTAIN", "NO_SPEECH")
 NUMBERS = (
-    "valence", "arousal", "valence_raw", "arousal_raw", "valence_std", "arousal_std", "video_age_ms", "audio_age_ms", "video_coverage",
+    "valence",
+    "arousal",
+    "valence_raw",
+    "arousal_raw",
+    "valence_std",
+    "arousal_std",
+    "video_age_ms",
+    "audio_age_ms",
+    "video_coverage",
     "audio_coverage",
-)  # fmt: skip
+)
 PEOPLE = ("speaking", "valence_relative", "arousal_relative")
 PIXELS = {"rgb": 0, "bgr": 1, "gray": 2, "nv12": 3}
 
@@ -62,45 +70,92 @@ class Image(Sized):
     """edgeaff_image."""
 
     _fields_ = [
-        ("size", c_uint32), ("pixels", c_int32), ("width", c_int32), ("height", c_int32), ("planes", c_void_p * 2),
-        ("row_stride", c_ssize_t * 2), ("pixel_stride", c_ssize_t), ("channel_stride", c_ssize_t),
-    ]  # fmt: skip
+        ("size", c_uint32),
+        ("pixels", c_int32),
+        ("width", c_int32),
+        ("height", c_int32),
+        ("planes", c_void_p * 2),
+        ("row_stride", c_ssize_t * 2),
+        ("pixel_stride", c_ssize_t),
+        ("channel_stride", c_ssize_t),
+    ]
 
 
 class Face(Sized):
     """edgeaff_face."""
 
     _fields_ = [
-        ("size", c_uint32), ("reserved", c_int32), ("track_id", c_int64), ("box", c_double * 4), ("score", c_double), ("crop", c_void_p),
-    ]  # fmt: skip
+        ("size", c_uint32),
+        ("reserved", c_int32),
+        ("track_id", c_int64),
+        ("box", c_double * 4),
+        ("score", c_double),
+        ("crop", c_void_p),
+    ]
 
 
 class Options(Sized):
     """edgeaff_options."""
 
     _fields_ = [
-        ("size", c_uint32), ("video", c_int32), ("audio", c_int32), ("max_faces", c_int32), ("detector_stride", c_int32),
-        ("threads", c_int32), ("smoothing_valence_seconds", c_double), ("smoothing_arousal_seconds", c_double),
-        ("staleness_seconds", c_double), ("max_skew_seconds", c_double), ("event_room", c_int32), ("most_width", c_int32),
-        ("most_height", c_int32), ("most_rate_hz", c_int32), ("live", c_int32), ("log", LOG), ("log_user", c_void_p),
-    ]  # fmt: skip
+        ("size", c_uint32),
+        ("video", c_int32),
+        ("audio", c_int32),
+        ("max_faces", c_int32),
+        ("detector_stride", c_int32),
+        ("threads", c_int32),
+        ("smoothing_valence_seconds", c_double),
+        ("smoothing_arousal_seconds", c_double),
+        ("staleness_seconds", c_double),
+        ("max_skew_seconds", c_double),
+        ("event_room", c_int32),
+        ("most_width", c_int32),
+        ("most_height", c_int32),
+        ("most_rate_hz", c_int32),
+        ("live", c_int32),
+        ("log", LOG),
+        ("log_user", c_void_p),
+    ]
 
 
 class Event(Sized):
     """edgeaff_event."""
 
     _fields_ = [
-        ("size", c_uint32), ("status", c_int32), ("has_face", c_int32), ("precision_bits", c_int32), ("seq", c_uint64), ("pts_ns", c_int64),
-        *((name, c_double) for name in NUMBERS), ("track_id", c_int64), ("box", c_double * 4), ("score", c_double),
+        ("size", c_uint32),
+        ("status", c_int32),
+        ("has_face", c_int32),
+        ("precision_bits", c_int32),
+        ("seq", c_uint64),
+        ("pts_ns", c_int64),
+        *((name, c_double) for name in NUMBERS),
+        ("track_id", c_int64),
+        ("box", c_double * 4),
+        ("score", c_double),
         *((name, c_double) for name in PEOPLE),
-    ]  # fmt: skip
+    ]
 
 
 COUNTS = (
-    "frames_used", "frames_unused", "chunks_used", "chunks_unused", "frames_not_newer", "frames_late", "samples_overlapping",
-    "samples_filled", "samples_not_finite", "samples_late", "rows_not_newer", "audio_restarts", "jumps", "steps_back",
-    "inputs_unconfirmed", "inputs_before_jump", "values_rejected", "events_lost",
-)  # fmt: skip
+    "frames_used",
+    "frames_unused",
+    "chunks_used",
+    "chunks_unused",
+    "frames_not_newer",
+    "frames_late",
+    "samples_overlapping",
+    "samples_filled",
+    "samples_not_finite",
+    "samples_late",
+    "rows_not_newer",
+    "audio_restarts",
+    "jumps",
+    "steps_back",
+    "inputs_unconfirmed",
+    "inputs_before_jump",
+    "values_rejected",
+    "events_lost",
+)
 
 
 class Counts(Sized):
@@ -126,14 +181,22 @@ class Library:
         self.c.edgeaff_version.restype = c_char_p
         self.c.edgeaff_model_manifest.restype = c_char_p
         for name, kinds in {
-            "model_release": [c_void_p], "session_destroy": [c_void_p], "message": [c_void_p], "finish": [c_void_p], "reset": [c_void_p],
-            "advance": [c_void_p, c_int64], "degrade": [c_void_p, c_int32], "poll": [c_void_p, POINTER(Event)],
-            "counts_of": [c_void_p, POINTER(Counts)], "push_frame": [c_void_p, POINTER(Image), c_int64],
+            "model_release": [c_void_p],
+            "session_destroy": [c_void_p],
+            "message": [c_void_p],
+            "finish": [c_void_p],
+            "reset": [c_void_p],
+            "advance": [c_void_p, c_int64],
+            "degrade": [c_void_p, c_int32],
+            "poll": [c_void_p, POINTER(Event)],
+            "counts_of": [c_void_p, POINTER(Counts)],
+            "push_frame": [c_void_p, POINTER(Image), c_int64],
             "push_audio_i16": [c_void_p, POINTER(c_int16), c_size_t, c_int32, c_int64],
             "push_audio_f32": [c_void_p, POINTER(c_float), c_size_t, c_int32, c_int64],
-            "push_faces": [c_void_p, POINTER(Face), c_int32, c_int64], "push_rows": [c_void_p, POINTER(c_float), c_int32, c_int64],
+            "push_faces": [c_void_p, POINTER(Face), c_int32, c_int64],
+            "push_rows": [c_void_p, POINTER(c_float), c_int32, c_int64],
             "model_manifest": [c_void_p, POINTER(c_size_t)],
-        }.items():  # fmt: skip
+        }.items():
             getattr(self.c, f"edgeaff_{name}").argtypes = kinds
 
     def options(self, **changes: Any) -> Options:

@@ -19,9 +19,21 @@ from tests.capi.library import Library
 pytestmark = [pytest.mark.slow, pytest.mark.needs_native, pytest.mark.needs_onnx]
 SECOND = 10**9
 KEYS = (
-    "seq", "pts_ns", "status", "valence", "arousal", "valence_raw", "arousal_raw", "valence_std", "arousal_std", "video_age_ms",
-    "audio_age_ms", "video_coverage", "audio_coverage", "face",
-)  # fmt: skip
+    "seq",
+    "pts_ns",
+    "status",
+    "valence",
+    "arousal",
+    "valence_raw",
+    "arousal_raw",
+    "valence_std",
+    "arousal_std",
+    "video_age_ms",
+    "audio_age_ms",
+    "video_coverage",
+    "audio_coverage",
+    "face",
+)
 IMAGES = [np.random.default_rng(seed).integers(0, 256, (60 + 20 * seed, 80, 3), dtype=np.uint8) for seed in range(3)]
 TONE = (np.sin(np.arange(48_000) / 16) * 8_000).astype(np.int16) * (np.arange(48_000) % 12_000 < 9_000)
 ROWS = np.random.default_rng(5).normal(0, 3, (40, 65)).astype(np.float32)
@@ -70,9 +82,13 @@ jump = st.sampled_from(
     [0] * 8 + [300_000_000, -100_000_000, -700_000_000, 3 * SECOND, 11 * SECOND, -12 * SECOND, 500 * SECOND]
 )
 call = st.tuples(
-    st.sampled_from(["frame", "frame", "audio", "audio", "audio", "float", "faces", "rows", "advance", "degrade", "reset"]),
-    st.integers(0, 2), st.integers(-15_000_000, 40_000_000), jump,
-)  # fmt: skip
+    st.sampled_from(
+        ["frame", "frame", "audio", "audio", "audio", "float", "faces", "rows", "advance", "degrade", "reset"]
+    ),
+    st.integers(0, 2),
+    st.integers(-15_000_000, 40_000_000),
+    jump,
+)
 
 
 def drive(pair: Pair, calls: list[tuple[str, int, int, int]], *, declared: tuple[bool, bool], several: bool) -> None:
@@ -111,9 +127,12 @@ def drive(pair: Pair, calls: list[tuple[str, int, int, int]], *, declared: tuple
 
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    st.sampled_from([(True, True), (True, True), (True, False), (False, True)]), st.booleans(), st.sampled_from([1, 1, 3]),
-    st.sampled_from([None, 1, 3]), st.lists(call, min_size=1, max_size=60),
-)  # fmt: skip
+    st.sampled_from([(True, True), (True, True), (True, False), (False, True)]),
+    st.booleans(),
+    st.sampled_from([1, 1, 3]),
+    st.sampled_from([None, 1, 3]),
+    st.lists(call, min_size=1, max_size=60),
+)
 def test_sessions_agree_on_random_calls(
     library: Library,
     bundle: ModelBundle,

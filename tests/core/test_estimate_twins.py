@@ -26,9 +26,11 @@ from edgeaff.spec import PreprocessSpec
 def test_normalizers_agree(kind: str, seed: int, half_life: float, prior: float) -> None:
     rng = np.random.default_rng(seed)
     spec = PreprocessSpec(
-        audio_normalization=kind, adaptive_half_life_seconds=half_life, adaptive_prior_seconds=max(prior, 1e-3),
+        audio_normalization=kind,
+        adaptive_half_life_seconds=half_life,
+        adaptive_prior_seconds=max(prior, 1e-3),
         adaptive_learning_seconds=1.0,
-    )  # fmt: skip
+    )
     statistics = {"lld_mean": rng.normal(0, 10, 65).tolist(), "lld_std": rng.uniform(0.01, 20, 65).tolist()}
     twin, ours = normalize.make_normalizer(spec, statistics), core.LldNormalizer(spec, statistics)
     for number in range(120):

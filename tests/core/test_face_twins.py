@@ -29,9 +29,10 @@ face = st.tuples(
     st.sampled_from([0.61, 0.79, 0.84, 0.99]),
 )
 frame = st.tuples(
-    st.sampled_from([1, 10_000_000, 33_333_333, 133_000_000, 400_000_000]), st.one_of(st.none(), st.lists(face, max_size=5)),
+    st.sampled_from([1, 10_000_000, 33_333_333, 133_000_000, 400_000_000]),
+    st.one_of(st.none(), st.lists(face, max_size=5)),
     st.one_of(st.none(), st.sampled_from([0, 0, 0, 1, 2, 3])),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=120, deadline=None)

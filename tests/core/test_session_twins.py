@@ -101,9 +101,13 @@ jump = st.sampled_from(
     [0] * 8 + [300_000_000, -100_000_000, -700_000_000, 3 * SECOND, 11 * SECOND, -12 * SECOND, 500 * SECOND]
 )
 call = st.tuples(
-    st.sampled_from(["frame", "frame", "audio", "audio", "audio", "float", "faces", "rows", "advance", "degrade", "reset", "swap"]),
-    st.integers(0, 2), st.integers(-15_000_000, 40_000_000), jump,
-)  # fmt: skip
+    st.sampled_from(
+        ["frame", "frame", "audio", "audio", "audio", "float", "faces", "rows", "advance", "degrade", "reset", "swap"]
+    ),
+    st.integers(0, 2),
+    st.integers(-15_000_000, 40_000_000),
+    jump,
+)
 options = st.fixed_dictionaries(
     {
         "declared": st.sampled_from([(True, True), (True, True), (True, False), (False, True)]),
@@ -192,9 +196,11 @@ def test_sessions_agree_on_long_runs_of_random_calls(seed: int) -> None:
             calls[at] = (*calls[at][:3], int(rng.choice([400_000_000, -600_000_000, 2 * SECOND, 20 * SECOND])))
         chosen = {
             "declared": ((True, True), (True, True), (True, False), (False, True))[int(rng.integers(4))],
-            "max_faces": int(rng.choice([1, 3])), "live": bool(rng.random() < 0.7), "tap": bool(rng.random() < 0.3),
+            "max_faces": int(rng.choice([1, 3])),
+            "live": bool(rng.random() < 0.7),
+            "tap": bool(rng.random() < 0.3),
             "detector": bool(rng.random() < 0.5),
-        }  # fmt: skip
+        }
         run(chosen, calls)
 
 

@@ -147,9 +147,13 @@ delivery = st.tuples(
 
 @settings(max_examples=80, deadline=None)
 @given(
-    times, st.sampled_from([1, 25, 30, 240]), st.sampled_from([(True, True), (True, False), (False, True)]),
-    st.sampled_from([0, 250 * MS, 60 * NANOSECONDS]), st.integers(-200 * MS, 200 * MS), st.lists(delivery, min_size=1, max_size=80),
-)  # fmt: skip
+    times,
+    st.sampled_from([1, 25, 30, 240]),
+    st.sampled_from([(True, True), (True, False), (False, True)]),
+    st.sampled_from([0, 250 * MS, 60 * NANOSECONDS]),
+    st.integers(-200 * MS, 200 * MS),
+    st.lists(delivery, min_size=1, max_size=80),
+)
 def test_tick_schedulers_agree(
     start_ns: int,
     rate: int,
@@ -186,9 +190,11 @@ def test_tick_schedulers_agree(
 
 steps = (0, 33 * MS, -33 * MS, 9 * NANOSECONDS, 11 * NANOSECONDS, -11 * NANOSECONDS, 10**18, -(10**18))
 offered = st.tuples(
-    st.sampled_from(core.KINDS), st.sampled_from(steps),
-    st.integers(0, 12 * NANOSECONDS), st.booleans(),
-)  # fmt: skip
+    st.sampled_from(core.KINDS),
+    st.sampled_from(steps),
+    st.integers(0, 12 * NANOSECONDS),
+    st.booleans(),
+)
 
 
 @settings(max_examples=120, deadline=None)

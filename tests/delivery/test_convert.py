@@ -100,8 +100,11 @@ def test_textgrid_reads_back(stored, tmp_path):
 def test_nova_annotation_has_a_line_per_tick(stored, tmp_path):
     written = convert(stored(clip()), tmp_path / "x.annotation")
     assert [path.name for path in written] == [
-        "x.valence.annotation", "x.valence.annotation~", "x.arousal.annotation", "x.arousal.annotation~",
-    ]  # fmt: skip
+        "x.valence.annotation",
+        "x.valence.annotation~",
+        "x.arousal.annotation",
+        "x.arousal.annotation~",
+    ]
     root = ElementTree.parse(written[0]).getroot()
     assert root.find("scheme").attrib == {"name": "valence", "type": "CONTINUOUS", "sr": "30", "min": "-1", "max": "1"}
     lines = written[1].read_text().splitlines()

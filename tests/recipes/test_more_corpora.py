@@ -61,8 +61,10 @@ def test_voices_take_the_place_of_those_at_hand_but_for_the_clips_of_the_check(c
     at_hand = [Clip(silence, "CREMA-D", "crema_9", "anger", nothing), Clip(silence, "EmoDB", "e", "anger", nothing)]
     clips = with_voices(at_hand, {"cremad": cremad})
     assert [(clip.corpus, clip.speaker) for clip in clips] == [
-        ("EmoDB", "e"), ("CREMA-D", "crema_1001"), ("CREMA-D", "crema_1002")
-    ]  # fmt: skip
+        ("EmoDB", "e"),
+        ("CREMA-D", "crema_1001"),
+        ("CREMA-D", "crema_1002"),
+    ]
     assert len(clips[1].samples) == 12_000
     assert clips[1].affect == pytest.approx(0.6 * np.array(ANCHORS["sadness"]))  # acted weakly, no votes
     assert clips[2].affect == pytest.approx((np.array(ANCHORS["happiness"]) + ANCHORS["neutral"]) / 2)
@@ -131,15 +133,36 @@ def test_the_tail_is_trained_with_them(cremad, shared, tmp_path, monkeypatch):
         shares = votes[random.integers(0, 8, count)]
         faces |= {
             f"{split}_descriptor": random.standard_normal((count, views, 128)).astype(np.float16),
-            f"{split}_affect": random.uniform(-0.5, 0.5, (count, 2)).astype(np.float32), f"{split}_votes": shares,
-        }  # fmt: skip
+            f"{split}_affect": random.uniform(-0.5, 0.5, (count, 2)).astype(np.float32),
+            f"{split}_votes": shares,
+        }
         faces |= {f"{split}_{name}": random.standard_normal((count, 128)).astype(np.float16) for name in HINDRANCES}
     np.savez(tmp_path / "faces.npz", **faces)
-    monkeypatch.setattr(sys, "argv", [
-        "recipes.default_bundle", "--shared", str(shared), "--faces", str(tmp_path / "faces.npz"), "--work", str(tmp_path / "work"),
-        "--output", str(tmp_path / "out"), "--minutes", "0.05", "--scale", "0.01", "--encoder", str(tmp_path / "face_encoder.onnx"),
-        "--with", f"cremad={cremad}", "--with", f"emonet_face={emonet}",
-    ])  # fmt: skip
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "recipes.default_bundle",
+            "--shared",
+            str(shared),
+            "--faces",
+            str(tmp_path / "faces.npz"),
+            "--work",
+            str(tmp_path / "work"),
+            "--output",
+            str(tmp_path / "out"),
+            "--minutes",
+            "0.05",
+            "--scale",
+            "0.01",
+            "--encoder",
+            str(tmp_path / "face_encoder.onnx"),
+            "--with",
+            f"cremad={cremad}",
+            "--with",
+            f"emonet_face={emonet}",
+        ],
+    )
     main()
     with np.load(tmp_path / "work" / "cremad+emonet_face" / "faces.npz") as joined:
         assert len(joined["train_descriptor"]) >= 61

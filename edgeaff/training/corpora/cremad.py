@@ -76,11 +76,16 @@ def read_cremad_complete(root: Path) -> list[CremadClip]:
     votes = {kind: read_cremad_votes(tables[0], kind=column) for kind, column in KINDS.items()} if tables else {}
     return [
         CremadClip(
-            name, acted[name].speaker, acted[name].emotion, acted[name].intensity, media[name].get("audio"), media[name].get("video"),
+            name,
+            acted[name].speaker,
+            acted[name].emotion,
+            acted[name].intensity,
+            media[name].get("audio"),
+            media[name].get("video"),
             {kind: shares[name] for kind, shares in votes.items() if shares.get(name)},
         )
         for name in sorted(media)
-    ]  # fmt: skip
+    ]
 
 
 def _check_fetched(path: Path) -> None:

@@ -27,14 +27,31 @@ from edgeaff.training.corpora.ferplus import EMOTIONS
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp")
 FERPLUS = {
-    "Amusement": "happiness", "Elation": "happiness", "Pleasure/Ecstasy": "happiness", "Contentment": "happiness",
-    "Thankfulness/Gratitude": "happiness", "Affection": "happiness", "Hope/Enthusiasm/Optimism": "happiness", "Triumph": "happiness",
-    "Astonishment/Surprise": "surprise", "Awe": "surprise",
-    "Sadness": "sadness", "Disappointment": "sadness", "Helplessness": "sadness", "Hopelessness": "sadness",
-    "Anger": "anger", "Impatience and Irritability": "anger", "Malevolence/Malice": "anger",
-    "Disgust": "disgust", "Fear": "fear", "Distress": "fear", "Contempt": "contempt",
-    "Emotional Numbness": "neutral", "Concentration": "neutral", "Contemplation": "neutral",
-}  # fmt: skip
+    "Amusement": "happiness",
+    "Elation": "happiness",
+    "Pleasure/Ecstasy": "happiness",
+    "Contentment": "happiness",
+    "Thankfulness/Gratitude": "happiness",
+    "Affection": "happiness",
+    "Hope/Enthusiasm/Optimism": "happiness",
+    "Triumph": "happiness",
+    "Astonishment/Surprise": "surprise",
+    "Awe": "surprise",
+    "Sadness": "sadness",
+    "Disappointment": "sadness",
+    "Helplessness": "sadness",
+    "Hopelessness": "sadness",
+    "Anger": "anger",
+    "Impatience and Irritability": "anger",
+    "Malevolence/Malice": "anger",
+    "Disgust": "disgust",
+    "Fear": "fear",
+    "Distress": "fear",
+    "Contempt": "contempt",
+    "Emotional Numbness": "neutral",
+    "Concentration": "neutral",
+    "Contemplation": "neutral",
+}
 HIGHEST_RATING = 7.0
 
 
