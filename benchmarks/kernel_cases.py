@@ -160,7 +160,7 @@ def newest_row_competitors(seed: int = 1) -> Competitors:
     """Returns the layer with its projections and dense output as written in torch, and our folded newest row."""
     import torch
 
-    from edgeaff.ops.reference_torch import cross_modal_attention as torch_twin
+    from edgeaff.torch_ops.reference import cross_modal_attention as torch_twin
 
     rng = np.random.default_rng(seed)
 

@@ -24,7 +24,7 @@ def run() -> dict[str, Any]:
     """Returns the card, rows of the op, rows of whole models, and ratios."""
     import torch
 
-    from edgeaff.ops.torch_adapter import cross_modal_attention
+    from edgeaff.torch_ops.adapter import cross_modal_attention
 
     properties = torch.cuda.get_device_properties(0)
     rows: list[dict[str, Any]] = []
@@ -209,7 +209,7 @@ def _time_models(ours: Callable[..., Any]) -> list[dict[str, Any]]:
     """Returns rows of the edge step and the paper's window, eager and as a graph, with torch's form of the op and ours."""
     import torch
 
-    from edgeaff.ops.reference_torch import cross_modal_attention as torch_twin
+    from edgeaff.torch_ops.reference import cross_modal_attention as torch_twin
     from edgeaff.training.models.edge import Edge, EdgeConfig
     from edgeaff.training.models.transformer import AudioVideoTransformer
 

@@ -50,7 +50,7 @@ import importlib
 import edgeaff
 for name in edgeaff.__all__:
     getattr(edgeaff, name)
-torch = ("training", "export", "bench", "ops.reference_torch", "ops.torch_adapter", "backends.torch_reference", "__")
+torch = ("training", "export", "bench", "torch_ops", "__")
 root = edgeaff.__path__[0]
 for folder, _, files in os.walk(root):
     for file in files:

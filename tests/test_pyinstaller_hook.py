@@ -47,7 +47,7 @@ def test_program_gets_the_bundle_and_every_module_that_is_loaded_lazily(hooks: d
     homes = {home for home in edgeaff._HOMES.values() if home.count(".") == 1}
     assert homes <= modules and "edgeaff.ops" in modules
     assert not modules & {"edgeaff.cli", "edgeaff.training", "edgeaff.export", "edgeaff.bench"}
-    assert found["is_wanted"]("edgeaff.backends.native") and not found["is_wanted"]("edgeaff.backends.torch_reference")
+    assert found["is_wanted"]("edgeaff.backends.native") and not found["is_wanted"]("edgeaff.torch_ops.graph")
 
 
 def test_command_line_gets_every_command(hooks: dict[str, dict[str, Any]]) -> None:

@@ -227,7 +227,7 @@ def _describe_dlpack(array: Any, name: str, writable: bool) -> Operand:
     except (BufferError, RuntimeError, TypeError) as error:
         raise ArgumentError(
             f"{name} must be an array that DLPack can export, got {type(array).__name__}: {reason_of(error)}; "
-            "detach it, or use edgeaff.ops.torch_adapter for tensors with gradients."
+            "detach it, or use edgeaff.torch_ops.adapter for tensors with gradients."
         ) from error
     address, found_type, index, code, bits, lanes, shape, strides, read_only = native().describe_dlpack(capsule)
     if _DLPACK_DEVICES.get(found_type) != device:

@@ -3,8 +3,8 @@
 ```
 out = alpha * (softmax(Qa Kv^T / sqrt(d_h)) Vv + Ra) + beta * (softmax(Qv Ka^T / sqrt(d_h)) Va + Rv)
 ```
-Paper: section 3.2, eq. 1. `edgeaff.ops.reference` spells the same in NumPy, `edgeaff.ops.reference_torch` in torch;
-`edgeaff.ops.torch_adapter` makes a torch operator of this one.
+Paper: section 3.2, eq. 1. `edgeaff.ops.reference` spells the same in NumPy, `edgeaff.torch_ops.reference` in torch;
+`edgeaff.torch_ops.adapter` makes a torch operator of this one.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ pytestmark = pytest.mark.needs_torch
 
 @pytest.mark.needs_onnx
 def test_predictor_over_the_torch_step_is_that_of_the_bundle():
-    from edgeaff.backends.torch_reference import TorchGraph
     from edgeaff.bundle import ModelBundle
     from edgeaff.export.from_onnx import read_step
     from edgeaff.export.to_onnx import StepGraph
     from edgeaff.inference import StreamingPredictor, load_predictor, replay
+    from edgeaff.torch_ops.graph import TorchGraph
 
     bundle = ModelBundle.load()
     exported = load_predictor(bundle, "onnxruntime")
@@ -32,7 +32,7 @@ def test_predictor_over_the_torch_step_is_that_of_the_bundle():
 def test_inputs_and_outputs_are_checked():
     import torch
 
-    from edgeaff.backends.torch_reference import TorchGraph
+    from edgeaff.torch_ops.graph import TorchGraph
 
     graph = TorchGraph(torch.nn.Linear(3, 2), inputs={"x": (None, 3)}, outputs=("y",))
     x = np.ones((4, 3), np.float32)

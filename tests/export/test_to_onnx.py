@@ -47,7 +47,7 @@ def test_function_body_equals_torch(queries, keys, band, mask, bias, residual):
 
     from edgeaff.export.to_onnx import check_parity
     from edgeaff.ops.cross_modal_attention import NODE_INPUTS as INPUTS
-    from edgeaff.ops.reference_torch import cross_modal_attention
+    from edgeaff.torch_ops.reference import cross_modal_attention
 
     shapes = {name: (2, queries, 8) for name in INPUTS if name.startswith(("q_", "residual"))}
     shapes |= {name: (2, keys, 16) for name in INPUTS if name.startswith("kv_")}

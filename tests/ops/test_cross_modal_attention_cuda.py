@@ -111,7 +111,7 @@ def test_weights_on_the_card_are_read_there() -> None:
 def test_graph_capture_and_replay_with_new_inputs() -> None:
     import torch
 
-    from edgeaff.ops.torch_adapter import cross_modal_attention
+    from edgeaff.torch_ops.adapter import cross_modal_attention
 
     case = to_card(make_case(6, 1, 100, 100, 4, 128), torch.float16)
     case |= {name: torch.tensor(case[name], device="cuda") for name in ("alpha", "beta")}
@@ -163,7 +163,7 @@ def test_cuda_array_interface_is_read_and_written_in_place() -> None:
 def test_gradients_on_the_card_equal_those_of_the_cpu() -> None:
     import torch
 
-    from edgeaff.ops.torch_adapter import cross_modal_attention
+    from edgeaff.torch_ops.adapter import cross_modal_attention
 
     case = make_case(10, 2, 9, 11, 2, 32, masks=True, band=5, residuals=True)
     names = ["q_audio", "kv_video", "age_bias_audio", "residual_video"]

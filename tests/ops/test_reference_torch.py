@@ -45,7 +45,7 @@ def _inputs(batch, queries, keys, size=8, seed=0):
 def test_attend_equals_the_loop(queries, keys, band, masked):
     import torch
 
-    from edgeaff.ops.reference_torch import attend
+    from edgeaff.torch_ops.reference import attend
 
     query, key_value = _inputs(2, queries, keys)
     rng = np.random.default_rng(1)
@@ -66,7 +66,7 @@ def test_attend_equals_the_loop(queries, keys, band, masked):
 def test_a_row_without_keys_is_zero_with_finite_gradient():
     import torch
 
-    from edgeaff.ops.reference_torch import attend
+    from edgeaff.torch_ops.reference import attend
 
     query, key_value = (torch.from_numpy(x).requires_grad_() for x in _inputs(1, 4, 4))
     mask = torch.tensor([[False, False, True, True]])
@@ -80,7 +80,7 @@ def test_a_row_without_keys_is_zero_with_finite_gradient():
 def test_both_directions_sum_as_the_signature_states():
     import torch
 
-    from edgeaff.ops.reference_torch import cross_modal_attention
+    from edgeaff.torch_ops.reference import cross_modal_attention
 
     rng = np.random.default_rng(2)
     q_a, q_v, r_a, r_v = (torch.from_numpy(rng.standard_normal((2, 6, 8))) for _ in range(4))
@@ -111,7 +111,7 @@ def test_both_directions_sum_as_the_signature_states():
 def test_gradients_are_right():
     import torch
 
-    from edgeaff.ops.reference_torch import cross_modal_attention
+    from edgeaff.torch_ops.reference import cross_modal_attention
 
     rng = np.random.default_rng(3)
 
@@ -142,7 +142,7 @@ def test_gradients_are_right():
 def test_sizes_that_do_not_fit_are_refused():
     import torch
 
-    from edgeaff.ops.reference_torch import attend
+    from edgeaff.torch_ops.reference import attend
 
     query, key_value = (torch.from_numpy(x) for x in _inputs(1, 2, 2))
     with pytest.raises(ArgumentError, match="divisible by num_heads"):

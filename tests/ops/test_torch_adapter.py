@@ -42,7 +42,7 @@ def as_tensors(case: dict, dtype: Any, *, gradients: bool = False) -> dict:
 def test_adapter_equals_the_numpy_twin() -> None:
     import torch
 
-    from edgeaff.ops.torch_adapter import cross_modal_attention
+    from edgeaff.torch_ops.adapter import cross_modal_attention
 
     case = make_case(0, 2, 9, 11, 2, 32, **FULL)
     result = cross_modal_attention(**as_tensors(case, torch.float32))
@@ -52,8 +52,8 @@ def test_adapter_equals_the_numpy_twin() -> None:
 def test_adapter_equals_the_torch_twin() -> None:
     import torch
 
-    from edgeaff.ops.reference_torch import cross_modal_attention as twin
-    from edgeaff.ops.torch_adapter import cross_modal_attention
+    from edgeaff.torch_ops.adapter import cross_modal_attention
+    from edgeaff.torch_ops.reference import cross_modal_attention as twin
 
     case = as_tensors(make_case(1, 2, 9, 11, 2, 32, **FULL), torch.float32)
     torch.testing.assert_close(cross_modal_attention(**case), twin(**case), atol=3e-6, rtol=0)
@@ -62,7 +62,7 @@ def test_adapter_equals_the_torch_twin() -> None:
 def test_gradients_are_right_by_finite_differences() -> None:
     import torch
 
-    from edgeaff.ops.torch_adapter import cross_modal_attention
+    from edgeaff.torch_ops.adapter import cross_modal_attention
 
     case = as_tensors(make_case(2, 2, 3, 4, 2, 2, **FULL), torch.float64, gradients=True)
     fixed = {name: value for name, value in case.items() if name not in DIFFERENTIABLE}
@@ -76,13 +76,13 @@ def test_gradients_are_right_by_finite_differences() -> None:
 def test_gradients_through_the_kernel_equal_those_of_plain_torch() -> None:
     import torch
 
-    from edgeaff.ops import reference_torch
-    from edgeaff.ops.torch_adapter import cross_modal_attention
+    from edgeaff.torch_ops import reference
+    from edgeaff.torch_ops.adapter import cross_modal_attention
 
     case = make_case(3, 2, 9, 11, 2, 32, **FULL)
     ours, plain = (as_tensors(case, torch.float32, gradients=True) for _ in range(2))
     cross_modal_attention(**ours).square().sum().backward()
-    reference_torch.cross_modal_attention(**plain).square().sum().backward()
+    reference.cross_modal_attention(**plain).square().sum().backward()
     for name in DIFFERENTIABLE:
         # The values the gradients start from differ by their rounding: measured 3e-6 relative.
         torch.testing.assert_close(ours[name].grad, plain[name].grad, atol=1e-4, rtol=1e-4)
@@ -91,7 +91,7 @@ def test_gradients_through_the_kernel_equal_those_of_plain_torch() -> None:
 def test_only_what_is_asked_for_gets_a_gradient() -> None:
     import torch
 
-    from edgeaff.ops.torch_adapter import cross_modal_attention
+    from edgeaff.torch_ops.adapter import cross_modal_attention
 
     case = as_tensors(make_case(4, 1, 3, 4, 1, 16), torch.float32)
     case["kv_video"].requires_grad_()
@@ -104,7 +104,7 @@ def test_only_what_is_asked_for_gets_a_gradient() -> None:
 def test_operator_passes_the_checks_of_torch(options: dict) -> None:
     import torch
 
-    from edgeaff.ops.torch_adapter import _operator
+    from edgeaff.torch_ops.adapter import _operator
 
     case = as_tensors(make_case(5, 2, 3, 4, 2, 16, **options), torch.float32, gradients=True)
     arguments = (*[case.get(name) for name in NODE_INPUTS], 2, case.get("band", 0))
@@ -115,7 +115,7 @@ def test_operator_passes_the_checks_of_torch(options: dict) -> None:
 def test_bfloat16_and_unusual_head_sizes_run() -> None:
     import torch
 
-    from edgeaff.ops.torch_adapter import cross_modal_attention
+    from edgeaff.torch_ops.adapter import cross_modal_attention
 
     case = make_case(6, 1, 5, 6, 2, 32)
     narrow = as_tensors(case, torch.bfloat16)

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeaff.backends.native import ARCHITECTURE
-from edgeaff.ops.reference_torch import attend, cross_modal_attention
 from edgeaff.spec import LLD_SIZE
+from edgeaff.torch_ops.reference import attend, cross_modal_attention
 from edgeaff.types import MODALITIES
 
 State = dict[str, Tensor]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from edgeaff.ops.reference_torch import attend, cross_modal_attention
+from edgeaff.torch_ops.reference import attend, cross_modal_attention
 
 
 @dataclass(frozen=True, slots=True)

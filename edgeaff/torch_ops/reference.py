@@ -1,4 +1,4 @@
-"""The twin of the op in plain torch: what every transformer in training attends with, and where `torch_adapter` takes its gradients.
+"""The twin of the op in plain torch: the attention of every transformer in training, and the gradients of `edgeaff.torch_ops.adapter`.
 
 ```
 attend(q, k|v)[i] = sum_j softmax_j(q_i . k_j / sqrt(d_h) + bias[age(i, j)]) v_j      age(i, j) = (i + Tk - Tq) - j

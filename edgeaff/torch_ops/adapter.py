@@ -1,8 +1,8 @@
 """The op as a torch operator, `edgeaff::cross_modal_attention`: shapes for tracing, gradients by recomputation.
 
-Nothing imports this module unless it is requested by name. The forward runs the compiled kernel where it has the
-device, the type and the head size (else `reference_torch`); the backward recomputes with `reference_torch`, since
-training time is spent elsewhere. Gradients of gradients are not offered.
+The forward runs the compiled kernel if it supports the device, the type and the head size, or else
+`edgeaff.torch_ops.reference`. The backward recomputes with the reference, because training spends its time elsewhere. Gradients of
+gradients are not supported.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from edgeaff.errors import ArgumentError
-from edgeaff.ops import native, reference_torch
+from edgeaff.ops import native
 from edgeaff.ops.cross_modal_attention import CUDA_HEAD_SIZES, NODE_INPUTS, REQUIRED_INPUTS
 from edgeaff.ops.cross_modal_attention import cross_modal_attention as _compiled
+from edgeaff.torch_ops import reference
 
 
 def cross_modal_attention(
@@ -151,7 +152,7 @@ def _plain(*inputs: Any) -> Tensor:
         named["kv_" + modality] = pair if mask is None else pair.masked_fill(~mask.bool()[:, :, None], 0.0)
     for name in ("q_audio", "kv_audio", "q_video", "kv_video"):
         named[name] = named[name].to(torch.promote_types(dtype, torch.float32))
-    return reference_torch.cross_modal_attention(**named | {"band": named["band"] or None}).to(dtype)
+    return reference.cross_modal_attention(**named | {"band": named["band"] or None}).to(dtype)
 
 
 def _has_kernel(queries: Tensor, num_heads: int) -> bool:

@@ -1,6 +1,6 @@
-"""A torch module handed to it, behind the protocol of a graph (extra `train`): the reference that exports are compared with.
+"""A torch module behind the protocol of a graph: the reference for the comparison of exports.
 
-It builds no network: the caller passes a trained one. Nothing imports this module unless asked by name.
+The caller passes a trained network.
 
     graph = TorchGraph(step_module, inputs={"video": (1, 128), ...}, outputs=("values", ...))
     predictor = StreamingPredictor(graph)
