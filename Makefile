@@ -75,15 +75,19 @@ check: dev                   ## ruff, clang-format, words, mypy, import contract
 	$(VENV)/bin/python tests/tools/check_spills.py
 	$(VENV)/bin/python tests/tools/make_stub.py --check
 	$(VENV)/bin/python tests/tools/check_api.py
+	if command -v abidiff >/dev/null; then $(VENV)/bin/python tests/tools/check_abi.py; fi
 	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
 	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.citation-file-format --default-filetype yaml CITATION.cff
 	if command -v actionlint >/dev/null; then actionlint; fi
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
 
-.PHONY: api stubs
+.PHONY: api abi stubs
 api: dev                     ## accept the public interface as it is now; lists the changes that break callers
 	$(VENV)/bin/python tests/tools/check_api.py --accept
+
+abi: dev                     ## accept the ABI of libedgeaff as it is now; needs Debian's abigail-tools
+	$(VENV)/bin/python tests/tools/check_abi.py --accept
 
 stubs: dev                   ## the types of the compiled module, edgeaff/ops/_C.pyi, from the module itself
 	$(VENV)/bin/python tests/tools/make_stub.py
@@ -95,7 +99,7 @@ docs: dev                    ## the documentation as a site, in build/site
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 bench: dev                   ## every benchmark
-	for script in $(filter-out benchmarks/figures.py benchmarks/tensorrt_builds.py,$(shell grep -l __main__ benchmarks/*.py)); do $(VENV)/bin/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/c_events.py benchmarks/figures.py benchmarks/tensorrt_builds.py,$(shell grep -l __main__ benchmarks/*.py)); do $(VENV)/bin/python $$script || exit 1; done
 
 readme-figures: dev          ## the numbers and tables of README and docs, from benchmarks/results
 	$(VENV)/bin/python benchmarks/figures.py

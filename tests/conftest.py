@@ -70,6 +70,7 @@ REQUIREMENTS = {
     "docs": (lambda: has_module("griffe"), "griffe; make dev"),
     "native": (has_native, "the compiled module; make dev"),
     "nvcc": (has_nvcc, "nvcc"),
+    "rust": (lambda: shutil.which("rustc") is not None, "rustc"),
     "peer": (lambda: has_module("opensmile"), "opensmile"),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,37 @@ def test_consumer_builds_with_pkg_config_and_gives_the_events_of_a_file(
     (tmp_path / "frames.rgb").write_bytes(GRAY.tobytes() * 20)
     (tmp_path / "samples.s16").write_bytes(np.zeros(20 * 16_000 // 30, np.int16).tobytes())
     assert run(program, bundle_path, tmp_path / "frames.rgb", 320, 240, tmp_path / "samples.s16").count("status") == 20
+
+
+def test_first_program_of_the_page_builds_and_prints_values(prefix: Path, bundle_path: Path, tmp_path: Path) -> None:
+    program = (ROOT / "docs" / "c_api.md").read_text(encoding="utf-8").partition("```c\n")[2].partition("```")[0]
+    assert 0 < program.count("\n") < 60
+    (tmp_path / "first.c").write_text(program)
+    shutil.copy(bundle_path, tmp_path / "edge.eaff")
+    flags = run("pkg-config", "--cflags", "--libs", prefix / "lib" / "pkgconfig" / "edgeaff.pc").split()
+    run("cc", "-std=c99", *WARNINGS, tmp_path / "first.c", "-o", tmp_path / "first", *flags, f"-Wl,-rpath,{prefix}/lib")
+    lines = subprocess.run([tmp_path / "first"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert lines.count("\n") == 300
+
+
+@pytest.mark.needs_rust
+def test_rust_example_builds_and_runs(prefix: Path, bundle_path: Path, tmp_path: Path) -> None:
+    program, source = tmp_path / "push_loop", ROOT / "examples" / "rust" / "push_loop.rs"
+    run(
+        "rustc",
+        "--edition",
+        "2021",
+        "-D",
+        "warnings",
+        "-L",
+        prefix / "lib",
+        "-C",
+        f"link-arg=-Wl,-rpath,{prefix}/lib",
+        source,
+        "-o",
+        program,
+    )
+    assert run(program, bundle_path).count("status") == 60
 
 
 class Counting:
