@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from fractions import Fraction
 from typing import Any
 
@@ -79,7 +80,16 @@ class ImageMaker:
         self._reformatter = VideoReformatter()  # one for all: it keeps its tables
         self._rotation: int | None = None
         self._orientation = (0, False)
+        self._one_thread: dict[str, int] = {}
         self.declared = orientation
+
+    def use_one_thread(self) -> None:
+        """Converts on the thread that calls, where PyAV lets one choose: for many processes side by side."""
+        import av
+
+        with contextlib.suppress(TypeError):
+            self._reformatter.reformat(av.VideoFrame(16, 16, "yuv420p"), format="rgb24", **{"threads": 1})
+            self._one_thread = {"threads": 1}
 
     def image_of(self, frame: Any, aspect: Fraction | float | None = None) -> np.ndarray:
         """Returns (H, W, 3) uint8 RGB, contiguous, with the sample aspect ratio and the display matrix applied.
@@ -90,7 +100,7 @@ class ImageMaker:
         """
         width, height = square_size(frame.width, frame.height, aspect)
         resized = {} if (width, height) == (frame.width, frame.height) else {"width": width, "height": height}
-        image = self._reformatter.reformat(frame, format="rgb24", **resized).to_ndarray()
+        image = self._reformatter.reformat(frame, format="rgb24", **resized, **self._one_thread).to_ndarray()
         if self.declared is None and frame.rotation != self._rotation:
             self._rotation, self._orientation = frame.rotation, self._orientation_of_frame(frame)
         return np.ascontiguousarray(turned(image, self.declared or self._orientation))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from edgeaff.capture.heif import ANIMATION, HeifImage, read_heif
 from edgeaff.capture.tiles import StillReader
 from edgeaff.capture.timeline import Timeline, order_of, to_ns
 from edgeaff.capture.track import TrackReader, storage_of
+from edgeaff.capture.untaken import TakenFrameReader
 from edgeaff.closing import Closing
 from edgeaff.errors import BackendUnavailableError, MediaError
 from edgeaff.naming import public_name
@@ -74,6 +75,7 @@ class MediaFile(Closing):
         self.path = Path(path)
         self.warnings: list[str] = []
         self._readers: list[_Reader] = []
+        self._tick_of: Callable[[int], int] | None = None
         require_regular_file(self.path)
         _require_size(self.path)  # of a still image before FFmpeg looks at it, and so decodes it
         self._heif: HeifImage | None = None
@@ -180,6 +182,14 @@ class MediaFile(Closing):
             times = [unit.pts_ns for unit in source if isinstance(unit, VideoFrame)]
         return np.array(times, dtype=np.int64)
 
+    def read_for_ticks(self, tick_of: Callable[[int], int]) -> None:
+        """Lets frames that no tick takes hold no image in the passes from now on: 1 x 1 pixel, the same pts_ns.
+
+        Args:
+            tick_of: tick that a frame of this pts_ns belongs to, as `PreprocessSpec.frame_tick`.
+        """
+        self._tick_of = tick_of
+
     def close(self) -> None:
         """Does nothing: a pass holds the file open only while it runs."""
 
@@ -223,7 +233,10 @@ class MediaFile(Closing):
         # both tracks make the clock even where only one is wanted: its times must not depend on what is switched off
         others = [container.streams[other] for other in self._clock_indices if other != index]
         timeline = Timeline(start_ns=self._start_ns, wraps_at_33_bits=self._wraps)
-        return TrackReader(container, container.streams[index], others, timeline, storage=storage_of(container))
+        stream, storage = container.streams[index], storage_of(container)
+        if self._tick_of is not None and index == self._video_index:
+            return TakenFrameReader(container, stream, others, timeline, storage=storage, tick_of=self._tick_of)
+        return TrackReader(container, stream, others, timeline, storage=storage)
 
     def _conclude(self) -> None:
         name, counts = public_name(self.path.name), self.counts

@@ -224,14 +224,17 @@ class TrackDecoder(ProcessBound):
                 continue
             self._start_is_known = True
             try:
-                if self._video_clock is not None:
-                    yield self._video_frame(frame, self._video_clock)
-                else:
-                    yield from self._chunks(frame)
+                yield from self._made(frame)
             except (av.error.FFmpegError, ValueError):  # a frame whose format changed into something unusable
                 self.bad_packets += 1
             else:
                 self.frames += 1
+
+    def _made(self, frame: Any) -> Iterator[VideoFrame | AudioChunk]:
+        if self._video_clock is not None:
+            yield self._video_frame(frame, self._video_clock)
+        else:
+            yield from self._chunks(frame)
 
     def _video_frame(self, frame: Any, clock: VideoClock) -> VideoFrame:
         assert self._order is not None

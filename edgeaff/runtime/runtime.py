@@ -22,6 +22,7 @@ import numpy as np
 from edgeaff.bundle import ModelBundle, open_bundle
 from edgeaff.capture.group import LiveGroup
 from edgeaff.capture.live import LiveSource
+from edgeaff.capture.media_file import MediaFile
 from edgeaff.capture.open import combine
 from edgeaff.capture.push import PushAudio, PushVideo
 from edgeaff.delivery.open import open_sinks
@@ -152,10 +153,12 @@ class Runtime(EventReader):
         self._source_name = " and ".join(
             public_name(given) for given in (options["video"], options["audio"]) if given is not None
         )
+        own_source = isinstance(options["video"], (str, os.PathLike))  # a source of the caller's stays unchanged
         with contextlib.ExitStack() as opened:
             named_sinks = open_sinks(options["sinks"], opened, live=self._live)
             recorder = next((sink for sink, _ in named_sinks if isinstance(sink, Recorder)), None)
             session = self._make_session(options, recorder)
+            self._reads_for_ticks = own_source and recorder is None
             opened.pop_all()
         super().__init__(
             [sink for sink, _ in named_sinks if isinstance(sink, Recorder)], chosen_policy, live=self._live
@@ -221,6 +224,8 @@ class Runtime(EventReader):
             self._parts.server = observe.start_server(weakref.proxy(self), self._serve)
         if self._page[0] is not None:
             self._show_page()
+        if self._reads_for_ticks and self._page[0] is None and isinstance(self._source, MediaFile):
+            self._source.read_for_ticks(self.bundle.spec.frame_tick)
         self._started = True
         self._status.start()
         self._outlets.start()
