@@ -70,12 +70,14 @@ class ModelBundle:
         manifest: its description, see docs/bundle.md.
         members: name -> bytes of every other member.
         signed_by: id of the key whose signature was verified when it was loaded, None without one.
+        sha256: of the file; None for a bundle that was put together in memory.
     """
 
     path: Path
     manifest: Manifest
     members: dict[str, bytes]
     signed_by: str | None = None
+    sha256: str | None = None
 
     @property
     def spec(self) -> PreprocessSpec:
@@ -335,7 +337,7 @@ def _parse(path: Path, data: bytes, signed_by: str | None) -> ModelBundle:
             check_onnx(members[name])
         except Refused as error:
             raise BundleError(f"{path}: {name} must be a plain ONNX graph, got {error}; export it again.") from None
-    return ModelBundle(path, manifest, members, signed_by)
+    return ModelBundle(path, manifest, members, signed_by, hashlib.sha256(data).hexdigest())
 
 
 def _checked_golden(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

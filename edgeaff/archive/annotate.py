@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -75,7 +74,7 @@ def annotate(
     loaded = open_bundle(path, key=key, minimum_version=minimum_version)
     run = {
         "bundle": str(loaded.manifest.model_id),
-        "bundle_sha256": hashlib.sha256(Path(loaded.path).read_bytes()).hexdigest(),
+        "bundle_sha256": loaded.sha256,
         "fingerprint": loaded.spec.fingerprint,
         "version": __version__,
         "format": kind,

@@ -35,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
         MediaError: --verify found a difference or a cut.
     """
     from edgeaff.delivery.open import open_sink
-    from edgeaff.delivery.queued import QueuedSink
+    from edgeaff.delivery.provenance import provenance
+    from edgeaff.delivery.queued import QueuedSink, hand_provenance
     from edgeaff.recording.format import Recording
     from edgeaff.recording.replay import first_difference, replay
 
@@ -53,9 +54,16 @@ def run(options: argparse.Namespace) -> int:
             )
     check_distinct("output", options.output)
     sinks = [open_sink(output, append=False) for output in options.output]
+
+    def with_sinks(tap: Any, recorded: dict[str, Any]) -> Any:
+        session = make_session(tap, recorded)
+        for sink in sinks:
+            hand_provenance(sink, provenance(session.bundle))
+        return session
+
     count = 0
     try:
-        for event, _ in replay(recording, make_session, recompute=options.recompute):
+        for event, _ in replay(recording, with_sinks, recompute=options.recompute):
             count += 1
             for sink in sinks:
                 sink.write(event)

@@ -113,7 +113,7 @@ class ParquetSink(Closing):
             ArgumentError: the file cannot be opened for writing.
             BackendUnavailableError: pyarrow is not installed.
         """
-        arrow = load_pyarrow()
+        load_pyarrow()
         self._path, self._part = Path(path), Path(f"{os.fspath(path)}.part")
         self._metadata, self._file, self._rows_per_group = metadata, file, rows_per_group
         self._keep_previous = keep_previous
@@ -121,10 +121,17 @@ class ParquetSink(Closing):
         with opening(path):
             descriptor = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         self._stream = os.fdopen(descriptor, "wb")
-        self._writer = arrow.parquet.ParquetWriter(
-            self._stream, event_schema(metadata, with_file=file is not None), compression="zstd"
-        )
+        self._writer: Any = None  # made with the first row group: the provenance may come after the file is open
         self._open = True
+
+    def set_provenance(self, metadata: Mapping[str, str]) -> None:
+        """Sets the entries of the schema, where the constructor got none and no row is written yet.
+
+        Args:
+            metadata: see `edgeaff.delivery.provenance`.
+        """
+        if self._metadata is None and self._writer is None:
+            self._metadata = metadata
 
     def write(self, event: AffectEvent) -> None:
         """Takes one event; writes a row group when enough wait. OSError if the disk is full."""
@@ -137,8 +144,7 @@ class ParquetSink(Closing):
         if not self._open:
             return
         self._open = False
-        if self._waiting:
-            self._flush()
+        self._flush()
         self._writer.close()
         self._stream.flush()
         os.fsync(self._stream.fileno())
@@ -148,7 +154,10 @@ class ParquetSink(Closing):
         os.replace(self._part, self._path)
 
     def _flush(self) -> None:
-        self._writer.write_table(
-            to_arrow(self._waiting, metadata=self._metadata, file=self._file), row_group_size=len(self._waiting)
-        )
-        self._waiting.clear()
+        if self._writer is None:
+            schema = event_schema(self._metadata, with_file=self._file is not None)
+            self._writer = load_pyarrow().parquet.ParquetWriter(self._stream, schema, compression="zstd")
+        if self._waiting:
+            table = to_arrow(self._waiting, metadata=self._metadata, file=self._file)
+            self._writer.write_table(table, row_group_size=len(self._waiting))
+            self._waiting.clear()

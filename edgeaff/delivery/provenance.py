@@ -21,6 +21,8 @@ def provenance(bundle: ModelBundle | None = None, *, backend: str | None = None)
     entries: dict[str, str] = {"version": __version__, "event_schema": str(EVENT_SCHEMA)}
     if bundle is not None:
         entries["bundle"] = bundle.manifest.model_id
+        if bundle.sha256 is not None:
+            entries["bundle_sha256"] = bundle.sha256
         entries["fingerprint"] = str(bundle.spec.fingerprint)
     if backend is not None:
         entries["backend"] = backend

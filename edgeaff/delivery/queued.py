@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Mapping
 from typing import Protocol
 
 from edgeaff.awaiting import BackgroundLoop, Caller
@@ -11,7 +12,7 @@ from edgeaff.closing import Closing
 from edgeaff.errors import ArgumentError, EdgeaffError
 from edgeaff.forking import ProcessBound
 from edgeaff.naming import public_name, without_secrets
-from edgeaff.types import AffectEvent
+from edgeaff.types import AffectEvent, StatusEvent
 
 RETRY_SECONDS = 0.5
 
@@ -19,7 +20,8 @@ RETRY_SECONDS = 0.5
 class Sink(Protocol):
     """Takes events. Where `write` raises an OSError or EdgeaffError, the event is tried again; `close` may be called twice.
 
-    Both may be async.
+    Both may be async. A sink may have two methods more: `set_provenance(metadata)`, which a Runtime calls before the first event
+    (keys and values as in `edgeaff.delivery.provenance`), and, behind a QueuedSink, `write_status(event)` for every StatusEvent.
     """
 
     def write(self, event: AffectEvent) -> object:
@@ -27,6 +29,18 @@ class Sink(Protocol):
 
     def close(self) -> object:
         """Delivers what is left and frees everything; returns nothing, or an awaitable."""
+
+
+def hand_provenance(sink: object, metadata: Mapping[str, str]) -> None:
+    """Calls `set_provenance` of a sink that has it.
+
+    Args:
+        sink: any sink.
+        metadata: see `edgeaff.delivery.provenance`.
+    """
+    take = getattr(sink, "set_provenance", None)
+    if callable(take):
+        take(metadata)
 
 
 class QueuedSink(ProcessBound, Closing):
@@ -59,7 +73,9 @@ class QueuedSink(ProcessBound, Closing):
         self._sink, self._capacity = sink, capacity
         self._background = BackgroundLoop()
         self._write, self._close = Caller(sink.write, self._background), Caller(sink.close, self._background)
-        self._events: deque[AffectEvent] = deque()
+        of_status = getattr(sink, "write_status", None)
+        self._write_status = None if of_status is None else Caller(of_status, self._background)
+        self._events: deque[AffectEvent | StatusEvent] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._failing = False
@@ -97,15 +113,33 @@ class QueuedSink(ProcessBound, Closing):
     def write(self, event: AffectEvent) -> None:
         """Takes an event over at once; when the queue is full the oldest event goes."""
         self._require_own_process()
+        self._take(event)
+
+    def write_status(self, event: StatusEvent) -> None:
+        """Takes a StatusEvent over at once, in the order of the events; where the sink has no `write_status` it does nothing."""
+        if self._write_status is not None and not self._is_inherited:
+            self._take(event)
+
+    def set_provenance(self, metadata: Mapping[str, str]) -> None:
+        """Hands the provenance of the events to the sink, where it takes one.
+
+        Args:
+            metadata: see `edgeaff.delivery.provenance`.
+        """
+        hand_provenance(self._sink, metadata)
+
+    def _take(self, event: AffectEvent | StatusEvent) -> None:
         with self._changed:
             if self._closing:
-                self._counts["dropped"] += 1
+                self._count("dropped", event)
                 return
             while len(self._events) >= self._capacity:
-                self._events.popleft()
-                self._counts["dropped"] += 1
+                self._count("dropped", self._events.popleft())
             self._events.append(event)
             self._changed.notify()
+
+    def _count(self, name: str, event: AffectEvent | StatusEvent) -> None:
+        self._counts[name] += isinstance(event, AffectEvent)
 
     def end(self) -> None:
         """Asks the thread to deliver what waits and to end; does not wait for it."""
@@ -124,8 +158,8 @@ class QueuedSink(ProcessBound, Closing):
         self.end()
         self._thread.join(timeout_seconds)
         with self._changed:
-            self._counts["dropped"] += len(self._events)
-            self._events.clear()
+            while self._events:
+                self._count("dropped", self._events.popleft())
             self._changed.notify()
 
     def _work(self) -> None:
@@ -137,25 +171,26 @@ class QueuedSink(ProcessBound, Closing):
             self._failed(error)
         self._background.close()
 
-    def _next(self) -> AffectEvent | None:
+    def _next(self) -> AffectEvent | StatusEvent | None:
         with self._changed:
             self._changed.wait_for(lambda: self._events or self._closing)
             return self._events.popleft() if self._events else None
 
-    def _deliver(self, event: AffectEvent) -> None:
+    def _deliver(self, event: AffectEvent | StatusEvent) -> None:
+        write = self._write_status if isinstance(event, StatusEvent) and self._write_status else self._write
         while True:
             try:
-                self._write(event)
+                write(event)
             except Exception as error:  # noqa: BLE001 - the same
                 self._failed(error)
                 may_work_later = isinstance(error, (OSError, EdgeaffError))
                 with self._changed:
                     if not may_work_later or self._closing or self._changed.wait_for(self._is_useless, RETRY_SECONDS):
-                        self._counts["dropped"] += 1
+                        self._count("dropped", event)
                         return
                 continue
             with self._changed:
-                self._counts["written"] += 1
+                self._count("written", event)
                 self._failing = False
             return
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edgeaff.awaiting import BackgroundLoop
-from edgeaff.delivery.queued import QueuedSink, Sink
+from edgeaff.delivery.queued import QueuedSink, Sink, hand_provenance
 from edgeaff.recording.recorder import Recorder
 from edgeaff.runtime.origin import Origin
 from edgeaff.runtime.policy import Policy
 from edgeaff.runtime.queue import EventQueue
 from edgeaff.runtime.subscriber import Subscriber
-from edgeaff.types import AffectEvent
+from edgeaff.types import AffectEvent, StatusEvent
 
 CLOSE_SECONDS = 0.8
 
@@ -35,6 +35,7 @@ class Outlets:
         self.background = BackgroundLoop()
         self._live, self._on_error = live, on_error
         self._callbacks: list[Subscriber[AffectEvent]] = []
+        self._plain_sinks: list[Sink] = []
         self._file_sinks: list[Subscriber[AffectEvent]] = []
         self._observers: list[Callable[[AffectEvent], None]] = []
         self._closed = False
@@ -49,6 +50,7 @@ class Outlets:
         elif self._live:
             self.queued_sinks.append(QueuedSink(sink, name=name))
         else:
+            self._plain_sinks.append(sink)
             waiting: EventQueue[AffectEvent] = EventQueue(lossless=True)
             self._file_sinks.append(
                 Subscriber(
@@ -99,6 +101,18 @@ class Outlets:
         for observe in self._observers:
             observe(event)
         self.queue.put(event)
+
+    def write_status(self, event: StatusEvent) -> None:
+        """Hands a StatusEvent to the sinks that take them; from any thread."""
+        for sink in self.queued_sinks:
+            sink.write_status(event)
+
+    def set_provenance(self, metadata: Mapping[str, str]) -> None:
+        """Hands the provenance of the events to the sinks that take it; before `start`."""
+        for sink in self.queued_sinks:
+            sink.set_provenance(metadata)
+        for plain in self._plain_sinks:
+            hand_provenance(plain, metadata)
 
     def finish(self) -> None:
         """Flushes and closes the sinks, then lets readers and callbacks end after what waits for them."""

@@ -26,6 +26,7 @@ from edgeaff.capture.media_file import MediaFile
 from edgeaff.capture.open import combine
 from edgeaff.capture.push import PushAudio, PushVideo
 from edgeaff.delivery.open import open_sinks
+from edgeaff.delivery.provenance import provenance
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.naming import public_name
 from edgeaff.recording.recorder import Recorder
@@ -153,12 +154,10 @@ class Runtime(EventReader):
         self._source_name = " and ".join(
             public_name(given) for given in (options["video"], options["audio"]) if given is not None
         )
-        own_source = isinstance(options["video"], (str, os.PathLike))  # a source of the caller's stays unchanged
         with contextlib.ExitStack() as opened:
             named_sinks = open_sinks(options["sinks"], opened, live=self._live)
             recorder = next((sink for sink, _ in named_sinks if isinstance(sink, Recorder)), None)
             session = self._make_session(options, recorder)
-            self._reads_for_ticks = own_source and recorder is None
             opened.pop_all()
         super().__init__(
             [sink for sink, _ in named_sinks if isinstance(sink, Recorder)], chosen_policy, live=self._live
@@ -175,6 +174,7 @@ class Runtime(EventReader):
             self._source, session, outlets=self._outlets, status=self._status, ladder=steps, on_error=self._failure.keep
         )
         self._failure.then(self._worker.stop.set)
+        self._status.observe(self._outlets.write_status)
         self._swap = BackendSwap(
             self._worker, self._status, options={name: options[name] for name in ("threads", "stride")}
         )
@@ -189,6 +189,8 @@ class Runtime(EventReader):
 
     def _make_session(self, options: dict[str, Any], recorder: Recorder | None) -> RunningSession:
         """Returns the session, recorded with the options that make it again if there is a recorder."""
+        own_source = isinstance(options["video"], (str, os.PathLike))  # a source of the caller's stays unchanged
+        self._reads_for_ticks = own_source and recorder is None
         chosen = {name: options[name] for name in SESSION_OPTIONS}
         chosen["video"] = self._source.has_video if self._live else True
         chosen["audio"] = self._source.has_audio if self._live else True
@@ -226,6 +228,8 @@ class Runtime(EventReader):
             self._show_page()
         if self._reads_for_ticks and self._page[0] is None and isinstance(self._source, MediaFile):
             self._source.read_for_ticks(self.bundle.spec.frame_tick)
+        backend = None if self._begun.wanted is not None else self._worker.session.backend
+        self._outlets.set_provenance(provenance(self.bundle, backend=backend))
         self._started = True
         self._status.start()
         self._outlets.start()

@@ -39,6 +39,7 @@ class StatusChannel:
         self._background = background or BackgroundLoop()
         self._log: deque[StatusEvent] = deque(maxlen=LOG_SIZE)
         self._subscribers: list[Subscriber[StatusEvent]] = []
+        self._observers: list[Callable[[StatusEvent], None]] = []
         self._lock = threading.Lock()
         self._started = False
 
@@ -74,7 +75,13 @@ class StatusChannel:
             subscribers = list(self._subscribers)
         for subscriber in subscribers:
             subscriber.queue.put(event)
+        for observe in self._observers:
+            observe(event)
         return event
+
+    def observe(self, observer: Callable[[StatusEvent], None]) -> None:
+        """Calls an observer of ours for every event, on any thread: it must neither wait nor raise."""
+        self._observers.append(observer)
 
     def subscribe(self, callback: Callable[[StatusEvent], Any]) -> None:
         """Calls back for every event from now on, on its own thread; keeps 256 waiting events and drops the oldest."""

@@ -8,6 +8,7 @@ from edgeaff.delivery.files import JsonlSink
 from edgeaff.delivery.open import open_sink
 from edgeaff.delivery.queued import QueuedSink
 from edgeaff.errors import ArgumentError
+from edgeaff.types import StatusEvent
 from tests.delivery.events import FULL, events
 from tests.waiting import wait_until
 
@@ -122,3 +123,43 @@ def test_value_that_is_not_finite_ends_no_sink(tmp_path, suffix):
 def test_capacity_must_be_positive():
     with pytest.raises(ArgumentError, match="at least 1"):
         QueuedSink(Recorder(), capacity=0)
+
+
+LOST = StatusEvent(1, "camera", "camera:0", "lost")
+
+
+class StatusRecorder(Recorder):
+    """A sink that takes StatusEvents and the provenance too."""
+
+    def write_status(self, event):
+        self.write(FULL)
+        self.got[-1] = event
+
+    def set_provenance(self, metadata):
+        self.metadata = metadata
+
+
+def test_status_events_come_in_the_order_of_the_events_and_are_not_counted():
+    inner = StatusRecorder()
+    with QueuedSink(inner) as sink:
+        sink.write(events(1)[0])
+        sink.write_status(LOST)
+        sink.write(events(2)[1])
+    sink.write_status(LOST)
+    assert inner.got == [0, LOST, 1]
+    assert sink.counts == {"written": 2, "dropped": 0, "failures": 0, "not_finite": 0}
+
+
+def test_a_sink_without_write_status_gets_none():
+    inner = Recorder()
+    with QueuedSink(inner) as sink:
+        sink.write_status(LOST)
+        sink.set_provenance({"a": "b"})
+    assert inner.got == []
+
+
+def test_the_provenance_reaches_the_sink():
+    inner = StatusRecorder()
+    with QueuedSink(inner) as sink:
+        sink.set_provenance({"a": "b"})
+    assert inner.metadata == {"a": "b"}

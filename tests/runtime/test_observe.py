@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import threading
@@ -22,6 +23,7 @@ from edgeaff.recording.recorder import Recorder
 from edgeaff.runtime.observe import parse_address
 
 from ..cli.test_run import write_wav
+from ..waiting import wait_until
 
 IMAGE = np.full((120, 160, 3), 128, np.uint8)
 
@@ -285,3 +287,41 @@ def test_forgotten_runtime_ends_its_page() -> None:
     assert page is not None
     page._listener._thread.join(3.0)
     assert not page._listener._thread.is_alive()
+
+
+def test_status_events_reach_the_sinks_that_take_them() -> None:
+    class Markers:
+        def __init__(self) -> None:
+            self.kinds: list[str] = []
+
+        def write(self, event: Any) -> None:
+            pass
+
+        def write_status(self, event: Any) -> None:
+            self.kinds.append(event.kind)
+
+        def close(self) -> None:
+            pass
+
+    sink = Markers()
+    with edgeaff.Runtime(video=edgeaff.PushVideo(), sinks=[sink]) as runtime:
+        runtime._status.emit("runtime", "degraded", "a test")
+        wait_until(lambda: "degraded" in sink.kinds)
+
+
+@pytest.mark.needs_table
+@pytest.mark.needs_media
+def test_parquet_names_the_bundle_and_the_preprocessing(tmp_path: Path) -> None:
+    from pyarrow.parquet import read_schema
+
+    run, replayed = tmp_path / "run.parquet", tmp_path / "replay.parquet"
+    sinks = [run, str(tmp_path / "a.eaffrec")]
+    with edgeaff.Runtime(audio=str(write_wav(tmp_path / "a.wav", 1.0)), sinks=sinks) as runtime:
+        assert len(list(runtime)) == 30
+        bundle = runtime.bundle
+    assert main(["replay", str(tmp_path / "a.eaffrec"), "--output", str(replayed), "--quiet"]) == 0
+    for path in (run, replayed):
+        metadata = read_schema(path).metadata
+        assert metadata[b"edgeaff.bundle"] == bundle.manifest.model_id.encode()
+        assert metadata[b"edgeaff.bundle_sha256"].decode() == hashlib.sha256(bundle.path.read_bytes()).hexdigest()
+        assert metadata[b"edgeaff.fingerprint"] == bundle.spec.fingerprint.encode()
