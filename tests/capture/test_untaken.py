@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edgeaff.sync import FrameTimeline
 
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.capture.untaken import NO_IMAGE
 from edgeaff.runtime import Runtime
 from edgeaff.spec import PreprocessSpec
-from edgeaff.sync import FrameTimeline
 from edgeaff.types import VideoFrame
 from tests.media_maker import frame_times, variable_frame_times, write_clip
 

@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         help="measure audio against frame with claps and flashes: video=URI audio=URI, or one file with both",
     )
+    parser.add_argument(
+        "--prove", metavar="CLIP", help="try the five promises on the first 20 s of a media file, instead of the checks"
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="how long --av-offset listens live (default 10)")
 
 
@@ -68,6 +71,10 @@ def examine(options: argparse.Namespace) -> list[Finding]:
 
         video, audio = parse_sources(options.av_offset)
         return check_av_offset(video, audio, seconds=options.seconds)
+    if options.prove:
+        from edgeaff.cli.doctor.prove import check_promises
+
+        return check_promises(options.prove, options.bundle)
     checks: list[tuple[str, Callable[[], list[Finding]]]] = [
         ("python", machine.check_python),
         ("native", machine.check_native),

@@ -75,15 +75,25 @@ def check_privacy(bundle: str | None) -> list[Finding]:
         return [Finding("privacy", WARN, "not looked at: there is no session without a bundle", "see bundle.")]
     with Watch() as watch:
         events = _run_session(bundle)
+    return [judge_watch(watch, events)]
+
+
+def judge_watch(watch: Watch, events: int) -> Finding:
+    """Returns the finding of a watch that has ended.
+
+    Args:
+        watch: ended.
+        events: that were computed meanwhile.
+    """
     seen = sorted(set(watch.seen))
     if seen:
-        return [Finding("privacy", FAIL, f"a session asked for {', '.join(seen[:5])}", "report this.", {"seen": seen})]
+        return Finding("privacy", FAIL, f"a session asked for {', '.join(seen[:5])}", "report this.", {"seen": seen})
     text = f"{events} ticks computed: no socket opened, no file written"
     data = {"seen": [], "events": events, "telemetry_off": telemetry_is_off()}
     if not data["telemetry_off"]:
         text += f"; ONNX Runtime may report to its maker: {OPT_OUT} is {os.environ.get(OPT_OUT)!r}"
-        return [Finding("privacy", WARN, text, f"unset {OPT_OUT}.", data)]
-    return [Finding("privacy", OK, text, "", data)]
+        return Finding("privacy", WARN, text, f"unset {OPT_OUT}.", data)
+    return Finding("privacy", OK, text, "", data)
 
 
 def _run_session(bundle: str | None) -> int:
