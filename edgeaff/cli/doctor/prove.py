@@ -223,7 +223,7 @@ def check_evidence(events: list[AffectEvent]) -> list[Finding]:
 
 
 def _lack(event: AffectEvent) -> str:
-    """Returns what an event lacks; empty where it is complete."""
+    """Returns the evidence that an event lacks; empty where it is complete."""
     for name in DIMENSIONS:
         value, std = getattr(event, name), getattr(event, f"{name}_std")
         if value is None:
