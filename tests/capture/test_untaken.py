@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edgeaff.sync import FrameTimeline
 
 from edgeaff.capture.media_file import MediaFile
 from edgeaff.capture.untaken import NO_IMAGE
+from edgeaff.reference.sync import FrameTimeline
 from edgeaff.runtime import Runtime
 from edgeaff.spec import PreprocessSpec
 from edgeaff.types import VideoFrame
