@@ -50,13 +50,14 @@ CLIPS = ((640, 480, 25), (640, 480, 60), (1920, 1080, 25), (1920, 1080, 60))  # 
 FILE_SECONDS = (4, 5, 6, 7, 8, 9, 10, 11)  # of the files that workers annotate
 TASKS, WORKERS = 100_000, 512
 ONE = """
-import json, sys, time, edgeaff
+import json, sys, time
+import edgeaff
 from edgeaff.bundle import ModelBundle
 bundle = ModelBundle.load(None)
 edgeaff.analyze(sys.argv[1], bundle=bundle)
 start = time.process_time()
 ticks = len(edgeaff.analyze(sys.argv[1], bundle=bundle)["valence"])
-print(json.dumps({"cpu_seconds": time.process_time() - start, "ticks": ticks, "place": edgeaff.__file__}))
+print(json.dumps({"cpu_seconds": time.process_time() - start, "ticks": ticks, "place": sys.modules["edgeaff"].__file__}))
 """
 
 
