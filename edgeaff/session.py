@@ -15,7 +15,7 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -33,7 +33,6 @@ from edgeaff.inference import (
     try_tick,
     value_in_range,
 )
-from edgeaff.people.speaker import ActiveSpeaker
 from edgeaff.preprocess import (
     FaceInput,
     InputCounts,
@@ -50,6 +49,7 @@ from edgeaff.types import BASE_SCHEMA, EVENT_SCHEMA, AffectEvent, Status, Tracke
 if TYPE_CHECKING:
     from edgeaff.backend_choice import Choice
     from edgeaff.backend_swap import PreparedBackend, TickPair
+    from edgeaff.people.speaker import ActiveSpeaker
 
 WARMUP_NS = NANOSECONDS // 2
 FORGET_TRACK_NS = NANOSECONDS // 2
@@ -162,9 +162,8 @@ class Session(ProcessBound):
                     f"{name} must be True or False, got {given!r}; a Session is pushed to, a Runtime opens sources."
                 )
         self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
-        manifest = self.bundle.manifest
+        manifest, self._face_backend_given = self.bundle.manifest, face_backend is not None
         self.choice: Choice | None = None
-        self._face_backend_given = face_backend is not None
         if backend == "auto":
             from edgeaff.backend_choice import choose_backend
 
@@ -181,6 +180,7 @@ class Session(ProcessBound):
         try_tick(self._predictor, *trial_inputs(parts, self.bundle))
         self._preprocessor = self._preprocessor_type(
             dataclasses.replace(parts, tap=tap),
+            keep_crops=active_speaker,
             video=video,
             audio=audio,
             max_faces=max_faces,
@@ -191,9 +191,9 @@ class Session(ProcessBound):
         )
         self._uncertainty = Uncertainty(manifest.uncertainty)
         self._smoothing = check_smoothing(smoothing, manifest.smoothing)
-        self._max_faces, self._schema = max_faces, EVENT_SCHEMA if active_speaker else BASE_SCHEMA
-        self._speaker = ActiveSpeaker(self.bundle.spec) if active_speaker and video and audio else None
-        self._seq, self._rejected = 0, False
+        self._schema = EVENT_SCHEMA if active_speaker else BASE_SCHEMA
+        self._speaker = _make_speaker(self.bundle) if active_speaker and video and audio else None
+        self._max_faces, self._seq, self._rejected = max_faces, 0, False
         self._restart()
 
     def __reduce__(self) -> NoReturn:
@@ -383,9 +383,10 @@ class Session(ProcessBound):
         video_coverage = subject.video_coverage.push(face is not None)
         audio_coverage = subject.audio_coverage.push(tick.audio is not None)
         valence, arousal = value_in_range(prediction.valence), value_in_range(prediction.arousal)
-        stated = (prediction.valence_std, prediction.arousal_std)
-        own = None if face is None or None in stated else cast("tuple[float, float]", stated)
-        valence_std, arousal_std = map(std_in_range, self._uncertainty.std(video_coverage, audio_coverage, own))
+        valence_std, arousal_std = prediction.valence_std, prediction.arousal_std
+        if face is None or valence_std is None or arousal_std is None:
+            valence_std, arousal_std = self._uncertainty.std(video_coverage, audio_coverage)
+        valence_std, arousal_std = std_in_range(valence_std), std_in_range(arousal_std)
         if valence is None or arousal is None or valence_std is None or arousal_std is None:
             self._reject(subject, f"{prediction} with standard deviations {valence_std} and {arousal_std}")
             return Estimate(0.0, 0.0, 0.0, 0.0, video_coverage, audio_coverage, False)
@@ -464,6 +465,12 @@ def _check_golden(bundle: ModelBundle, predictor: Predictor, policy: str) -> lis
     from edgeaff.golden import check_at_load
 
     return check_at_load(bundle, predictor, policy)
+
+
+def _make_speaker(bundle: ModelBundle) -> ActiveSpeaker:
+    from edgeaff.people.speaker import ActiveSpeaker
+
+    return ActiveSpeaker(bundle.spec)
 
 
 def age_ms(now_ns: int, then_ns: int | None) -> float | None:

@@ -88,7 +88,7 @@ PreprocessOptions OptionsOf(const py::dict& given) {
   options.max_faces = given["max_faces"].cast<int>();
   options.detector_stride = given["detector_stride"].cast<int>();
   options.staleness_ns = given["staleness_ns"].cast<int64_t>(), options.skew_ns = given["skew_ns"].cast<int64_t>();
-  options.keep_crops = true;
+  options.keep_crops = given["keep_crops"].cast<bool>();
   if (options.max_faces < 1 || options.detector_stride < 1) throw py::value_error("the options are out of range");
   return options;
 }
@@ -240,7 +240,8 @@ class PythonPreprocessor {
     py::tuple faces(tick.face_count);
     for (size_t i = 0; i < tick.face_count; ++i) {
       const FaceInput& face = *tick.faces[i];
-      faces[i] = types_.face_input(FaceOf(face, types_), Pixels(face.crop.data(), rules_.crop_size_px),
+      const int side = face.crop.empty() ? 0 : rules_.crop_size_px;
+      faces[i] = types_.face_input(FaceOf(face, types_), Pixels(face.crop.data(), side),
                                    Floats(face.descriptor.data(), static_cast<py::ssize_t>(face.descriptor.size())),
                                    face.face.detected_pts_ns, face.encoded_pts_ns);
     }

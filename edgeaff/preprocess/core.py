@@ -22,7 +22,7 @@ TYPES = {
     "tick": TickInput, "face_input": FaceInput, "face": TrackedFace, "box": FaceBox, "argument_error": ArgumentError,
     "state_error": SessionStateError,
 }  # fmt: skip
-OPTIONS = ("video", "audio", "live", "max_faces", "detector_stride", "staleness_ns", "skew_ns")
+OPTIONS = ("video", "audio", "live", "keep_crops", "max_faces", "detector_stride", "staleness_ns", "skew_ns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Setup:
     video: bool
     audio: bool
     live: bool
+    keep_crops: bool
     max_faces: int
     detector_stride: int
     staleness_ns: int

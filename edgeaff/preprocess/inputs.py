@@ -65,7 +65,15 @@ class Normalizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FaceInput:
-    """One usable face of a frame. crop: (96, 96, 3) uint8 RGB; descriptor: (D,) float32, of the frame at encoded_pts_ns."""
+    """One usable face of a frame.
+
+    Attributes:
+        face: identity, box and score.
+        crop: (96, 96, 3) uint8 RGB; (0, 0, 3) where crops are not kept.
+        descriptor: (D,) float32, of the frame at encoded_pts_ns.
+        detected_pts_ns: time of the last detection.
+        encoded_pts_ns: time of the frame that the descriptor is of.
+    """
 
     face: TrackedFace
     crop: np.ndarray

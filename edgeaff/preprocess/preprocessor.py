@@ -37,6 +37,7 @@ class Preprocessor:
         staleness_seconds: after so long without any delivery a tick is stale.
         max_skew_seconds: how far one modality may run ahead before ticks stop waiting for the other.
         live: whether a jump of more than 10 s needs a second input to confirm it; False for files, where every frame counts.
+        keep_crops: whether the faces of a tick hold their crops; without, a crop is empty, (0, 0, 3).
 
     Raises:
         ArgumentError: an argument is out of range, or a part is missing for a declared modality.
@@ -53,6 +54,7 @@ class Preprocessor:
         staleness_seconds: float = 0.5,
         max_skew_seconds: float = 0.25,
         live: bool = True,
+        keep_crops: bool = True,
     ) -> None:
         if not (video or audio):
             raise ArgumentError("video and audio must not both be off, got False and False; declare at least one.")
@@ -67,7 +69,15 @@ class Preprocessor:
         self.counts = InputCounts()
         staleness_ns, skew_ns = round(staleness_seconds * NANOSECONDS), round(max_skew_seconds * NANOSECONDS)
         self._setup = Setup(
-            parts, bool(video), bool(audio), bool(live), max_faces, detector_stride, staleness_ns, skew_ns
+            parts,
+            bool(video),
+            bool(audio),
+            bool(live),
+            bool(keep_crops),
+            max_faces,
+            detector_stride,
+            staleness_ns,
+            skew_ns,
         )
         self._core = self._make_core()
         self._in_core = parts

@@ -23,7 +23,10 @@ class Preprocessor(NativePreprocessor):
     def like(cls, other: NativePreprocessor) -> Preprocessor:
         """Returns one with the options and parts of another, without its past."""
         setup = other._setup
-        options = {name: getattr(setup, name) for name in ("video", "audio", "live", "max_faces", "detector_stride")}
+        options = {
+            name: getattr(setup, name)
+            for name in ("video", "audio", "live", "keep_crops", "max_faces", "detector_stride")
+        }
         return cls(
             setup.parts,
             staleness_seconds=setup.staleness_ns / NANOSECONDS,

@@ -416,3 +416,11 @@ def test_a_face_that_was_pushed_comes_back_as_the_same_object() -> None:
     face = TrackedFace(7, FaceBox(1, 2, 30, 40), 1)
     (tick,) = make(audio=False).push_face([(face, np.zeros((96, 96, 3), np.uint8)[::-1])], pts_ns=0)
     assert tick.faces[0].face is face
+
+
+def test_ticks_without_crops_are_the_same_otherwise() -> None:
+    kept, dropped = make(audio=False), make(audio=False, keep_crops=False)
+    for index in range(4):
+        (one,), (other,) = (each.push_frame(frame(60 + index), pts_ns=index * SECOND // 30) for each in (kept, dropped))
+        same([one], [other])
+        assert one.faces[0].crop.shape == (96, 96, 3) and other.faces[0].crop.shape == (0, 0, 3)
