@@ -11,7 +11,7 @@ from edgeaff.cli.main import main
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_native]
 
 
-def made_features(folder, *, encoder_id=None, ticks=40):
+def made_features(folder, *, encoder_id=None, ticks=40, faces=True):
     """Writes two tracks of the shipped bundle's golden descriptors, the second without audio."""
     from edgeaff.training.features.cache import FeatureCache, Features
     from edgeaff.training.features.recipe import encoder_id_of
@@ -29,6 +29,7 @@ def made_features(folder, *, encoder_id=None, ticks=40):
         present = np.ones((ticks, 2), dtype=bool)
         present[:, 1] = index == 0
         present[:3, 0] = False
+        present[:, 0] &= faces
         labels = np.clip(golden["values"][index, :ticks] + np.linspace(-0.2, 0.3, ticks)[:, None], -1, 1)
         labels[-2:] = -5.0
         cache.write(Features(f"t{index}", "valid", video, audio, present, labels.astype(np.float32)))
@@ -78,3 +79,26 @@ def test_features_of_another_encoder_are_refused(tmp_path, capsys):
     arguments = ["evaluate", "--corpus", str(tmp_path / "features"), "--output", str(tmp_path / "out")]
     assert main([*arguments, "--risk-coverage"]) != 0
     assert "corpus must hold features that" in capsys.readouterr().err
+
+
+def test_a_curve_is_of_standard_deviations_that_differ(tmp_path, capsys):
+    from dataclasses import replace
+
+    from edgeaff.export.paper import WIDE
+
+    made_features(tmp_path / "features", faces=False)
+    bundle, path = ModelBundle.load(), tmp_path / "own.eaff"
+    ModelBundle.save(path, replace(bundle.manifest, uncertainty=WIDE), bundle.members)
+    arguments = ["--corpus", str(tmp_path / "features"), "--output", str(tmp_path / "out")]
+    assert main(["evaluate", str(path), *arguments, "--risk-coverage"]) == 2
+    assert "valence_std must differ between ticks" in capsys.readouterr().err
+    assert main(["evaluate", str(path), *arguments]) == 0
+    stated = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert stated["tracks"] == 2 and "risk_coverage" not in stated
+
+
+def test_a_curve_is_of_a_bundle_and_has_a_folder(capsys):
+    assert main(["evaluate", "runs/edge", "--corpus", "x", "--output", "y", "--risk-coverage"]) == 2
+    assert "run must be a bundle (.eaff)" in capsys.readouterr().err
+    assert main(["evaluate", "own.eaff", "--corpus", "x"]) == 2
+    assert "must come with --output" in capsys.readouterr().err

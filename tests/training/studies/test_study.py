@@ -404,22 +404,3 @@ def test_spread_and_marks_are_printed():
     published = markdown([TableRow("transformer_av", "A+V", 3, 0.5, 0.6, 0.01, 0.02, "", "", 10, 20, False, 5, 7)])
     assert "| 0.396 / 0.525 |" in published
     assert "0.500 ± 0.010 † | 0.600 ± 0.020 ‡ |  | 10 | 20 | 5 parameters | 7 |" in text
-
-
-def test_a_curve_is_of_standard_deviations_that_differ(made, table, tmp_path, capsys):
-    from edgeaff.export.from_run import export_run
-
-    run, features = made / "out" / "runs" / "edge-0", made / "out" / "features" / "edge"
-    arguments = ["--corpus", str(features), "--split", "test", "--output", str(tmp_path / "out")]
-    assert main(["evaluate", str(run), *arguments, "--risk-coverage"]) == 2
-    assert "run must be a bundle (.eaff)" in capsys.readouterr().err
-    export_run(run, tmp_path / "own.eaff")
-    assert main(["evaluate", str(tmp_path / "own.eaff"), *arguments, "--risk-coverage"]) == 2
-    assert "valence_std must differ between ticks" in capsys.readouterr().err
-    assert main(["evaluate", str(tmp_path / "own.eaff"), *arguments]) == 0
-    of_bundle = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert main(["evaluate", str(run), *arguments]) == 0
-    of_run = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert of_bundle["ccc_arousal"] == pytest.approx(of_run["ccc_arousal"], abs=1e-3)
-    assert main(["evaluate", str(tmp_path / "own.eaff"), *arguments[:4]]) == 2
-    assert "must come with --output" in capsys.readouterr().err
