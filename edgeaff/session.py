@@ -44,11 +44,12 @@ from edgeaff.preprocess import (
 )
 from edgeaff.smoothing import Smoother
 from edgeaff.spec import NANOSECONDS
-from edgeaff.types import BASE_SCHEMA, EVENT_SCHEMA, AffectEvent, Status, TrackedFace
+from edgeaff.types import BASE_SCHEMA, EVENT_SCHEMA, AffectEvent, Status, TrackedFace, check_switches
 
 if TYPE_CHECKING:
     from edgeaff.backend_choice import Choice
     from edgeaff.backend_swap import PreparedBackend, TickPair
+    from edgeaff.people.identity import Identities
     from edgeaff.people.speaker import ActiveSpeaker
 
 WARMUP_NS = NANOSECONDS // 2
@@ -115,6 +116,8 @@ class Session(ProcessBound):
         threads: most threads of one run of a graph.
         active_speaker: state how likely each face speaks (`AffectEvent.speaking`), and count the voice as evidence for the face that
             does (docs/people.md): a face that is silent while somebody speaks gets other values. Needs video and audio.
+        identity: give a face that comes back its track id again, by a signature kept in memory until reset; biometric data, so off
+            by default (docs/privacy.md).
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
         self_test: replay golden ticks (half a second at most): "refuse" or "warn" when they come out otherwise, or "off".
         detector: another face detector with the bundle's detector id, for example one that runs elsewhere.
@@ -152,15 +155,12 @@ class Session(ProcessBound):
         threads: int = 1,
         stride: int = 1,
         active_speaker: bool = False,
+        identity: bool = False,
         self_test: str = "off",
         detector: Any = None,
         tap: InputTap | None = None,
     ) -> None:
-        for name, given in (("video", video), ("audio", audio), ("live", live), ("active_speaker", active_speaker)):
-            if not isinstance(given, (bool, np.bool_)):
-                raise ArgumentError(
-                    f"{name} must be True or False, got {given!r}; a Session is pushed to, a Runtime opens sources."
-                )
+        check_switches(video=video, audio=audio, live=live, active_speaker=active_speaker, identity=identity)
         self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
         manifest, self._face_backend_given = self.bundle.manifest, face_backend is not None
         self.choice: Choice | None = None
@@ -180,7 +180,7 @@ class Session(ProcessBound):
         try_tick(self._predictor, *trial_inputs(parts, self.bundle))
         self._preprocessor = self._preprocessor_type(
             dataclasses.replace(parts, tap=tap),
-            keep_crops=active_speaker,
+            keep_crops=active_speaker or identity,
             video=video,
             audio=audio,
             max_faces=max_faces,
@@ -192,6 +192,7 @@ class Session(ProcessBound):
         self._uncertainty = Uncertainty(manifest.uncertainty)
         self._smoothing = check_smoothing(smoothing, manifest.smoothing)
         self._schema = EVENT_SCHEMA if active_speaker else BASE_SCHEMA
+        self._identities = _make_identities() if identity and video else None
         self._speaker = _make_speaker(self.bundle) if active_speaker and video and audio else None
         self._max_faces, self._seq, self._rejected = max_faces, 0, False
         self._restart()
@@ -316,8 +317,9 @@ class Session(ProcessBound):
         self._nobody = self._new_subject()
         self._subjects: dict[int, Subject] = {}
         self._speaking: dict[int, float | None] = {}
-        if self._speaker is not None:
-            self._speaker.reset()
+        for part in (self._identities, self._speaker):
+            if part is not None:
+                part.reset()
 
     def _new_subject(self) -> Subject:
         valence_seconds, arousal_seconds = self._smoothing
@@ -336,6 +338,8 @@ class Session(ProcessBound):
     def _tick_events(self, tick: TickInput) -> list[AffectEvent]:
         if tick.restart:
             self._restart()
+        if self._identities is not None:
+            tick = self._identities.push(tick)
         if self._speaker is not None:
             self._speaking = self._speaker.push(tick)
         if self._max_faces == 1:
@@ -465,6 +469,12 @@ def _check_golden(bundle: ModelBundle, predictor: Predictor, policy: str) -> lis
     from edgeaff.golden import check_at_load
 
     return check_at_load(bundle, predictor, policy)
+
+
+def _make_identities() -> Identities:
+    from edgeaff.people.identity import Identities
+
+    return Identities()
 
 
 def _make_speaker(bundle: ModelBundle) -> ActiveSpeaker:

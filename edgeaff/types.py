@@ -80,6 +80,19 @@ def check_pts(pts_ns: int) -> int:
     return int(pts_ns)
 
 
+def check_switches(**switches: bool) -> None:
+    """Raises where a switch is neither on nor off.
+
+    Raises:
+        ArgumentError: one is something else.
+    """
+    for name, given in switches.items():
+        if not isinstance(given, (bool, np.bool_)):
+            raise ArgumentError(
+                f"{name} must be True or False, got {given!r}; a Session is pushed to, a Runtime opens sources."
+            )
+
+
 @functools.lru_cache(maxsize=1)
 def most_pixels() -> int:
     """Returns the number of pixels a frame may have on this machine: 134,217,728 (16384 x 8192), fewer where memory is below 4 GB."""

@@ -30,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="estimate which face speaks, and use the voice as evidence for that face alone",
     )
+    parser.add_argument(
+        "--identity",
+        action="store_true",
+        help="give a face that comes back its number again, by a signature kept in memory until the end",
+    )
     parser.add_argument("--seconds", metavar="S", type=float, help="stop after this time")
     parser.add_argument("--quiet", action="store_true", help="print only errors")
 
@@ -59,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
             audio=options.audio,
             max_faces=options.max_faces,
             active_speaker=options.active_speaker or None,
+            identity=options.identity or None,
             sinks=[recorder],
             key=options.key,
             minimum_version=options.minimum_version,

@@ -51,6 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="estimate which face speaks, and use the voice as evidence for that face alone",
     )
     parser.add_argument(
+        "--identity",
+        action="store_true",
+        help="give a face that comes back its number again, by a signature kept in memory until the end",
+    )
+    parser.add_argument(
         "--serve",
         metavar="HOST:PORT",
         help="serve /metrics, /status and /healthz there; a port alone listens on the loopback",
@@ -94,6 +99,7 @@ def run(options: argparse.Namespace) -> int:
         backend=options.backend,
         max_faces=options.max_faces,
         active_speaker=options.active_speaker or None,
+        identity=options.identity or None,
         serve=options.serve,
         live=options.live,
         live_images=options.live_images,

@@ -30,6 +30,7 @@ OPTIONS: dict[str, Any] = {
     "stride": 1,
     "self_test": "warn",
     "active_speaker": False,
+    "identity": False,
     "serve": None,
     "live": None,
     "live_images": False,
@@ -88,7 +89,7 @@ def merge_options(arguments: dict[str, Any], config: str | os.PathLike[str] | No
     merged = dict(OPTIONS)
     merged.update(from_file)
     merged.update({name: value for name, value in arguments.items() if value is not None})
-    for name in ("strict", "ladder", "active_speaker"):
+    for name in ("strict", "ladder", "active_speaker", "identity"):
         if not isinstance(merged[name], bool):
             raise ArgumentError(
                 f"{name} must be True or False, got {merged[name]!r}; in a file write true or false, without quotes."

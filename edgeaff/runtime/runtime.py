@@ -53,6 +53,7 @@ SESSION_OPTIONS = (
     "stride",
     "self_test",
     "active_speaker",
+    "identity",
 )
 
 
@@ -86,6 +87,7 @@ class Runtime(EventReader):
         stride: compute every n-th tick and hold the value in between; for bundles with the graph affect_append; default 1.
         active_speaker: estimate how likely each face speaks, and use the voice as evidence for that face alone (docs/people.md);
             default False.
+        identity: give a face that comes back its track id again, by a signature kept in memory until the end; default False.
         self_test: replay golden ticks of the bundle before the first event. "warn" (default) or "refuse" if the values differ,
             or "off".
         serve: "host:port" or a port: /metrics, /status and /healthz over HTTP, on the loopback unless a host is named (port 0
@@ -123,6 +125,7 @@ class Runtime(EventReader):
         stride: int | None = None,
         self_test: str | None = None,
         active_speaker: bool | None = None,
+        identity: bool | None = None,
         serve: str | int | None = None,
         live: str | int | None = None,
         live_images: bool | str | None = None,

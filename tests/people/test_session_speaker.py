@@ -79,9 +79,11 @@ def test_events_carry_a_probability_after_a_second_and_a_half() -> None:
     assert late and all(value is not None and 0 <= value <= 1 for value in late)
 
 
-@pytest.mark.parametrize(("max_faces", "tracks"), [(1, (1,)), (2, (1, 2))])
-def test_a_recording_replays_to_the_same_bytes(tmp_path, max_faces: int, tracks: tuple[int, ...]) -> None:
-    options = {"max_faces": max_faces, "active_speaker": True}
+@pytest.mark.parametrize(("max_faces", "tracks", "identity"), [(1, (1,), False), (2, (1, 2), True)])
+def test_a_recording_replays_to_the_same_bytes(
+    tmp_path, max_faces: int, tracks: tuple[int, ...], identity: bool
+) -> None:
+    options = {"max_faces": max_faces, "active_speaker": True, "identity": identity}
     with Recorder(tmp_path / "s.eaffrec", options=options) as recorder:
         session = recorder.wrap(edgeaff.Session(tap=recorder, **options))
         wrapped = _Written(session, recorder)
@@ -110,6 +112,18 @@ def test_without_audio_nobody_is_stated_to_speak() -> None:
     session = edgeaff.Session(audio=False, active_speaker=True)
     events = session.push_face([(FACES[1], face_crop(0.2))], pts_ns=0) + session.finish()
     assert json.loads(json.dumps(events[0].to_dict()))["speaking"] is None
+
+
+def test_with_identity_a_face_that_comes_back_has_its_track_id_again() -> None:
+    session = edgeaff.Session(audio=False, identity=True)
+    events: list[AffectEvent] = []
+    for tick in range(300):
+        track = 1 if tick < 120 else 2
+        faces = [] if 120 <= tick < 270 else [(FACES[track], face_crop(0.2))]
+        events += session.push_face(faces, pts_ns=round(tick * SECOND / 30))
+    events += session.finish()
+    assert [event.face.track_id for event in (events[100], events[275], events[-1]) if event.face] == [1, 2, 1]
+    assert {event.schema for event in events} == {1}
 
 
 def test_a_switch_that_is_none_is_refused() -> None:
