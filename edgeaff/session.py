@@ -13,7 +13,7 @@ import copy
 import dataclasses
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -21,7 +21,7 @@ import numpy as np
 
 from edgeaff.backends.face import encoder_backend
 from edgeaff.bundle import ModelBundle
-from edgeaff.errors import ArgumentError, BundleError, SessionStateError
+from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.face import FaceEncoder
 from edgeaff.forking import ProcessBound
 from edgeaff.inference import (
@@ -42,7 +42,7 @@ from edgeaff.preprocess import (
     parts_from_bundle,
     trial_inputs,
 )
-from edgeaff.smoothing import Smoother
+from edgeaff.smoothing import Smoother, check_smoothing
 from edgeaff.spec import NANOSECONDS
 from edgeaff.types import BASE_SCHEMA, EVENT_SCHEMA, AffectEvent, Status, TrackedFace, check_switches
 
@@ -486,24 +486,3 @@ def _make_speaker(bundle: ModelBundle) -> ActiveSpeaker:
 def age_ms(now_ns: int, then_ns: int | None) -> float | None:
     """Returns the age in milliseconds, rounded to 1 us; 0 for a frame just after its tick; None without one."""
     return None if then_ns is None else max(0.0, round((now_ns - then_ns) / 1e6, 3))
-
-
-def check_smoothing(smoothing: tuple[float, float] | None, defaults: Mapping[str, float]) -> tuple[float, float]:
-    """Returns (valence_seconds, arousal_seconds).
-
-    Raises:
-        ArgumentError: smoothing is no pair of seconds in [0, 60].
-        BundleError: the bundle's time constants are none.
-    """
-    given = (defaults["valence_seconds"], defaults["arousal_seconds"]) if smoothing is None else smoothing
-    try:
-        valence_seconds, arousal_seconds = (float(seconds) for seconds in given)
-    except (TypeError, ValueError):
-        valence_seconds = arousal_seconds = -1.0
-    if not (0 <= valence_seconds <= 60 and 0 <= arousal_seconds <= 60):
-        if smoothing is None:
-            raise BundleError(f"smoothing of the bundle must be seconds in [0, 60], got {given!r}; export it again.")
-        raise ArgumentError(
-            f"smoothing must be (valence_seconds, arousal_seconds) in [0, 60], got {smoothing!r}; pass (0, 0) for none."
-        )
-    return valence_seconds, arousal_seconds

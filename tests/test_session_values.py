@@ -17,7 +17,7 @@ import edgeaff
 from edgeaff.bundle import SPEECH, ModelBundle
 from edgeaff.errors import ArgumentError, BundleError
 from edgeaff.inference import Prediction, Predictor, std_in_range, value_in_range
-from edgeaff.session import check_smoothing
+from edgeaff.smoothing import check_smoothing
 from edgeaff.types import AffectEvent, FaceBox, FaceDetection, Status, TrackedFace, is_face
 
 SECOND = 1_000_000_000
