@@ -1,4 +1,4 @@
-"""`Closing`: what is used in a `with` block and closed at its end."""
+"""`Closing`: base class of everything that a `with` block closes."""
 
 from __future__ import annotations
 

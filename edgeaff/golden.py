@@ -1,4 +1,4 @@
-"""Agreement with the golden outputs of a bundle, judged in one place for certificates, the test at load, engines and swaps.
+"""Agreement with the golden outputs of a bundle, for certificates, the self-test at load, engines and swaps.
 
 A bundle carries golden sequences: inputs of the model, and the outputs of the trained system for them. Any predictor of the bundle
 must reproduce these outputs within the floor of its precision (`LEAST_CCC`), on every device.

@@ -1,4 +1,4 @@
-"""Predictors over a backend: one tick in, valence and arousal out, with state handed in and out; and what the numbers are worth."""
+"""Predictors over a backend: one tick in, valence and arousal out, with explicit state; coverage, uncertainty and smoothing."""
 
 from __future__ import annotations
 

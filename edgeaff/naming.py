@@ -1,4 +1,4 @@
-"""The public name of a source or sink: its URI without what only the other end may know.
+"""The public name of a source or sink: its URI without credentials.
 
 Every message, metric, status, thread name and log names a source or sink by `public_name`. Text that others wrote, such as
 the error of a driver, goes through `without_secrets`.

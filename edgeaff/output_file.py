@@ -1,4 +1,4 @@
-"""Files that we write: private, opened with one error text, rights and names decided in one place."""
+"""Output files: private rights, and one error text if they cannot be opened."""
 
 from __future__ import annotations
 

@@ -1,3 +1,3 @@
-"""The version of edgeaff, stated once: package metadata read it from here."""
+"""The version of edgeaff, stated once; package metadata read it from here."""
 
 __version__ = "0.1.0"

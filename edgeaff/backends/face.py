@@ -1,4 +1,4 @@
-"""The face graphs of a bundle on any backend: the one place that chooses between packed networks and ONNX files."""
+"""The face graphs of a bundle on any backend: selects packed networks or ONNX files."""
 
 from __future__ import annotations
 

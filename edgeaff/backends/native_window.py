@@ -1,4 +1,4 @@
-"""The paper's window as one native call per tick: packed weights (`step.npz`), what each tick left behind in rows that are never copied."""
+"""The paper's window as one native call per tick: packed weights (`step.npz`), results of each tick in rows that are never copied."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime: threads bounded, spinning off, deterministic for a fixed version and machine; on a GPU where its providers are there."""
+"""ONNX Runtime: bounded threads, no spinning, deterministic for a fixed version and machine; on a GPU if its providers are installed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The measuring code; benchmarks/*.py and `edgeaff bench` are thin scripts over it."""
+"""Benchmarks of `edgeaff bench`; benchmarks/*.py also use them."""

@@ -1,4 +1,4 @@
-"""The made camera and microphone of the latency benchmark: 30 images a second with one face, and a voice-like buzz."""
+"""Simulated camera and microphone of the latency benchmark: 30 images a second with one face, and a voice-like buzz."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arrangements that edgeaff is compared with. They run the very networks of the bundle, in float32.
+"""Baseline pipelines. They run the networks of the bundle in float32.
 
 `torch_naive` is what a straightforward implementer runs: torch eager, nothing kept between ticks. `torch_cached` keeps descriptors
 and LLDs per frame; `onnxruntime_window` does so in ONNX Runtime. What is no network (letterbox, crop, tracker, clock) is edgeaff's

@@ -1,4 +1,4 @@
-"""One tick as a waterfall: when which stage was at work, drawn where matplotlib is installed.
+"""One tick as a waterfall of its stages, drawn with matplotlib.
 
 The stages are those of the readable twin (`edgeaff.reference`): in a Session most of them run inside of one native call.
 """

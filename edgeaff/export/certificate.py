@@ -1,4 +1,4 @@
-"""Certificates: a backend replays the golden sequences of a bundle, and what it gives is compared with the reference.
+"""Certificates: a backend replays the golden sequences of a bundle, and its outputs are compared with the reference.
 
 The golden sequences carry the outputs of the trained torch system, so a certificate needs no torch and can be made on the
 device itself: `edgeaff models verify`. The bundle carries those that were made when it was assembled.

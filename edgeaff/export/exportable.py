@@ -1,4 +1,4 @@
-"""Checks whether a run can become a bundle; `edgeaff train` runs them before the first step, `edgeaff export` at the end.
+"""Checks whether a run can become a bundle; `edgeaff train` does so before the first step, `edgeaff export` at the end.
 
 | system | features | sizes |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""Edits of the two face graphs that make their first layers exact: every engine then gives the same bytes there.
+"""Edits of the two face graphs that make their first layers exact, so that every engine gives the same bytes there.
 
 `exact_front` rewrites how the face encoder standardizes luminance. Quantizing variance and epsilon to 8 bits made them zero for
 faces with little contrast, and sums of float32 depend on the order in which an engine adds. The new front works on whole

@@ -1,4 +1,4 @@
-"""The step graph back as the torch system it was exported from: the reference of a bundle, without its training files.
+"""Converts the step graph back to the torch system of its export: the reference of a bundle, without its training files.
 
 The exporter keeps the names of biases, norms and tokens; weights of matrix products and the biases by age of the encoders it
 stores under its own names. They are found by what follows them: `MatMul(x, W) -> Add(bias)`, `Add(scores, age bias)`

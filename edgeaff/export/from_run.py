@@ -1,7 +1,7 @@
-"""A training run as a bundle: `edgeaff export RUN --to onnx,int8 --output NAME.eaff`.
+"""Makes a bundle of a training run: `edgeaff export RUN --to onnx,int8 --output NAME.eaff`.
 
-Detector, LLD statistics and, where the run learned from its descriptors, the face encoder are those of a base bundle (the one that
-ships); the affect model is the run's. Preprocessing, encoder and statistics of its features must match. Otherwise the export is
+Detector, LLD statistics and, if the run was trained with its descriptors, the face encoder come from a base bundle (the
+shipped one); the affect model is the run's. Preprocessing, encoder and statistics of its features must match. Otherwise the export is
 refused and both sides are named.
 
 | run of | bundle |

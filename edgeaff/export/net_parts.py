@@ -1,4 +1,4 @@
-"""Arithmetic of packing: float and int8 weights of a layer as the integers and factors that the native networks take.
+"""Arithmetic of packing: converts float and int8 weights of a layer to the integers and factors of the native networks.
 
 The factors are float32 in the order of operations of ONNX Runtime's quantized kernels, so that the bytes are equal.
 """

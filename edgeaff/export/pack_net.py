@@ -1,4 +1,4 @@
-"""From a QDQ graph to the steps of a native network: what `edgeaff.export.pack_face` does with each of the two face graphs.
+"""Converts a QDQ graph to the steps of a native network; `edgeaff.export.pack_face` calls it for both face graphs.
 
 The graph is read node by node. A convolution becomes a step when its output is quantized; one whose output is only added to
 something that is there already becomes one step together with that sum. Anything else is refused by name:

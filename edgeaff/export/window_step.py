@@ -1,4 +1,4 @@
-"""The paper's window as a step: the newest row of the 100 ticks that end at a tick, with nothing computed twice that need not be.
+"""The paper's window as a step: the newest row of the 100 ticks that end at a tick, without repeated work.
 
 Session states the newest row only, and positions are added after the projection, so what depends on one tick alone is made once,
 when the tick comes, and kept in the state. It is the same number as from the whole window (the exporter compares):

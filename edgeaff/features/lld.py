@@ -1,4 +1,4 @@
-"""The 65 low-level descriptors of the voice (ComParE 2016), streaming: native where it was built, else in NumPy.
+"""The 65 low-level descriptors of the voice (ComParE 2016), streaming: native if it was built, else in NumPy.
 
     stream = LldStream(sample_rate_hz=48_000)
     stream.push(samples)            # any length, int16 or float32

@@ -1,4 +1,4 @@
-"""The columns of the descriptors by the window they look at, and when each is final: what streams and their callers share."""
+"""Column groups of the descriptors by analysis window, with the times at which they become final."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one resampler of the house: native where it was built, else its NumPy twin; equal within float32 rounding."""
+"""The resampler: native if it was built, else its NumPy twin; equal within float32 rounding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audio as it enters the features: which arrays are taken, and the one scale."""
+"""Audio input of the features: accepted arrays and their scale."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The speech gate: audio counts as evidence only while somebody speaks. Small, causal, on the LLDs that are there anyway.
+"""The speech gate: audio counts as evidence only while somebody speaks. Small and causal, on the existing LLDs.
 
 Each column is compressed and scaled, x = clip((asinh(k lld) - mean) / std, -4, 4). With a(t) = 1 - exp(-step / t), per column:
 

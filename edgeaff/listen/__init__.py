@@ -1,1 +1,1 @@
-"""Everything that accepts connections: who may come in, how much, how long. Bound to the loopback unless a host is named."""
+"""Servers: access rules and limits. Bound to the loopback unless a host is named."""

@@ -1,4 +1,4 @@
-"""`Guard`: whether a request may be answered. Exact lists of hosts and origins, and a token if one is requested.
+"""`Guard`: decides whether a request may be answered, by exact lists of hosts and origins and an optional token.
 
 A browser sends the page that asks as `Origin`, and the name under which it reached us as `Host`. A page of another site is
 stopped by the first, a page whose own name was pointed at our address (DNS rebinding) by the second.

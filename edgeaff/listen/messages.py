@@ -1,4 +1,4 @@
-"""HTTP/1.1 as far as a small server needs it: one request without a body, one answer, then the connection ends."""
+"""A subset of HTTP/1.1 for small servers: one request without a body, one answer, then the connection ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Listener`: one socket, one thread, any number of clients that cost next to nothing.
+"""`Listener`: one socket, one thread, a bounded number of cheap clients.
 
 ```
 accept (paced, bounded) -> connection: head (bounded, deadline) -> Guard -> respond -> answer (deadline) -> end

@@ -1,4 +1,4 @@
-"""`Broadcast`: a WebSocket server that sends every text to every client, and lets no client hold up another or the sender."""
+"""`Broadcast`: a WebSocket server that sends every text to every client; no client delays another or the sender."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small HTTP server on request: health and counters for Prometheus and for people. Bound to the loopback by default.
+"""A small HTTP server on request: health and counters for Prometheus and browsers. Bound to the loopback by default.
 
 `GET /metrics` gives the Prometheus text format, `GET /status` JSON, `GET /healthz` 200 or 503.
 """

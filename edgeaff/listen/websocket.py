@@ -1,4 +1,4 @@
-"""`WebSocket`: one client of a server, from the handshake to the goodbye; slow, silent and hostile ones are ended."""
+"""`WebSocket`: one client of a server, from the handshake to the close; disconnects slow, silent and hostile clients."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The live page: a small server and our own page that show a running or a stored session in a browser."""
+"""The live page: a small server and a page that show a running or a stored session in a browser."""

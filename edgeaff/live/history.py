@@ -1,4 +1,4 @@
-"""`Ring`: the ticks of the last ten minutes in columns, in memory that never grows."""
+"""`Ring`: the ticks of the last ten minutes in columns, in bounded memory."""
 
 from __future__ import annotations
 

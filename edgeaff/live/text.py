@@ -1,4 +1,4 @@
-"""The page in words: one line a second, for screen readers and terminals."""
+"""The page as text: one line a second, for screen readers and terminals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Viewer`: one page that watches. It gets the newest; what it was too slow for is counted, the past fills what room is left."""
+"""`Viewer`: one watching page. It gets the newest ticks; missed ticks are counted, and history fills the remaining bandwidth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The door to csrc/core: the classes of the native session core under the names and signatures of their Python twins.
+"""Interface to csrc/core: the classes of the native session core under the names and signatures of their Python twins.
 
 | here | twin |
 |---|---|

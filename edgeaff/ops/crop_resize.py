@@ -1,4 +1,4 @@
-"""The door to csrc/vision/crop_resize: a box of an image, resized, as RGB. NumPy twin: reference_vision.py."""
+"""Interface to csrc/vision/crop_resize: a box of an image, resized, as RGB. NumPy twin: reference_vision.py."""
 
 from __future__ import annotations
 

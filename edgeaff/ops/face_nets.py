@@ -1,4 +1,4 @@
-"""The door to the native int8 networks (csrc/nets): the face detector and the face encoder as `face_nets.npz` holds them.
+"""Interface to the native int8 networks (csrc/nets): face detector and face encoder from `face_nets.npz`.
 
 One network is seven arrays under a prefix, `detector.` or `encoder.`:
 

@@ -1,4 +1,4 @@
-"""NumPy twins of the compiled ops, in float64, written to be read."""
+"""NumPy twins of the compiled ops, in float64, written for readers."""
 
 from __future__ import annotations
 

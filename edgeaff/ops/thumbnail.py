@@ -1,4 +1,4 @@
-"""The door to csrc/vision/thumbnail: a small gray view of an image. NumPy twin: reference_vision.py."""
+"""Interface to csrc/vision/thumbnail: a small gray view of an image. NumPy twin: reference_vision.py."""
 
 from __future__ import annotations
 

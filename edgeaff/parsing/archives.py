@@ -1,4 +1,4 @@
-"""Strict readers of zip and .npz bytes: every size is known before anything is allocated, every name is there once.
+"""Strict readers of zip and .npz bytes: sizes are checked before allocation, names are unique.
 
 Neither zip64 nor comments, encryption, data before the first member or members over each other: what two readers could
 understand differently is refused.

@@ -1,3 +1,3 @@
-"""Training, evaluation and ablation of every system of the paper. The only room, with export, that needs torch."""
+"""Training, evaluation and ablation of every system of the paper. Needs torch."""
 
 SPLITS = ("train", "valid", "test")  # of every corpus

@@ -1,6 +1,6 @@
-"""Writes predictions as the challenges want them: a file per track (2020 on), or one file by image (2025 on).
+"""Writes predictions in the formats of the challenges: a file per track (2020 on), or one file by image (2025 on).
 
-Networks speak on the ticks of the model, challenges want a row per video frame: `values_of_frames` goes from one to the other.
+Networks predict on the ticks of the model, challenges expect a row per video frame; `values_of_frames` converts.
 """
 
 from __future__ import annotations

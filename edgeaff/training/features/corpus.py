@@ -1,4 +1,4 @@
-"""Features of a whole corpus: several processes, each track written as soon unchanged there, broken ones named.
+"""Features of a whole corpus: several processes, each track written when done, broken ones reported.
 
 ```
 tracks not in the cache, longest video first --> N processes, each with its own Preprocessor parts --> cache

@@ -1,4 +1,4 @@
-"""Imports VGGFace weights that the user has, from six public layouts, into one form. Nothing in a file is run."""
+"""Imports VGGFace weights from six public layouts into one form. No code in a file is executed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Torch7: VGG_FACE.t7 (binary serialization of Lua Torch). Lua functions in the file are skipped, never run.
 
-The channel order is the caller's to name: the usual port feeds BGR while it subtracts the means in RGB order.
+The caller must name the channel order: the usual port feeds BGR while it subtracts the means in RGB order.
 """
 
 from __future__ import annotations

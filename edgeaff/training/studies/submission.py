@@ -1,4 +1,4 @@
-"""From a trained network to the files that a challenge wants: predictions of every tick, brought to every video frame."""
+"""Writes the files of a challenge from a trained network: predictions of every tick, converted to every video frame."""
 
 from __future__ import annotations
 

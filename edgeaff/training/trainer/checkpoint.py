@@ -1,7 +1,7 @@
 """Checkpoints of a run: everything that its next step depends on, and weights from which the network can be rebuilt.
 
-`last-N.safetensors` holds weights, averages, optimizer and random states of epoch N, `last.json` (written last, so that it
-vouches for the tensors) the rest. `best.safetensors` holds the weights to use; its metadata states their origin.
+`last-N.safetensors` holds weights, averages, optimizer and random states of epoch N, `last.json` (written last, to
+confirm the tensors) the rest. `best.safetensors` holds the weights to use; its metadata states their origin.
 """
 
 from __future__ import annotations

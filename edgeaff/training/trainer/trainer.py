@@ -1,4 +1,4 @@
-"""Trains a system on cached features: a plain loop with the paper's recipe and a fast one, resumable to the bit.
+"""Trains a system on cached features: a plain loop with the paper's recipe and a fast one, with bit-identical resumption.
 
 A run is a folder: `config.json`, `log.csv`, `tensorboard/`, `curves.png`, `last.json` + `last-N.safetensors` (everything
 needed to go on) and `best.safetensors` (the weights, averaged where the recipe averages, of the best mean CCC on validation).
