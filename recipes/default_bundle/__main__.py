@@ -20,6 +20,7 @@ from edgeaff.spec import PreprocessSpec
 from edgeaff.training.corpora.ferplus import votes_to_affect
 from edgeaff.training.models.edge import Edge, EdgeConfig, load_weights
 from recipes import shared_folder
+from recipes.default_bundle.adapt import adapt
 from recipes.default_bundle.calibrate import collect, fit_table, interval_coverage
 from recipes.default_bundle.data import FaceBank, Prepared, PseudoCorpus
 from recipes.default_bundle.evaluation import face_report, recitals, voice_report
@@ -31,6 +32,7 @@ from recipes.default_bundle.spread import Seen, calibrate_spread, fit_spread, ho
 from recipes.default_bundle.unseen import corpora_left_out, speakers_left_out, unseen_voices
 from recipes.default_bundle.voices import Clip, load_clips
 from recipes.default_bundle.write import write_all
+from recipes.face_encoder.data import rarity
 from recipes.face_encoder.describe import APART
 from recipes.face_encoder.disturb import HINDRANCES
 
@@ -55,6 +57,14 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         help="edge_weights.safetensors to go on from; with --minutes 0 they are calibrated and measured unchanged",
     )
+    parser.add_argument(
+        "--adapt", type=int, default=0, help="steps that fit the input layer of the face to its encoder"
+    )
+    parser.add_argument(
+        "--statistics",
+        type=Path,
+        help="tail.json of the system to go on from, whose statistics stay (default: computed)",
+    )
     parser.add_argument("--speech", type=Path, help="speech.npz of recipes.speech_gate; without it all audio counts")
     parser.add_argument(
         "--with", dest="more", action="append", default=[], type=named_folder, metavar="NAME=FOLDER",
@@ -69,12 +79,6 @@ def sharpened(votes: np.ndarray) -> np.ndarray:
     """Returns the expectation of the anchors over votes to the fourth power: (N, 8) -> (N, 2), near that of the majority."""
     sharp = votes**4
     return votes_to_affect(sharp / sharp.sum(axis=1, keepdims=True))
-
-
-def rarity(votes: np.ndarray) -> np.ndarray:
-    """Returns 1 / sqrt(faces of the same majority) for each face, (N,)."""
-    majority = votes.argmax(axis=1)
-    return np.asarray(1.0 / np.sqrt(np.bincount(majority, minlength=votes.shape[1])[majority]))
 
 
 def face_bank(path: Path, split: str) -> FaceBank:
@@ -175,9 +179,11 @@ def main() -> None:
     spec = PreprocessSpec()
     clips = with_voices(load_clips(arguments.shared), more)
     arguments.faces = with_faces(arguments.faces, more, arguments.encoder, arguments.work)
-    train_clips = [clip for clip in clips if not is_held_out(clip)]
     held_clips = [clip for clip in clips if is_held_out(clip)]
-    sessions = cached_sessions(arguments.work, "train", train_clips, spec, seed=TRAIN_SEED, scale=arguments.scale)
+    sessions: list[VoiceSession] = []
+    if arguments.minutes > 0 or arguments.unseen != "none" or not arguments.statistics:
+        train_clips = [clip for clip in clips if not is_held_out(clip)]
+        sessions = cached_sessions(arguments.work, "train", train_clips, spec, seed=TRAIN_SEED, scale=arguments.scale)
     held_sessions = cached_sessions(
         arguments.work, "held", held_clips, spec, seed=HELD_OUT_SEED, scale=0.25 * arguments.scale
     )
@@ -200,12 +206,16 @@ def main() -> None:
             with np.load(arguments.speech, allow_pickle=False) as archive:
                 gate = SpeechGate(dict(archive))
         sessions, held_sessions = gated(sessions, gate), gated(held_sessions, gate)
-        statistics = column_statistics(sessions, spec)
+        if arguments.statistics:
+            statistics = json.loads(arguments.statistics.read_text())["statistics"]
+        else:
+            statistics = column_statistics(sessions, spec)
         held = prepare(held_sessions, spec, statistics, cache=arguments.work)
         edge = start_from = load_weights(arguments.start) if arguments.start else None
         if arguments.minutes > 0 or edge is None:
             prepared = prepare(sessions, spec, statistics, cache=arguments.work)
             edge = train(prepared, train_faces, held, valid_faces, arguments.minutes, start_from=start_from)
+        edge = adapt(edge, train_faces, steps=arguments.adapt) if arguments.adapt else edge
         results |= finish(edge, spec, statistics, held, valid_faces, held_clips, arguments, unseen=results)
     if arguments.results:
         arguments.results.write_text(json.dumps({**stamp(), **results}, indent=1) + "\n")

@@ -266,7 +266,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--parts", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--model-id", default="edgeaff-edge-0.2")
+    parser.add_argument("--model-id", default="edgeaff-edge-0.3")
     parser.add_argument("--certify", action="store_true", help="replay the golden sequences and keep the certificates")
     parser.add_argument(
         "--encoder", choices=("int8", "fp32"), default="int8", help="which one where the parts hold both"

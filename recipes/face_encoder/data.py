@@ -15,6 +15,7 @@ import numpy as np
 from edgeaff.errors import ArgumentError
 from edgeaff.training import SPLITS
 from edgeaff.training.corpora.ferplus import EMOTIONS, votes_to_affect
+from recipes import shared_folder
 
 # Side of the crop / longer side of a box at which a face looks as in these tiles. Measured: the distance from eyes to
 # mouth = 0.352 of the tile's side (733 faces of the valid part), 0.358 of the longer side (8,216 labeled boxes); YuNet's
@@ -38,6 +39,17 @@ class FaceSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+def default_data() -> Path:
+    """Returns the FER+ folder under EDGEAFF_SHARED (default ../shared)."""
+    return shared_folder() / "data" / "affect" / "fer2013plus"
+
+
+def rarity(votes: np.ndarray) -> np.ndarray:
+    """Returns 1 / sqrt(faces of the same majority) for each face: (N, 8) -> (N,)."""
+    majority = votes.argmax(axis=1)
+    return np.asarray(1.0 / np.sqrt(np.bincount(majority, minlength=votes.shape[1])[majority]))
 
 
 def read_tiles(folder: Path, split: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Writes the descriptors of all FER+ faces, for the training of the affect model on pseudo audio-visual sessions.
 
-`python -m recipes.face_encoder.describe FOLDER OUT.npz` reads FOLDER/face_encoder.onnx. Per split it writes
-`SPLIT_descriptor` (N, K, D) float16, `SPLIT_affect` (N, 2) and `SPLIT_votes` (N, 8); of the K views of a face the first is
+`python -m recipes.face_encoder.describe FOLDER OUT.npz` reads FOLDER/face_encoder.onnx, or the graph that `--graph` names. Per split
+it writes `SPLIT_descriptor` (N, K, D) float16, `SPLIT_affect` (N, 2) and `SPLIT_votes` (N, 8); of the K views of a face the first is
 the plain crop, the second its mirror image, then come `--views` varied as neighboring frames of a camera are, more mildly than in
 training. A train face has APART more, each of another scene: two as in the training of the encoder, one under a hindrance. The other
 splits have `SPLIT_NAME` (N, D) for each name of HINDRANCES.
@@ -17,10 +17,9 @@ import numpy as np
 
 from edgeaff.training import SPLITS
 from recipes.face_encoder.augment import WIDE, AugmentConfig, augment, plain
-from recipes.face_encoder.data import FaceSet, read_split
+from recipes.face_encoder.data import FaceSet, default_data, read_split
 from recipes.face_encoder.disturb import HINDRANCES, hinder
 from recipes.face_encoder.evaluate import Encode, encoder_of, session_of
-from recipes.face_encoder.train import default_data
 
 MILD = AugmentConfig(
     scale=1.12,
@@ -81,12 +80,19 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, default=default_data())
+    parser.add_argument("--graph", default="face_encoder.onnx", help="face_encoder.int8.onnx is what ships, and faster")
+    parser.add_argument("--faces", type=int, help="this many of the train faces, at random; default: all")
+    parser.add_argument("--judged", type=int, help="this many of the valid and the test faces; default: all")
     parser.add_argument("--views", type=int, default=2, help="varied views of a train face (one of the others)")
     arguments = parser.parse_args()
-    encode = encoder_of(session_of((arguments.folder / "face_encoder.onnx").read_bytes()))
+    encode = encoder_of(session_of((arguments.folder / arguments.graph).read_bytes()))
     result: dict[str, np.ndarray] = {}
     for split in SPLITS:
         faces = read_split(arguments.data, split)
+        count = arguments.faces if split == "train" else arguments.judged
+        if count:
+            chosen = np.random.default_rng(0).permutation(len(faces))[:count]
+            faces = FaceSet(faces.images[chosen], faces.votes[chosen], faces.affect[chosen])
         views = arguments.views if split == "train" else min(1, arguments.views)
         result[f"{split}_descriptor"] = describe(faces, encode, views=views, apart=split == "train")
         if split != "train":

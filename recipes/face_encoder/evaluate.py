@@ -23,8 +23,7 @@ from edgeaff.measures import ccc
 from edgeaff.training.corpora.ferplus import EMOTIONS
 from edgeaff.types import DIMENSIONS
 from recipes.face_encoder.augment import blur, compress, plain, warp
-from recipes.face_encoder.data import CROP_MARGIN, FaceSet, read_split
-from recipes.face_encoder.train import default_data
+from recipes.face_encoder.data import CROP_MARGIN, FaceSet, default_data, read_split
 
 Encode = Callable[[np.ndarray], np.ndarray]
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]

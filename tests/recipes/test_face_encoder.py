@@ -15,7 +15,19 @@ from recipes.face_encoder.augment import AugmentConfig, augment, plain, warp
 from recipes.face_encoder.data import FaceSet, read_split
 from recipes.face_encoder.describe import APART, describe, describe_hindered
 from recipes.face_encoder.model import FaceEncoder, FaceEncoderConfig
-from recipes.face_encoder.train import TrainConfig, Trainer, ccc, learning_rate, loss_of
+from recipes.face_encoder.teacher import lessons, start_from, with_strangers
+from recipes.face_encoder.train import (
+    FaceModel,
+    TrainConfig,
+    Trainer,
+    ccc,
+    fit_heads,
+    learning_rate,
+    loss_of,
+    odds_of,
+    validate,
+    weighted_ccc,
+)
 
 pytestmark = [pytest.mark.needs_torch, pytest.mark.needs_cv2]
 TINY = FaceEncoderConfig(stem=4, widths=(6, 8), blocks=(1, 1), dropout=0.1)
@@ -165,9 +177,10 @@ def test_learning_rate_warms_up_and_falls():
     assert rates[-1] < 0.02
 
 
-def trainer(folder, *, epochs):
-    config = TrainConfig(epochs=epochs, batch=16, bf16=False, ema=0.8)
-    return Trainer(folder, smile_or_frown(128), smile_or_frown(32, seed=9), config, TINY)
+def trainer(folder, *, epochs, lessons=None, seed=0):
+    config = TrainConfig(epochs=epochs, batch=16, bf16=False, ema=0.8, seed=seed)
+    torch.manual_seed(seed)
+    return Trainer(folder, smile_or_frown(128), smile_or_frown(32, seed=9), config, FaceModel(TINY), lessons=lessons)
 
 
 def test_training_learns_smiles_and_a_resumed_run_equals_an_unbroken_one(tmp_path):
@@ -185,6 +198,92 @@ def test_training_learns_smiles_and_a_resumed_run_equals_an_unbroken_one(tmp_pat
     rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
     assert [row["epoch"] for row in rows] == list(range(1, 9))
     assert rows[-1]["loss"] < rows[0]["loss"]
+
+
+def test_weighted_ccc_counts_a_face_as_often_as_its_weight():
+    random = np.random.default_rng(0)
+    target = random.normal(size=(60, 2))
+    prediction = 0.6 * target + random.normal(size=(60, 2))
+    weight = random.integers(1, 4, 60)
+    repeated = [np.repeat(values, weight, axis=0) for values in (prediction, target)]
+    expected = [ccc_of_measures(repeated[0][:, k], repeated[1][:, k]) for k in range(2)]
+    np.testing.assert_allclose(weighted_ccc(prediction, target, weight.astype(float)), expected, rtol=1e-9)
+
+
+def test_rare_faces_are_drawn_more_often_and_strangers_by_their_share():
+    faces = smile_or_frown(40)
+    votes = faces.votes.copy()
+    votes[:32] = np.eye(8, dtype=np.float32)[0]
+    votes[32:] = np.eye(8, dtype=np.float32)[1]
+    named = FaceSet(faces.images, votes, votes_to_affect(votes))
+    odds = odds_of(named, 0.25)
+    assert odds.sum() == pytest.approx(1.0)
+    assert odds[-1] / odds[0] == pytest.approx(2.0)  # sqrt(32 / 8)
+    both = odds_of(with_strangers(named, faces.images[:10]), 0.25)
+    assert both.sum() == pytest.approx(1.0)
+    assert both[40:].sum() == pytest.approx(0.25)
+
+
+def test_faces_without_votes_do_not_count_in_the_loss_of_votes():
+    faces = smile_or_frown(8)
+    whole = with_strangers(faces, faces.images[:4])
+    logits, affect = torch.randn(12, 8), torch.randn(12, 2)
+    taught = loss_of(logits, affect, torch.tensor(whole.votes), torch.tensor(whole.affect))
+    alone = loss_of(logits[:8], affect[:8], torch.tensor(faces.votes), torch.tensor(faces.affect))
+    torch.testing.assert_close(taught, alone)
+
+
+def test_validate_states_how_far_a_view_moves_valence():
+    model, faces = FaceModel(TINY), smile_or_frown(16)
+    crops = np.stack([plain(image) for image in faces.images])
+    found = validate(model, {"plain": crops, "same": crops, "mirrored": crops[:, :, ::-1].copy()}, faces)
+    assert found["plain_moved"] == found["same_moved"] == 0.0
+    assert found["mirrored_moved"] > 0.0
+
+
+def _weight(graph: bytes) -> np.ndarray:
+    import onnx
+
+    found = {one.name: one for one in onnx.load_from_string(graph).graph.initializer}
+    return onnx.numpy_helper.to_array(found["stem.0.weight"])
+
+
+@pytest.mark.needs_onnx
+def test_a_student_starts_as_the_exported_encoder_and_learns_its_mirrored_mean(tmp_path):
+    from recipes.face_encoder.export import blend, load_model, to_onnx
+
+    first = trainer(tmp_path / "teacher", epochs=3)
+    first.run()
+    graph = to_onnx(load_model(tmp_path / "teacher" / "last.safetensors").encoder)
+    encode = evaluation.encoder_of(evaluation.session_of(graph))
+    faces = smile_or_frown(128)
+    crops = np.stack([plain(image) for image in faces.images])
+    taught = lessons(faces.images, encode)
+    mean = (encode(crops) + encode(np.stack([plain(image[:, ::-1].copy()) for image in faces.images]))) / 2
+    np.testing.assert_allclose(taught, mean, rtol=1e-5, atol=1e-5)
+    trainer(tmp_path / "other", epochs=1, seed=1).run()
+    other = to_onnx(load_model(tmp_path / "other" / "last.safetensors").encoder)
+    np.testing.assert_array_equal(_weight(blend(graph, other, 0.0)), _weight(graph))
+    np.testing.assert_allclose(
+        _weight(blend(graph, other, 0.25)), 0.75 * _weight(graph) + 0.25 * _weight(other), rtol=1e-5
+    )
+    second = trainer(tmp_path / "student", epochs=4, lessons=taught)
+    student = second.loop.network
+    start_from(student.encoder, graph, crops)
+    with torch.no_grad():
+        np.testing.assert_allclose(student.describe(torch.from_numpy(crops)).numpy(), encode(crops), atol=1e-3)
+    before = student.encoder.scale.running_var.clone()
+    second.run()
+    torch.testing.assert_close(student.encoder.scale.running_var, before)  # the scale is the teacher's
+
+
+def test_heads_fit_descriptors_that_state_the_votes():
+    faces = smile_or_frown(64)
+    model = FaceModel(TINY)
+    descriptors = np.repeat(faces.affect[:, :1], 8, axis=1).astype(np.float32)
+    fit_heads(model.heads.eval(), descriptors, faces)
+    affect = model.heads(torch.from_numpy(descriptors))[1].detach()
+    assert float((affect - torch.from_numpy(faces.affect)).abs().max()) < 0.1
 
 
 @pytest.mark.needs_onnx
