@@ -174,13 +174,15 @@ def test_sessions_agree_on_random_calls(chosen: dict[str, Any], calls: list[Any]
 
 
 @pytest.mark.slow
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(3600)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(options, st.lists(call, min_size=5, max_size=60))
 def test_sessions_agree_on_many_random_calls(chosen: dict[str, Any], calls: list[Any]) -> None:
     run(chosen, calls)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("seed", range(8))
 def test_sessions_agree_on_long_runs_of_random_calls(seed: int) -> None:
     """Eight times ten runs of 250 calls, 20,000 in all: tracks live, the normalizer learns, rings wrap around."""
@@ -205,6 +207,7 @@ def test_sessions_agree_on_long_runs_of_random_calls(seed: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.needs_shared
 @pytest.mark.needs_media
 @pytest.mark.parametrize("faces", [1, 3])
