@@ -64,6 +64,8 @@ REQUIREMENTS = {
     ),
     "ray": (lambda: has_module("ray"), "Ray; pip install edgeaff[ray]"),
     "s3": (lambda: has_module("s3fs") and has_module("moto"), "s3fs; pip install edgeaff[s3], and moto[server]"),
+    "mcp": (lambda: has_module("mcp"), "mcp"),
+    "pipecat": (lambda: has_module("pipecat"), "pipecat-ai"),
     "datasets": (lambda: has_module("datasets") and has_module("pyarrow"), "datasets"),
     "sign": (lambda: has_module("cryptography"), "cryptography; pip install edgeaff[sign]"),
     "tensorrt": (lambda: has_module("tensorrt", "tensorrt_rtx"), "tensorrt or tensorrt-rtx-cu13"),
