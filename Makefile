@@ -138,9 +138,12 @@ fuzz: dev                    ## SECONDS of changed inputs at every door (files, 
 	$(VENV)/bin/python -m tests.fuzz --seconds '$(SECONDS)' $(if $(JSON),--json '$(JSON)') --keep build/fuzz
 
 # --- the C++ core: sanitizers, and aarch64 under qemu ---------------------------------------------------------------------
-.PHONY: test-sanitize test-aarch64
-test-sanitize: dev           ## the C++ tests under the address and undefined-behavior sanitizers
+.PHONY: test-sanitize test-threads test-aarch64
+test-sanitize: dev           ## the C++ tests and the C interface under the address and undefined-behavior sanitizers
 	$(VENV)/bin/python -m pytest -m slow -k sanitizers tests/cpp
+
+test-threads: dev            ## several sessions of the C interface in several threads under the thread sanitizer
+	$(VENV)/bin/python -m pytest -m slow -k threads tests/cpp
 
 test-aarch64: dev            ## the C++ tests cross-compiled for aarch64, NEON included, under qemu; installs Debian packages
 	command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || \

@@ -3,8 +3,6 @@
 `make test-sanitize` and `make test-aarch64` run this file; both take minutes for the build.
 """
 
-import os
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -12,32 +10,10 @@ import pytest
 
 from edgeaff.ops.face_nets import ARRAYS
 from edgeaff.ops.reference_nets import run_net
+from tests.cpp.programs import AARCH64, EMULATOR, ROOT, UNDEFINED, build, run
 from tests.ops.made_nets import small_detector, small_encoder
 
-ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "lld_golden.npz"
-SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1"
-OPTIONS = ("-DEDGEAFF_PYTHON=OFF", "-DEDGEAFF_CUDA=OFF", "-DEDGEAFF_CPP_TESTS=ON", "-DCMAKE_BUILD_TYPE=Release")
-
-
-def build(name: str, *options: str) -> Path:
-    """Returns the folder with the programs, built in build/<name> (kept, so that a second run is fast)."""
-    folder = ROOT / "build" / name
-    jobs = os.environ.get("EDGEAFF_BUILD_JOBS", "2")
-    commands = (
-        ("cmake", "-S", str(ROOT), "-B", str(folder), "-G", "Ninja", *OPTIONS, *options),
-        ("cmake", "--build", str(folder), "--parallel", jobs),
-    )
-    for command in commands:
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return folder / "tests" / "cpp"
-
-
-def run(*command: str, data: bytes = b"") -> bytes:
-    done = subprocess.run(command, input=data, capture_output=True)
-    assert done.returncode == 0, done.stdout[-2000:].decode() + done.stderr[-4000:].decode()
-    return done.stdout
 
 
 def run_all(programs: Path, *runner: str) -> None:
@@ -78,7 +54,7 @@ def assert_net_bytes(programs: Path, *runner: str, instruction_sets: tuple[str, 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_sanitizers_find_nothing():
-    programs = build("sanitize", f"-DCMAKE_CXX_FLAGS={SANITIZE}")
+    programs = build("sanitize", UNDEFINED)
     run_all(programs)
     assert_stored_rows(programs, instruction_sets=("scalar", "avx2", "avx512"))
     assert_net_bytes(programs, instruction_sets=("scalar", "avx2", "avx512"))
@@ -87,10 +63,9 @@ def test_sanitizers_find_nothing():
 @pytest.mark.system
 @pytest.mark.timeout(1800)
 def test_aarch64_is_right_under_qemu():
-    programs = build("aarch64", f"-DCMAKE_TOOLCHAIN_FILE={ROOT / 'cmake' / 'aarch64.cmake'}")
-    emulator = ("qemu-aarch64", "-L", "/usr/aarch64-linux-gnu")
-    run_all(programs, *emulator)
-    assert_stored_rows(programs, *emulator, instruction_sets=("scalar", "neon"))
-    assert_net_bytes(programs, *emulator, instruction_sets=("scalar", "neon", "neondot"))
+    programs = build("aarch64", AARCH64)
+    run_all(programs, *EMULATOR)
+    assert_stored_rows(programs, *EMULATOR, instruction_sets=("scalar", "neon"))
+    assert_net_bytes(programs, *EMULATOR, instruction_sets=("scalar", "neon", "neondot"))
     without_dot_products = ("qemu-aarch64", "-cpu", "cortex-a72", "-L", "/usr/aarch64-linux-gnu")
     assert_net_bytes(programs, *without_dot_products, instruction_sets=("best",))

@@ -167,7 +167,7 @@ def make_npz(rng: Random, data: bytes) -> bytes:
     choice = rng.random()
     if choice < 0.3:
         return mutate(rng, [data])
-    arrays = read_npz(data, most_unpacked=1 << 20)
+    arrays = read_npz(data, most_unpacked=1 << 24)
     name = rng.choice(sorted(arrays))
     array = arrays[name]
     if choice < 0.6 and "meta" in arrays:
