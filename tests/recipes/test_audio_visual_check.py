@@ -44,8 +44,8 @@ def test_sadness_is_the_calmest(found):
 @pytest.mark.needs_shared
 @pytest.mark.needs_media
 def test_anger_is_more_excited_than_happiness(found, request):
-    if edgeaff.bundle.ModelBundle.load().manifest.model_id == "edgeaff-edge-0.2":
-        reason = "this model gives the actor's anger 0.09 and his happiness 0.19 arousal"
+    if edgeaff.bundle.ModelBundle.load().manifest.model_id == "edgeaff-edge-0.3":
+        reason = "this model gives the actor's anger 0.09 and his happiness 0.18 arousal"
         request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     assert found["ANG"][1] > found["HAP"][1]
 

@@ -59,7 +59,7 @@ def test_running_runtime_shows_counters_and_health() -> None:
         assert get(runtime, "/healthz") == "ok\n"
         metrics = get(runtime, "/metrics")
     assert status["stats"]["frames"] > 5 and status["stats"]["events"] > 5
-    assert status["bundle"] == "edgeaff-edge-0.2" and status["health"]["state"] == "running"
+    assert status["bundle"] == "edgeaff-edge-0.3" and status["health"]["state"] == "running"
     assert status["health"]["sources"]["pushed video"]["state"] == "ok"
     values = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
     assert float(values["edgeaff_stats_frames"]) >= status["stats"]["frames"]
