@@ -326,3 +326,175 @@ def risk_coverage(
         kept = order[: max(1, round(share * x.size))]
         points.append(RiskPoint(kept.size / x.size, float(s[kept[-1]]), ccc(x[kept], y[kept]), rmse(x[kept], y[kept])))
     return points
+
+
+@dataclass(frozen=True, slots=True)
+class Lagged:
+    """A measure at every lag.
+
+    Attributes:
+        value: the largest.
+        lag_seconds: where it is; positive: the targets follow the predictions, as raters follow what they see.
+        lags_seconds: (L,) rising, all that were tried.
+        values: (L,) the measure at each.
+    """
+
+    value: float
+    lag_seconds: float
+    lags_seconds: np.ndarray
+    values: np.ndarray
+
+
+def lagged_ccc(
+    predictions: Sequence[ArrayLike],
+    targets: Sequence[ArrayLike],
+    *,
+    most_lag_seconds: float,
+    rate_hz: float = 30.0,
+    measure: Measure = ccc,
+) -> Lagged:
+    """Returns the concatenated measure with the targets read earlier or later by every lag up to a limit.
+
+    Choice: every video loses its ends at a lag, nothing is wrapped. The largest of many is optimistic: state the one at 0 beside it.
+
+    Args:
+        predictions: one (T,) float array a video.
+        targets: one (T,) float array a video; |x| > 1 or NaN = not annotated.
+        most_lag_seconds: largest lag to either side.
+        rate_hz: values per second of both.
+        measure: function of two flat arrays.
+
+    Returns:
+        The measure by lag; on a tie the shortest lag is the best, of two as short the negative one.
+
+    Raises:
+        ArgumentError: the limit or the rate is not positive, or no video is longer than the limit.
+    """
+    most = _lag_steps(most_lag_seconds, rate_hz)
+    if len(predictions) != len(targets):
+        raise ArgumentError(
+            f"predictions must hold as many videos as targets ({len(targets)}), got {len(predictions)}; pair them."
+        )
+    x, y = ([np.asarray(video, dtype=np.float64) for video in videos] for videos in (predictions, targets))
+    if not any(len(video) > most for video in y):
+        raise ArgumentError(f"targets must hold a video longer than {most_lag_seconds} s, got none; lower the lag.")
+    lags = np.arange(-most, most + 1)
+    values = np.empty(len(lags))
+    for index, lag in enumerate(lags):
+        ahead, behind = max(0, int(lag)), max(0, -int(lag))
+        early = [video[behind : max(behind, len(video) - ahead)] for video in x]
+        late = [video[ahead : max(ahead, len(video) - behind)] for video in y]
+        values[index] = concatenated(early, late, measure)
+    best = min(range(len(lags)), key=lambda index: (-values[index], abs(lags[index])))
+    return Lagged(float(values[best]), float(lags[best] / rate_hz), lags / rate_hz, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Synchrony:
+    """How two subjects move together, and whether chance explains it.
+
+    Attributes:
+        value: largest correlation over the lags.
+        lag_seconds: where it is; positive: the second follows the first.
+        p_value: share of surrogates that reach the value, the value itself counted among them.
+        surrogate_95: value that 95 % of the surrogates stay below.
+        surrogates: how many there were.
+    """
+
+    value: float
+    lag_seconds: float
+    p_value: float
+    surrogate_95: float
+    surrogates: int
+
+
+def synchrony(
+    first: ArrayLike, second: ArrayLike, *, most_lag_seconds: float = 5.0, rate_hz: float = 30.0
+) -> Synchrony:
+    """Returns the largest Pearson correlation of two subjects over lags, tested against circular shifts of the second.
+
+    A shift keeps everything that each has alone (level, spread, autocorrelation) and breaks what they share. Every shift at
+    least three times the largest lag away is a surrogate, and each is searched over the same lags as the data, so the choice of
+    the best lag is part of the test. Choice: the data themselves are correlated circularly too, which makes them one
+    of the set under chance; the wrapped part is at most `most_lag_seconds` long.
+
+    Args:
+        first: (T,) values of one subject at the ticks of one clock; |x| > 1 or NaN = none.
+        second: (T,) of the other.
+        most_lag_seconds: largest lag to either side.
+        rate_hz: values per second of both.
+
+    Returns:
+        The correlation, its lag and its p value.
+
+    Raises:
+        ArgumentError: shapes differ, or they are shorter than 16 times the largest lag.
+    """
+    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    most = _lag_steps(most_lag_seconds, rate_hz)
+    if x.ndim != 1 or x.shape != y.shape:
+        raise ArgumentError(
+            f"second must have the shape of first {x.shape}, got {y.shape}; cut them to the same ticks."
+        )
+    if len(x) < 16 * most:
+        raise ArgumentError(
+            f"first and second must have at least {16 * most} values for lags up to {most_lag_seconds} s, got {len(x)}; lower "
+            "most_lag_seconds."
+        )
+    by_shift = _circular_correlations(x, y)
+    window = np.arange(-most, most + 1)
+    at_lags = by_shift[window]
+    best = min(range(len(window)), key=lambda index: (-at_lags[index], abs(window[index])))
+    largest = np.lib.stride_tricks.sliding_window_view(by_shift, len(window)).max(
+        axis=1
+    )  # at shift most, most + 1, ...
+    surrogates = largest[2 * most : len(x) - 4 * most + 1]  # of shift 3 most to T - 3 most
+    value = float(at_lags[best])
+    return Synchrony(
+        value=value,
+        lag_seconds=float(window[best] / rate_hz),
+        p_value=float((1 + np.sum(surrogates >= value - 1e-12)) / (1 + len(surrogates))),
+        surrogate_95=float(np.quantile(surrogates, 0.95)),
+        surrogates=len(surrogates),
+    )
+
+
+def _lag_steps(most_lag_seconds: float, rate_hz: float) -> int:
+    """Returns the largest lag in values.
+
+    Raises:
+        ArgumentError: one of them is not positive, or the lag is shorter than a value.
+    """
+    if not (rate_hz > 0 and most_lag_seconds > 0 and math.isfinite(most_lag_seconds * rate_hz)):
+        raise ArgumentError(
+            f"most_lag_seconds and rate_hz must be positive, got {most_lag_seconds} and {rate_hz}; pass for example 5 and 30."
+        )
+    steps = int(most_lag_seconds * rate_hz + 1e-9)
+    if steps < 1:
+        raise ArgumentError(f"most_lag_seconds must be at least 1 / rate_hz, got {most_lag_seconds}; raise it.")
+    return steps
+
+
+def _circular_correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Returns Pearson's correlation of x[t] and y[t + s, wrapped] over the t where both have a value, for every s: (T,).
+
+    All sums of all shifts are products of spectra: O(T log T).
+    """
+    spectra, squares = [], []
+    for values in (x, y):
+        has = annotated(values)
+        centered = np.where(has, values, 0.0)
+        centered = np.where(has, centered - (centered.sum() / max(1, has.sum())), 0.0)
+        spectra.append([np.fft.rfft(part) for part in (has.astype(np.float64), centered, centered**2)])
+        squares.append(float(np.sum(centered**2)))
+
+    def sums(of_x: int, of_y: int) -> np.ndarray:
+        return np.fft.irfft(np.conj(spectra[0][of_x]) * spectra[1][of_y], len(x))
+
+    count = np.maximum(np.round(sums(0, 0)), 1.0)
+    mean_x, mean_y = sums(1, 0) / count, sums(0, 1) / count
+    covariance = sums(1, 1) / count - mean_x * mean_y
+    variances = (sums(2, 0) / count - mean_x**2) * (sums(0, 2) / count - mean_y**2)
+    rounding = 1e-20 * (1.0 + squares[0]) * (1.0 + squares[1])
+    found = covariance / np.sqrt(np.maximum(variances, rounding))
+    return np.asarray(np.where(variances > rounding, np.clip(found, -1.0, 1.0), 0.0))

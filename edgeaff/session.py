@@ -23,7 +23,6 @@ from edgeaff.backends.face import encoder_backend
 from edgeaff.bundle import ModelBundle
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.features.face import FaceEncoder
-from edgeaff.forking import ProcessBound
 from edgeaff.inference import (
     Coverage,
     Predictor,
@@ -33,6 +32,7 @@ from edgeaff.inference import (
     try_tick,
     value_in_range,
 )
+from edgeaff.people.follow import Following, follower_of
 from edgeaff.preprocess import (
     FaceInput,
     InputCounts,
@@ -89,7 +89,7 @@ class Estimate(NamedTuple):
     valid: bool
 
 
-class Session(ProcessBound):
+class Session(Following):
     """Turns pushed frames and samples into events, deterministically.
 
     ```
@@ -119,6 +119,7 @@ class Session(ProcessBound):
         identity: give a face that comes back its track id again, by a signature kept in memory until reset; biometric data, so off
             by default (docs/privacy.md).
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
+        baseline: True: values against what is usual too; a Baseline or its file: from there on. changes: see `take_changes`.
         self_test: replay golden ticks (half a second at most): "refuse" or "warn" when they come out otherwise, or "off".
         detector: another face detector with the bundle's detector id, for example one that runs elsewhere.
         tap: what records or replaces crops and LLDs (a Recorder or a ReplayTap).
@@ -156,11 +157,14 @@ class Session(ProcessBound):
         stride: int = 1,
         active_speaker: bool = False,
         identity: bool = False,
+        baseline: Any = None,
+        changes: bool = False,
         self_test: str = "off",
         detector: Any = None,
         tap: InputTap | None = None,
     ) -> None:
-        check_switches(video=video, audio=audio, live=live, active_speaker=active_speaker, identity=identity)
+        switches = {"active_speaker": active_speaker, "identity": identity, "changes": changes}
+        check_switches(video=video, audio=audio, live=live, **switches)
         self.bundle = bundle if isinstance(bundle, ModelBundle) else ModelBundle.load(bundle)
         manifest, self._face_backend_given = self.bundle.manifest, face_backend is not None
         self.choice: Choice | None = None
@@ -168,15 +172,13 @@ class Session(ProcessBound):
             from edgeaff.backend_choice import choose_backend
 
             self.choice = choose_backend(self.bundle, threads=threads, stride=stride)
-            backend = self.choice.backend
-            face_backend = face_backend or self.choice.face_backend
+            backend, face_backend = self.choice.backend, face_backend or self.choice.face_backend
         self._predictor: Predictor = load_predictor(self.bundle, backend, threads=threads, stride=stride)
         self.warnings = [] if self_test == "off" else _check_golden(self.bundle, self._predictor, self_test)
         self._engine_options: dict[str, Any] = {"threads": threads, "stride": stride}
         face_backend = face_backend or encoder_backend(self.bundle, backend)
-        parts = parts_from_bundle(
-            self.bundle, video=video, audio=audio, detector=detector, backend=face_backend, threads=threads
-        )
+        made_of = {"video": video, "audio": audio, "detector": detector, "backend": face_backend, "threads": threads}
+        parts = parts_from_bundle(self.bundle, **made_of)
         try_tick(self._predictor, *trial_inputs(parts, self.bundle))
         self._preprocessor = self._preprocessor_type(
             dataclasses.replace(parts, tap=tap),
@@ -195,6 +197,7 @@ class Session(ProcessBound):
         self._identities = _make_identities() if identity and video else None
         self._speaker = _make_speaker(self.bundle) if active_speaker and video and audio else None
         self._max_faces, self._seq, self._rejected = max_faces, 0, False
+        self._follower = follower_of(baseline, bool(changes), model_id=manifest.model_id, max_faces=max_faces)
         self._restart()
 
     def __reduce__(self) -> NoReturn:
@@ -260,6 +263,7 @@ class Session(ProcessBound):
         """Starts again: no past, seq from 0."""
         self._require_own_process()
         self._preprocessor.reset()
+        self._follower.reset()
         self._seq = 0
         self._restart()
 
@@ -333,7 +337,7 @@ class Session(ProcessBound):
         return subject
 
     def _events(self, ticks: list[TickInput]) -> list[AffectEvent]:
-        return [event for tick in ticks for event in self._tick_events(tick)]
+        return self._follower.follow([event for tick in ticks for event in self._tick_events(tick)])
 
     def _tick_events(self, tick: TickInput) -> list[AffectEvent]:
         if tick.restart:

@@ -312,6 +312,7 @@ STATUS_KINDS = {
     "building": "an engine is being built; the current backend runs meanwhile",
     "swapped": "another backend runs from this tick on",
     "swap_refused": "another backend was rejected; the current one continues",
+    "notice_shown": "the notice for the people in front of the device was shown",
     "first_face": "the first face of the session was seen",
 }
 

@@ -9,6 +9,7 @@ void BindArrays(pybind11::module_& module);
 void BindBuildInfo(pybind11::module_& module);
 void BindConvNet(pybind11::module_& module);
 void BindCoreEstimate(pybind11::module_& module);
+void BindCorePeople(pybind11::module_& module);
 void BindCoreFaces(pybind11::module_& module);
 void BindCorePreprocessor(pybind11::module_& module);
 void BindCoreTime(pybind11::module_& module);

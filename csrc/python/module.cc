@@ -10,6 +10,7 @@ PYBIND11_MODULE(_C, module) {
   edgeaff::BindBuildInfo(module);
   edgeaff::BindConvNet(module);
   edgeaff::BindCoreEstimate(module);
+  edgeaff::BindCorePeople(module);
   edgeaff::BindCoreFaces(module);
   edgeaff::BindCorePreprocessor(module);
   edgeaff::BindCoreTime(module);

@@ -42,6 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample", type=Path, help="official sample file: one file by frame (2025 on) instead of a file per track"
     )
+    parser.add_argument(
+        "--lags", type=float, metavar="SECONDS", help="of a run: also CCC with labels up to so much later or earlier"
+    )
+    parser.add_argument(
+        "--dyad",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("TRACK", "TRACK"),
+        help="of a run: also the synchrony of two tracks recorded together, tested against shifts; may be repeated",
+    )
 
 
 def add_shared_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +101,8 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         ArgumentError: an option does not go with the others.
     """
+    if (options.lags is not None or options.dyad) and (options.table1 or is_of_a_bundle(options)):
+        raise ArgumentError("lags and dyad must be of one run, got one of them without; name a run.")
     if is_of_a_bundle(options):
         return _bundle(options)
     check(options)
@@ -236,6 +249,7 @@ def _table(options: argparse.Namespace) -> int:
 def _one(options: argparse.Namespace) -> int:
     from edgeaff.measures import annotated
     from edgeaff.training.studies.table1 import evaluate, write_evaluation
+    from edgeaff.training.studies.timing import TimingOptions
     from edgeaff.training.trainer.checkpoint import load_run
 
     system, module, description = load_run(options.run)
@@ -246,7 +260,8 @@ def _one(options: argparse.Namespace) -> int:
     if options.submission is not None:
         result |= _submission(options, folder, (system, module), own)
     if options.submission is None or any(annotated(track.labels).any() for track in own):
-        result |= evaluate(module, system, own, description)
+        timing = TimingOptions(options.lags, tuple(map(tuple, options.dyad)))
+        result |= evaluate(module, system, own, description, timing=timing)
         write_evaluation(folder, options.split, result)
     print(json.dumps(result))
     return 0

@@ -13,7 +13,7 @@ from typing import Any
 from edgeaff.closing import Closing
 from edgeaff.delivery.line_file import LineFile, RecordForm, begins_with
 from edgeaff.output_file import PRIVATE, opening
-from edgeaff.types import PEOPLE_FIELDS, AffectEvent
+from edgeaff.types import EVENT_SCHEMA, PEOPLE_FIELDS, AffectEvent, ChangeEvent
 
 _FIELDS = tuple(field.name for field in fields(AffectEvent))
 FACE_COLUMNS = ("face_track_id", "face_x0", "face_y0", "face_x1", "face_y1", "face_score")
@@ -86,8 +86,10 @@ class EventEncoder:
         self.not_finite += lost
         return row
 
-    def as_json(self, event: AffectEvent) -> str:
-        """Returns the same as one line of JSON."""
+    def as_json(self, event: AffectEvent | ChangeEvent) -> str:
+        """Returns the same as one line of JSON; a change has `"type": "change"`, which no event has."""
+        if isinstance(event, ChangeEvent):
+            return _json({"schema": EVENT_SCHEMA, **event.to_dict()})
         return _json(self.as_row(event))
 
 
@@ -138,9 +140,10 @@ class JsonlSink(FileSink):
     """One JSON object per event and line, its keys the fields of AffectEvent, every field of its schema in every line."""
 
     _BEGINS = b'{"schema":'
+    takes_changes = True
 
-    def write(self, event: AffectEvent) -> None:
-        """Appends the event and flushes. OSError if the disk refuses."""
+    def write(self, event: AffectEvent | ChangeEvent) -> None:
+        """Appends the event or change and flushes. OSError if the disk refuses."""
         self._file.write(self.as_json(event) + "\n")
 
     @staticmethod

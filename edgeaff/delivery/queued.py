@@ -101,6 +101,11 @@ class QueuedSink(ProcessBound, Closing):
         return list(getattr(self._sink, "notices", ()))
 
     @property
+    def takes_changes(self) -> bool:
+        """Returns whether the sink writes changes too."""
+        return bool(getattr(self._sink, "takes_changes", False))
+
+    @property
     def failing(self) -> bool:
         """Returns whether the last attempt failed, or the sink itself states that its receiver is gone (`connected`)."""
         return self._failing or getattr(self._sink, "connected", True) is False

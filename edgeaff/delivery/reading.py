@@ -105,7 +105,9 @@ def _rows_of_jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
         while line := file.readline(LONGEST_LINE):
             if not line.strip():
                 continue
-            yield _flat(json.loads(line))
+            row = json.loads(line)
+            if not (isinstance(row, dict) and row.get("type") == "change"):
+                yield _flat(row)
 
 
 def _rows_of_csv(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -10,11 +10,13 @@ from edgeaff.errors import ArgumentError
 from edgeaff.listen.address import Access, in_clear, noted
 from edgeaff.listen.server import Limits
 from edgeaff.listen.sockets import Broadcast
-from edgeaff.types import AffectEvent
+from edgeaff.types import AffectEvent, ChangeEvent
 
 
 class UdpSink(EventEncoder):
     """One datagram per event: the JSON of `event_json`. Never waits; a datagram that cannot go at once is an OSError."""
+
+    takes_changes = True
 
     def __init__(self, host: str, port: int) -> None:
         """Opens the socket.
@@ -37,7 +39,7 @@ class UdpSink(EventEncoder):
         self._socket.setblocking(False)
         self.notices = noted(in_clear(f"udp://{host}:{port}: events", str(address[0])))
 
-    def write(self, event: AffectEvent) -> None:
+    def write(self, event: AffectEvent | ChangeEvent) -> None:
         """Sends one event. A receiver that is not there is no error: UDP does not know."""
         try:
             self._socket.sendto(self.as_json(event).encode(), self._address)
@@ -54,6 +56,8 @@ class WebSocketSink(EventEncoder):
 
     A slow client skips events (counted), and holds up neither the others nor the caller. Pages of other origins are refused.
     """
+
+    takes_changes = True
 
     def __init__(
         self,
@@ -79,7 +83,7 @@ class WebSocketSink(EventEncoder):
         """How many events slow clients missed."""
         return self._server.skipped
 
-    def write(self, event: AffectEvent) -> None:
+    def write(self, event: AffectEvent | ChangeEvent) -> None:
         """Offers one event to all clients; never waits."""
         self._server.publish(self.as_json(event))
 

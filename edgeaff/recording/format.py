@@ -282,6 +282,12 @@ class Recording:
             raise MediaError(f"{self.path} must hold options of a session, got {shown(options)}; record again.")
         return dict(options)
 
+    @property
+    def notice(self) -> dict[str, Any] | None:
+        """The notice that people were shown: time, sha256 and characters; None where none was."""
+        stated = self.header.get("notice")
+        return dict(stated) if isinstance(stated, dict) else None
+
     def calls(self) -> Iterator[Call]:
         """Yields the calls in order, each with what was noted inside it; after the last one `cut` is set."""
         reader = RecordReader(self.path)

@@ -74,6 +74,7 @@ class Recorder(ProcessBound, Closing):
         if max_mb is not None and not max_mb > 0:
             raise ArgumentError(f"max_mb must be positive, got {max_mb}; leave it out for no limit.")
         self._options = None if options is None else _as_json(options)
+        self._notice: dict[str, Any] | None = None
         self._path, self._mode, self._keep_previous = path, mode, keep_previous
         self._bytes_left = None if max_mb is None else int(max_mb * 1e6) - _END_BYTES
         with opening(path):
@@ -96,6 +97,10 @@ class Recorder(ProcessBound, Closing):
         """
         if self._options is None:
             self._options = _as_json(options)
+
+    def state_notice(self, record: Mapping[str, Any]) -> None:
+        """States that people were shown a notice, before the first record. record: must be JSON, else ArgumentError."""
+        self._notice = _as_json(record)
 
     def wrap(self, session: SessionCalls) -> RecordedSession:
         """Returns the session with every call noted. The session must have been made with tap=recorder.
@@ -125,7 +130,9 @@ class Recorder(ProcessBound, Closing):
         """Puts the header before the first record."""
         if not self._begun:
             self._begun = True
-            self._records.put_nowait(Record("H", {"schema": SCHEMA, "raw": self.raw, "session": self._options or {}}))
+            stated = {} if self._notice is None else {"notice": self._notice}
+            head = {"schema": SCHEMA, "raw": self.raw, "session": self._options or {}, **stated}
+            self._records.put_nowait(Record("H", head))
 
     # --- the tap ------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,9 @@ OPTIONS: dict[str, Any] = {
     "self_test": "warn",
     "active_speaker": False,
     "identity": False,
+    "baseline": None,
+    "changes": False,
+    "notice": None,
     "serve": None,
     "live": None,
     "live_images": False,
@@ -89,7 +92,7 @@ def merge_options(arguments: dict[str, Any], config: str | os.PathLike[str] | No
     merged = dict(OPTIONS)
     merged.update(from_file)
     merged.update({name: value for name, value in arguments.items() if value is not None})
-    for name in ("strict", "ladder", "active_speaker", "identity"):
+    for name in ("strict", "ladder", "active_speaker", "identity", "changes"):
         if not isinstance(merged[name], bool):
             raise ArgumentError(
                 f"{name} must be True or False, got {merged[name]!r}; in a file write true or false, without quotes."

@@ -14,7 +14,7 @@ from edgeaff.runtime.origin import Origin
 from edgeaff.runtime.policy import Policy
 from edgeaff.runtime.queue import EventQueue
 from edgeaff.runtime.subscriber import Subscriber
-from edgeaff.types import AffectEvent, StatusEvent
+from edgeaff.types import AffectEvent, ChangeEvent, StatusEvent
 
 CLOSE_SECONDS = 0.8
 
@@ -38,17 +38,20 @@ class Outlets:
         self._plain_sinks: list[Sink] = []
         self._file_sinks: list[Subscriber[AffectEvent]] = []
         self._observers: list[Callable[[AffectEvent], None]] = []
+        self._change_callbacks: list[Subscriber[ChangeEvent]] = []
         self._closed = False
+        self._change_sinks: list[Callable[[Any], object]] = []
         for sink in sinks:
             if not isinstance(sink, Recorder):
                 self.add_sink(sink)
 
     def add_sink(self, sink: Sink, name: str | None = None) -> None:
         """Adds a sink; name: for messages, default its class."""
-        if isinstance(sink, QueuedSink):
-            self.queued_sinks.append(sink)
-        elif self._live:
-            self.queued_sinks.append(QueuedSink(sink, name=name))
+        takes_changes = bool(getattr(sink, "takes_changes", False))
+        if self._live or isinstance(sink, QueuedSink):
+            queued = sink if isinstance(sink, QueuedSink) else QueuedSink(sink, name=name)
+            self.queued_sinks.append(queued)
+            self._change_sinks += [queued.write] if takes_changes else []
         else:
             self._plain_sinks.append(sink)
             waiting: EventQueue[AffectEvent] = EventQueue(lossless=True)
@@ -62,6 +65,7 @@ class Outlets:
                     at_end=sink.close,
                 )
             )
+            self._change_sinks += [waiting.put] if takes_changes else []
 
     def add_callback(self, callback: Callable[[AffectEvent], Any], policy: Policy) -> None:
         """Calls back for every event, on its own thread."""
@@ -76,18 +80,28 @@ class Outlets:
             )
         )
 
+    def add_change_callback(self, callback: Callable[[ChangeEvent], Any]) -> None:
+        """Calls back for every change, on its own thread."""
+        origin, waiting = Origin("reader", "callback"), EventQueue[ChangeEvent](lossless=not self._live)
+        made = Subscriber(callback, waiting, origin=origin, on_error=self._on_error, background=self.background)
+        self._change_callbacks.append(made)
+
     def observe(self, observer: Callable[[AffectEvent], None]) -> None:
         """Calls an observer of ours for every event, on the worker: it must neither wait nor raise."""
         self._observers.append(observer)
 
     @property
+    def _all_callbacks(self) -> tuple[Subscriber[Any], ...]:
+        return (*self._callbacks, *self._change_callbacks)
+
+    @property
     def loops(self) -> set[asyncio.AbstractEventLoop]:
         """The event loops in which callbacks and sinks run."""
-        return {one.loop for one in (*self._callbacks, *self._file_sinks) if one.loop is not None}
+        return {one.loop for one in (*self._all_callbacks, *self._file_sinks) if one.loop is not None}
 
     def start(self) -> None:
         """Starts all threads."""
-        for subscriber in (*self._callbacks, *self._file_sinks):
+        for subscriber in (*self._all_callbacks, *self._file_sinks):
             subscriber.start()
 
     def deliver(self, event: AffectEvent) -> None:
@@ -114,17 +128,24 @@ class Outlets:
         for plain in self._plain_sinks:
             hand_provenance(plain, metadata)
 
+    def deliver_change(self, change: ChangeEvent) -> None:
+        """Hands a change to the callbacks for it, and to sinks that write changes too; called on the worker, after its event."""
+        for sink in self._change_sinks:
+            sink(change)
+        for subscriber in self._change_callbacks:
+            subscriber.queue.put(change)
+
     def finish(self) -> None:
         """Flushes and closes the sinks, then lets readers and callbacks end after what waits for them."""
         self._close_sinks(None if not self._live else CLOSE_SECONDS)
-        for subscriber in self._callbacks:
+        for subscriber in self._all_callbacks:
             subscriber.queue.close()
         self.queue.close()
 
     def discard(self) -> None:
         """Throws away what readers and callbacks have not had yet. Sinks get everything."""
         self.queue.close(discard=True)
-        for subscriber in self._callbacks:
+        for subscriber in self._all_callbacks:
             subscriber.queue.close(discard=True)
 
     def close_sinks(self) -> None:
@@ -133,7 +154,7 @@ class Outlets:
 
     def join_callbacks(self) -> None:
         """Waits until every callback has returned."""
-        for subscriber in self._callbacks:
+        for subscriber in self._all_callbacks:
             subscriber.join()
 
     def _close_sinks(self, timeout_seconds: float | None) -> None:

@@ -14,7 +14,7 @@ from edgeaff.runtime.monitor import Monitor
 from edgeaff.runtime.outlets import Outlets
 from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.status import StatusChannel
-from edgeaff.types import AffectEvent, StatusEvent
+from edgeaff.types import AffectEvent, ChangeEvent, StatusEvent
 
 if TYPE_CHECKING:
     from typing import Self
@@ -89,6 +89,22 @@ class EventReader(ProcessBound):
         if self._started:
             raise SessionStateError("on_event must be called before start, got it after; register callbacks first.")
         self._outlets.add_callback(callback, as_policy(policy))
+
+    def on_change(self, callback: Callable[[ChangeEvent], Any]) -> None:
+        """Calls back for every lasting change, on its own thread, after the event at which it was found. Needs changes=True.
+
+        Args:
+            callback: called with each ChangeEvent; plain or async.
+
+        Raises:
+            ArgumentError: callback is no function, or a generator.
+            SessionStateError: the runtime runs already.
+        """
+        self._require_own_process()
+        require_function(callback)
+        if self._started:
+            raise SessionStateError("on_change must be called before start, got it after; register callbacks first.")
+        self._outlets.add_change_callback(callback)
 
     def add_sink(self, sink: Sink, *, name: str | None = None) -> None:
         """Adds a sink to those of the constructor.

@@ -29,10 +29,12 @@ from edgeaff.delivery.open import open_sinks
 from edgeaff.delivery.provenance import provenance
 from edgeaff.errors import ArgumentError, SessionStateError
 from edgeaff.naming import public_name
+from edgeaff.people.baseline import Baseline, as_plain
 from edgeaff.recording.recorder import Recorder
 from edgeaff.runtime import observe, snapshot
 from edgeaff.runtime.config import OPTIONS, merge_options
 from edgeaff.runtime.ladder import Ladder
+from edgeaff.runtime.notice import NoticeRecord, check_notice, show_notice
 from edgeaff.runtime.parts import Parts
 from edgeaff.runtime.policy import Policy, as_policy
 from edgeaff.runtime.reader import EventReader
@@ -54,6 +56,8 @@ SESSION_OPTIONS = (
     "self_test",
     "active_speaker",
     "identity",
+    "baseline",
+    "changes",
 )
 
 
@@ -88,6 +92,10 @@ class Runtime(EventReader):
         active_speaker: estimate how likely each face speaks, and use the voice as evidence for that face alone (docs/people.md);
             default False.
         identity: give a face that comes back its track id again, by a signature kept in memory until the end; default False.
+        baseline: True states values against what is usual for the subject too; the file of a Baseline goes on from there.
+        changes: look for lasting changes, see `on_change`; default False.
+        notice: function that shows people the notice they are owed before anything is read, and returns its text
+            (docs/privacy.md); it gets texts by language. See `notice_record`.
         self_test: replay golden ticks of the bundle before the first event. "warn" (default) or "refuse" if the values differ,
             or "off".
         serve: "host:port" or a port: /metrics, /status and /healthz over HTTP, on the loopback unless a host is named (port 0
@@ -105,6 +113,8 @@ class Runtime(EventReader):
         MediaError: a file cannot be used.
         BundleError: the bundle cannot be used.
     """
+
+    _notice_record: NoticeRecord | None = None
 
     def __init__(
         self,
@@ -126,6 +136,9 @@ class Runtime(EventReader):
         self_test: str | None = None,
         active_speaker: bool | None = None,
         identity: bool | None = None,
+        baseline: Any = None,
+        changes: bool | None = None,
+        notice: Any = None,
         serve: str | int | None = None,
         live: str | int | None = None,
         live_images: bool | str | None = None,
@@ -150,6 +163,7 @@ class Runtime(EventReader):
         if self._serve is not None:
             observe.parse_address(self._serve)
         observe.check_live(options["live"], options["live_images"])
+        self._show_notice = check_notice(options["notice"])
         self._page: tuple[Any, Any, int] = (options["live"], options["live_images"], options["max_faces"])
         self._source = combine(options["video"], options["audio"])
         self._live = bool(self._source.is_live)
@@ -195,6 +209,7 @@ class Runtime(EventReader):
         own_source = isinstance(options["video"], (str, os.PathLike))  # a source of the caller's stays unchanged
         self._reads_for_ticks = own_source and recorder is None
         chosen = {name: options[name] for name in SESSION_OPTIONS}
+        chosen["baseline"] = as_plain(options["baseline"])
         chosen["video"] = self._source.has_video if self._live else True
         chosen["audio"] = self._source.has_audio if self._live else True
         bundle = open_bundle(options["bundle"], key=options["key"], minimum_version=options["minimum_version"])
@@ -225,6 +240,8 @@ class Runtime(EventReader):
         self._require_own_process()
         if self._started:
             raise SessionStateError("start must be called once, got a second call; make a new Runtime.")
+        if self._show_notice is not None:
+            self._state_notice(show_notice(self._show_notice))
         if self._serve is not None:
             self._parts.server = observe.start_server(weakref.proxy(self), self._serve)
         if self._page[0] is not None:
@@ -248,6 +265,13 @@ class Runtime(EventReader):
             staleness_seconds=self._staleness_seconds,
         )
         return self
+
+    def _state_notice(self, record: NoticeRecord) -> None:
+        self._notice_record = record
+        for recorder in self._outlets.recorders:
+            recorder.state_notice(record.to_dict())
+        message = f"a notice of {record.characters} characters (SHA-256 {record.sha256}) was shown at {record.time}."
+        self._status.emit("runtime", "notice_shown", message, counts={"characters": record.characters})
 
     def _show_page(self) -> None:
         page = self._parts.page = observe.start_page(weakref.proxy(self), *self._page)
@@ -336,6 +360,17 @@ class Runtime(EventReader):
         servers = (server for server in (self._parts.server, self._parts.page) if server is not None)
         of_server = (text for server in servers for text in server.notices)
         return [*self._source.warnings, *of_session, *of_sinks, *of_server]
+
+    @property
+    def notice_record(self) -> NoticeRecord | None:
+        """When a notice was shown, and the digest of its text; None before start, and without one."""
+        return self._notice_record
+
+    def baseline(self, track_id: int | None = None) -> Baseline:
+        """Returns the baseline of a subject so far; see `Session.baseline`."""
+        self._require_own_process()
+        found: Baseline = self._worker.session.baseline(track_id)
+        return found
 
     @property
     def is_live(self) -> bool:

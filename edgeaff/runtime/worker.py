@@ -190,6 +190,8 @@ class Worker:
             self.stats.events_by_status[name] = self.stats.events_by_status.get(name, 0) + 1
             self.last_event = time.monotonic()
             self._outlets.deliver(event)
+        for change in self.session.take_changes():
+            self._outlets.deliver_change(change)
 
     def _stamped(self, events: list[AffectEvent]) -> list[AffectEvent]:
         """Returns the events with what only a live runtime knows: latency, and inputs dropped since the last one."""

@@ -21,6 +21,7 @@ from edgeaff import measures
 from edgeaff.errors import ArgumentError
 from edgeaff.training.models.registry import SYSTEMS, System
 from edgeaff.training.studies.study import Study, full_size, read_predictions
+from edgeaff.training.studies.timing import TimingOptions, in_time, timing_lines
 from edgeaff.training.trainer.metrics import SPLIT_NAMES, summary
 from edgeaff.training.trainer.sequences import predict
 from edgeaff.types import DIMENSIONS
@@ -125,7 +126,12 @@ def significance(one: Pair, other: Pair, column: int, *, seed: int = 0) -> str:
 
 
 def evaluate(
-    module: nn.Module, system: System, tracks: Sequence[Any], description: Mapping[str, Any]
+    module: nn.Module,
+    system: System,
+    tracks: Sequence[Any],
+    description: Mapping[str, Any],
+    *,
+    timing: TimingOptions | None = None,
 ) -> dict[str, Any]:
     """Returns every measure of a trained network on some tracks, with intervals over videos.
 
@@ -134,9 +140,11 @@ def evaluate(
         system: of the registry.
         tracks: in the form that it was trained on, annotated.
         description: of its checkpoint.
+        timing: measure lags and dyads too; None for neither.
 
     Returns:
-        system, epoch, tracks, frames (annotated ticks of the model), the measures of `summary`, and a 95 % interval of both CCC.
+        system, epoch, tracks, frames (annotated ticks of the model), the measures of `summary`, and a 95 % interval of both CCC;
+        with `timing` what `in_time` gives.
 
     Raises:
         ArgumentError: no track is annotated.
@@ -147,7 +155,11 @@ def evaluate(
             f"tracks must be annotated, got {len(tracks)} tracks without a label; choose a split that has labels."
         )
     predictions = [predict(module, system, track) for track in kept]
-    return {"system": system.name, "epoch": description.get("epoch"), **measured(predictions, kept)}
+    found = {"system": system.name, "epoch": description.get("epoch"), **measured(predictions, kept)}
+    if timing is not None:
+        pairs = {track.name: (each, track.labels) for track, each in zip(kept, predictions, strict=True)}
+        found |= in_time(pairs, timing)
+    return found
 
 
 def measured(predictions: Sequence[np.ndarray], tracks: Sequence[Any]) -> dict[str, Any]:
@@ -197,6 +209,7 @@ def write_evaluation(folder: Path, split: str, result: Mapping[str, Any]) -> Non
     lines.append(
         "| 95 % interval over videos | " + " | ".join(f"{low:.3f} to {high:.3f}" for low, high in intervals) + " |"
     )
+    lines += timing_lines(result)
     (folder / f"evaluation_{split}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

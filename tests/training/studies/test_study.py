@@ -148,6 +148,7 @@ def test_a_run_is_measured_on_a_corpus_and_on_its_features(made, table, capsys):
     results = []
     for corpus in (made / "corpus", features):
         arguments = ["evaluate", str(run), "--corpus", str(corpus), "--split", "test", "--output", str(made / "one")]
+        arguments += ["--lags", "0.1", "--dyad", "test1", "test2"]
         assert main([*arguments, "--cache", str(made / "out" / "features")]) == 0
         results.append(json.loads(capsys.readouterr().out.splitlines()[-1]))
     assert results[0] == results[1]
@@ -156,7 +157,11 @@ def test_a_run_is_measured_on_a_corpus_and_on_its_features(made, table, capsys):
     assert results[0]["tracks"] == 2
     low, high = results[0]["ccc_valence_interval"]
     assert low <= high
-    assert "CCC, mean over videos" in (made / "one" / "evaluation_test.md").read_text()
+    assert results[0]["lag_valence"]["ccc"] >= results[0]["lag_valence"]["ccc_at_zero"]
+    assert results[0]["lag_valence"]["ccc_at_zero"] == pytest.approx(results[0]["ccc_valence"])
+    assert [row["of"] for row in results[0]["synchrony"]] == ["predicted"] * 2 + ["annotated"] * 2
+    text = (made / "one" / "evaluation_test.md").read_text()
+    assert "CCC, mean over videos" in text and "test1 and test2" in text
 
 
 def test_a_run_is_submitted_frame_by_frame(made, table, capsys):
