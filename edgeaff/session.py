@@ -119,7 +119,9 @@ class Session(Following):
         identity: give a face that comes back its track id again, by a signature kept in memory until reset; biometric data, so off
             by default (docs/privacy.md).
         stride: compute every n-th tick, hold the value in between; for bundles with the graph affect_append.
-        baseline: True: values against what is usual too; a Baseline or its file: from there on. changes: see `take_changes`.
+        baseline: True also states values relative to what is usual for the subject; a Baseline, or the path of its file, goes on
+            from there (docs/baseline.md).
+        changes: look for lasting changes, see `take_changes`.
         self_test: replay golden ticks (half a second at most): "refuse" or "warn" when they come out otherwise, or "off".
         detector: another face detector with the bundle's detector id, for example one that runs elsewhere.
         tap: what records or replaces crops and LLDs (a Recorder or a ReplayTap).

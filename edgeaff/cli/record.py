@@ -6,6 +6,7 @@ import argparse
 import time
 
 from edgeaff.cli.destination import check_destination
+from edgeaff.cli.people import add_people_arguments, people_options
 from edgeaff.cli.process import print_message
 from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import ArgumentError
@@ -25,16 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-faces", metavar="N", type=int, default=1, help="maximum number of faces with events (default 1)"
     )
-    parser.add_argument(
-        "--active-speaker",
-        action="store_true",
-        help="estimate which face speaks, and use the voice as evidence for that face alone",
-    )
-    parser.add_argument(
-        "--identity",
-        action="store_true",
-        help="give a face that comes back its number again, by a signature kept in memory until the end",
-    )
+    add_people_arguments(parser)
     parser.add_argument("--seconds", metavar="S", type=float, help="stop after this time")
     parser.add_argument("--quiet", action="store_true", help="print only errors")
 
@@ -63,8 +55,7 @@ def run(options: argparse.Namespace) -> int:
             video=options.input,
             audio=options.audio,
             max_faces=options.max_faces,
-            active_speaker=options.active_speaker or None,
-            identity=options.identity or None,
+            **people_options(options),
             sinks=[recorder],
             key=options.key,
             minimum_version=options.minimum_version,

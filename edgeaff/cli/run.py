@@ -9,6 +9,7 @@ from typing import Any
 from edgeaff.capture.uri import parse_uri
 from edgeaff.cli.destination import check_destination, check_distinct, check_packages
 from edgeaff.cli.display import Display, make_display
+from edgeaff.cli.people import add_people_arguments, people_options
 from edgeaff.cli.process import print_message
 from edgeaff.cli.signals import interruptible
 from edgeaff.cli.tally import Tally, summary
@@ -16,7 +17,7 @@ from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.delivery.files import event_json
 from edgeaff.errors import ArgumentError, MediaError
 from edgeaff.naming import public_name
-from edgeaff.types import AffectEvent, StatusEvent
+from edgeaff.types import AffectEvent, ChangeEvent, StatusEvent
 
 IMAGES = {"plot": (".png", ".svg", ".pdf"), "overlay": (".mp4", ".mkv", ".mov")}  # option -> endings
 PACKAGES = {"plot": (("matplotlib",), "view"), "overlay": (("cv2", "av"), "live,media")}  # option -> packages, extras
@@ -45,16 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--plot", metavar="PNG", help="write an image: faces above, valence and arousal below")
     parser.add_argument("--overlay", metavar="MP4", help="write the video with boxes and values")
     parser.add_argument("--max-faces", metavar="N", type=int, help="maximum number of faces with events (default 1)")
-    parser.add_argument(
-        "--active-speaker",
-        action="store_true",
-        help="estimate which face speaks, and use the voice as evidence for that face alone",
-    )
-    parser.add_argument(
-        "--identity",
-        action="store_true",
-        help="give a face that comes back its number again, by a signature kept in memory until the end",
-    )
+    add_people_arguments(parser)
     parser.add_argument(
         "--serve",
         metavar="HOST:PORT",
@@ -98,8 +90,7 @@ def run(options: argparse.Namespace) -> int:
         audio=options.audio,
         backend=options.backend,
         max_faces=options.max_faces,
-        active_speaker=options.active_speaker or None,
-        identity=options.identity or None,
+        **people_options(options),
         serve=options.serve,
         live=options.live,
         live_images=options.live_images,
@@ -112,6 +103,8 @@ def run(options: argparse.Namespace) -> int:
             runtime.add_sink(open_sink(output, live=runtime.is_live, append=runtime.is_live), name=public_name(output))
     writes_stdout = STDOUT in options.output
     display = make_display(runtime, quiet=options.quiet, writes_stdout=writes_stdout)
+    if not options.quiet:
+        runtime.on_change(lambda change: display.print_message(describe_change(change)))
     if runtime.is_live and not options.quiet:
         runtime.on_status(lambda event: display.print_message(describe_status(event)))
     events: list[AffectEvent] | None = [] if options.plot or options.overlay else None
@@ -135,6 +128,12 @@ def run(options: argparse.Namespace) -> int:
 def describe_status(event: StatusEvent) -> str:
     """Returns a description of an event of a device, a sink or the load."""
     return f"{event.name}: {event.kind}{'. ' if event.message else ''}{event.message}"
+
+
+def describe_change(change: ChangeEvent) -> str:
+    """Returns a description of a lasting change."""
+    whose = f"{change.what} of face {change.subject}" if change.subject is not None else change.what
+    return f"{change.pts_ns / 1e9:.1f} s: {whose} changed from {change.before:+.2f} to {change.after:+.2f}"
 
 
 def losses(sinks: Mapping[str, Mapping[str, int]]) -> list[str]:

@@ -24,7 +24,7 @@ SCHEMA = 1
 MOST_BYTES = 1 << 16
 MOST_WEIGHT = 1.0 / (1.0 - KEEP) + 1.0  # of all parts together: the fade keeps it below
 _MOST_NAME = 256
-_WHAT, _ADVICE = "baseline must be one that edgeaff wrote", "let a session make a new one."
+_MUST, _ADVICE = "must be one that edgeaff wrote", "let a session make a new one."
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +86,8 @@ class Baseline:
         Raises:
             ArgumentError: it is none, or of a newer edgeaff.
         """
-        with boundary(ArgumentError, _WHAT, _ADVICE):
-            return cls.from_dict(parse_json(read_bounded(path, most_bytes=MOST_BYTES), most_bytes=MOST_BYTES))
+        with boundary(ArgumentError, f"baseline {shown(os.fspath(path))} {_MUST}", _ADVICE):
+            return cls._parsed(parse_json(read_bounded(path, most_bytes=MOST_BYTES), most_bytes=MOST_BYTES))
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Baseline:
@@ -99,9 +99,13 @@ class Baseline:
         Raises:
             ArgumentError: it is none, or of another schema.
         """
-        with boundary(ArgumentError, _WHAT, _ADVICE):
-            _check_kind(given)
-            return cls(given.get("model_id", ""), given.get("valence", ()), given.get("arousal", ()))
+        with boundary(ArgumentError, f"baseline {_MUST}", _ADVICE):
+            return cls._parsed(given)
+
+    @classmethod
+    def _parsed(cls, given: Mapping[str, Any]) -> Baseline:
+        _check_kind(given)
+        return cls(given.get("model_id", ""), given.get("valence", ()), given.get("arousal", ()))
 
 
 def _check_kind(given: Mapping[str, Any]) -> None:

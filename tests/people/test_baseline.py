@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 
 import numpy as np
@@ -73,12 +74,12 @@ def test_what_is_none_is_refused(tmp_path, text, what):
     path.write_text(text)
     with pytest.raises(ArgumentError, match=what) as raised:
         Baseline.load(path)
-    assert "baseline must be" in str(raised.value) or "must" in str(raised.value)
+    assert " must " in str(raised.value)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
     for path in (tmp_path / "none.json", tmp_path):
-        with pytest.raises(ArgumentError, match="baseline must be"):
+        with pytest.raises(ArgumentError, match=re.escape(f"baseline '{path}' must be")):
             Baseline.load(path)
 
 
