@@ -23,7 +23,8 @@ from edgeaff.version import __version__
 
 ENGINES = ("local", "ray")
 MEMORY_MB = 4096
-FILE_OPTIONS = ("backend", "max_faces", "detector_stride", "smoothing")  # of Runtime; they decide the values
+# Of Runtime; they decide the values.
+FILE_OPTIONS = ("backend", "max_faces", "detector_stride", "smoothing", "active_speaker", "identity", "baseline")
 
 
 def annotate(
@@ -54,7 +55,8 @@ def annotate(
         shard: (i, n): only the tasks of shard i of n, for job arrays.
         memory_mb: limit of a worker's address space; None for none.
         address: of the Ray cluster; None for the one that Ray finds.
-        options: backend, max_faces, detector_stride, smoothing, as in Runtime.
+        options: backend, max_faces, detector_stride, smoothing, active_speaker, identity, as in Runtime; baseline: True, each
+            file begins with an empty one.
         progress: called twice a second.
         key: PEM file of the public key that must have signed the bundle, as for Runtime; every worker checks it.
         minimum_version: lowest version of the bundle that is taken.
@@ -154,6 +156,11 @@ def _check(
     unknown = sorted(set(options or {}) - set(FILE_OPTIONS))
     if unknown:
         raise ArgumentError(f"options must be among {', '.join(FILE_OPTIONS)}, got {', '.join(unknown)}; leave it out.")
+    baseline = (options or {}).get("baseline")
+    if baseline not in (None, False, True):
+        raise ArgumentError(
+            f"baseline must be True in an archive, got {baseline!r}; it is one person's, files are not."
+        )
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from edgeaff.cli.people import add_file_arguments, file_options
 from edgeaff.cli.trust import add_bundle_arguments
 from edgeaff.errors import ArgumentError
 
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_bundle_arguments(parser)
     parser.add_argument("--backend", metavar="NAME", help="backend; default: the bundle's")
     parser.add_argument("--max-faces", metavar="N", type=int, help="most faces with their own events (default 1)")
+    add_file_arguments(parser)
     parser.add_argument("--memory-mb", metavar="MB", type=int, default=4096, help="limit of a worker's address space")
     parser.add_argument("--address", metavar="A", help="of the Ray cluster; default: the one that Ray finds")
     parser.add_argument("--shard", metavar="I/N", help="only this share of the files, for job arrays; I counts from 0")
@@ -83,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
             shard=shard,
             memory_mb=options.memory_mb,
             address=options.address,
-            options={"backend": options.backend, "max_faces": options.max_faces},
+            options={"backend": options.backend, "max_faces": options.max_faces, **file_options(options)},
             progress=line.show,
             key=options.key,
             minimum_version=options.minimum_version,

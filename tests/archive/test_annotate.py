@@ -72,6 +72,20 @@ def test_other_options_are_refused_by_name(tmp_path):
         annotate([tmp_path / "in"], tmp_path / "out", workers=1, kind="jsonl", options={"max_faces": 2})
 
 
+def test_options_about_people_reach_the_parts(tmp_path):
+    (clip,) = write_clips(tmp_path / "in", ["a.wav"])
+    options = {"identity": True, "baseline": True}
+    annotate([clip], tmp_path / "out", workers=1, kind="jsonl", options=options)
+    edgeaff.analyze(clip, **options).to_jsonl(tmp_path / "one.jsonl")
+    part = part_of(tmp_path / "out", clip, "jsonl").read_bytes()
+    assert part == (tmp_path / "one.jsonl").read_bytes() and b"valence_relative" in part
+
+
+def test_baseline_of_one_person_is_refused_for_an_archive(tmp_path):
+    with pytest.raises(ArgumentError, match="baseline must be True"):
+        annotate([tmp_path], tmp_path / "out", options={"baseline": "me.json"})
+
+
 def test_poison_is_named_with_its_cause_and_the_rest_is_done(tmp_path, monkeypatch, capsys):
     for name, value in faulty_reader(tmp_path / "site").items():
         monkeypatch.setenv(name, value)
