@@ -118,11 +118,15 @@ class LazyWindow(WindowPredictor):
 
 
 class CropKeeper(FaceEncoder):
-    """Hands crops on unchanged: the window's model describes them, all of them, at every tick."""
+    """Hands crops on, a row each: the window's model describes them, all of them, at every tick."""
 
     def encode_crops(self, crops: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Returns the crops, (n, S, S, 3) uint8."""
-        return np.stack(list(crops)) if len(crops) else np.zeros((0, 0), np.float32)
+        """Returns the pixels of the crops, (n, S * S * 3) float32."""
+        return (
+            np.stack(list(crops)).reshape(len(crops), -1).astype(np.float32)
+            if len(crops)
+            else np.zeros((0, 0), np.float32)
+        )
 
 
 class WholeWindow(Predictor):
@@ -149,8 +153,9 @@ class WholeWindow(Predictor):
         return ()
 
     def step(self, state: Any, video: np.ndarray | None, audio: np.ndarray | None) -> tuple[Prediction, Any]:
-        """Returns the prediction of a tick and the window after it. video: the crop, or None; audio: (A,) float32 or None."""
-        state = (*state, (video, audio))[-WINDOW_TICKS:]
+        """Returns the prediction of a tick and the window after it. video: the crop's pixels, or None; audio: (A,) float32 or None."""
+        crop = None if video is None else video.astype(np.uint8).reshape(self._blank.shape)
+        state = (*state, (crop, audio))[-WINDOW_TICKS:]
         if not self.filling:
             self._last = self.compute(state)
         return self._last, state
