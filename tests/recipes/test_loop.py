@@ -1,10 +1,13 @@
 """The loop of the recipes: averages, schedules, checkpoints that a run goes on from exactly, and a stop on request."""
 
-import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.needs_torch
 
 
@@ -71,14 +74,13 @@ def test_half_cosine_falls_from_one_to_zero():
 
 
 def test_stop_is_requested_by_a_signal():
-    from recipes.loop import Stop
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    stop = Stop()
-    try:
-        stop.listen()
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.requested
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    code = (
+        "import os, signal, sys\n"
+        "from recipes.loop import Stop\n"
+        "stop = Stop()\n"
+        "stop.listen()\n"
+        "os.kill(os.getpid(), int(sys.argv[1]))\n"
+        "sys.exit(0 if stop.requested else 1)\n"
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        assert subprocess.run([sys.executable, "-c", code, str(int(number))], cwd=ROOT, check=False).returncode == 0
