@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -159,10 +160,18 @@ def test_session_changes_the_face_encoder_too_and_goes_back() -> None:
     events = drive(session, {150: "openvino", 300: "native"})
     assert {event.backend for event in events} == {"onnxruntime", "openvino", "native"}
     assert [event.pts_ns for event in events] == [event.pts_ns for event in unswapped()]
-    # OpenVINO rounds an 8-bit encoder at other places: 6e-3 measured, 1e-6 with the float32 one.
-    most = 2e-2 if bundle().precision("face_encoder") == "int8" else 1e-4
-    for event, other in zip(events, unswapped(), strict=True):
-        assert event.valence_raw is None or abs(event.valence_raw - (other.valence_raw or 0.0)) < most
+    of_openvino = drive(Session(bundle(), backend="openvino"), {})
+    # OpenVINO rounds an 8-bit encoder at other places; the values lie between those of both engines, but for what a mixed window gives.
+    most = 5e-3 if bundle().precision("face_encoder") == "int8" else 1e-4
+    swapped, plain, other = (raw_valence(found) for found in (events, unswapped(), of_openvino))
+    assert np.nanmax(np.maximum(np.minimum(plain, other) - swapped, swapped - np.maximum(plain, other))) < most
+    # Once the window holds descriptors of one engine alone, the values are those of that engine.
+    np.testing.assert_allclose(swapped[270:300], other[270:300], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(swapped[405:], plain[405:], rtol=0, atol=1e-4)
+
+
+def raw_valence(events: Sequence[AffectEvent]) -> np.ndarray:
+    return np.array([np.nan if event.valence_raw is None else event.valence_raw for event in events])
 
 
 class Wrong(Predictor):

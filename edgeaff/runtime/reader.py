@@ -84,10 +84,7 @@ class EventReader(ProcessBound):
             ArgumentError: callback is no function, or a generator.
             SessionStateError: the runtime runs already.
         """
-        self._require_own_process()
-        require_function(callback)
-        if self._started:
-            raise SessionStateError("on_event must be called before start, got it after; register callbacks first.")
+        self._require_callback("on_event", callback)
         self._outlets.add_callback(callback, as_policy(policy))
 
     def on_change(self, callback: Callable[[ChangeEvent], Any]) -> None:
@@ -100,11 +97,14 @@ class EventReader(ProcessBound):
             ArgumentError: callback is no function, or a generator.
             SessionStateError: the runtime runs already.
         """
+        self._require_callback("on_change", callback)
+        self._outlets.add_change_callback(callback)
+
+    def _require_callback(self, name: str, callback: Callable[..., Any]) -> None:
         self._require_own_process()
         require_function(callback)
         if self._started:
-            raise SessionStateError("on_change must be called before start, got it after; register callbacks first.")
-        self._outlets.add_change_callback(callback)
+            raise SessionStateError(f"{name} must be called before start, got it after; register callbacks first.")
 
     def add_sink(self, sink: Sink, *, name: str | None = None) -> None:
         """Adds a sink to those of the constructor.

@@ -14,26 +14,11 @@ from hypothesis import strategies as st
 import edgeaff
 from edgeaff.bundle import ModelBundle
 from edgeaff.types import FaceBox, TrackedFace
-from tests.capi.library import Library
+from tests.capi.library import NUMBERS, Library
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_native, pytest.mark.needs_onnx]
 SECOND = 10**9
-KEYS = (
-    "seq",
-    "pts_ns",
-    "status",
-    "valence",
-    "arousal",
-    "valence_raw",
-    "arousal_raw",
-    "valence_std",
-    "arousal_std",
-    "video_age_ms",
-    "audio_age_ms",
-    "video_coverage",
-    "audio_coverage",
-    "face",
-)
+KEYS = ("seq", "pts_ns", "status", *NUMBERS, "face")
 IMAGES = [np.random.default_rng(seed).integers(0, 256, (60 + 20 * seed, 80, 3), dtype=np.uint8) for seed in range(3)]
 TONE = (np.sin(np.arange(48_000) / 16) * 8_000).astype(np.int16) * (np.arange(48_000) % 12_000 < 9_000)
 ROWS = np.random.default_rng(5).normal(0, 3, (40, 65)).astype(np.float32)
